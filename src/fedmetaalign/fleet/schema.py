@@ -1,0 +1,49 @@
+"""What a device's data is: one value that every source (file, partition, simulator) produces."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Table:
+    """The labelled samples of one device, in raw units, in the order of their source.
+
+    Attributes:
+        name: the device's name; unique in a fleet and safe as a folder name.
+        features: names of the features, one a column of `x`.
+        x: (rows, features) float64, finite, in the units of `units`.
+        y: (rows,) int8, 0 normal and 1 fault.
+        units: physical unit of each feature, "" where it has none or is unknown.
+        kinds: (rows,) str, the kind of each sample ("normal", "A-G", "tool wear", ...), for partitions and
+            stratification by more than the label; None where the source does not tell.
+        groups: (rows,) str, samples that belong together (one waveform, one machine): a split by units
+            never cuts a group; None where the source does not tell.
+        source: file that the rows were read from; None for a simulator.
+    """
+
+    name: str
+    features: tuple[str, ...]
+    x: np.ndarray
+    y: np.ndarray
+    units: tuple[str, ...]
+    kinds: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    source: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: np.ndarray, name: str | None = None) -> "Table":
+        """Returns the given rows, in the given order, as a table of its own."""
+        return Table(
+            name=self.name if name is None else name,
+            features=self.features,
+            x=self.x[rows],
+            y=self.y[rows],
+            units=self.units,
+            kinds=None if self.kinds is None else self.kinds[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            source=self.source,
+        )
