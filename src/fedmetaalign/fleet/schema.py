@@ -20,6 +20,7 @@ class Table:
             stratification by more than the label; None where the source does not tell.
         groups: (rows,) str, samples that belong together (one waveform, one machine): a split by units
             never cuts a group; None where the source does not tell.
+        reserved: (rows,) bool, rows that the source itself sets aside for testing; None where the split decides.
         source: file that the rows were read from; None for a simulator.
     """
 
@@ -30,6 +31,7 @@ class Table:
     units: tuple[str, ...]
     kinds: np.ndarray | None = None
     groups: np.ndarray | None = None
+    reserved: np.ndarray | None = None
     source: Path | None = None
 
     def __len__(self) -> int:
@@ -45,5 +47,6 @@ class Table:
             units=self.units,
             kinds=None if self.kinds is None else self.kinds[rows],
             groups=None if self.groups is None else self.groups[rows],
+            reserved=None if self.reserved is None else self.reserved[rows],
             source=self.source,
         )

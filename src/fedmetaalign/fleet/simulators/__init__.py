@@ -1,0 +1,40 @@
+"""Simulated fleets, for newcomers, tests and anyone whose own data may not leave the building.
+
+Each simulator follows published physics or published rules, named in its docstring. A device's rows depend
+only on the seed, the simulator and the device's name, so adding devices changes no other device.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.simulators import feeder, milling, rotating
+
+__all__ = ["SIMULATORS", "Simulator"]
+
+
+class Simulator(Protocol):
+    """What every simulator is."""
+
+    def __call__(self, devices: int, samples: int, seed: int) -> list[Table]:
+        """Simulates a fleet.
+
+        Args:
+            devices: how many devices, at least 1; they are called "<simulator>-00", "<simulator>-01", ...
+            samples: rows of each device, at least 1; both classes occur from 2 on (feeder: from 5 on,
+                rotating: from 20 on).
+            seed: the recipe's seed.
+
+        Returns:
+            One table a device, its rows shuffled, in physical units.
+
+        Raises:
+            DataError: if `devices` or `samples` is below 1.
+        """
+        ...
+
+
+SIMULATORS: Mapping[str, Simulator] = MappingProxyType(
+    {"feeder": feeder.simulate, "milling": milling.simulate, "rotating": rotating.simulate}
+)

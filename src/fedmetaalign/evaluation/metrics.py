@@ -1,0 +1,104 @@
+"""What a classifier's scores are worth on one device's labelled samples, as plain numbers or None.
+
+None (null in JSON) says that a value does not exist for these samples. A zero in its place would look like a
+bad model, and a mean over devices would count it.
+"""
+
+import numpy as np
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    f1_score,
+    matthews_corrcoef,
+    precision_score,
+    recall_score,
+)
+
+from fedmetaalign.errors import FedMetaAlignError
+
+
+def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float | None]:
+    """Measures scores and the decisions they lead to.
+
+    A sample is called a fault if its score is strictly greater than the threshold (procedure Predict of the
+    paper). Scores are compared in float64: comparing float32 scores with a Python float would first round the
+    threshold to float32 and could turn a decision.
+
+    Args:
+        y: (rows,) int8, 0 normal and 1 fault.
+        scores: (rows,) float in [0, 1], the probability of a fault.
+        threshold: the decision threshold; it may lie outside [0, 1] ("always" or "never").
+
+    Returns:
+        Exactly these keys:
+        `accuracy` share of right decisions; None without samples;
+        `precision` share of faults among the alarms; None without an alarm;
+        `recall` share of the faults that raised an alarm; None without a fault;
+        `f1` harmonic mean of both, 2 TP / (2 TP + FP + FN); None if there is neither a fault nor an alarm, and
+        0 if there is only one of the two;
+        `balanced_accuracy` mean of the recalls of both classes; None unless both classes are there;
+        `mcc` Matthews' correlation coefficient; None unless both classes are there, and 0 for decisions that
+        are all alike (the limit; D. Chicco and G. Jurman, BMC Genomics 21:6, 2020);
+        `pr_auc` average precision, which needs no threshold; None unless both classes are there (with faults
+        alone it is 1 whatever the scores);
+        `brier` mean squared difference of score and label, 0 is best; None without samples;
+        `threshold` as given.
+
+    Raises:
+        ValueError: the shapes differ or are not (rows,), a label is not 0 or 1, or a score lies outside [0, 1].
+        FedMetaAlignError: a score is not a number, which is what a diverged training leaves.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    _check(y, scores)
+    decisions = (scores > threshold).astype(np.int8)
+    some, faults, alarms = len(y) > 0, bool((y == 1).any()), bool(decisions.any())
+    both = faults and bool((y == 0).any())
+    values = {
+        "accuracy": accuracy_score(y, decisions) if some else None,
+        "f1": f1_score(y, decisions) if faults else 0.0 if alarms else None,
+        "precision": precision_score(y, decisions) if alarms else None,
+        "recall": recall_score(y, decisions) if faults else None,
+        "balanced_accuracy": balanced_accuracy_score(y, decisions) if both else None,
+        "mcc": matthews_corrcoef(y, decisions) if both else None,
+        "pr_auc": average_precision_score(y, scores) if both else None,
+        # Named, because one class alone does not tell scikit-learn which label is the fault.
+        "brier": brier_score_loss(y, scores, pos_label=1) if some else None,
+        "threshold": threshold,
+    }
+    return {name: None if value is None else float(value) for name, value in values.items()}
+
+
+def majority(y_train: np.ndarray, y_test: np.ndarray) -> float:
+    """Returns the test accuracy of always saying what is most frequent in the training labels.
+
+    Args:
+        y_train: (rows,) int8, 0 normal and 1 fault; a tie says normal.
+        y_test: (rows,) int8.
+
+    Raises:
+        ValueError: one of the two has no samples.
+    """
+    if len(y_train) == 0 or len(y_test) == 0:
+        raise ValueError(
+            f"the majority baseline needs training and test labels, got {len(y_train)} and {len(y_test)}"
+        )
+    says = int(2 * np.count_nonzero(y_train) > len(y_train))
+    return float(np.mean(y_test == says))
+
+
+def _check(y: np.ndarray, scores: np.ndarray) -> None:
+    """Stops values that would give a number which means nothing."""
+    if y.ndim != 1 or y.shape != scores.shape:
+        raise ValueError(f"labels and scores must both be (rows,), got {y.shape} and {scores.shape}")
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError("labels must be 0 (normal) or 1 (fault)")
+    lost = np.count_nonzero(~np.isfinite(scores))
+    if lost:
+        raise FedMetaAlignError(
+            f"{lost} of {len(scores)} scores are not finite numbers: the training diverged, "
+            "lower its learning rate"
+        )
+    if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
+        raise ValueError(f"scores must lie in [0, 1], got {scores.min():g} to {scores.max():g}")

@@ -1,0 +1,105 @@
+"""The decision threshold of one device: phase 3 of the paper, tau* = argmax F1(tau)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A threshold and why it is this one.
+
+    Attributes:
+        threshold: a sample is a fault if its score is strictly greater.
+        f1: F1 at the threshold on the samples it was chosen on; None where there is no fault and no alarm.
+        reason: a sentence that says why the fallback was taken; None if the threshold maximises F1.
+    """
+
+    threshold: float
+    f1: float | None
+    reason: str | None
+
+
+def best_f1(
+    y: np.ndarray,
+    scores: np.ndarray,
+    fallback: float = 0.5,
+    minimum: int = 10,
+    minimum_of_each: int = 2,
+) -> Choice:
+    """Chooses the threshold with the greatest F1 over all thresholds, in O(n log n).
+
+    Decisions change only where the threshold passes a score, so the candidates are the midpoint between any
+    two neighbouring distinct scores and one value below the lowest score (everything is a fault). None above
+    the highest score is needed: without an alarm F1 is 0. Among equals the candidate nearest 0.5 wins, because
+    it is the least surprising one on new data, and then the lower one, which misses fewer faults.
+
+    Midpoints are formed in the scores' own dtype, so that a device that holds the threshold in the precision
+    of its scores takes the same decisions. Where the midpoint of two neighbours rounds to the upper one, the
+    lower one is taken: it separates them just as well, since the rule is `score > threshold`.
+
+    Few samples make the maximum of F1 a matter of luck, and with one class it says nothing; then the fallback
+    is taken and the reason told.
+
+    Args:
+        y: (rows,) int8, 0 normal and 1 fault.
+        scores: (rows,) floating point, finite, higher means more likely a fault.
+        fallback: the threshold where none can be chosen.
+        minimum: least number of samples to choose from.
+        minimum_of_each: least number of samples of either class.
+
+    Raises:
+        ValueError: the shapes differ or are not (rows,), or the scores are not finite floating-point numbers.
+    """
+    scores = np.asarray(scores)
+    if y.ndim != 1 or y.shape != scores.shape:
+        raise ValueError(f"labels and scores must both be (rows,), got {y.shape} and {scores.shape}")
+    if not np.issubdtype(scores.dtype, np.floating) or not np.isfinite(scores).all():
+        raise ValueError("scores must be finite floating-point numbers to choose a threshold from them")
+    faults = int(np.count_nonzero(y))
+    reason = _too_few(len(y) - faults, faults, minimum, minimum_of_each)
+    if reason is not None:
+        alarm = scores.astype(np.float64) > fallback
+        return Choice(fallback, _f1(int(np.count_nonzero(y[alarm])), int(alarm.sum()), faults), reason)
+
+    order = np.argsort(scores)
+    values, first = np.unique(scores[order], return_index=True)
+    hits_below = np.concatenate(([0], np.cumsum(y[order], dtype=np.int64)))
+    # Candidate i lies just below values[i]: the samples from first[i] on, in rising order, are alarms.
+    hits, alarms = faults - hits_below[first], len(y) - first
+    f1 = 2 * hits / (alarms + faults)
+    candidates = np.concatenate(([_below(values[0])], _between(values[:-1], values[1:])))
+    best = np.flatnonzero(f1 == f1.max())
+    # argmin takes the first, hence the lower, of two candidates that are equally far from 0.5.
+    chosen = best[np.argmin(np.abs(candidates[best] - 0.5))]
+    return Choice(float(candidates[chosen]), float(f1[chosen]), None)
+
+
+def _too_few(normals: int, faults: int, minimum: int, minimum_of_each: int) -> str | None:
+    """Returns the sentence that says why no threshold can be chosen, or None if one can."""
+    total = normals + faults
+    if total < max(1, minimum):
+        return f"{total} samples are too few to choose a threshold ({max(1, minimum)} needed)."
+    for count, kind in ((faults, "fault"), (normals, "normal")):
+        if count == 0:
+            return f"None of the {total} samples to choose a threshold from is a {kind} sample."
+        if count < minimum_of_each:
+            found = f"{count} {kind} sample{'s are' if count > 1 else ' is'}"
+            return f"{found} too few to choose a threshold ({minimum_of_each} needed)."
+    return None
+
+
+def _f1(hits: int, alarms: int, faults: int) -> float | None:
+    """F1 from counts: 2 TP / (2 TP + FP + FN), where the denominator is alarms + faults."""
+    return 2 * hits / (alarms + faults) if alarms + faults else None
+
+
+def _between(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """Returns thresholds t, in the scores' dtype, with lower <= t < upper, halfway where there is room."""
+    middle = lower + (upper - lower) / 2
+    return np.where(middle < upper, middle, lower)
+
+
+def _below(lowest: np.floating) -> np.floating:
+    """Returns a threshold below the lowest score: half of it, or half a unit less where that is not below."""
+    return lowest / 2 if lowest > 0 else lowest - lowest.dtype.type(0.5)

@@ -1,0 +1,106 @@
+"""A device as the phases see it: its samples, standardised and divided, without its test set."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedmetaalign.model.online import Samples
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Turns raw features into the network's inputs.
+
+    Attributes:
+        mean: (features,) float64, in raw units.
+        scale: (features,) float64, the standard deviation; 1 for a constant feature.
+        columns: (inputs,) int64, the feature that each input takes, -1 for an input that is always zero.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    columns: np.ndarray
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        """Standardises and places raw features, (rows, features) float64 -> (rows, inputs) float32."""
+        standard = (x - self.mean) / self.scale
+        with_zero = np.concatenate([standard, np.zeros((len(x), 1))], axis=1)
+        return with_zero[:, self.columns].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One phase's share of a device's samples: `support` is trained on, `query` is evaluated on."""
+
+    support: Samples
+    query: Samples
+
+
+@dataclass(frozen=True)
+class Device:
+    """One participant. Its samples never leave it, and its test set is not here: no phase can touch it.
+
+    Attributes:
+        name: unique in the fleet.
+        features: names of the raw features.
+        units: their physical units.
+        scaler: from raw features to inputs.
+        parts: by phase, "serial", "parallel" and "personalize".
+        train: all samples of the parts, each once.
+    """
+
+    name: str
+    features: tuple[str, ...]
+    units: tuple[str, ...]
+    scaler: Scaler
+    parts: Mapping[str, Part]
+    train: Samples
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All devices, and apart from them what only the final evaluation reads.
+
+    Attributes:
+        devices: sorted by name.
+        test: each device's held-out samples.
+        public: the samples of phase 0; None where it is left out.
+        files: sha256 of every file that was read.
+    """
+
+    devices: tuple[Device, ...]
+    test: Mapping[str, Samples]
+    public: Part | None
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The sums that standardisation needs: all that leaves a device under `scaling = "fleet"`.
+
+    Attributes:
+        count: samples.
+        total: (features,) float64, sum of the samples.
+        squares: (features,) float64, sum of their squares.
+    """
+
+    count: int
+    total: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray) -> "Moments":
+        """Sums the samples, (rows, features)."""
+        return cls(len(x), x.sum(axis=0), (x * x).sum(axis=0))
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
+
+    def scaler(self, columns: np.ndarray) -> Scaler:
+        """Returns the scaler of these moments; a constant feature keeps its unit."""
+        mean = self.total / self.count
+        variance = self.squares / self.count - mean**2
+        # Rounding leaves a constant feature a variance of about 1e-16 of its square, of either sign.
+        constant = variance <= 1e-12 * mean**2
+        return Scaler(mean, np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance))), columns)

@@ -1,0 +1,103 @@
+"""The network as plain arrays: a multi-layer perceptron with ReLU and one sigmoid output.
+
+The federation sees the weights as one flat vector, `(parameters,) float32`. Inside, each layer is one matrix
+with the bias as its last row, and the vector holds these matrices row by row, first layer first. This is the
+only order of the weights in the package.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import jax
+import numpy as np
+
+BLOCK = 256
+"""Rows that compiled code sees at a time: data of any length shares one compilation."""
+
+Vector = TypeVar("Vector", np.ndarray, jax.Array)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A multi-layer perceptron for one fault score.
+
+    Attributes:
+        inputs: features that the network takes.
+        hidden: units of each hidden layer, each followed by a ReLU.
+    """
+
+    inputs: int
+    hidden: tuple[int, ...]
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Shape of each layer's matrix, (inputs + 1, outputs); its last row is the bias."""
+        sizes = (self.inputs, *self.hidden, 1)
+        return tuple((i + 1, o) for i, o in zip(sizes, sizes[1:], strict=False))
+
+    @property
+    def parameters(self) -> int:
+        """Length of the weight vector."""
+        return sum(rows * columns for rows, columns in self.shapes)
+
+    def layers(self, weights: Vector) -> list[Vector]:
+        """Views the weight vector, (parameters,), as one matrix a layer with the shapes of `shapes`."""
+        matrices, start = [], 0
+        for rows, columns in self.shapes:
+            matrices.append(weights[start : start + rows * columns].reshape(rows, columns))
+            start += rows * columns
+        return matrices
+
+
+def initialize(network: Network, random: np.random.Generator) -> np.ndarray:
+    """Draws weights as Keras does by default: Glorot uniform (Glorot & Bengio, 2010), biases zero.
+
+    Returns:
+        (parameters,) float32.
+    """
+    layers = []
+    for rows, outputs in network.shapes:
+        limit = np.sqrt(6 / (rows - 1 + outputs))
+        layers += [random.uniform(-limit, limit, (rows - 1) * outputs), np.zeros(outputs)]
+    return np.concatenate(layers).astype(np.float32)
+
+
+def logits(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Returns the network's output before the sigmoid.
+
+    Args:
+        network: the architecture.
+        weights: (parameters,) float32.
+        x: (rows, inputs) float32.
+
+    Returns:
+        (rows,) float32; a row's value does not depend on the rows beside it.
+    """
+    out = np.empty(len(x), np.float32)
+    block = np.zeros((BLOCK, network.inputs), np.float32)
+    for start in range(0, len(x), BLOCK):
+        rows = x[start : start + BLOCK]
+        block[: len(rows)] = rows
+        out[start : start + len(rows)] = np.asarray(_logits(network, weights, block))[: len(rows)]
+    return out
+
+
+@partial(jax.jit, static_argnums=0)
+def _logits(network: Network, weights: jax.Array, x: jax.Array) -> jax.Array:
+    *hidden, last = network.layers(weights)
+    for layer in hidden:
+        x = jax.nn.relu(x @ layer[:-1] + layer[-1])
+    return (x @ last[:-1] + last[-1])[:, 0]
+
+
+def scores(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Returns the fault scores, (rows,) float64 in [0, 1]: the sigmoid of the logits."""
+    z = logits(network, weights, x).astype(np.float64)
+    return 0.5 * (1 + np.tanh(z / 2))
+
+
+def losses(network: Network, weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns each sample's binary cross-entropy, (rows,) float64, computed from the logits."""
+    z = logits(network, weights, x).astype(np.float64)
+    return np.logaddexp(0, z) - y * z

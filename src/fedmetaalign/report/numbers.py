@@ -1,0 +1,60 @@
+"""How numbers look on the page, and the two small statistics it adds to them."""
+
+import math
+
+ABSENT = "\u2013"
+"""What stands where a value does not exist."""
+
+NARROW = "\u202f"
+"""The space between a number and its unit: narrow, and lines do not break there."""
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.9312 as "93.1 %"."""
+    return ABSENT if share is None else f"{100 * share:.{digits}f}{NARROW}%"
+
+
+def points(difference: float) -> str:
+    """0.0123 as "1.2 points": a difference of two percentages."""
+    return f"{100 * difference:.1f} points"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """0.81249 as "0.812"; with a true minus sign, so that columns of digits line up."""
+    return ABSENT if value is None else f"{value:.{digits}f}".replace("-", "\u2212")
+
+
+def whole(value: float | None) -> str:
+    """12345 as "12 345"."""
+    return ABSENT if value is None else f"{value:,.0f}".replace(",", NARROW)
+
+
+def kibibytes(size: int | None) -> str:
+    """23552 as "23.0 KiB"; microcontrollers' flash is sold in units of 1024 bytes."""
+    return ABSENT if size is None else f"{size / 1024:.1f}{NARROW}KiB"
+
+
+def count(amount: int, noun: str) -> str:
+    """1 and "device" as "1 device", 2 as "2 devices"."""
+    return f"{amount} {noun}{'' if amount == 1 else 's'}"
+
+
+def listing(names: list[str], most: int = 5) -> str:
+    """Names as a phrase: "a", "a and b", "a, b and 7 more"."""
+    if len(names) > most:
+        return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
+
+
+def interval(share: float | None, samples: int | None) -> tuple[float, float] | None:
+    """Returns the 95 % interval of a share that was seen in so many samples.
+
+    Wilson's score interval, which holds up with few samples and near 100 % (E. B. Wilson, Journal of the
+    American Statistical Association 22:209-212, 1927).
+    """
+    if share is None or not samples:
+        return None
+    z2 = 1.959963984540054**2
+    centre = (share + z2 / (2 * samples)) / (1 + z2 / samples)
+    spread = math.sqrt(z2 * (share * (1 - share) / samples + z2 / (4 * samples**2))) / (1 + z2 / samples)
+    return max(0.0, centre - spread), min(1.0, centre + spread)

@@ -1,0 +1,221 @@
+"""A run folder becomes one value, `Run`; nothing else in the report opens a file.
+
+Unknown keys are ignored and missing ones are None, so that a page can be made of runs older and newer than
+this program. What makes a run (recipe, manifest, rounds, results) has to be there.
+"""
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedmetaalign.errors import RunError
+
+STAGES = {
+    "foundation": "Foundation",
+    "serial": "Serial",
+    "parallel": "Parallel",
+    "personalized": "Personalized",
+    "deployed": "Deployed",
+}
+"""The stages in the order a model goes through them, and their titles."""
+
+Metrics = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Device:
+    """What `results.json` and the bundle say about one device; None where they say nothing.
+
+    Attributes:
+        stages: stage name -> metric name -> value, in the order of `STAGES`.
+        majority: test accuracy of always saying the majority class.
+        one_rule: test accuracy of the best single-threshold rule, which is spelled out in `rule`.
+        samples: part name -> number of samples.
+        bundle: `bundle.json`, empty if there is none.
+    """
+
+    name: str
+    stages: Mapping[str, Metrics]
+    threshold: float | None
+    threshold_note: str | None
+    majority: float | None
+    one_rule: float | None
+    rule: str | None
+    samples: Mapping[str, int]
+    model_bytes: int | None
+    bundle: Mapping[str, Any]
+
+    @property
+    def last(self) -> str | None:
+        """The last stage that the device's model reached: "deployed" in a whole run."""
+        return next(reversed(list(self.stages)), None)
+
+    @property
+    def final(self) -> Metrics:
+        """The metrics of the last stage."""
+        return self.stages[self.last] if self.last else {}
+
+    @property
+    def accuracy(self) -> float | None:
+        """Test accuracy of the last stage."""
+        return self.final.get("accuracy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that the page is made of.
+
+    Attributes:
+        name: the recipe's name.
+        rounds: the objects of `rounds.jsonl`, in order.
+        stages: the stages that at least one device has, in order.
+        fleet: the fleet's part of `results.json`.
+    """
+
+    name: str
+    recipe: Mapping[str, Any]
+    recipe_text: str
+    manifest: Mapping[str, Any]
+    rounds: tuple[Mapping[str, Any], ...]
+    devices: tuple[Device, ...]
+    stages: tuple[str, ...]
+    fleet: Mapping[str, Any]
+
+    def mean(self, stage: str, metric: str) -> float | None:
+        """The fleet's mean of a metric: as `results.json` has it, else over the devices that have one."""
+        given = number(_mapping(_mapping(self.fleet.get("stages")).get(stage)).get(metric))
+        return given if given is not None else mean(d.stages.get(stage, {}).get(metric) for d in self.devices)
+
+    def baseline(self, name: str) -> float | None:
+        """The fleet's mean of "majority" or "one_rule"."""
+        given = accuracy_of(self.fleet.get(name))
+        return given if given is not None else mean(getattr(d, name) for d in self.devices)
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a run folder.
+
+    Raises:
+        RunError: the folder or one of its files is missing or cannot be understood.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder} is not a run folder; give the folder that `fedmetaalign run` wrote.")
+    recipe_text = _text(folder / "recipe.toml", "it is not a run folder, or the run did not start")
+    manifest = _object(folder / "manifest.json", "the run did not start; run its recipe again")
+    rounds = _text(folder / "rounds.jsonl", "the run did not start to train; run its recipe again")
+    results = _object(
+        folder / "results.json", "the run has not finished; finish it with `fedmetaalign run --resume`"
+    )
+    try:
+        recipe = tomllib.loads(recipe_text)
+    except tomllib.TOMLDecodeError as error:
+        raise RunError(f"{folder / 'recipe.toml'} is not TOML ({error}); restore it or run again.") from None
+    entries = _mapping(results.get("devices"))
+    if not entries:
+        raise RunError(f"{folder / 'results.json'} names no devices; run the recipe again.")
+    bundles = _bundles(folder / "devices")
+    devices = tuple(_device(name, _mapping(entry), bundles.get(name, {})) for name, entry in entries.items())
+    return Run(
+        name=str(recipe.get("name") or folder.resolve().name),
+        recipe=recipe,
+        recipe_text=recipe_text,
+        manifest=manifest,
+        rounds=_rounds(rounds, folder / "rounds.jsonl"),
+        devices=devices,
+        stages=tuple(stage for stage in STAGES if any(stage in device.stages for device in devices)),
+        fleet=_mapping(results.get("fleet")),
+    )
+
+
+def number(value: object) -> float | None:
+    """Returns a finite number as float, and None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def accuracy_of(value: object) -> float | None:
+    """Returns the number, or the number under "accuracy": a baseline comes as either."""
+    return number(value.get("accuracy") if isinstance(value, dict) else value)
+
+
+def mean(values: Any) -> float | None:
+    """Returns the mean of the values that are not None; None if there are none."""
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> Device:
+    stages = _mapping(entry.get("stages"))
+    counts = {part: number(count) for part, count in _mapping(entry.get("samples")).items()}
+    note = entry.get("threshold_note")
+    rule = _mapping(entry.get("one_rule")).get("rule")
+    size = number(entry.get("model_bytes"))
+    return Device(
+        name=name,
+        stages={
+            stage: {metric: number(value) for metric, value in _mapping(stages[stage]).items()}
+            for stage in STAGES
+            if stages.get(stage)
+        },
+        threshold=number(entry.get("threshold")),
+        threshold_note=str(note) if note else None,
+        majority=number(entry.get("majority")),
+        one_rule=accuracy_of(entry.get("one_rule")),
+        rule=str(rule) if rule else None,
+        samples={part: int(count) for part, count in counts.items() if count is not None},
+        model_bytes=None if size is None else int(size),
+        bundle=bundle,
+    )
+
+
+def _bundles(folder: Path) -> dict[str, Mapping[str, Any]]:
+    # The folders are listed, not looked up by device name: a name from a file must not lead out of the run.
+    if not folder.is_dir():
+        return {}
+    return {path.parent.name: _object(path, "") for path in sorted(folder.glob("*/bundle.json"))}
+
+
+def _rounds(text: str, path: Path) -> tuple[Mapping[str, Any], ...]:
+    rounds = []
+    for index, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            entry = None
+        if not isinstance(entry, dict):
+            raise RunError(f"{path}, line {index}, is not a JSON object; finish the run with `--resume`.")
+        rounds.append(entry)
+    return tuple(rounds)
+
+
+def _object(path: Path, absent: str) -> Mapping[str, Any]:
+    text = _text(path, absent)
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RunError(
+            f"{path} is not JSON (line {error.lineno}); restore it or run the recipe again."
+        ) from None
+    if not isinstance(value, dict):
+        raise RunError(f"{path} is not a JSON object; restore it or run the recipe again.")
+    return value
+
+
+def _text(path: Path, absent: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RunError(f"{path.parent} has no {path.name}: {absent}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} cannot be read ({error}).") from None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

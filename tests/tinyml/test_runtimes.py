@@ -1,0 +1,229 @@
+import builtins
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedmetaalign.errors import BundleError
+from fedmetaalign.tinyml.quantize import quantize, quantize_input
+from fedmetaalign.tinyml.runtimes import scores
+from fedmetaalign.tinyml.tflite import write
+
+LITERT = ("litert", "litert-reference", "litert-xnnpack")
+
+
+@pytest.fixture(params=[*LITERT, "tflm"])
+def runtime(request):
+    if request.param == "tflm":
+        pytest.importorskip("tflite_micro")
+    return request.param
+
+
+def integer_model(network, x):
+    """The network in numpy: exact integer sums, then one rounding of the exact product with the multiplier.
+
+    Returns (rows,) uint8 scores.
+    """
+    q = quantize_input(network, x).astype(np.int64) - 128
+    source = network.input
+    for i, layer in enumerate(network.layers):
+        sums = (q - source.zero_point) @ layer.weights.astype(np.int64) + layer.biases
+        real = sums * (np.float32(source.scale) * layer.weight_scales).astype(np.float64) / layer.output.scale
+        low = layer.output.zero_point if i < len(network.layers) - 1 else -128
+        q = np.clip(np.floor(real + 0.5) + layer.output.zero_point, low, 127).astype(np.int64)
+        source = layer.output
+    logits = (q[:, 0] - source.zero_point) * source.scale
+    return np.clip(np.floor(256.0 / (1.0 + np.exp(-logits)) + 0.5), 0, 255).astype(np.uint8)
+
+
+def test_one_row_worked_out_by_hand(by_hand, runtime):
+    # x = (0.25, -0.5) is (25, -50) steps of 0.01. The first unit adds up to 127*25 - 30*50 + 8815 = 10490 steps
+    # of 1e-4, 104.9 of 0.01, rounded to 105; the second is negative. The logit adds up to -127*105 + 500 =
+    # -12835 steps of 1e-4, -51.53 of 0.02491, rounded to -52: -1.2953, whose sigmoid is 55.02 / 256.
+    model = write(quantize(*by_hand))
+    assert scores(model, np.float32([[0.25, -0.5]]), runtime).tolist() == [55 / 256]
+
+
+def test_float32_equals_numpy(trained, float_scores, runtime):
+    layers, x, _ = trained
+    np.testing.assert_allclose(scores(write(layers), x, runtime), float_scores(layers, x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_uint8_is_near_float_on_a_trained_network(trained, float_scores, runtime, per_channel):
+    layers, x, y = trained
+    result, expected = (
+        scores(write(quantize(layers, x[:1000], per_channel)), x, runtime),
+        float_scores(layers, x),
+    )
+    assert np.abs(result - expected).mean() < 2.5 / 256
+    accuracy, before = ((result > 0.5) == y)[2000:].mean(), ((expected > 0.5) == y)[2000:].mean()
+    assert before > 0.85
+    assert accuracy > before - 0.01
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("seed", range(2))
+def test_uint8_is_near_float_on_random_networks(network, samples, float_scores, runtime, seed, per_channel):
+    layers, x = network(seed), samples(500, seed=seed)
+    q = quantize(layers, samples(1000, seed=50 + seed), per_channel)
+    assert np.abs(scores(write(q), x, runtime) - float_scores(layers, x)).mean() < 6 / 256
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_integer_model_in_numpy_is_the_reference_kernels(network, samples, per_channel):
+    for seed in range(3):
+        q = quantize(network(seed), samples(500, seed=seed), per_channel)
+        x = samples(500, seed=60 + seed)
+        expected = integer_model(q, x) / 256
+        assert (scores(write(q), x, "litert-reference") == expected).mean() > 0.995
+
+
+def test_litert_is_nearest_to_the_device(trained):
+    pytest.importorskip("tflite_micro")
+    layers, x, _ = trained
+    model = write(quantize(layers, x[:1000]))
+    device = scores(model, x, "tflm")
+    results = {name: scores(model, x, name) for name in LITERT}
+    same = {name: (result == device).mean() for name, result in results.items()}
+    assert same["litert"] > 0.985
+    assert max(same["litert-reference"], same["litert-xnnpack"]) < 0.97
+    assert np.abs(results["litert"] - device).max() <= 4 / 256
+    assert all(np.abs(result - device).mean() < 1 / 256 for result in results.values())
+
+
+def test_float32_has_the_same_bits_in_litert_and_on_the_device(network, samples):
+    pytest.importorskip("tflite_micro")
+    model, x = write(network(0)), samples(100)
+    assert (scores(model, x, "litert") == scores(model, x, "tflm")).all()
+
+
+@pytest.mark.parametrize("kind", ["float32", "uint8"])
+def test_a_row_scores_the_same_alone_and_in_company(network, samples, runtime, kind):
+    layers, x = network(0), samples(40)
+    model = write(layers if kind == "float32" else quantize(layers, x))
+    together = scores(model, x, runtime)
+    alone = np.concatenate([scores(model, x[i : i + 1], runtime) for i in range(len(x))])
+    assert (together == alone).all()
+
+
+def test_more_rows_than_one_batch(by_hand):
+    model = write(quantize(*by_hand))
+    x = np.random.default_rng(0).normal(size=(9000, 2)).astype(np.float32)
+    assert (scores(model, x) == np.concatenate([scores(model, x[:4000]), scores(model, x[4000:])])).all()
+    assert scores(model, x[:0]).shape == (0,)
+
+
+def test_a_class_that_calibration_lacks_is_still_found(network, samples, float_scores, runtime):
+    layers, x = network(3), samples(2000)
+    probability = float_scores(layers, x)
+    model = write(quantize(layers, x[probability < 0.3]))
+    fault = probability > 0.9
+    assert fault.sum() > 50
+    assert scores(model, x[fault], runtime).min() > 0.6
+
+
+def test_scores_stay_fine_where_logits_are_large(network, samples):
+    layers = network(5, (9, 16, 8, 1))
+    layers[-1] = (layers[-1][0] * 5, layers[-1][1] * 5)  # logits beyond 40
+    x = samples(20_000)
+    result = scores(write(quantize(layers, x)), x)
+    assert (result.min(), result.max()) == (0, 255 / 256)
+    middle = np.unique(result[(result > 0.25) & (result < 0.75)])
+    assert np.diff(middle).max() <= 3 / 256  # a grid over all logits would step by 20 / 256
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_dead_layers_and_constant_columns(network, samples, float_scores, runtime, per_channel):
+    layers, x = network(6, (4, 6, 5, 1)), samples(200, 4)
+    x[:, 2] = 1.5
+    constant = scores(write(quantize(layers, x, per_channel)), x, runtime)
+    np.testing.assert_allclose(constant, float_scores(layers, x), rtol=0, atol=20 / 256)
+    layers[1] = (layers[1][0], np.full(5, -100.0, np.float32))  # no unit of the second layer ever fires
+    dead = scores(write(quantize(layers, x, per_channel)), x, runtime)
+    np.testing.assert_allclose(dead, float_scores(layers, x), rtol=0, atol=3 / 256)
+    zero = [(weights * 0, biases * 0) for weights, biases in layers]
+    assert (scores(write(quantize(zero, x * 0, per_channel)), x, runtime) == 0.5).all()
+
+
+def test_extreme_scales_run_everywhere(runtime):
+    for size in (1e-12, 1e-6, 1e6, 1e12):
+        layers = [
+            (np.float32([[size]]), np.float32([-size])),
+            (np.float32([[1 / size]]), np.float32([0.5])),
+        ]
+        x = np.float32([[0.0], [1.0], [2.0], [3.0]])
+        logits = np.maximum(x[:, 0] - 1, 0) + 0.5
+        result = scores(write(quantize(layers, x)), x, runtime)
+        np.testing.assert_allclose(result, 1 / (1 + np.exp(-logits)), rtol=0, atol=3 / 256)
+
+
+def test_features_beyond_float32_saturate(by_hand):
+    model = write(quantize(*by_hand))
+    assert scores(model, np.array([[1e300, 0.0]])) == scores(model, np.float32([[1.55, 0.0]]))
+
+
+def test_nothing_on_standard_error(by_hand, capfd):
+    scores(write(quantize(*by_hand)), np.zeros((3, 2), np.float32))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_does_not_fit_is_refused(by_hand, monkeypatch):
+    model = write(quantize(*by_hand))
+    with pytest.raises(BundleError, match=r"shape \(1, 3\), but the model takes rows of 2 features"):
+        scores(model, np.zeros((1, 3), np.float32))
+    with pytest.raises(BundleError, match="rows of 2 features"):
+        scores(model, np.zeros(2, np.float32))
+    with pytest.raises(BundleError, match="no value in row 1, column 0"):
+        scores(model, np.float32([[0.0, 0.0], [np.nan, 0.0]]))
+    with pytest.raises(BundleError, match="choose one of litert, "):
+        scores(model, np.zeros((1, 2), np.float32), "tensorrt")
+    with pytest.raises(BundleError, match="score of row 1 is not finite"):
+        scores(write(by_hand[0]), np.float32([[0.0, 0.0], [np.inf, np.inf]]))
+
+    ordinary = builtins.__import__
+
+    def without(name, *rest):
+        if name.startswith("tflite_micro"):
+            raise ImportError(name)
+        return ordinary(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(BundleError, match=r"install fedmetaalign\[firmware\]"):
+        scores(model, np.zeros((1, 2), np.float32), "tflm")
+
+
+def small_models():
+    rng = np.random.default_rng(0)
+    layers = [
+        (rng.normal(size=(a, b)).astype(np.float32), rng.normal(size=b).astype(np.float32))
+        for a, b in ((3, 4), (4, 2), (2, 1))
+    ]
+    x = rng.normal(size=(20, 3)).astype(np.float32)
+    return [write(layers), write(quantize(layers, x)), write(quantize(layers, x, per_channel=True))]
+
+
+MODELS = small_models()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    which=st.integers(0, 2),
+    changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=4),
+    cut=st.none() | st.integers(0, 10_000),
+)
+def test_a_damaged_file_gives_an_error_or_a_score_and_never_ends_the_process(which, changes, cut):
+    model = bytearray(MODELS[which])
+    for position, value in changes:
+        model[position % len(model)] = value
+    if cut is not None:
+        model = model[: cut % len(model)]
+    x = np.float32([[0.5, -1.0, 2.0], [0.0, 0.0, 0.0]])
+    for name in ("litert", "litert-reference", "tflm"):
+        try:
+            result = scores(bytes(model), x, name)
+        except BundleError as error:
+            assert "\n" not in str(error)
+        else:
+            assert ((result >= 0) & (result <= 1)).all()
