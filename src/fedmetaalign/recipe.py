@@ -8,7 +8,7 @@ import importlib.resources
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -73,6 +73,9 @@ class Source(Section):
         if self.device and self.partition is not None:
             raise ValueError("has both device and partition: a table is cut in one way")
         return self
+
+
+AnySource = TypeVar("AnySource", bound=Source)
 
 
 class Fleet(Source):
@@ -227,16 +230,19 @@ def builtin() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def load(recipe: str, settings: Iterable[str] = (), seed: int | None = None) -> tuple[Recipe, Path]:
+def load(
+    recipe: str, settings: Iterable[str] = (), seed: int | None = None, data: Path | None = None
+) -> Recipe:
     """Reads a recipe.
 
     Args:
         recipe: a built-in name, or the path of a TOML file.
         settings: `key=value` pairs that replace keys, such as `parallel.rounds=3`.
         seed: replaces the recipe's.
+        data: the folder that its tables are relative to, by default the recipe's own.
 
     Returns:
-        The recipe, and the folder that its tables are relative to.
+        The recipe, its tables with their whole paths.
 
     Raises:
         RecipeError: no such recipe, not TOML, an unknown key or a value out of range.
@@ -257,7 +263,7 @@ def load(recipe: str, settings: Iterable[str] = (), seed: int | None = None) -> 
     if seed is not None:
         raw["seed"] = seed
     raw.setdefault("name", path.stem)
-    return parse(raw, str(path)), path.parent
+    return _located(parse(raw, str(path)), (data or path.parent).resolve())
 
 
 def parse(raw: Mapping[str, Any], origin: str) -> Recipe:
@@ -275,6 +281,16 @@ def parse(raw: Mapping[str, Any], origin: str) -> Recipe:
 def dump(recipe: Recipe) -> str:
     """Returns the recipe as TOML, with every default filled in."""
     return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def _located(recipe: Recipe, folder: Path) -> Recipe:
+    def locate(source: AnySource) -> AnySource:
+        if source.table is None:
+            return source
+        return source.model_copy(update={"table": str(folder / source.table)})
+
+    fleet = locate(recipe.fleet).model_copy(update={"devices": tuple(map(locate, recipe.fleet.devices))})
+    return recipe.model_copy(update={"fleet": fleet, "foundation": locate(recipe.foundation)})
 
 
 def _set(raw: dict[str, Any], setting: str) -> None:

@@ -1,34 +1,35 @@
 """From a recipe to a fleet: sources become tables, tables are split, standardised and padded."""
 
 from collections.abc import Iterable
+from glob import glob
 from pathlib import Path
 
 import numpy as np
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet import partition, tables
-from fedmetaalign.fleet.device import Device, Fleet, Moments, Part, Scaler
+from fedmetaalign.fleet import files, partition, tables
+from fedmetaalign.fleet.device import Device, Fleet, Moments, Part
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators import SIMULATORS
 from fedmetaalign.fleet.splits import Rows, split
 from fedmetaalign.model.online import Samples
+from fedmetaalign.preparation import Preparation
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Model, Recipe, Source
 
 PHASES = ("serial", "parallel", "personalize")
 
 
-def build(recipe: Recipe, folder: Path) -> Fleet:
+def build(recipe: Recipe) -> Fleet:
     """Builds the fleet of a recipe; nothing is written.
 
     Args:
-        recipe: what to build.
-        folder: where relative table paths start.
+        recipe: what to build; its table paths are absolute or relative to the working directory.
 
     Raises:
         DataError: a table or a device cannot be used; the sentence names it.
     """
-    raw = [table for source in recipe.fleet.sources for table in _tables(source, recipe, folder)]
+    raw = [table for source in recipe.fleet.sources for table in _tables(source, recipe)]
     _check(raw, recipe.model)
     raw.sort(key=lambda table: table.name)
     rows = {table.name: split(table, recipe.splits, recipe.seed) for table in raw}
@@ -37,13 +38,13 @@ def build(recipe: Recipe, folder: Path) -> Fleet:
         moments = _pooled(raw, moments)
     devices, test = [], {}
     for table in raw:
-        scaler = moments[table.name].scaler(placement(len(table.features), recipe.model))
-        devices.append(_device(table, rows[table.name], scaler))
-        test[table.name] = _samples(table, rows[table.name].test, scaler)
-    public = _public(recipe, folder) if recipe.foundation.enabled else None
+        preparation = _preparation(table, moments[table.name], recipe.model)
+        devices.append(_device(table, rows[table.name], preparation))
+        test[table.name] = _samples(table, rows[table.name].test, preparation)
+    public = _public(recipe) if recipe.foundation.enabled else None
     sources = {table.source for table in raw} | ({public[1]} if public else set())
-    files = {str(path): tables.sha256(path) for path in sorted(p for p in sources if p is not None)}
-    return Fleet(tuple(devices), test, public[0] if public else None, files)
+    hashes = {str(path): files.sha256(path) for path in sorted(p for p in sources if p is not None)}
+    return Fleet(tuple(devices), test, public[0] if public else None, hashes)
 
 
 def placement(features: int, model: Model) -> np.ndarray:
@@ -52,7 +53,7 @@ def placement(features: int, model: Model) -> np.ndarray:
     return inputs % features if model.padding == "repeat" else np.where(inputs < features, inputs, -1)
 
 
-def _tables(source: Source, recipe: Recipe, folder: Path) -> list[Table]:
+def _tables(source: Source, recipe: Recipe) -> list[Table]:
     """Reads or simulates the devices of one source."""
     if source.simulator is not None:
         return SIMULATORS[source.simulator](source.count, source.samples, recipe.seed)
@@ -67,15 +68,21 @@ def _tables(source: Source, recipe: Recipe, folder: Path) -> list[Table]:
         units=source.units,
     )
     if any(c in source.table for c in "*?"):
-        paths = sorted(folder.glob(source.table))
+        paths = [Path(path) for path in sorted(glob(source.table))]
         if not paths:
-            raise DataError(f"No file in {folder} matches {source.table}: check fleet.table and --data.")
-        return [tables.read(path, columns, tables.safe_name(path.stem)) for path in paths]
-    path = folder / source.table
+            raise DataError(f"No file matches {source.table}: check the recipe's table and --data.")
+        if missing := tables.unseen(columns, paths):
+            raise DataError(
+                f"No file that matches {source.table} has the label {', '.join(map(str, missing))}: correct positive."
+            )
+        return [tables.read(path, columns, path.stem) for path in paths]
+    path = Path(source.table)
     if source.device:
         by = (source.device,) if isinstance(source.device, str) else source.device
         return tables.read_many(path, columns, by, source.name)
-    table = tables.read(path, columns, tables.safe_name(source.name or path.stem))
+    if missing := tables.unseen(columns, [path]):
+        raise DataError(f"{path} never has the label {', '.join(map(str, missing))}: correct positive.")
+    table = tables.read(path, columns, source.name or path.stem)
     if source.partition is not None:
         return partition.dirichlet(table, source.partition, recipe.splits.test, recipe.seed)
     return [table]
@@ -85,7 +92,9 @@ def _check(raw: list[Table], model: Model) -> None:
     names = [table.name.casefold() for table in raw]
     for i, table in enumerate(raw):
         if names[i] in names[:i]:
-            raise DataError(f"Two devices are called {table.name}: give one of them another name in the recipe.")
+            raise DataError(
+                f"Two devices are called {table.name}: give one of them another name in the recipe."
+            )
         if len(table.features) > model.inputs:
             raise DataError(
                 f"Device {table.name} has {len(table.features)} features and the network takes {model.inputs}:"
@@ -109,24 +118,36 @@ def _pooled(raw: Iterable[Table], moments: dict[str, Moments]) -> dict[str, Mome
     return {table.name: pool[table.features] for table in raw}
 
 
-def _samples(table: Table, rows: np.ndarray, scaler: Scaler) -> Samples:
-    return Samples(scaler.transform(table.x[rows]), table.y[rows].astype(np.float32))
+def _preparation(table: Table, moments: Moments, model: Model) -> Preparation:
+    mean, scale = moments.standardization()
+    return Preparation(
+        features=table.features,
+        units=table.units,
+        categories=table.categories,
+        mean=tuple(mean.tolist()),
+        scale=tuple(scale.tolist()),
+        columns=tuple(placement(len(table.features), model).tolist()),
+    )
 
 
-def _device(table: Table, rows: Rows, scaler: Scaler) -> Device:
+def _samples(table: Table, rows: np.ndarray, preparation: Preparation) -> Samples:
+    return Samples(preparation.apply(table.x[rows]), table.y[rows].astype(np.float32))
+
+
+def _device(table: Table, rows: Rows, preparation: Preparation) -> Device:
     parts = {
         phase: Part(
-            _samples(table, getattr(rows, f"{phase}_support"), scaler),
-            _samples(table, getattr(rows, f"{phase}_query"), scaler),
+            _samples(table, getattr(rows, f"{phase}_support"), preparation),
+            _samples(table, getattr(rows, f"{phase}_query"), preparation),
         )
         for phase in PHASES
     }
-    return Device(table.name, table.features, table.units, scaler, parts, _samples(table, rows.train, scaler))
+    return Device(table.name, preparation, parts, _samples(table, rows.train, preparation))
 
 
-def _public(recipe: Recipe, folder: Path) -> tuple[Part, Path | None]:
+def _public(recipe: Recipe) -> tuple[Part, Path | None]:
     """Returns the public samples of phase 0, with a query set as the phases have, and their file."""
-    found = _tables(recipe.foundation, recipe, folder)
+    found = _tables(recipe.foundation, recipe)
     _check(found, recipe.model)
     table = found[0]
     if len(found) > 1:  # several simulated devices, or a glob: they are pooled
@@ -137,5 +158,5 @@ def _public(recipe: Recipe, folder: Path) -> tuple[Part, Path | None]:
     order = generator(recipe.seed, "split", "public").permutation(len(table))
     cut = round(recipe.splits.query * len(table))
     support, query = np.sort(order[cut:]), np.sort(order[:cut])
-    scaler = Moments.of(table.x[support]).scaler(placement(len(table.features), recipe.model))
-    return Part(_samples(table, support, scaler), _samples(table, query, scaler)), table.source
+    preparation = _preparation(table, Moments.of(table.x[support]), recipe.model)
+    return Part(_samples(table, support, preparation), _samples(table, query, preparation)), table.source

@@ -6,27 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedmetaalign.model.online import Samples
-
-
-@dataclass(frozen=True)
-class Scaler:
-    """Turns raw features into the network's inputs.
-
-    Attributes:
-        mean: (features,) float64, in raw units.
-        scale: (features,) float64, the standard deviation; 1 for a constant feature.
-        columns: (inputs,) int64, the feature that each input takes, -1 for an input that is always zero.
-    """
-
-    mean: np.ndarray
-    scale: np.ndarray
-    columns: np.ndarray
-
-    def transform(self, x: np.ndarray) -> np.ndarray:
-        """Standardises and places raw features, (rows, features) float64 -> (rows, inputs) float32."""
-        standard = (x - self.mean) / self.scale
-        with_zero = np.concatenate([standard, np.zeros((len(x), 1))], axis=1)
-        return with_zero[:, self.columns].astype(np.float32)
+from fedmetaalign.preparation import Preparation
 
 
 @dataclass(frozen=True)
@@ -43,17 +23,13 @@ class Device:
 
     Attributes:
         name: unique in the fleet.
-        features: names of the raw features.
-        units: their physical units.
-        scaler: from raw features to inputs.
+        preparation: from its raw features to the network's inputs.
         parts: by phase, "serial", "parallel" and "personalize".
         train: all samples of the parts, each once.
     """
 
     name: str
-    features: tuple[str, ...]
-    units: tuple[str, ...]
-    scaler: Scaler
+    preparation: Preparation
     parts: Mapping[str, Part]
     train: Samples
 
@@ -97,10 +73,10 @@ class Moments:
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
 
-    def scaler(self, columns: np.ndarray) -> Scaler:
-        """Returns the scaler of these moments; a constant feature keeps its unit."""
+    def standardization(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mean and scale, (features,) float64; the scale of a constant feature is 1."""
         mean = self.total / self.count
         variance = self.squares / self.count - mean**2
         # Rounding leaves a constant feature a variance of about 1e-16 of its square, of either sign.
         constant = variance <= 1e-12 * mean**2
-        return Scaler(mean, np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance))), columns)
+        return mean, np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))

@@ -1,5 +1,7 @@
 """Cuts one table into devices whose mixtures of classes differ, by draws from a Dirichlet distribution."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from fedmetaalign.errors import DataError
@@ -59,8 +61,7 @@ def dirichlet(table: Table, partition: Partition, test_share: float, seed: int) 
             held = [draw.choice(pool, min(n, len(pool)), replace=False) for pool, n in zip(common, each, strict=True)]
         device = table.take(np.concatenate([rows, *held]), name)
         if common:
-            reserved = np.arange(len(device)) >= len(rows)
-            device = Table(**{**vars(device), "reserved": reserved})
+            device = replace(device, reserved=np.arange(len(device)) >= len(rows))
         devices.append(device)
     return devices
 

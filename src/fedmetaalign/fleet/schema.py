@@ -1,6 +1,7 @@
 """What a device's data is: one value that every source (file, partition, simulator) produces."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ class Table:
         groups: (rows,) str, samples that belong together (one waveform, one machine): a split by units
             never cuts a group; None where the source does not tell.
         reserved: (rows,) bool, rows that the source itself sets aside for testing; None where the split decides.
+        categories: for a text feature, the texts that are 0, 1, 2, ...
         source: file that the rows were read from; None for a simulator.
     """
 
@@ -32,6 +34,7 @@ class Table:
     kinds: np.ndarray | None = None
     groups: np.ndarray | None = None
     reserved: np.ndarray | None = None
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: Path | None = None
 
     def __len__(self) -> int:
@@ -39,14 +42,12 @@ class Table:
 
     def take(self, rows: np.ndarray, name: str | None = None) -> "Table":
         """Returns the given rows, in the given order, as a table of its own."""
-        return Table(
+        return replace(
+            self,
             name=self.name if name is None else name,
-            features=self.features,
             x=self.x[rows],
             y=self.y[rows],
-            units=self.units,
             kinds=None if self.kinds is None else self.kinds[rows],
             groups=None if self.groups is None else self.groups[rows],
             reserved=None if self.reserved is None else self.reserved[rows],
-            source=self.source,
         )

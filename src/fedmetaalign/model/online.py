@@ -12,6 +12,7 @@ emits, not by arithmetic. Three things make it as fast as a C loop:
 The order of the arithmetic is that of the plain algorithm: gradient, update, gradient, update.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -45,11 +46,20 @@ class Trained(NamedTuple):
 
     Attributes:
         weights: (parameters,) float32.
-        loss: mean binary cross-entropy of each sample just before the step on it, over the last epoch.
+        losses: one number an epoch, the mean binary cross-entropy of each sample just before the step on it.
     """
 
     weights: np.ndarray
-    loss: float
+    losses: tuple[float, ...]
+
+    @property
+    def loss(self) -> float:
+        """The loss over the last epoch."""
+        return self.losses[-1]
+
+
+def ignore_steps(steps: int) -> None:
+    """Reports progress to nobody."""
 
 
 class _Adam(NamedTuple):
@@ -76,6 +86,7 @@ def train(
     epochs: int,
     random: np.random.Generator,
     frozen: int = 0,
+    on_steps: Callable[[int], None] = ignore_steps,
 ) -> Trained:
     """Trains sample by sample with Adam, in a fresh random order each epoch; the moments start at zero.
 
@@ -87,6 +98,7 @@ def train(
         epochs: passes over the samples; the moments live on from one to the next.
         random: decides the order.
         frozen: layers, counted from the input, that keep their weights bit for bit.
+        on_steps: told the number of steps taken since it was last told.
 
     Returns:
         The new weights, and the loss met on the way.
@@ -96,19 +108,20 @@ def train(
     moment = np.zeros(network.parameters - kept, np.float32)
     state = (jnp.asarray(weights, jnp.float32), moment, moment, np.int32(0))
     x, y = np.zeros((BLOCK, inputs), np.float32), np.zeros(BLOCK, np.float32)
-    loss: list[jax.Array] = []
+    losses = []
     for _ in range(epochs):
         order = random.permutation(rows)
-        loss = []
+        total = 0.0
         for start in range(0, rows, BLOCK):
             picked = order[start : start + BLOCK]
             x[: len(picked)], y[: len(picked)] = samples.x[picked], samples.y[picked]
-            # The copies are given away: compiled code may still read them while the next block is filled.
-            state, block_loss = _train_block(
-                network, frozen, state, x.copy(), y.copy(), np.int32(len(picked)), np.float32(learning_rate)
+            state, loss = _train_block(
+                network, frozen, state, x, y, np.int32(len(picked)), np.float32(learning_rate)
             )
-            loss.append(block_loss)
-    return Trained(np.asarray(state[0]), float(sum(map(float, loss)) / rows))
+            total += float(loss)  # waits for the block, so that x and y may be filled again
+            on_steps(len(picked))
+        losses.append(total / rows)
+    return Trained(np.asarray(state[0]), tuple(losses))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

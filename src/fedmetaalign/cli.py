@@ -1,0 +1,177 @@
+"""The command line. Each verb imports what it needs, so that help is quick."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional
+
+import typer
+
+from fedmetaalign.errors import FedMetaAlignError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Federated learning that ends in a tiny, personal fault classifier on every device of a fleet.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Known data sets: list them, fetch them, simulate devices.")
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Runtime = Literal["litert", "litert-reference", "litert-xnnpack", "tflm"]
+
+
+def main() -> None:
+    """Runs the command line: exit status 0 done, 1 failed with one line that says why, 2 called wrongly."""
+    try:
+        app()
+    except FedMetaAlignError as error:
+        sys.stderr.write(f"fedmetaalign: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("fedmetaalign: stopped.\n")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        sys.stderr.close()
+        sys.exit(1)
+
+
+@app.command()
+def run(
+    recipe: Annotated[Optional[str], typer.Argument(help="A built-in name or a TOML file.", show_default="demo")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="The run folder.", show_default="runs/NAME")] = None,
+    data: Annotated[Optional[Path], typer.Option(help="Folder of the recipe's tables.", show_default="the recipe's")] = None,
+    engine: Annotated[Literal["local"], typer.Option(help="Who runs the devices.")] = "local",
+    seed: Annotated[Optional[int], typer.Option(help="Replaces the recipe's seed.")] = None,
+    settings: Annotated[Optional[list[str]], typer.Option("--set", help="Replaces a key, as in parallel.rounds=3.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Runs a recipe: all phases, a bundle for every device, a report."""
+    from fedmetaalign import recipe as recipes
+    from fedmetaalign.console import RunWatcher, fleet_table
+    from fedmetaalign.run import run as execute
+    from fedmetaalign.run_folder import free_folder
+
+    if resume and out is None:
+        raise typer.BadParameter("say with --out which run to resume", param_hint="--resume")
+    if recipe is None:
+        recipe = str(out / "recipe.toml") if resume and out is not None else "demo"
+    loaded = recipes.load(recipe, settings or [], seed, data)
+    folder = out or free_folder(loaded.name)
+    with RunWatcher() as watcher:
+        results = execute(loaded, folder, resume, watcher)
+    if as_json:
+        _print_json(results)
+    else:
+        fleet_table(loaded.name, results)
+        sys.stdout.write(f"\nReport:  {folder / 'report.html'}\nBundles: {folder / 'devices'}\n")
+
+
+@app.command()
+def audit(
+    paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet tables.")],
+    label: Annotated[Optional[str], typer.Option(help="The label column.", show_default="guessed")] = None,
+    as_json: Json = False,
+) -> None:
+    """Says what is wrong or trivial about data sets: leaks, runs, duplicates, rules that need no network."""
+    from fedmetaalign.console import audit_text
+    from fedmetaalign.fleet.audit import audit_files
+
+    audits = audit_files(paths, label)
+    if as_json:
+        _print_json([found.to_dict() for found in audits])
+    else:
+        audit_text(audits)
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="A device's bundle folder.")],
+    csv: Annotated[Path, typer.Argument(help="Raw samples: the bundle's features as columns.")],
+    out: Annotated[Optional[Path], typer.Option(help="Where to write.", show_default="standard output")] = None,
+    runtime: Annotated[Optional[Runtime], typer.Option(help="Whose arithmetic.", show_default="the bundle's")] = None,
+    as_json: Json = False,
+) -> None:
+    """Scores samples with a bundle: score > threshold means fault."""
+    from fedmetaalign.fleet import files, tables
+    from fedmetaalign.run_folder import replace
+    from fedmetaalign.tinyml.bundle import read
+
+    content = read(bundle)
+    preparation = content.preparation
+    x = tables.features_of(files.load(csv), preparation.features, preparation.categories)
+    scores = content.scores(x, runtime).tolist()
+    alarms = ["fault" if score > content.threshold else "normal" for score in scores]
+    if outside := content.outside(x):
+        sys.stderr.write(
+            f"fedmetaalign: {outside} of {len(x)} samples lie outside the range that the model was calibrated on:"
+            " check their units and columns.\n"
+        )
+    rows = [f"{row},{score!r},{alarm}\n" for row, (score, alarm) in enumerate(zip(scores, alarms, strict=True), 1)]
+    text = "row,score,alarm\n" + "".join(rows)
+    if out is not None:
+        try:
+            replace(out, text.encode())
+        except OSError as error:
+            raise FedMetaAlignError(f"Cannot write {out}: {error.strerror}; choose another --out.") from None
+    if as_json:
+        _print_json({"device": content.device, "threshold": content.threshold, "scores": scores, "alarms": alarms})
+    elif out is None:
+        sys.stdout.write(text)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
+) -> None:
+    """Writes RUN/report.html from the run folder alone."""
+    from fedmetaalign.report import write_report
+
+    sys.stdout.write(f"{write_report(folder)}\n")
+
+
+@data_app.command("list")
+def list_data(as_json: Json = False) -> None:
+    """Lists the known data sets: where each is had, and its traps."""
+    from fedmetaalign.console import data_table
+    from fedmetaalign.fleet.catalog import DATASETS
+
+    if as_json:
+        _print_json([{"name": d.name, "file": d.file, "title": d.title, "url": d.url, "licence": d.licence,
+                      "sha256": d.sha256, "rows": d.rows, "downloadable": d.downloadable} for d in DATASETS])
+    else:
+        data_table(DATASETS)
+
+
+@data_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name from `data list`.")],
+    out: Annotated[Path, typer.Option(help="The folder to put it in.")] = Path("data"),
+) -> None:
+    """Downloads a data set that its publisher lets us, and checks its sha256."""
+    from fedmetaalign.fleet import catalog
+
+    sys.stdout.write(f"{catalog.fetch(name, out)}\n")
+
+
+@data_app.command()
+def simulate(
+    name: Annotated[Literal["feeder", "milling", "rotating"], typer.Argument(help="The kind of device.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the tables.")],
+    count: Annotated[int, typer.Option(min=1, help="Devices.")] = 10,
+    samples: Annotated[int, typer.Option(min=1, help="Samples of each device.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="Decides the samples.")] = 0,
+) -> None:
+    """Writes simulated devices as a folder of CSV files, with a recipe that runs on them."""
+    from fedmetaalign.fleet.export import write_devices
+
+    recipe = write_devices(name, count, samples, seed, out)
+    sys.stdout.write(f"{count} tables in {out}; train on them with: fedmetaalign run {recipe}\n")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,149 @@
+"""What the command line prints: tables on standard output, progress on standard error."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from fedmetaalign.run import Watcher
+
+if TYPE_CHECKING:
+    from fedmetaalign.fleet.audit import Audit
+    from fedmetaalign.fleet.catalog import Dataset
+
+PHASES = {
+    "foundation": "phase 0: pre-training",
+    "serial": "phase 1: serial tour",
+    "parallel": "phase 2: parallel rounds",
+    "personalize": "phase 3: personalising",
+    "deploy": "phase 3: deploying",
+}
+STAGES = {
+    "foundation": "pre-\ntrained",
+    "serial": "serial",
+    "parallel": "parallel",
+    "personalized": "personal",
+    "deployed": "deployed",
+}
+
+
+class _Rate(ProgressColumn):
+    """Training steps a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} steps/s" if speed else "", style="progress.data.speed")
+
+
+class RunWatcher(Watcher):
+    """Shows a run's progress on standard error; silent where that is not a terminal."""
+
+    def __init__(self) -> None:
+        """Prepares the bar; it appears on entering the context."""
+        self._bar = Progress(
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+            transient=True,
+        )
+        self._task = self._bar.add_task("reading the fleet", total=None)
+
+    def __enter__(self) -> "RunWatcher":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, steps: int) -> None:
+        """Shows how much there is to do."""
+        self._bar.update(self._task, total=steps)
+
+    def phase(self, name: str) -> None:
+        """Names the phase beside the bar."""
+        self._bar.update(self._task, description=PHASES[name])
+
+    def advance(self, steps: int) -> None:
+        """Moves the bar."""
+        self._bar.advance(self._task, steps)
+
+
+def fleet_table(name: str, results: Mapping[str, Any]) -> None:
+    """Prints a line a device: its baselines, its test accuracy after every stage, and what it received."""
+    devices, fleet = results["devices"], results["fleet"]
+    stages = [stage for stage in STAGES if stage in fleet["stages"]]
+    table = Table(title=f"{name}: test accuracy in %", title_justify="left", box=None, pad_edge=False, header_style="")
+    table.add_column("device")
+    for column in ("test\nsamples", "majority\nclass", "one\nrule", *(STAGES[s] for s in stages), "F1", "thresh-\nold", "bytes"):
+        table.add_column(column, justify="right", vertical="bottom")
+    for device, row in devices.items():
+        table.add_row(
+            device,
+            str(row["samples"]["test"]),
+            _percent(row["majority"]),
+            _percent(row["one_rule"]["accuracy"]),
+            *(_percent(row["stages"][stage]["accuracy"]) for stage in stages),
+            _number(row["stages"]["deployed"]["f1"]),
+            f"{row['threshold']:.3f}",
+            f"{row['model_bytes']:,}",
+        )
+    table.add_section()
+    table.add_row(
+        "mean",
+        "",
+        _percent(fleet["majority"]),
+        _percent(fleet["one_rule"]),
+        *(_percent(fleet["stages"][stage]["accuracy"]) for stage in stages),
+        _number(fleet["stages"]["deployed"]["f1"]),
+        "",
+        "",
+        style="bold",
+    )
+    _stdout().print(table)
+    beaten = [d for d, row in devices.items() if row["stages"]["deployed"]["accuracy"] <= max(row["majority"], row["one_rule"]["accuracy"])]
+    if beaten:
+        _stdout().print(f"\nNo better than a baseline that needs no network: {', '.join(beaten)}.")
+
+
+def audit_text(audits: Iterable["Audit"]) -> None:
+    """Prints each table's findings, the grave ones first."""
+    from fedmetaalign.fleet.audit import sentences
+
+    for found in audits:
+        sys.stdout.write(f"{found.source}\n")
+        for sentence in sentences(found):
+            sys.stdout.write(f"  {sentence}\n")
+
+
+def data_table(datasets: Iterable["Dataset"]) -> None:
+    """Prints the known data sets."""
+    for dataset in datasets:
+        how = f"fedmetaalign data fetch {dataset.name}" if dataset.downloadable else f"by hand from {dataset.url}"
+        sys.stdout.write(f"{dataset.name}: {dataset.title}, {dataset.rows:,} rows, {dataset.licence}\n")
+        sys.stdout.write(f"  file {dataset.file}, {how}\n")
+        for note in dataset.notes:
+            sys.stdout.write(f"  - {note}\n")
+
+
+def _stdout() -> Console:
+    # Where nobody can widen the window, nothing is cut off.
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140, highlight=False)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

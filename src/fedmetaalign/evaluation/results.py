@@ -1,0 +1,86 @@
+"""The final evaluation: the only reader of the test sets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fedmetaalign.evaluation.metrics import majority, measure
+from fedmetaalign.evaluation.rules import best_rule
+from fedmetaalign.fleet.device import Device, Fleet
+from fedmetaalign.model.mlp import Network, scores
+from fedmetaalign.phases.deploy import RUNTIME, Deployed
+from fedmetaalign.phases.personalize import Personal
+from fedmetaalign.tinyml import runtimes
+
+Metrics = dict[str, float | None]
+
+
+def evaluate(
+    fleet: Fleet,
+    network: Network,
+    stages: Mapping[str, np.ndarray],
+    personal: Mapping[str, Personal],
+    deployed: Mapping[str, Deployed],
+) -> dict[str, Any]:
+    """Returns results.json: every device at every stage on its held-out samples, and the fleet's means.
+
+    The global models of the stages are judged at a threshold of 0.5, the personal and the deployed one at the
+    device's own.
+    """
+    devices = {}
+    for device in fleet.devices:
+        test = fleet.test[device.name]
+        y = test.y.astype(np.int8)
+        own, final = personal[device.name], deployed[device.name]
+        rows = {stage: measure(y, scores(network, w, test.x), 0.5) for stage, w in stages.items()}
+        rows["personalized"] = measure(y, scores(network, own.weights, test.x), own.threshold.threshold)
+        rows["deployed"] = measure(y, runtimes.scores(final.model, test.x, RUNTIME), final.threshold.threshold)
+        devices[device.name] = {
+            "stages": rows,
+            "threshold": final.threshold.threshold,
+            "threshold_note": final.threshold.reason,
+            **baselines(device, fleet),
+            "samples": {phase: len(p.support) + len(p.query) for phase, p in device.parts.items()}
+            | {"train": len(device.train), "test": len(y)},
+            "model_bytes": len(final.model),
+        }
+    return {"devices": devices, "fleet": summary(devices)}
+
+
+def baselines(device: Device, fleet: Fleet) -> dict[str, Any]:
+    """Returns what needs no network: the majority class and the best rule on one feature, on the test set."""
+    prepare, test = device.preparation, fleet.test[device.name]
+    train_x, test_x = prepare.raw(device.train.x), prepare.raw(test.x)
+    train_y, test_y = device.train.y.astype(np.int8), test.y.astype(np.int8)
+    rule = best_rule(train_x, train_y)
+    sign = ">" if rule.above else "<="
+    finite = np.isfinite(rule.threshold)
+    text = f"{prepare.features[rule.feature]} {sign} {rule.threshold:.4g}" if finite else "majority class"
+    return {
+        "majority": majority(train_y, test_y),
+        "one_rule": {"accuracy": float(np.mean(rule.predict(test_x) == test_y)), "rule": text},
+    }
+
+
+def summary(devices: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fleet's means over devices, and the device with the lowest deployed accuracy."""
+    every = list(devices.values())
+    stages: dict[str, Metrics] = {}
+    for stage in every[0]["stages"]:
+        metrics = every[0]["stages"][stage]
+        stages[stage] = {m: _mean([d["stages"][stage][m] for d in every]) for m in metrics if m != "threshold"}
+    worst = min(devices, key=lambda name: devices[name]["stages"]["deployed"]["accuracy"])
+    return {
+        "devices": len(every),
+        "stages": stages,
+        "majority": _mean([d["majority"] for d in every]),
+        "one_rule": _mean([d["one_rule"]["accuracy"] for d in every]),
+        "worst": {"device": worst, "accuracy": devices[worst]["stages"]["deployed"]["accuracy"]},
+    }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """Returns the mean of the defined values, None where there is none."""
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None

@@ -1,0 +1,372 @@
+"""What is wrong or trivial about a data set, before anything is trained on it."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from fedmetaalign.evaluation.rules import Rule, auc, auc_error, best_rule
+from fedmetaalign.fleet.files import cells, load, parse
+from fedmetaalign.fleet.labels import are_row_numbers, guess, is_named_id, labelled_truth
+from fedmetaalign.fleet.overlap import contained
+from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.tables import names_of
+
+_CHANCE = 1e-6  # the probability below which "by chance" is ruled out
+_SIGMAS = 4.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know about a data set.
+
+    Attributes:
+        code: what kind of finding, for programs: "leak", "order", "duplicates", ...
+        severity: "error" results would be wrong; "warning" they may mislead; "info" good to know.
+        column: the column it is about, None where it is about the rows.
+        sentence: what was found and what to do.
+    """
+
+    code: str
+    severity: Literal["error", "warning", "info"]
+    column: str | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All findings about one data set.
+
+    Attributes:
+        source: the file, or the table's name.
+        label: the label columns.
+        rows: number of labelled rows.
+        faults: number of them that are faults.
+        features: of a table its features; of a file the columns that can be (numbers that neither give the
+            label away nor name rows).
+        majority: accuracy of always answering with the larger class.
+        rule: the best single threshold over `features`; None where there is no feature.
+        findings: errors first, then warnings, then the rest.
+    """
+
+    source: str
+    label: tuple[str, ...]
+    rows: int
+    faults: int
+    features: tuple[str, ...]
+    majority: float
+    rule: Rule | None
+    findings: tuple[Finding, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The audit as plain values for JSON; the rule's feature by name, a constant rule's threshold null."""
+        result = asdict(self)
+        if self.rule is not None:
+            finite = math.isfinite(self.rule.threshold)
+            result["rule"] |= {
+                "feature": self.features[self.rule.feature],
+                "threshold": self.rule.threshold if finite else None,
+            }
+        return result
+
+
+def sentences(audit: Audit) -> list[str]:
+    """The findings as lines to print, each with its severity in front."""
+    return [f"{finding.severity}: {finding.sentence}" for finding in audit.findings]
+
+
+def audit(source: Table | Path | str, label: str | tuple[str, ...] | None = None) -> Audit:
+    """Audits a table, or a file as `audit_file` does.
+
+    Raises:
+        DataError: as `audit_file`.
+    """
+    if not isinstance(source, Table):
+        return audit_file(Path(source), label)
+    columns = dict(zip(source.features, source.x.T, strict=True))
+    found = [finding for name, values in columns.items() if (finding := _unfit(name, values, source.y))]
+    return _judge(source.name, ("label",), columns, source.y, source.kinds, pl.DataFrame(columns), found)
+
+
+def audit_file(
+    path: Path, label: str | tuple[str, ...] | None = None, positive: tuple[str | int | float, ...] = ()
+) -> Audit:
+    """Audits a raw file without a recipe.
+
+    Every column of numbers that is not the label, does not give it away, does not merely name the rows and is
+    not constant counts as a feature.
+
+    Args:
+        path: a .csv or .parquet file.
+        label: the label column or columns; guessed from names and values, and said so, where not given.
+        positive: values of the label that mean fault, where it is not 0/1.
+
+    Returns:
+        The audit.
+
+    Raises:
+        DataError: the file cannot be read, or no label is named and none can be guessed.
+    """
+    raw = load(path)
+    labels, positive, why = guess(raw, names_of(label), positive)
+    found = [Finding("label", "info", labels[0] if len(labels) == 1 else None, why)]
+    y, combination, labelled = labelled_truth(raw, labels, positive)
+    if unlabelled := int(np.count_nonzero(~labelled)):
+        sentence = f"Rows without a label, left out here: {unlabelled:,}; label or remove them."
+        found.append(Finding("missing", "error", ", ".join(labels), sentence))
+    features: dict[str, np.ndarray] = {}
+    compare: dict[str, np.ndarray | pl.Series] = {}
+    for name in raw.frame.columns:
+        if name in labels:
+            continue
+        text = cells(raw, name).filter(labelled)
+        values, wrong = parse(text)
+        if text.null_count() == len(text):
+            found.append(Finding("empty", "warning", name, f"Column '{name}' is wholly empty; leave it out."))
+        elif 2 * len(wrong) > len(text) - text.null_count():
+            found.append(_text(name, text, y))
+            if found[-1].code == "text":
+                compare[name] = text
+        else:
+            found += _gaps(name, values, wrong, y)
+            if unfit := _unfit(name, values, y):
+                found.append(unfit)
+            else:
+                features[name] = compare[name] = values
+    suspects = list(_beside_leaks(raw.frame.columns, features, found))
+    for suspect in suspects:
+        del features[str(suspect.column)]
+    kinds = combination if len(labels) > 1 else None
+    return _judge(str(raw.path), labels, features, y, kinds, pl.DataFrame(compare), found + suspects)
+
+
+def audit_files(paths: Sequence[Path], label: str | tuple[str, ...] | None = None) -> tuple[Audit, ...]:
+    """Audits several files, and against each other: what `contained` finds joins the audits of both files.
+
+    Raises:
+        DataError: as `audit_file`.
+    """
+    audits = [audit_file(path, label) for path in paths]
+    for overlap in contained(paths):
+        finding = Finding("contained", "error", None, overlap.sentence)
+        for index, one in enumerate(audits):
+            if one.source in (str(overlap.first), str(overlap.second)):
+                audits[index] = replace(one, findings=(finding, *one.findings))
+    return tuple(audits)
+
+
+def _judge(
+    source: str,
+    label: tuple[str, ...],
+    features: Mapping[str, np.ndarray],
+    y: np.ndarray,
+    kinds: np.ndarray | None,
+    compare: pl.DataFrame,
+    found: Sequence[Finding],
+) -> Audit:
+    """Looks at the rows and at all features together, and puts the audit together."""
+    faults, share = int(y.sum()), float(y.mean())
+    majority = max(share, 1 - share)
+    rule = best_rule(np.stack(list(features.values()), axis=1), y) if features else None
+    found = [*found, _balance(y, majority)]
+    if rule is not None and 0 < faults < len(y):
+        found += [_rule(rule, list(features), majority), *_no_signal(features.values(), y)]
+    found += [*_duplicates(compare, y), *_order(features, y, y if kinds is None else kinds)]
+    found.sort(key=lambda finding: ("error", "warning", "info").index(finding.severity))
+    return Audit(source, label, len(y), faults, tuple(features), majority, rule, tuple(found))
+
+
+def _gaps(name: str, values: np.ndarray, wrong: pl.Series, y: np.ndarray) -> Iterator[Finding]:
+    """Reports on the cells of a column of numbers that hold none."""
+    if len(wrong):
+        sentence = f"Cells of column '{name}' that are not numbers: {len(wrong):,}, such as '{wrong[0]}'; "
+        yield Finding("mixed", "warning", name, f"{sentence}correct them.")
+    missing = np.isnan(values)
+    if missing.any():
+        sentence = f"Rows where column '{name}' has no finite number: {missing.sum():,} ({missing.mean():.1%})."
+        yield Finding("missing", "warning", name, sentence)
+        if _implies(missing, y):
+            yield _leak(name, "where it is missing", missing, y)
+
+
+def _unfit(name: str, values: np.ndarray, y: np.ndarray) -> Finding | None:
+    """Why a column of numbers cannot be a feature, if so."""
+    known = ~np.isnan(values)
+    distinct = np.unique(values[known])
+    if len(distinct) <= 1:
+        what = f"is always {distinct[0]:g}" if len(distinct) else "holds no finite number"
+        return Finding("constant", "warning", name, f"Column '{name}' {what}; leave it out.")
+    if are_row_numbers(values) or is_named_id(name):
+        return _identifier(name, len(distinct), len(y))
+    if len(distinct) == 2:
+        telling = [value for value in distinct if _implies(values == value, y)]
+        return _leak(name, f"where it is {telling[0]:g}", values == telling[0], y) if telling else None
+    if abs((area := auc(values[known], y[known])) - 0.5) < 0.49:
+        return None
+    sentence = (
+        f"Column '{name}' alone all but gives the label away (AUC {area:.4f}): either it is made from the "
+        "label, or no model is needed."
+    )
+    return Finding("leak", "error", name, sentence)
+
+
+def _text(name: str, text: pl.Series, y: np.ndarray) -> Finding:
+    """What a column of text is: constant, an identifier, a leak, or mere "text"."""
+    values, inverse, counts = np.unique(
+        text.fill_null("").to_numpy().astype(str), return_inverse=True, return_counts=True
+    )
+    if len(values) == 1:
+        return Finding("constant", "warning", name, f"Column '{name}' is always '{values[0]}'; leave it out.")
+    if len(values) == len(y) >= 20 or is_named_id(name):
+        return _identifier(name, len(values), len(y))
+    telling = [index for index in range(len(values)) if len(values) <= 50 and _implies(inverse == index, y)]
+    if telling:
+        shown = ", ".join(f"'{value}'" for value in values[telling[:5]])
+        return _leak(name, f"where it is {shown}", np.isin(inverse, telling), y)
+    share = y.mean()
+    shares = np.bincount(inverse, y) / counts
+    expected = counts * share * (1 - share)
+    signal = ""
+    if expected.min() >= 5:
+        excess = float(((shares - share) ** 2 * counts**2 / expected).sum()) - (len(values) - 1)
+        chance = " (no more than chance)" if excess < _SIGMAS * math.sqrt(2 * (len(values) - 1)) else ""
+        signal = f", fault share {shares.min():.1%} to {shares.max():.1%}{chance}"
+    return Finding("text", "info", name, f"Column '{name}' is text with {len(values):,} values{signal}.")
+
+
+def _beside_leaks(
+    columns: Sequence[str], features: Mapping[str, np.ndarray], found: Sequence[Finding]
+) -> Iterator[Finding]:
+    """Features of two values that stand in a block with columns that give the label away: rare parts of it."""
+    leaks = {finding.column for finding in found if finding.code == "leak"}
+    for index, name in enumerate(columns):
+        beside = {*columns[max(index - 1, 0) : index], *columns[index + 1 : index + 2]} & leaks
+        if name in features and beside and len(np.unique(features[name])) == 2:
+            sentence = (
+                f"Column '{name}' has two values and stands beside '{min(map(str, beside))}', which gives the "
+                "label away; it is likely a part of the label too, so leave it out."
+            )
+            yield Finding("suspect", "warning", name, sentence)
+
+
+def _implies(rows: np.ndarray, y: np.ndarray) -> bool:
+    """Whether nearly all of some rows are faults, of enough rows that it cannot be chance."""
+    count, share = int(np.count_nonzero(rows)), float(y.mean())
+    if count < 20 or float(y[rows].mean()) < 0.99:
+        return False
+    return count * math.log(share) < math.log(_CHANCE)
+
+
+def _leak(name: str, when: str, rows: np.ndarray, y: np.ndarray) -> Finding:
+    sentence = (
+        f"Column '{name}' gives the label away: {y[rows].mean():.1%} of the {np.count_nonzero(rows):,} rows "
+        f"{when} are faults, {y[rows].sum() / y.sum():.1%} of all faults; never use it as a feature."
+    )
+    return Finding("leak", "error", name, sentence)
+
+
+def _identifier(name: str, distinct: int, rows: int) -> Finding:
+    what = "is different in every row" if distinct == rows else f"names things ({distinct:,} values)"
+    return Finding("identifier", "warning", name, f"Column '{name}' {what}; never use it as a feature.")
+
+
+def _balance(y: np.ndarray, majority: float) -> Finding:
+    faults = int(y.sum())
+    larger = "fault" if 2 * faults > len(y) else "normal"
+    if majority == 1:
+        sentence = f"Every row is {'a fault' if faults else 'normal'}; nothing can be learnt or tested here."
+        return Finding("one-class", "error", None, sentence)
+    sentence = (
+        f"{faults:,} of {len(y):,} rows are faults ({faults / len(y):.2%}), so always answering '{larger}' is "
+        f"right in {majority:.2%}."
+    )
+    return Finding("balance", "warning" if majority >= 0.9 else "info", None, sentence)
+
+
+def _rule(rule: Rule, features: Sequence[str], majority: float) -> Finding:
+    if not math.isfinite(rule.threshold):
+        sentence = f"No single threshold does better than the larger class ({majority:.2%})."
+        return Finding("rule", "info", None, sentence)
+    name, side = features[rule.feature], ">" if rule.above else "<="
+    sentence = (
+        f"The single rule '{name} {side} {rule.threshold:g} means fault' is right in {rule.accuracy:.2%}."
+    )
+    return Finding("rule", "warning" if rule.accuracy >= 0.99 > majority else "info", name, sentence)
+
+
+def _no_signal(features: Iterable[np.ndarray], y: np.ndarray) -> Iterator[Finding]:
+    """Warns where neither a feature nor its distance from the median separates the classes."""
+    strongest, error = 0.0, 0.0
+    for values in features:
+        score, labels = values[~np.isnan(values)], y[~np.isnan(values)]
+        for each in (score, np.abs(score - np.median(score))):
+            strongest = max(strongest, abs(auc(each, labels) - 0.5))
+        error = max(error, auc_error(labels))
+    if strongest <= _SIGMAS * error:
+        sentence = (
+            f"No single feature carries signal: every AUC is within {strongest:.3f} of 0.5, and chance alone "
+            f"gives up to {_SIGMAS * error:.3f}; the accuracy of the larger class may be the ceiling."
+        )
+        yield Finding("no-signal", "warning", None, sentence)
+
+
+def _duplicates(compare: pl.DataFrame, y: np.ndarray) -> Iterator[Finding]:
+    """Counts rows that repeat an earlier one, and those whose copies have another label."""
+    if compare.is_empty():
+        return
+    label = pl.col("\0y")
+    groups = compare.with_columns(pl.Series("\0y", y)).group_by(compare.columns)
+    counted = groups.agg(pl.len().alias("\0n"), (label.min() != label.max()).alias("\0d"))
+    if repeated := compare.height - counted.height:
+        disagree = int(counted.filter(pl.col("\0d"))["\0n"].sum())
+        sentence = (
+            f"Rows that repeat an earlier one in every feature: {repeated:,}; rows with a copy of the other "
+            f"label: {disagree:,}; copies must not sit on both sides of a split."
+        )
+        yield Finding("duplicates", "warning", None, sentence)
+
+
+def runs_test(kinds: np.ndarray) -> tuple[int, float, float]:
+    """The runs of a sequence against those of a random order (Wald and Wolfowitz 1940; Mood 1940 for k kinds).
+
+    Args:
+        kinds: (rows,), any values.
+
+    Returns:
+        The number of runs, the number expected in a random order, and the standard score (0 for one kind).
+    """
+    n = len(kinds)
+    counts = np.unique(kinds, return_counts=True)[1].astype(float)
+    runs = 1 + int(np.count_nonzero(kinds[1:] != kinds[:-1]))
+    squares, cubes = float((counts**2).sum()), float((counts**3).sum())
+    expected = (n * (n + 1) - squares) / n
+    variance = (squares * (squares + n * (n + 1)) - 2 * n * cubes - n**3) / (n**2 * (n - 1)) if n > 1 else 0.0
+    return runs, expected, (runs - expected) / math.sqrt(variance) if variance > 0 else 0.0
+
+
+def _order(features: Mapping[str, np.ndarray], y: np.ndarray, kinds: np.ndarray) -> Iterator[Finding]:
+    """Reports rows that stand in an order that tells the label, or that are sorted by a feature."""
+    runs, expected, z = runs_test(kinds)
+    if z < -_SIGMAS:
+        what = "The rows are in order of their label" if 2 * runs < expected else "Rows of one label cluster"
+        sentence = (
+            f"{what}: {runs:,} runs where a random order has about {expected:,.0f} (z = {z:.1f}); shuffle and "
+            "stratify, or split by blocks where neighbours are of one waveform."
+        )
+        yield Finding("order", "warning", None, sentence)
+    if abs(auc(np.arange(len(y)), y) - 0.5) > _SIGMAS * auc_error(y):
+        fifths = [float(part.mean()) for part in np.array_split(y, 5)]
+        sentence = (
+            f"The fault share changes along the file, from {fifths[0]:.1%} in the first fifth to "
+            f"{fifths[-1]:.1%} in the last; never split at a row number without shuffling."
+        )
+        yield Finding("drift", "warning", None, sentence)
+    for name, values in features.items():
+        steps = np.diff(values)
+        if len(y) >= 20 and ((steps >= 0).all() or (steps <= 0).all()):
+            sentence = f"The rows are sorted by '{name}'; shuffle before splitting by row number."
+            yield Finding("sorted", "warning", name, sentence)

@@ -1,0 +1,59 @@
+"""What one device does when asked to train: the step that phases 1 and 2 share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedmetaalign.fleet.device import Part
+from fedmetaalign.model.mlp import Network, losses, scores
+from fedmetaalign.model.online import train
+from fedmetaalign.recipe import Optimizer
+
+
+@dataclass(frozen=True)
+class Local:
+    """A device's weights after training on its support set, and how they do on its query set.
+
+    Attributes:
+        weights: (parameters,) float32.
+        support_loss: mean binary cross-entropy met while training, over the last epoch.
+        query_loss: mean binary cross-entropy on the query set afterwards, the paper's L_t^Q.
+        accuracy: on the query set, at a threshold of 0.5.
+        samples: number of support samples.
+    """
+
+    weights: np.ndarray
+    support_loss: float
+    query_loss: float
+    accuracy: float
+    samples: int
+
+
+def train_locally(
+    network: Network,
+    weights: np.ndarray,
+    part: Part,
+    optimizer: Optimizer,
+    epochs: int,
+    random: np.random.Generator,
+    on_steps: Callable[[int], None],
+) -> Local:
+    """Trains sample by sample on the support set, then evaluates on the query set."""
+    trained = train(
+        network,
+        weights,
+        part.support,
+        learning_rate=optimizer.learning_rate,
+        epochs=epochs,
+        random=random,
+        on_steps=on_steps,
+    )
+    correct = (scores(network, trained.weights, part.query.x) > 0.5) == (part.query.y > 0)
+    return Local(
+        weights=trained.weights,
+        support_loss=trained.loss,
+        query_loss=float(losses(network, trained.weights, *part.query).mean()),
+        accuracy=float(correct.mean()),
+        samples=len(part.support),
+    )

@@ -1,0 +1,68 @@
+"""Phase 1: serial meta-initialisation (the paper's Algorithm 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedmetaalign.fleet.device import Device
+from fedmetaalign.model.mlp import Network
+from fedmetaalign.model.online import ignore_steps
+from fedmetaalign.phases.local import Local, train_locally
+from fedmetaalign.phases.records import Record, record
+from fedmetaalign.randomness import generator
+from fedmetaalign.recipe import Optimizer, Serial
+
+if TYPE_CHECKING:
+    from fedmetaalign.engine import Engine
+
+
+def visit(
+    network: Network,
+    device: Device,
+    weights: np.ndarray,
+    stop: int,
+    settings: Serial,
+    optimizer: Optimizer,
+    seed: int,
+    on_steps: Callable[[int], None] = ignore_steps,
+) -> Local:
+    """The device's step: trains w on S_t,p1 for E_serial epochs and evaluates it on Q_t,p1."""
+    random = generator(seed, "stream", "serial", stop, device.name)
+    return train_locally(network, weights, device.parts["serial"], optimizer, settings.epochs, random, on_steps)
+
+
+def tour(
+    engine: Engine, weights: np.ndarray, number: int, settings: Serial, seed: int
+) -> tuple[np.ndarray, list[Record]]:
+    """One round: the weights tour all devices in a fresh random order, from one to the next.
+
+    Args:
+        engine: reaches the devices.
+        weights: (parameters,) float32.
+        number: the round, from 1.
+        settings: the recipe's section.
+        seed: the recipe's seed.
+
+    Returns:
+        The weights that the last device hands back, and one record a visit, in the order of the visits.
+    """
+    records = []
+    for stop in range((number - 1) * settings.tours + 1, number * settings.tours + 1):
+        for i in generator(seed, "order", "serial", stop).permutation(len(engine.names)):
+            name = engine.names[i]
+            local = engine.visit(name, weights, stop)
+            weights = local.weights
+            records.append(
+                record(
+                    1,
+                    number,
+                    name,
+                    support_loss=local.support_loss,
+                    query_loss=local.query_loss,
+                    accuracy=local.accuracy,
+                )
+            )
+    return weights, records

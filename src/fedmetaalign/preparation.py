@@ -1,0 +1,38 @@
+"""How a raw sample becomes the network's input: in training, in a prediction, and on the microcontroller."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Standardises raw features and places them among the network's inputs.
+
+    Attributes:
+        features: names of the raw features, in order.
+        units: physical unit of each, "" where unknown.
+        categories: for a text feature, the texts that are 0, 1, 2, ...
+        mean: (features,) in raw units, subtracted.
+        scale: (features,) in raw units, divided by; 1 for a constant feature.
+        columns: (inputs,) the feature that each input takes, -1 for an input that is always zero.
+    """
+
+    features: tuple[str, ...]
+    units: tuple[str, ...]
+    categories: Mapping[str, tuple[str, ...]]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    columns: tuple[int, ...]
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """Turns raw features, (rows, features) float64, into inputs, (rows, inputs) float32."""
+        standard = (x - np.array(self.mean)) / np.array(self.scale)
+        with_zero = np.concatenate([standard, np.zeros((len(x), 1))], axis=1)
+        return with_zero[:, list(self.columns)].astype(np.float32)
+
+    def raw(self, inputs: np.ndarray) -> np.ndarray:
+        """Turns inputs, (rows, inputs), back into raw features, (rows, features) float64."""
+        first = [self.columns.index(feature) for feature in range(len(self.features))]
+        return inputs[:, first].astype(np.float64) * np.array(self.scale) + np.array(self.mean)

@@ -1,0 +1,200 @@
+"""Executes a recipe: from raw tables to a run folder with a bundle for every device."""
+
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.errors import RunError
+from fedmetaalign.evaluation.results import evaluate
+from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.device import Device, Fleet
+from fedmetaalign.methods import fed_meta_align
+from fedmetaalign.model.mlp import Network
+from fedmetaalign.phases.deploy import RUNTIME, Deployed, convert, deploy, float_layers
+from fedmetaalign.phases.parallel import cohort
+from fedmetaalign.phases.personalize import Personal
+from fedmetaalign.recipe import Recipe
+from fedmetaalign.report import write_report
+from fedmetaalign.run_folder import RunFolder
+from fedmetaalign.tinyml import bundle
+
+GOLDEN_ROWS = 64
+SOFTWARE = ("fedmetaalign", "jax", "jaxlib", "numpy", "ai-edge-litert")
+
+
+class Watcher:
+    """Is told how a run gets on; this one keeps it to itself."""
+
+    def begin(self, steps: int) -> None:
+        """The run takes this many training steps."""
+
+    def phase(self, name: str) -> None:
+        """The run is now in this phase."""
+
+    def advance(self, steps: int) -> None:
+        """So many more training steps are done; called from several threads."""
+
+
+def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None = None) -> dict[str, Any]:
+    """Runs a recipe's phases, deploys every device and evaluates.
+
+    Nothing is written before the recipe's data has been read and found usable.
+
+    Args:
+        recipe: what to run; its table paths are absolute or relative to the working directory.
+        out: the run folder, new or empty; with `resume` one that the same recipe began.
+        resume: go on where a checkpoint was left.
+        watcher: is told of the progress.
+
+    Returns:
+        What results.json holds.
+
+    Raises:
+        FedMetaAlignError: the data, the folder or the training failed; the sentence says how.
+    """
+    watcher = watcher or Watcher()
+    clock = _Clock()
+    with clock.measure("data"):
+        fleet = build(recipe)
+        network = Network(recipe.model.inputs, recipe.model.hidden)
+        _check_size(recipe, network)
+    folder = RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe)
+    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+    engine = LocalEngine(recipe, fleet.devices, watcher.advance)
+    plan = fed_meta_align.schedule(recipe, engine, fleet.public, watcher.advance)
+    state = (folder.restore() if resume else None) or fed_meta_align.start(recipe)
+    resumed_after = state.done
+    watcher.begin(training_steps(recipe, fleet))
+    state = _train(plan, state, folder, watcher, clock)
+    watcher.phase("personalize")
+    with clock.measure("personalize"):
+        personal = engine.personalize(state.weights)
+        records = [record for name in engine.names for record in personal[name].records]
+        folder.checkpoint(state, records)
+    watcher.phase("deploy")
+    with clock.measure("deploy"):
+        deployed = {
+            device.name: deploy(network, device, personal[device.name], recipe.deploy, recipe.personalize)
+            for device in fleet.devices
+        }
+        versions = {name: version(name) for name in SOFTWARE}
+        for device in fleet.devices:
+            _write_bundle(folder, recipe, network, device, personal[device.name], deployed[device.name], versions)
+    with clock.measure("evaluate"):
+        results = evaluate(fleet, network, state.stages, personal, deployed)
+    folder.write_json("results.json", results)
+    folder.write_json(
+        "manifest.json",
+        {
+            "versions": versions | {"python": platform.python_version()},
+            "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+            "seed": recipe.seed,
+            "data": dict(fleet.files),
+            "started": began,
+            "resumed_after_rounds": resumed_after,
+            "seconds": clock.seconds,
+        },
+    )
+    write_report(out)
+    return results
+
+
+def training_steps(recipe: Recipe, fleet: Fleet) -> int:
+    """Returns how many Adam steps phases 0 to 3 take."""
+    size = {
+        phase: {device.name: len(device.parts[phase].support) for device in fleet.devices}
+        for phase in ("serial", "parallel", "personalize")
+    }
+    names = tuple(size["serial"])
+    rounds = range(1, recipe.parallel.rounds + 1)
+    chosen = [name for r in rounds for name in cohort(names, r, recipe.parallel.cohort, recipe.seed)]
+    return (
+        (recipe.foundation.epochs * len(fleet.public.support) if fleet.public else 0)
+        + recipe.serial.rounds * recipe.serial.tours * recipe.serial.epochs * sum(size["serial"].values())
+        + recipe.parallel.epochs * sum(size["parallel"][name] for name in chosen)
+        + recipe.personalize.epochs * sum(size["personalize"].values())
+    )
+
+
+def _train(
+    plan: list[fed_meta_align.Round],
+    state: fed_meta_align.State,
+    folder: RunFolder,
+    watcher: Watcher,
+    clock: "_Clock",
+) -> fed_meta_align.State:
+    """Runs the rounds that are left, with a checkpoint after each."""
+    rounds = fed_meta_align.rounds(plan, state)
+    for upcoming in plan[state.done :]:
+        watcher.phase(upcoming.phase)
+        with clock.measure(upcoming.phase):
+            done, state, records = next(rounds)
+        if not np.isfinite(state.weights).all():
+            raise RunError(
+                f"The weights are no longer finite after {done.phase} round {done.number}: lower"
+                f" optimizer.learning_rate and run again; {folder.path} holds the rounds before it."
+            )
+        folder.checkpoint(state, records)
+    return state
+
+
+def _check_size(recipe: Recipe, network: Network) -> None:
+    """Finds out before training whether the model can fit: the file's size does not depend on the weights."""
+    limit = recipe.deploy.max_bytes
+    if limit is None:
+        return
+    weights = fed_meta_align.start(recipe).weights
+    size = len(convert(network, weights, np.zeros((1, network.inputs), np.float32), recipe.deploy))
+    if size > limit:
+        raise RunError(
+            f"The {recipe.deploy.format} model of this network takes {size} bytes, and deploy.max_bytes is {limit}:"
+            " choose a smaller model.hidden or another deploy.format."
+        )
+
+
+def _write_bundle(
+    folder: RunFolder,
+    recipe: Recipe,
+    network: Network,
+    device: Device,
+    personal: Personal,
+    deployed: Deployed,
+    versions: Mapping[str, str],
+) -> None:
+    content = bundle.Bundle(
+        device=device.name,
+        preparation=device.preparation,
+        threshold=deployed.threshold.threshold,
+        threshold_note=deployed.threshold.reason,
+        target=recipe.deploy.target,
+        runtime=RUNTIME,
+        model=deployed.model,
+    )
+    # Samples of the device's own validation part: the bundle stays on the device that they come from.
+    golden = device.preparation.raw(device.parts["personalize"].query.x[:GOLDEN_ROWS])
+    bundle.write(
+        folder.path / "devices" / device.name, content, float_layers(network, personal.weights), golden, versions
+    )
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Adds up the seconds that each part of a run takes."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        before = time.perf_counter()
+        yield
+        self.seconds[part] = round(self.seconds.get(part, 0) + time.perf_counter() - before, 3)

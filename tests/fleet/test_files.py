@@ -1,0 +1,127 @@
+"""Files become cells: the ways to write the same, and one sentence for everything that can be wrong."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.files import cells, filled, load, parse, require, sha256
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes text (or bytes) as t.csv and returns its path."""
+
+    def to_file(content, name="t.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return to_file
+
+
+def error(path):
+    """The one sentence that taking three columns from the file fails with."""
+    with pytest.raises(DataError) as caught:
+        raw = load(path)
+        require(raw, ("fault", "a", "b"))
+        for name in raw.frame.columns:
+            filled(raw, name)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.replace(f"{path.parent}/", "")
+
+
+class TestLoad:
+    def test_sha256(self, write):
+        expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"
+        assert sha256(write("abc")) == expected
+
+    def test_missing(self, tmp_path):
+        assert error(tmp_path / "t.csv") == "t.csv does not exist; check the path and the data folder"
+
+    def test_directory(self, tmp_path):
+        with pytest.raises(DataError, match="is a directory"):
+            load(tmp_path)
+
+    def test_unreadable(self, write, monkeypatch):
+        path = write("a,b,fault\n1,2,0\n")
+
+        def refuse(self):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "read_bytes", refuse)
+        assert error(path) == "t.csv cannot be read (Permission denied); check its permissions"
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("", "t.csv is empty; give it a header and rows"),
+            ("\n \n", "t.csv has no header; its first line must name the columns"),
+            ("a,b,fault\n", "t.csv has a header but no rows; remove the device or give it data"),
+            ("a,b,fault\n\n\n", "t.csv has a header but no rows; remove the device or give it data"),
+            ("a,b,a\n1,2,0\n", "t.csv, line 1 names column 'a' twice; rename or remove one of them"),
+            ("(column 2),\n1,2\n", "t.csv, line 1 names column '(column 2)' twice; rename or remove one"
+             " of them"),
+            ("\na, b,b \n1,2,0\n", "t.csv, line 2 names column 'b' twice; rename or remove one of them"),
+            (
+                "a,b,fault\n1,2,0\n1,2\n",
+                "t.csv, line 3 has 2 cells where the header has 3 columns; correct or remove the line",
+            ),
+            (
+                "a,b,fault\n1,2,0\n\n1,2,0,4\n",
+                "t.csv, line 4 has 4 cells where the header has 3 columns; correct or remove the line",
+            ),
+            (
+                "a,b,fault\n1,2,0\n1,2,0,\n",
+                "t.csv, line 3 has 4 cells where the header has 3 columns; correct or remove the line",
+            ),
+            (b"a,b,fault\n1,2,0\n\xb0,2,0\n", "t.csv, line 3 is not UTF-8 text; save the file as CSV in UTF-8"),
+            ("a,b\n1,2\n", "t.csv has no column 'fault'; it has 'a', 'b'"),
+            ("a,B,fault\n1,2,0\n", "t.csv has no column 'b'; did you mean 'B'?"),
+            ("a,b,faulty\n1,2,0\n", "t.csv has no column 'fault'; did you mean 'faulty'?"),
+            ("a;b;fault\n1;2;0\n", "t.csv has no column 'fault'; its cells are separated by ';', so save it"
+             " with commas"),
+        ],
+    )  # fmt: skip
+    def test_file_and_header(self, write, content, message):
+        assert error(write(content)) == message
+
+    def test_a_cell_without_end(self, write):
+        assert "quote that is not closed" in error(write('a,b,fault\n1,"' + "2,0\n" * 60_000))
+
+    def test_not_parquet(self, write):
+        assert "t.parquet is not a readable Parquet file" in error(write("a,b\n", "t.parquet"))
+
+    def test_other_format(self, write):
+        assert "only .csv and .parquet" in error(write("x", "t.xlsx"))
+
+    def test_unnamed_columns(self, write):
+        assert load(write("a,,b,\n1,2,3,4\n")).frame.columns == ["a", "(column 2)", "b", "(column 4)"]
+
+
+class TestCells:
+    def test_text_without_blanks_and_zeros(self, write):
+        column = cells(load(write('a,b\n 1.0 ,x\n1.50,x\n-3.00,x\n"",x\n  ,x\n0.0.0,x\n')), "a")
+        assert column.to_list() == ["1", "1.50", "-3", None, None, "0.0.0"]
+
+    def test_numbers(self):
+        values, wrong = parse(pl.Series(["1e3", None, "nan", "-inf", "?"]))
+        assert values[0] == 1000
+        assert values[1:] == pytest.approx([float("nan")] * 4, nan_ok=True)
+        assert wrong.to_list() == ["?"]
+
+    def test_lines_are_those_of_an_editor(self, write):
+        path = write('\na,b,fault,note\r\n1,2,0,"two\r\nlines"\r\n\r\n1,,0,x\r\n')
+        assert error(path) == "t.csv, line 6, column 'b' is empty; fill the cell in or remove the row"
+
+    def test_rows_of_parquet(self, tmp_path):
+        path = tmp_path / "t.parquet"
+        pl.DataFrame({"a": [1, 2], "b": ["x", " "], "fault": [0, 1]}).write_parquet(path)
+        assert error(path) == "t.parquet, row 2, column 'b' is empty; fill the cell in or remove the row"
+
+    def test_nested_parquet(self, tmp_path):
+        path = tmp_path / "t.parquet"
+        pl.DataFrame({"a": [[1.0]], "b": [1], "fault": [0]}).write_parquet(path)
+        assert "column 'a' is of type List(Float64)" in error(path)

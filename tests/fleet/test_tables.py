@@ -1,0 +1,337 @@
+"""Columns become tables: what comes out of a good file, and one sentence for every cell that cannot be used."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.tables import Columns, read, read_many, safe_name, unseen
+
+AB = Columns("fault", ("a", "b"))
+DATA = Path(__file__).parents[3] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real tables (../shared/data) are not here")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes text (or bytes) as t.csv and returns its path."""
+
+    def to_file(content, name="t.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return to_file
+
+
+def error(path, columns=AB, **more):
+    """The one sentence that reading the file fails with."""
+    with pytest.raises(DataError) as caught:
+        read_many(path, columns, **more) if more else read(path, columns, "device")
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message.replace(f"{path.parent}/", "")
+
+
+class TestGood:
+    def test_plain(self, write):
+        path = write("a,b,fault\n1,2.5,0\n-3,1.02E-01,1\n")
+        table = read(path, Columns("fault", ("b", "a"), units={"a": "A"}), "pump 1")
+        assert table.name == "pump_1"
+        assert table.features == ("b", "a")
+        assert table.x.tolist() == [[2.5, 1.0], [0.102, -3.0]]
+        assert table.x.dtype == np.float64
+        assert table.y.tolist() == [0, 1]
+        assert table.y.dtype == np.int8
+        assert table.units == ("", "A")
+        assert table.kinds is None
+        assert table.groups is None
+        assert table.source == path
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "\ufeffa,b,fault\n1,2,0\n3,4,1\n",
+            "a,b,fault\r\n1,2,0\r\n3,4,1",
+            "a,b,fault\r1,2,0\r3,4,1\r",
+            '"a","b","fault"\n"1","2","0"\n"3","4","1"\n',
+            "a,b,fault,,\n1,2,0,,\n3,4,1,,\n",
+            " a , b ,fault\n 1 , 2, 0\n3,4 ,1\n",
+            "\n\na,b,fault\n1,2,0\n\n3,4,1\n\n  \n",
+            "a,b,fault,note\n1,2,0,\n3,4,1,x\n",
+            'a,b,fault,note\n1,2,0,"two\nlines, and ""quotes"""\n3,4,1,x\n',
+            'a,b,fault,note\n1,2,0,5" pipe\n3,4,1,x\n',
+            "a,b,fault\n1e0,2.0,0.0\n+3,0.4e1,1.0\n",
+        ],
+    )
+    def test_ways_to_write_the_same(self, write, content):
+        table = read(write(content), AB, "d")
+        assert table.x.tolist() == [[1, 2], [3, 4]]
+        assert table.y.tolist() == [0, 1]
+
+    def test_large_integers_and_long_fractions(self, write):
+        table = read(write("a,b,fault\n9007199254740993123,0.1000000000000000055511151231257827,0\n"), AB, "d")
+        assert table.x.tolist() == [[9007199254740993123.0, 0.1]]
+
+    def test_one_class_is_left_to_the_fleet(self, write):
+        assert read(write("a,b,fault\n1,2,0\n3,4,0\n"), AB, "d").y.tolist() == [0, 0]
+
+    @pytest.mark.parametrize(
+        ("cells", "positive", "y"),
+        [
+            (["0.0", "1", "0", "1.0"], (), [0, 1, 0, 1]),
+            (["True", "false", "TRUE", "False"], (), [1, 0, 1, 0]),
+            (["No", "Yes", "No", "No"], ("Yes",), [0, 1, 0, 0]),
+            (["0", "1", "2", "2.0"], (1, "2"), [0, 1, 1, 1]),
+            (["ok", "worn", "jam", "ok"], ("jam", "worn"), [0, 1, 1, 0]),
+            (["1", "2", "2", "1"], (1.0,), [1, 0, 0, 1]),
+        ],
+    )
+    def test_labels(self, write, cells, positive, y):
+        path = write("a,b,fault\n" + "".join(f"1,2,{cell}\n" for cell in cells))
+        assert read(path, Columns("fault", ("a", "b"), positive), "d").y.tolist() == y
+
+    def test_label_of_several_columns(self, write):
+        path = write("g,c,a\n0,0,1.5\n1,0,2.5\n1,1,3.5\n0,2,4.5\n")
+        table = read(path, Columns(("g", "c"), ("a",)), "d")
+        assert table.y.tolist() == [0, 1, 1, 1]
+        assert table.kinds.tolist() == ["00", "10", "11", "01"]
+        table = read(path, Columns(("g", "c"), ("a",), positive=(2,)), "d")
+        assert table.y.tolist() == [0, 0, 0, 1]
+
+    def test_kind_and_group(self, write):
+        path = write("a,fault,mode,site\n1,0,none,2.0\n2,1,tool wear,007\n")
+        table = read(path, Columns("fault", ("a",), kind="mode", group="site"), "d")
+        assert table.kinds.tolist() == ["none", "tool wear"]
+        assert table.groups.tolist() == ["2", "007"]
+        table = read(path, Columns("fault", ("a",), kind=("mode", "site")), "d")
+        assert table.kinds.tolist() == ["none-2", "tool wear-007"]
+
+    def test_categories(self, write):
+        path = write("Type,fault\nM,0\nL,1\nH,0\n")
+        table = read(path, Columns("fault", ("Type",), categories={"Type": ("L", "M", "H")}), "d")
+        assert table.x.tolist() == [[1], [0], [2]]
+
+    def test_parquet(self, tmp_path):
+        path = tmp_path / "t.parquet"
+        pl.DataFrame(
+            {"a": [1, 2], "b": [0.5, 1.5], "ok": [True, False], "kind": ["x", "y"], "unit": [1.0, 2.0]}
+        ).write_parquet(path)
+        table = read(path, Columns("ok", ("a", "b"), kind="kind", group="unit"), "d")
+        assert table.x.tolist() == [[1, 0.5], [2, 1.5]]
+        assert table.y.tolist() == [1, 0]
+        assert table.kinds.tolist() == ["x", "y"]
+        assert table.groups.tolist() == ["1", "2"]
+
+    @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        st.lists(
+            st.tuples(
+                st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**70), 2**70), st.booleans()
+            ),
+            min_size=1,
+            max_size=20,
+        ),
+        st.sampled_from(["\n", "\r\n"]),
+        st.booleans(),
+    )
+    def test_reads_back_what_was_written(self, tmp_path, rows, end, marked):
+        path = tmp_path / "t.csv"
+        lines = ["a,b,fault", *(f"{a!r},{b},{int(y)}" for a, b, y in rows)]
+        path.write_bytes(end.join([*lines, ""]).encode("utf-8-sig" if marked else "utf-8"))
+        table = read(path, AB, "d")
+        assert table.x.tolist() == [[a, float(b)] for a, b, _ in rows]
+        assert table.y.tolist() == [int(y) for _, _, y in rows]
+
+    @needs_data
+    def test_real_files(self):
+        phases = ("Ia", "Ib", "Ic", "Va", "Vb", "Vc")
+        table = read(DATA / "detect_dataset.csv", Columns("Output (S)", phases), "detect")
+        assert table.x.shape == (12001, 6)
+        assert table.y.sum() == 5496
+        table = read(DATA / "classData.csv", Columns(("G", "C", "B", "A"), phases), "class")
+        kinds, counts = np.unique(table.kinds, return_counts=True)
+        assert dict(zip(kinds.tolist(), counts.tolist(), strict=True)) == {
+            "0000": 2365, "0110": 1004, "0111": 1096, "1001": 1129, "1011": 1134, "1111": 1133,
+        }  # fmt: skip
+        modes = Columns("Machine failure", ("Type",), categories={"Type": ("L", "M", "H")})
+        table = read(DATA / "ai4i2020.csv", modes, "ai4i")
+        assert np.bincount(table.x[:, 0].astype(int)).tolist() == [6000, 2997, 1003]
+        assert table.y.sum() == 339
+
+
+class TestCut:
+    CUT = "a,fault,kind,site\n1,0,Pump,New York\n2,1,Turbine,Rome\n3,1,Pump,New York\n4,0,Pump,Rome\n"
+
+    def test_by_two_columns(self, write):
+        tables = read_many(write(self.CUT), Columns("fault", ("a",)), ("kind", "site"))
+        assert [table.name for table in tables] == ["Pump-New_York", "Pump-Rome", "Turbine-Rome"]
+        assert [table.x[:, 0].tolist() for table in tables] == [[1, 3], [4], [2]]
+        assert [table.y.tolist() for table in tables] == [[0, 1], [0], [1]]
+
+    def test_name_in_front(self, write):
+        tables = read_many(write(self.CUT), Columns("fault", ("a",)), ("site",), "plant")
+        assert [table.name for table in tables] == ["plant-New_York", "plant-Rome"]
+
+    def test_names_stay_unique(self, write):
+        path = write("a,fault,site\n1,0,x y\n2,0,x_y\n3,0,X/y\n4,1,../x\n5,1,東京\n6,0,大阪\n")
+        names = [table.name for table in read_many(path, Columns("fault", ("a",)), ("site",))]
+        assert len({name.casefold() for name in names}) == 6
+        assert all(safe_name(name) == name for name in names)
+
+    def test_errors(self, write):
+        path = write("a,fault,site\n1,0,x\n2,1,\n")
+        columns = Columns("fault", ("a",))
+        assert error(path, columns, by=("site",)) == (
+            "t.csv, line 3, column 'site' is empty; fill the cell in or remove the row"
+        )
+        assert "did you mean 'site'?" in error(path, columns, by=("sit",))
+        assert "no column is named" in error(path, columns, by=(), name=None)
+
+
+class TestPositive:
+    """One device may lack a kind of fault; a file that is cut, and a fleet, may not."""
+
+    COLUMNS = Columns("fault", ("a",), ("worn", "jam", 2))
+
+    def test_one_file_may_lack_a_value(self, write):
+        path = write("a,fault\n1,ok\n2,worn\n")
+        assert read(path, self.COLUMNS, "d").y.tolist() == [0, 1]
+
+    def test_unseen(self, write):
+        paths = [write("a,fault\n1,ok\n2,worn\n"), write("a,fault\n1,ok\n2,\n", "u.csv")]
+        assert unseen(self.COLUMNS, paths) == ("jam", "2")
+        assert unseen(self.COLUMNS, [*paths, write("a,fault\n1,2.0\n2,jam\n", "v.csv")]) == ()
+        assert unseen(self.COLUMNS, paths[1:]) == ("worn", "jam", "2")
+
+    def test_unseen_in_any_of_several_labels(self, write):
+        columns = Columns(("g", "c"), ("a",), ("worn", "jam"))
+        assert unseen(columns, [write("a,g,c\n1,ok,worn\n2,jam,ok\n")]) == ()
+        with pytest.raises(DataError, match="has no column 'c'"):
+            unseen(columns, [write("a,g\n1,ok\n")])
+
+    def test_without_positive_no_file_is_read(self, tmp_path):
+        assert unseen(AB, [tmp_path / "missing.csv"]) == ()
+
+    def test_a_cut_file_holds_it_somewhere(self, write):
+        path = write("a,fault,site\n1,ok,x\n2,bad,y\n")
+        tables = read_many(path, Columns("fault", ("a",), ("bad",)), ("site",))
+        assert [table.y.tolist() for table in tables] == [[0], [1]]
+
+    @pytest.mark.parametrize(
+        ("cells", "positive", "message"),
+        [
+            ("ok bad", ("Bad",), "never holds 'Bad', which `positive` names; it holds 'ok', 'bad', so name one "
+             "of these"),
+            ("0 1", (1, 2), "never holds '2', which `positive` names; it holds '0', '1', so name one of these"),
+        ],
+    )  # fmt: skip
+    def test_a_cut_file_lacks_it(self, write, cells, positive, message):
+        path = write("a,fault\n" + "".join(f"1,{cell}\n" for cell in cells.split()))
+        assert error(path, Columns("fault", ("a",), positive), by=("a",)) == f"t.csv, column 'fault' {message}"
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("text", "name"),
+        [
+            ("feeder", "feeder"),
+            ("San Francisco", "San_Francisco"),
+            ("Zürich / Halle 3", "Zurich_Halle_3"),
+            ("../../etc", "_.._etc"),
+            ("...", "device-ab5df625"),
+            ("x.", "x"),
+        ],
+    )
+    def test_examples(self, text, name):
+        assert safe_name(text) == name
+
+    @given(st.text())
+    def test_always_a_folder_name(self, text):
+        name = safe_name(text)
+        assert 0 < len(name) <= 100
+        assert not name.startswith(".")
+        assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+        assert safe_name(name) == name
+
+
+class TestCells:
+    @pytest.mark.parametrize(
+        ("cell", "message"),
+        [
+            ("", "t.csv, line 3, column 'b' is empty; fill the cell in or remove the row"),
+            ("  ", "t.csv, line 3, column 'b' is empty; fill the cell in or remove the row"),
+            ('""', "t.csv, line 3, column 'b' is empty; fill the cell in or remove the row"),
+            ("n/a", "t.csv, line 3, column 'b' holds 'n/a', which is not a number; correct it, leave the "
+             "column out of the features, or list its values as categories"),
+            ("1_0", "t.csv, line 3, column 'b' holds '1_0', which is not a number; correct it, leave the "
+             "column out of the features, or list its values as categories"),
+            ("NaN", "t.csv, line 3, column 'b' holds 'NaN', which is not a finite number; correct it or "
+             "remove the row"),
+            ("-inf", "t.csv, line 3, column 'b' holds '-inf', which is not a finite number; correct it or "
+             "remove the row"),
+            ("1e999", "t.csv, line 3, column 'b' holds '1e999', which is not a finite number; correct it or "
+             "remove the row"),
+        ],
+    )  # fmt: skip
+    def test_features(self, write, cell, message):
+        assert error(write(f"a,b,fault\n1,2,0\n1,{cell},0\nx,y,z\n"), Columns("fault", ("b",), (0,))) == message
+
+    def test_rows_of_parquet(self, tmp_path):
+        path = tmp_path / "t.parquet"
+        pl.DataFrame({"a": [1.0, float("nan"), 2.0], "b": [1, 2, None], "fault": [0, 1, 1]}).write_parquet(path)
+        assert error(path) == (
+            "t.parquet, row 2, column 'a' holds 'NaN', which is not a finite number; "
+            "correct it or remove the row"
+        )
+        assert error(path, Columns("fault", ("b",))).startswith("t.parquet, row 3, column 'b' is empty")
+
+    @pytest.mark.parametrize(
+        ("cells", "positive", "message"),
+        [
+            (["0", "", "1"], (), "t.csv, line 3, column 'fault' is empty; fill the cell in or remove the row"),
+            (["0", "nan", "1"], (1,), "t.csv, line 3, column 'fault' is a label but not 0/1: the column holds "
+             "'0', 'nan', '1'; say with `positive` which values mean fault"),
+            (["0", "1", "2"], (), "t.csv, line 4, column 'fault' is a label but not 0/1: the column holds "
+             "'0', '1', '2'; say with `positive` which values mean fault"),
+            (list("abcdefg"), (), "t.csv, line 2, column 'fault' is a label but not 0/1: the column holds "
+             "'a', 'b', 'c', 'd', 'e' and 2 more; say with `positive` which values mean fault"),
+        ],
+    )  # fmt: skip
+    def test_labels(self, write, cells, positive, message):
+        path = write("fault,a\n" + "".join(f"{cell},1\n" for cell in cells))
+        assert error(path, Columns("fault", ("a",), positive)) == message
+
+    def test_text_in_one_of_several_labels(self, write):
+        path = write("g,c,a\n0,1,1\n1,no,1\n")
+        assert error(path, Columns(("g", "c"), ("a",))).startswith(
+            "t.csv, line 3, column 'c' is a label but not 0/1"
+        )
+
+    def test_category_not_listed(self, write):
+        path = write("Type,fault\nL,0\nX,1\n")
+        assert error(path, Columns("fault", ("Type",), categories={"Type": ("L", "M", "H")})) == (
+            "t.csv, line 3, column 'Type' holds 'X', which is not among its categories 'L', 'M', 'H'; "
+            "add it or correct the cell"
+        )
+
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            (Columns("fault", ("a", "fault")), "is the label and cannot be a feature"),
+            (Columns("fault", ("a", "a")), "named twice among the features"),
+            (Columns("fault", ()), "no feature is named"),
+            (Columns((), ("a",)), "no label is named"),
+            (Columns("fault", ("a",), kind="mod"), "no column 'mod'"),
+            (Columns("fault", ("a",), group="mod"), "no column 'mod'"),
+            (Columns("fault", ("a",), units={"aa": "V"}), "no column 'aa'; did you mean 'a'?"),
+            (Columns("fault", ("a",), categories={"Type": ("x",)}), "no column 'Type'"),
+        ],
+    )
+    def test_columns_that_contradict(self, write, columns, message):
+        assert message in error(write("a,b,fault\n1,2,0\n"), columns)
