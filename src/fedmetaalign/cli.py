@@ -2,9 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -41,12 +40,18 @@ def main() -> None:
 
 @app.command()
 def run(
-    recipe: Annotated[Optional[str], typer.Argument(help="A built-in name or a TOML file.", show_default="demo")] = None,
-    out: Annotated[Optional[Path], typer.Option(help="The run folder.", show_default="runs/NAME")] = None,
-    data: Annotated[Optional[Path], typer.Option(help="Folder of the recipe's tables.", show_default="the recipe's")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(help="A built-in name or a TOML file.", show_default="demo")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/NAME")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the recipe's tables.", show_default="the recipe's")
+    ] = None,
     engine: Annotated[Literal["local"], typer.Option(help="Who runs the devices.")] = "local",
-    seed: Annotated[Optional[int], typer.Option(help="Replaces the recipe's seed.")] = None,
-    settings: Annotated[Optional[list[str]], typer.Option("--set", help="Replaces a key, as in parallel.rounds=3.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Replaces a key, as in parallel.rounds=3.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -74,7 +79,7 @@ def run(
 @app.command()
 def audit(
     paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet tables.")],
-    label: Annotated[Optional[str], typer.Option(help="The label column.", show_default="guessed")] = None,
+    label: Annotated[str | None, typer.Option(help="The label column.", show_default="guessed")] = None,
     as_json: Json = False,
 ) -> None:
     """Says what is wrong or trivial about data sets: leaks, runs, duplicates, rules that need no network."""
@@ -92,8 +97,10 @@ def audit(
 def predict(
     bundle: Annotated[Path, typer.Argument(help="A device's bundle folder.")],
     csv: Annotated[Path, typer.Argument(help="Raw samples: the bundle's features as columns.")],
-    out: Annotated[Optional[Path], typer.Option(help="Where to write.", show_default="standard output")] = None,
-    runtime: Annotated[Optional[Runtime], typer.Option(help="Whose arithmetic.", show_default="the bundle's")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write.", show_default="standard output")] = None,
+    runtime: Annotated[
+        Runtime | None, typer.Option(help="Whose arithmetic.", show_default="the bundle's")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Scores samples with a bundle: score > threshold means fault."""
@@ -108,10 +115,12 @@ def predict(
     alarms = ["fault" if score > content.threshold else "normal" for score in scores]
     if outside := content.outside(x):
         sys.stderr.write(
-            f"fedmetaalign: {outside} of {len(x)} samples lie outside the range that the model was calibrated on:"
-            " check their units and columns.\n"
+            f"fedmetaalign: {outside} of {len(x)} samples lie outside the range that the model was calibrated"
+            " on: check their units and columns.\n"
         )
-    rows = [f"{row},{score!r},{alarm}\n" for row, (score, alarm) in enumerate(zip(scores, alarms, strict=True), 1)]
+    rows = [
+        f"{row},{score!r},{alarm}\n" for row, (score, alarm) in enumerate(zip(scores, alarms, strict=True), 1)
+    ]
     text = "row,score,alarm\n" + "".join(rows)
     if out is not None:
         try:
@@ -119,7 +128,9 @@ def predict(
         except OSError as error:
             raise FedMetaAlignError(f"Cannot write {out}: {error.strerror}; choose another --out.") from None
     if as_json:
-        _print_json({"device": content.device, "threshold": content.threshold, "scores": scores, "alarms": alarms})
+        _print_json(
+            {"device": content.device, "threshold": content.threshold, "scores": scores, "alarms": alarms}
+        )
     elif out is None:
         sys.stdout.write(text)
 
@@ -141,8 +152,21 @@ def list_data(as_json: Json = False) -> None:
     from fedmetaalign.fleet.catalog import DATASETS
 
     if as_json:
-        _print_json([{"name": d.name, "file": d.file, "title": d.title, "url": d.url, "licence": d.licence,
-                      "sha256": d.sha256, "rows": d.rows, "downloadable": d.downloadable} for d in DATASETS])
+        _print_json(
+            [
+                {
+                    "name": d.name,
+                    "file": d.file,
+                    "title": d.title,
+                    "url": d.url,
+                    "licence": d.licence,
+                    "sha256": d.sha256,
+                    "rows": d.rows,
+                    "downloadable": d.downloadable,
+                }
+                for d in DATASETS
+            ]
+        )
     else:
         data_table(DATASETS)
 

@@ -83,9 +83,19 @@ def fleet_table(name: str, results: Mapping[str, Any]) -> None:
     """Prints a line a device: its baselines, its test accuracy after every stage, and what it received."""
     devices, fleet = results["devices"], results["fleet"]
     stages = [stage for stage in STAGES if stage in fleet["stages"]]
-    table = Table(title=f"{name}: test accuracy in %", title_justify="left", box=None, pad_edge=False, header_style="")
+    table = Table(
+        title=f"{name}: test accuracy in %", title_justify="left", box=None, pad_edge=False, header_style=""
+    )
     table.add_column("device")
-    for column in ("test\nsamples", "majority\nclass", "one\nrule", *(STAGES[s] for s in stages), "F1", "thresh-\nold", "bytes"):
+    for column in (
+        "test\nsamples",
+        "majority\nclass",
+        "one\nrule",
+        *(STAGES[s] for s in stages),
+        "F1",
+        "thresh-\nold",
+        "bytes",
+    ):
         table.add_column(column, justify="right", vertical="bottom")
     for device, row in devices.items():
         table.add_row(
@@ -111,7 +121,11 @@ def fleet_table(name: str, results: Mapping[str, Any]) -> None:
         style="bold",
     )
     _stdout().print(table)
-    beaten = [d for d, row in devices.items() if row["stages"]["deployed"]["accuracy"] <= max(row["majority"], row["one_rule"]["accuracy"])]
+    beaten = [
+        d
+        for d, row in devices.items()
+        if row["stages"]["deployed"]["accuracy"] <= max(row["majority"], row["one_rule"]["accuracy"])
+    ]
     if beaten:
         _stdout().print(f"\nNo better than a baseline that needs no network: {', '.join(beaten)}.")
 
@@ -129,7 +143,9 @@ def audit_text(audits: Iterable["Audit"]) -> None:
 def data_table(datasets: Iterable["Dataset"]) -> None:
     """Prints the known data sets."""
     for dataset in datasets:
-        how = f"fedmetaalign data fetch {dataset.name}" if dataset.downloadable else f"by hand from {dataset.url}"
+        how = (
+            f"fedmetaalign data fetch {dataset.name}" if dataset.downloadable else f"by hand from {dataset.url}"
+        )
         sys.stdout.write(f"{dataset.name}: {dataset.title}, {dataset.rows:,} rows, {dataset.licence}\n")
         sys.stdout.write(f"  file {dataset.file}, {how}\n")
         for note in dataset.notes:

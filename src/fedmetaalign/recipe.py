@@ -47,7 +47,7 @@ class Source(Section):
 
     name: str | None = None
     table: str | None = None
-    """A CSV or Parquet file; with `*` or `?`, every file that matches is a device of its own."""
+    """A CSV or Parquet file; with `*` or `?` in its name, every file that matches is a device of its own."""
     label: str | tuple[str, ...] | None = None
     features: tuple[str, ...] = ()
     positive: tuple[str | int | float, ...] = ()
@@ -123,7 +123,9 @@ class Splits(Section):
     def _complete(self) -> "Splits":
         total = self.serial + self.parallel + self.personalize
         if abs(total - 1) > 1e-9:
-            raise ValueError(f"serial, parallel and personalize share the training samples: they sum to {total:g}, not 1")
+            raise ValueError(
+                f"serial, parallel and personalize share the training samples: they sum to {total:g}, not 1"
+            )
         return self
 
 
@@ -218,7 +220,11 @@ class Recipe(Section):
         f = self.foundation
         if f.enabled and f.table is None and f.simulator is None:
             raise ValueError("foundation needs a table or a simulator, or enabled = false")
-        if self.splits.kind == "units" and self.splits.unit is None and any(s.table for s in self.fleet.sources):
+        if (
+            self.splits.kind == "units"
+            and self.splits.unit is None
+            and any(s.table for s in self.fleet.sources)
+        ):
             raise ValueError('splits.kind = "units" needs splits.unit, the column that names the unit')
         return self
 

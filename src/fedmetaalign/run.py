@@ -89,7 +89,9 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         }
         versions = {name: version(name) for name in SOFTWARE}
         for device in fleet.devices:
-            _write_bundle(folder, recipe, network, device, personal[device.name], deployed[device.name], versions)
+            _write_bundle(
+                folder, recipe, network, device, personal[device.name], deployed[device.name], versions
+            )
     with clock.measure("evaluate"):
         results = evaluate(fleet, network, state.stages, personal, deployed)
     folder.write_json("results.json", results)
@@ -157,8 +159,8 @@ def _check_size(recipe: Recipe, network: Network) -> None:
     size = len(convert(network, weights, np.zeros((1, network.inputs), np.float32), recipe.deploy))
     if size > limit:
         raise RunError(
-            f"The {recipe.deploy.format} model of this network takes {size} bytes, and deploy.max_bytes is {limit}:"
-            " choose a smaller model.hidden or another deploy.format."
+            f"The {recipe.deploy.format} model of this network takes {size} bytes, and deploy.max_bytes is"
+            f" {limit}: choose a smaller model.hidden or another deploy.format."
         )
 
 
@@ -183,7 +185,11 @@ def _write_bundle(
     # Samples of the device's own validation part: the bundle stays on the device that they come from.
     golden = device.preparation.raw(device.parts["personalize"].query.x[:GOLDEN_ROWS])
     bundle.write(
-        folder.path / "devices" / device.name, content, float_layers(network, personal.weights), golden, versions
+        folder.path / "devices" / device.name,
+        content,
+        float_layers(network, personal.weights),
+        golden,
+        versions,
     )
 
 

@@ -53,7 +53,10 @@ class RunFolder:
         except OSError:
             raise RunError(f"{path} holds no run to resume: leave out --resume, or correct --out.") from None
         if made_by != recipes.dump(recipe):
-            raise RunError(f"{path} was made by another recipe: resume it with {path / 'recipe.toml'}, or choose another --out.")
+            raise RunError(
+                f"{path} was made by another recipe: resume it with {path / 'recipe.toml'},"
+                " or choose another --out."
+            )
         return cls(path)
 
     def checkpoint(self, state: State, records: list[Record]) -> None:
@@ -88,7 +91,9 @@ class RunFolder:
                 arrays: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             done, size = int(place["done"]), int(place["rounds_jsonl_bytes"])
             if not log.exists() or log.stat().st_size < size:
-                raise RunError(f"{log} is shorter than the checkpoint says: start the run again with another --out.")
+                raise RunError(
+                    f"{log} is shorter than the checkpoint says: start the run again with another --out."
+                )
             self.keep_records(size)
             stages = {name.removeprefix("stage."): w for name, w in arrays.items() if name != "weights"}
             return State(arrays["weights"], done, stages)

@@ -58,7 +58,7 @@ def similarity(
 
 
 def _norms(vectors: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(vectors, axis=1)
+    return np.asarray(np.linalg.norm(vectors, axis=1))
 
 
 def _cosines(deltas: np.ndarray, directions: np.ndarray, least: float) -> np.ndarray:

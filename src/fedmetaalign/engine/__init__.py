@@ -5,9 +5,9 @@ from typing import Protocol
 
 import numpy as np
 
+from fedmetaalign.phases.local import Local
 from fedmetaalign.phases.parallel import Update
 from fedmetaalign.phases.personalize import Personal
-from fedmetaalign.phases.local import Local
 
 
 class Engine(Protocol):

@@ -1,7 +1,6 @@
 """From a recipe to a fleet: sources become tables, tables are split, standardised and padded."""
 
 from collections.abc import Iterable
-from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -68,12 +67,14 @@ def _tables(source: Source, recipe: Recipe) -> list[Table]:
         units=source.units,
     )
     if any(c in source.table for c in "*?"):
-        paths = [Path(path) for path in sorted(glob(source.table))]
+        pattern = Path(source.table)
+        paths = sorted(pattern.parent.glob(pattern.name))
         if not paths:
             raise DataError(f"No file matches {source.table}: check the recipe's table and --data.")
         if missing := tables.unseen(columns, paths):
             raise DataError(
-                f"No file that matches {source.table} has the label {', '.join(map(str, missing))}: correct positive."
+                f"No file that matches {source.table} has the label {', '.join(map(str, missing))}:"
+                " correct positive."
             )
         return [tables.read(path, columns, path.stem) for path in paths]
     path = Path(source.table)

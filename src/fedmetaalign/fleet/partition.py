@@ -13,9 +13,10 @@ ATTEMPTS = 1000
 
 
 def dirichlet(table: Table, partition: Partition, test_share: float, seed: int) -> list[Table]:
-    """Draws each device's mixture q ~ Dir(alpha p), p the table's own mixture, and deals it samples by q.
+    """Draws each device's mixture q ~ Dir(alpha n p) and deals it samples by q.
 
-    Hsu, Qi & Brown, 2019 (the paper's [12]). No sample goes to two devices, but for the common test pool of
+    After Hsu, Qi & Brown, 2019 (the paper's [12]), with p the table's own mixture of its n classes; the factor
+    n, which they leave out, makes it the symmetric Dir(alpha) of later work where the classes are equally large. No sample goes to two devices, but for the common test pool of
     `test = "all"`. A mixture that leaves a device fewer than `minimum` normal or faulty samples is drawn again.
 
     Args:
@@ -47,7 +48,7 @@ def dirichlet(table: Table, partition: Partition, test_share: float, seed: int) 
             f"{table.name}: {partition.count} devices of {train} samples need {train * partition.count} rows,"
             f" and the table has {sum(map(len, pools))} to give: ask for fewer devices or samples."
         )
-    prior = np.bincount(kind) / len(kind)
+    prior: np.ndarray = np.bincount(kind) / len(kind)
     devices = []
     for i in range(partition.count):
         name = f"{table.name}-{i:02d}"
@@ -58,7 +59,10 @@ def dirichlet(table: Table, partition: Partition, test_share: float, seed: int) 
         if common:
             each = np.diff(np.linspace(0, partition.samples - train, len(classes) + 1).round().astype(int))
             draw = generator(seed, "common-test", name)
-            held = [draw.choice(pool, min(n, len(pool)), replace=False) for pool, n in zip(common, each, strict=True)]
+            held = [
+                draw.choice(pool, min(n, len(pool)), replace=False)
+                for pool, n in zip(common, each, strict=True)
+            ]
         device = table.take(np.concatenate([rows, *held]), name)
         if common:
             device = replace(device, reserved=np.arange(len(device)) >= len(rows))
@@ -80,7 +84,7 @@ def _mixture(
     fault = np.array([len(pool) > 0 and table.y[pool[0]] == 1 for pool in pools])
     for _ in range(ATTEMPTS):
         mixture = random.dirichlet(partition.alpha * len(prior) * prior)
-        counts = np.minimum(random.multinomial(samples, mixture), left)
+        counts: np.ndarray = np.minimum(random.multinomial(samples, mixture), left)
         while counts.sum() < samples:  # a class ran out: the others fill up, as far as they can
             open_classes = counts < left
             weights = np.where(open_classes, mixture + 1e-9, 0)

@@ -21,7 +21,8 @@ class Table:
             stratification by more than the label; None where the source does not tell.
         groups: (rows,) str, samples that belong together (one waveform, one machine): a split by units
             never cuts a group; None where the source does not tell.
-        reserved: (rows,) bool, rows that the source itself sets aside for testing; None where the split decides.
+        reserved: (rows,) bool, rows that the source itself sets aside for testing; None where the split
+            decides.
         categories: for a text feature, the texts that are 0, 1, 2, ...
         source: file that the rows were read from; None for a simulator.
     """

@@ -84,7 +84,9 @@ def _groups(table: Table, splits: Splits) -> np.ndarray:
     if splits.kind == "blocks":
         return np.arange(len(table)) // splits.block
     if table.groups is None:
-        raise DataError(f'Device {table.name} has no units: name their column in splits.unit, or use kind = "rows".')
+        raise DataError(
+            f'Device {table.name} has no units: name their column in splits.unit, or use kind = "rows".'
+        )
     return np.unique(table.groups, return_inverse=True)[1]
 
 

@@ -81,9 +81,7 @@ def rule(settings: Parallel) -> Rule:
     """Returns the aggregation rule that the recipe names."""
     if settings.aggregation == "mean":
         return mean
-    return partial(
-        similarity, floor=settings.floor, reference=settings.reference, unit_norm=settings.unit_norm
-    )
+    return partial(similarity, floor=settings.floor, reference=settings.reference, unit_norm=settings.unit_norm)
 
 
 def rounds(plan: list[Round], state: State) -> Iterator[tuple[Round, State, list[Record]]]:

@@ -7,6 +7,7 @@ only order of the weights in the package.
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import TypeVar
 
 import jax
@@ -34,7 +35,7 @@ class Network:
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Shape of each layer's matrix, (inputs + 1, outputs); its last row is the bias."""
         sizes = (self.inputs, *self.hidden, 1)
-        return tuple((i + 1, o) for i, o in zip(sizes, sizes[1:], strict=False))
+        return tuple((i + 1, o) for i, o in pairwise(sizes))
 
     @property
     def parameters(self) -> int:

@@ -38,7 +38,7 @@ class Samples(NamedTuple):
     y: np.ndarray
 
     def __len__(self) -> int:  # rows, not the two fields of the tuple
-        return self.y.shape[0]
+        return int(self.y.shape[0])
 
 
 class Trained(NamedTuple):

@@ -71,7 +71,7 @@ def personalize(
 
 
 def frozen_layers(network: Network, freeze: float) -> int:
-    """Returns how many layers stay fixed: the first half of eight is four; of an odd number, the smaller half."""
+    """Returns how many layers stay fixed: four of eight; of an odd number, the smaller half."""
     return int(freeze * len(network.shapes))
 
 

@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -60,7 +59,9 @@ class Bundle:
         return int(((inputs < low) | (inputs > high)).any(axis=1).sum())
 
 
-def write(folder: Path, bundle: Bundle, layers: Layers, golden: np.ndarray, versions: Mapping[str, str]) -> None:
+def write(
+    folder: Path, bundle: Bundle, layers: Layers, golden: np.ndarray, versions: Mapping[str, str]
+) -> None:
     """Writes a bundle's folder, whole or not at all.
 
     Args:
@@ -99,7 +100,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, golden: np.ndarray, vers
         (partial / name).write_bytes(data)
     if folder.exists():
         shutil.rmtree(folder)
-    os.replace(partial, folder)
+    partial.replace(folder)
 
 
 def read(folder: Path) -> Bundle:
@@ -112,10 +113,14 @@ def read(folder: Path) -> Bundle:
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if facts["version"] != VERSION:
-            raise BundleError(f"{path} has layout {facts['version']}, this version reads {VERSION}: make it again.")
+            raise BundleError(
+                f"{path} has layout {facts['version']}, this version reads {VERSION}: make it again."
+            )
         for name, digest in facts["sha256"].items():
             if hashlib.sha256((folder / Path(name).name).read_bytes()).hexdigest() != digest:
-                raise BundleError(f"{folder / name} is not the file that bundle.json describes: copy the bundle again.")
+                raise BundleError(
+                    f"{folder / name} is not the file that bundle.json describes: copy the bundle again."
+                )
         p = facts["preparation"]
         preparation = Preparation(
             features=tuple(p["features"]),
@@ -153,7 +158,9 @@ def _golden(bundle: Bundle, x: np.ndarray) -> str:
         [*bundle.preparation.features, *(f"q{i}" for i in range(quantized.shape[1])), "score", "fault"]
     )
     for row, bytes_, score in zip(x, quantized, bundle.scores(x), strict=True):
-        table.writerow([*map(repr, row.tolist()), *bytes_.tolist(), repr(float(score)), int(score > bundle.threshold)])
+        table.writerow(
+            [*map(repr, row.tolist()), *bytes_.tolist(), repr(float(score)), int(score > bundle.threshold)]
+        )
     return out.getvalue()
 
 
