@@ -1,7 +1,8 @@
 """What the command line prints: tables on standard output, progress on standard error."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ PHASES = {
     "serial": "phase 1: serial tour",
     "parallel": "phase 2: parallel rounds",
     "personalize": "phase 3: personalising",
+    "alone": "baseline: each alone",
     "deploy": "phase 3: deploying",
 }
 STAGES = {
@@ -82,52 +84,64 @@ class RunWatcher(Watcher):
 def fleet_table(name: str, results: Mapping[str, Any]) -> None:
     """Prints a line a device: its baselines, its test accuracy after every stage, and what it received."""
     devices, fleet = results["devices"], results["fleet"]
-    stages = [stage for stage in STAGES if stage in fleet["stages"]]
+    columns: dict[str, Callable[[Any], str]] = {
+        "majority\nclass": lambda row: _percent(row["majority"]),
+        "one\nrule": lambda row: _percent(row["one_rule"]),
+    }
+    if "alone" in fleet:
+        columns["alone"] = lambda row: _percent(row["alone"])
+    for stage in fleet["stages"]:
+        columns[STAGES[stage]] = partial(_stage, stage)
+    columns["F1"] = lambda row: _number(row["stages"]["deployed"]["f1"])
+    columns["thresh-\nold"] = lambda row: _number(row.get("threshold"))
+    columns["bytes"] = lambda row: f"{row['model_bytes']:,}" if "model_bytes" in row else ""
+
     table = Table(
-        title=f"{name}: test accuracy in %", title_justify="left", box=None, pad_edge=False, header_style=""
+        title=f"{name}: accuracy in % on held-out samples",
+        title_justify="left",
+        box=None,
+        header_style="",
+        pad_edge=False,
     )
-    table.add_column("device")
-    for column in (
-        "test\nsamples",
-        "majority\nclass",
-        "one\nrule",
-        *(STAGES[s] for s in stages),
-        "F1",
-        "thresh-\nold",
-        "bytes",
-    ):
+    table.add_column("device", vertical="bottom")
+    for column in columns:
         table.add_column(column, justify="right", vertical="bottom")
     for device, row in devices.items():
-        table.add_row(
-            device,
-            str(row["samples"]["test"]),
-            _percent(row["majority"]),
-            _percent(row["one_rule"]["accuracy"]),
-            *(_percent(row["stages"][stage]["accuracy"]) for stage in stages),
-            _number(row["stages"]["deployed"]["f1"]),
-            f"{row['threshold']:.3f}",
-            f"{row['model_bytes']:,}",
+        table.add_row(device, *(cell(row) for cell in columns.values()))
+    table.add_row("mean", *(cell(fleet) for cell in columns.values()), style="bold")
+    console = _stdout()
+    console.print(table)
+    for sentence in verdicts(results):
+        console.print(sentence)
+
+
+def _stage(stage: str, row: Mapping[str, Any]) -> str:
+    return _percent(row["stages"][stage])
+
+
+def verdicts(results: Mapping[str, Any]) -> list[str]:
+    """Returns what the table means, in sentences: the gain over being alone, and whom it does not serve."""
+    devices, fleet = results["devices"], results["fleet"]
+    sentences = []
+    if "alone" in fleet:
+        gain = 100 * fleet["gain_over_alone"]
+        worse = [
+            name
+            for name, row in devices.items()
+            if row["stages"]["deployed"]["accuracy"] < row["alone"]["accuracy"]
+        ]
+        sentences.append(
+            f"Against training alone the fleet {'gains' if gain >= 0 else 'loses'} {abs(gain):.1f} points on average;"
+            + (f" worse off: {', '.join(worse)}." if worse else " no device is worse off.")
         )
-    table.add_section()
-    table.add_row(
-        "mean",
-        "",
-        _percent(fleet["majority"]),
-        _percent(fleet["one_rule"]),
-        *(_percent(fleet["stages"][stage]["accuracy"]) for stage in stages),
-        _number(fleet["stages"]["deployed"]["f1"]),
-        "",
-        "",
-        style="bold",
-    )
-    _stdout().print(table)
     beaten = [
-        d
-        for d, row in devices.items()
+        name
+        for name, row in devices.items()
         if row["stages"]["deployed"]["accuracy"] <= max(row["majority"], row["one_rule"]["accuracy"])
     ]
     if beaten:
-        _stdout().print(f"\nNo better than a baseline that needs no network: {', '.join(beaten)}.")
+        sentences.append(f"No better than a baseline that needs no network: {', '.join(beaten)}.")
+    return sentences
 
 
 def audit_text(audits: Iterable["Audit"]) -> None:
@@ -157,9 +171,11 @@ def _stdout() -> Console:
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140, highlight=False)
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+def _percent(value: float | Mapping[str, float | None]) -> str:
+    """Formats an accuracy, given as such or among other metrics."""
+    accuracy = value["accuracy"] if isinstance(value, Mapping) else value
+    return "-" if accuracy is None else f"{100 * accuracy:.1f}"
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "" if value is None else f"{value:.3f}"

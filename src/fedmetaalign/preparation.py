@@ -35,5 +35,4 @@ class Preparation:
     def raw(self, inputs: np.ndarray) -> np.ndarray:
         """Turns inputs, (rows, inputs), back into raw features, (rows, features) float64."""
         first = [self.columns.index(feature) for feature in range(len(self.features))]
-        standard: np.ndarray = inputs[:, first].astype(np.float64)
-        return standard * np.array(self.scale) + np.array(self.mean)
+        return np.asarray(inputs[:, first].astype(np.float64) * np.array(self.scale) + np.array(self.mean))

@@ -200,6 +200,13 @@ class Deploy(Section):
     target: Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33"] = "cortex-m4"
 
 
+class Evaluation(Section):
+    """What a run is compared with."""
+
+    alone: bool = True
+    """Train every device by itself too, with as many steps, to tell what the federation gains."""
+
+
 class Recipe(Section):
     """All that decides a result."""
 
@@ -214,6 +221,7 @@ class Recipe(Section):
     parallel: Parallel = Parallel()
     personalize: Personalize = Personalize()
     deploy: Deploy = Deploy()
+    evaluation: Evaluation = Evaluation()
 
     @model_validator(mode="after")
     def _foundation_has_data(self) -> "Recipe":

@@ -18,6 +18,7 @@ from fedmetaalign.evaluation.results import evaluate
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Device, Fleet
 from fedmetaalign.methods import fed_meta_align
+from fedmetaalign.methods.local_only import epochs
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.phases.deploy import RUNTIME, Deployed, convert, deploy, float_layers
 from fedmetaalign.phases.parallel import cohort
@@ -81,6 +82,11 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         personal = engine.personalize(state.weights)
         records = [record for name in engine.names for record in personal[name].records]
         folder.checkpoint(state, records)
+    alone = None
+    if recipe.evaluation.alone:
+        watcher.phase("alone")
+        with clock.measure("alone"):
+            alone = engine.alone(fed_meta_align.start(recipe).weights)
     watcher.phase("deploy")
     with clock.measure("deploy"):
         deployed = {
@@ -93,7 +99,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
                 folder, recipe, network, device, personal[device.name], deployed[device.name], versions
             )
     with clock.measure("evaluate"):
-        results = evaluate(fleet, network, state.stages, personal, deployed)
+        results = evaluate(fleet, network, state.stages, personal, deployed, alone)
     folder.write_json("results.json", results)
     folder.write_json(
         "manifest.json",
@@ -112,7 +118,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
 
 
 def training_steps(recipe: Recipe, fleet: Fleet) -> int:
-    """Returns how many Adam steps phases 0 to 3 take."""
+    """Returns how many Adam steps a run takes."""
     size = {
         phase: {device.name: len(device.parts[phase].support) for device in fleet.devices}
         for phase in ("serial", "parallel", "personalize")
@@ -125,6 +131,7 @@ def training_steps(recipe: Recipe, fleet: Fleet) -> int:
         + recipe.serial.rounds * recipe.serial.tours * recipe.serial.epochs * sum(size["serial"].values())
         + recipe.parallel.epochs * sum(size["parallel"][name] for name in chosen)
         + recipe.personalize.epochs * sum(size["personalize"].values())
+        + (sum(epochs(recipe, d) * len(d.own.support) for d in fleet.devices) if recipe.evaluation.alone else 0)
     )
 
 

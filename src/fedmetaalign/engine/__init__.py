@@ -29,3 +29,7 @@ class Engine(Protocol):
     def personalize(self, weights: np.ndarray) -> Mapping[str, Personal]:
         """Phase 3: lets every device make the final global weights its own."""
         ...
+
+    def alone(self, weights: np.ndarray) -> Mapping[str, Personal]:
+        """The baseline: lets every device train random weights without the others."""
+        ...

@@ -8,10 +8,12 @@ from typing import TypeVar
 import numpy as np
 
 from fedmetaalign.fleet.device import Device
+from fedmetaalign.methods import local_only
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import ignore_steps
 from fedmetaalign.phases import parallel, personalize, serial
 from fedmetaalign.phases.local import Local
+from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.recipe import Recipe
 
 Reply = TypeVar("Reply")
@@ -56,7 +58,7 @@ class LocalEngine:
             ),
         )
 
-    def personalize(self, weights: np.ndarray) -> Mapping[str, personalize.Personal]:
+    def personalize(self, weights: np.ndarray) -> Mapping[str, Personal]:
         """Phase 3 on every device."""
         r = self._recipe
         return self._on_each(
@@ -66,9 +68,16 @@ class LocalEngine:
             ),
         )
 
+    def alone(self, weights: np.ndarray) -> Mapping[str, Personal]:
+        """Local only, on every device."""
+        return self._on_each(
+            self.names,
+            lambda device: local_only.train_alone(self._recipe, self._network, device, weights, self._on_steps),
+        )
+
     def _on_each(self, names: Sequence[str], step: Callable[[Device], Reply]) -> dict[str, Reply]:
         # The longest first, so that no core is left alone with it at the end.
-        longest_first = sorted(names, key=lambda name: -len(self._devices[name].train))
+        longest_first = sorted(names, key=lambda name: -len(self._devices[name].own.support))
         with ThreadPoolExecutor(self._workers) as pool:
             replies = pool.map(lambda name: step(self._devices[name]), longest_first)
             return dict(zip(longest_first, replies, strict=True))

@@ -9,6 +9,7 @@ from fedmetaalign.evaluation.metrics import majority, measure
 from fedmetaalign.evaluation.rules import best_rule
 from fedmetaalign.fleet.device import Device, Fleet
 from fedmetaalign.model.mlp import Network, scores
+from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.deploy import RUNTIME, Deployed
 from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.tinyml import runtimes
@@ -22,11 +23,20 @@ def evaluate(
     stages: Mapping[str, np.ndarray],
     personal: Mapping[str, Personal],
     deployed: Mapping[str, Deployed],
+    alone: Mapping[str, Personal] | None,
 ) -> dict[str, Any]:
     """Returns results.json: every device at every stage on its held-out samples, and the fleet's means.
 
     The global models of the stages are judged at a threshold of 0.5, the personal and the deployed one at the
     device's own.
+
+    Args:
+        fleet: the devices and their test sets.
+        network: the architecture.
+        stages: (parameters,) global weights after each phase, by its name.
+        personal: every device's own model.
+        deployed: every device's quantised model.
+        alone: every device's model trained without the others; None if the recipe leaves it out.
     """
     devices = {}
     for device in fleet.devices:
@@ -34,18 +44,24 @@ def evaluate(
         y = test.y.astype(np.int8)
         own, final = personal[device.name], deployed[device.name]
         rows = {stage: measure(y, scores(network, w, test.x), 0.5) for stage, w in stages.items()}
-        rows["personalized"] = measure(y, scores(network, own.weights, test.x), own.threshold.threshold)
+        rows["personalized"] = _judge(network, own, test)
         rows["deployed"] = measure(y, runtimes.scores(final.model, test.x, RUNTIME), final.threshold.threshold)
+        without = {} if alone is None else {"alone": _judge(network, alone[device.name], test)}
         devices[device.name] = {
             "stages": rows,
             "threshold": final.threshold.threshold,
             "threshold_note": final.threshold.reason,
             **baselines(device, fleet),
+            **without,
             "samples": {phase: len(p.support) + len(p.query) for phase, p in device.parts.items()}
             | {"train": len(device.train), "test": len(y)},
             "model_bytes": len(final.model),
         }
     return {"devices": devices, "fleet": summary(devices)}
+
+
+def _judge(network: Network, model: Personal, test: Samples) -> Metrics:
+    return measure(test.y.astype(np.int8), scores(network, model.weights, test.x), model.threshold.threshold)
 
 
 def baselines(device: Device, fleet: Fleet) -> dict[str, Any]:
@@ -64,20 +80,32 @@ def baselines(device: Device, fleet: Fleet) -> dict[str, Any]:
 
 
 def summary(devices: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fleet's means over devices, and the device with the lowest deployed accuracy."""
+    """Returns the fleet's means over devices, its worst device, and what it gains over being alone.
+
+    `gain_over_alone` is the mean difference in test accuracy, `worse_off` the share of the devices whose
+    deployed model is less accurate than the one that they train alone.
+    """
     every = list(devices.values())
     stages: dict[str, Metrics] = {}
     for stage in every[0]["stages"]:
         metrics = every[0]["stages"][stage]
         stages[stage] = {m: _mean([d["stages"][stage][m] for d in every]) for m in metrics if m != "threshold"}
     worst = min(devices, key=lambda name: devices[name]["stages"]["deployed"]["accuracy"])
-    return {
+    result = {
         "devices": len(every),
         "stages": stages,
         "majority": _mean([d["majority"] for d in every]),
         "one_rule": _mean([d["one_rule"]["accuracy"] for d in every]),
         "worst": {"device": worst, "accuracy": devices[worst]["stages"]["deployed"]["accuracy"]},
     }
+    if "alone" in every[0]:
+        gains = [d["stages"]["deployed"]["accuracy"] - d["alone"]["accuracy"] for d in every]
+        result |= {
+            "alone": {m: _mean([d["alone"][m] for d in every]) for m in every[0]["alone"] if m != "threshold"},
+            "gain_over_alone": _mean(gains),
+            "worse_off": sum(gain < 0 for gain in gains) / len(gains),
+        }
+    return result
 
 
 def _mean(values: list[float | None]) -> float | None:

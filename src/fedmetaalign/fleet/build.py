@@ -143,7 +143,8 @@ def _device(table: Table, rows: Rows, preparation: Preparation) -> Device:
         )
         for phase in PHASES
     }
-    return Device(table.name, preparation, parts, _samples(table, rows.train, preparation))
+    own = Part(_samples(table, rows.own_support, preparation), parts["personalize"].query)
+    return Device(table.name, preparation, parts, own)
 
 
 def _public(recipe: Recipe) -> tuple[Part, Path | None]:

@@ -25,13 +25,18 @@ class Device:
         name: unique in the fleet.
         preparation: from its raw features to the network's inputs.
         parts: by phase, "serial", "parallel" and "personalize".
-        train: all samples of the parts, each once.
+        own: all its training samples: the query set is phase 3's, the support set all others.
     """
 
     name: str
     preparation: Preparation
     parts: Mapping[str, Part]
-    train: Samples
+    own: Part
+
+    @property
+    def train(self) -> Samples:
+        """All training samples."""
+        return Samples(*map(np.concatenate, zip(self.own.support, self.own.query, strict=True)))
 
 
 @dataclass(frozen=True)

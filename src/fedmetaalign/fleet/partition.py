@@ -94,6 +94,6 @@ def _mixture(
         if min(faults, samples - faults) >= partition.minimum:
             return counts
     raise DataError(
-        f"{name}: {ATTEMPTS} draws gave no mixture with {partition.minimum} normal and {partition.minimum} faulty"
-        " samples: raise partition.alpha or samples, or lower partition.minimum or count."
+        f"{name}: {ATTEMPTS} draws gave no mixture with {partition.minimum} normal and {partition.minimum}"
+        " faulty samples: raise partition.alpha or samples, or lower partition.minimum or count."
     )

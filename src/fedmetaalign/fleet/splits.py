@@ -4,7 +4,7 @@ One rule serves every kind of split: samples come in groups that are never cut (
 rows, a unit), and the groups of each class are dealt to the parts by their shares.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -34,6 +34,11 @@ class Rows:
     def train(self) -> np.ndarray:
         """All rows but the test rows."""
         return np.unique(np.concatenate([getattr(self, f.name) for f in fields(self) if f.name != "test"]))
+
+    @property
+    def own_support(self) -> np.ndarray:
+        """All training rows but phase 3's query set: what the device trains on when it uses all it has."""
+        return np.setdiff1d(self.train, self.personalize_query)
 
 
 def shares(splits: Splits) -> dict[str, float]:
@@ -72,8 +77,7 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
     rows = Rows(**parts)
     _check(table, rows)
     if splits.reuse:
-        parts["personalize_support"] = np.setdiff1d(rows.train, rows.personalize_query)
-        rows = Rows(**parts)
+        rows = replace(rows, personalize_support=rows.own_support)
     return rows
 
 

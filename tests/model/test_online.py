@@ -1,0 +1,197 @@
+"""The training stream against Adam written out in float64, against optax, and against its own promises."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+import pytest
+from adam_reference import PAPER, SMALL, adam_in_float64, adam_of_optax, loss, samples, start, visits
+
+from fedmetaalign.model import online
+from fedmetaalign.model.mlp import Network
+from fedmetaalign.model.online import Samples, train
+
+# What float32 may cost over n steps. Storing a weight in [1/2, 1) rounds it by at most 2^-25, which is a
+# deviation of 2^-24/sqrt(12); n independent roundings add up to sqrt(n) of it. Five standard deviations leave
+# room for the greatest of tens of thousands of weights; what gradients lose, about 1e-6 of a way of at most
+# n * learning rate, is small beside it as long as n * learning rate stays below 0.1.
+PER_ROOT_STEP = 5 * 2.0**-24 / np.sqrt(12)
+
+
+def run(network, data, *, epochs=1, learning_rate=1e-4, seed=5, weights=None, **more):
+    weights = start(network) if weights is None else weights
+    random = np.random.default_rng(seed)
+    return train(network, weights, data, learning_rate=learning_rate, epochs=epochs, random=random, **more)
+
+
+class TestArithmetic:
+    def test_a_thousand_steps_of_the_papers_network_equal_adam_in_float64(self):
+        data, orders = samples(1000), visits(1000, 1, 5)
+        expected, losses = adam_in_float64(PAPER, start(PAPER), data, orders, 1e-5)
+        trained = run(PAPER, data, learning_rate=1e-5)
+        tolerance = PER_ROOT_STEP * np.sqrt(1000)  # 2.7e-6; the weights travel a thousand times as far
+        assert np.abs(expected - start(PAPER)).max() > 1000 * tolerance
+        assert np.abs(trained.weights - expected).max() < tolerance
+        assert trained.loss == pytest.approx(losses[0], rel=1e-6)
+
+    def test_the_tolerance_would_notice_the_epsilon_of_keras(self):
+        data, orders = samples(1000), visits(1000, 1, 5)
+        ours, _ = adam_in_float64(SMALL, start(SMALL), data, orders, 1e-4)
+        keras, _ = adam_in_float64(SMALL, start(SMALL), data, orders, 1e-4, epsilon=1e-7)
+        assert np.abs(ours - keras).max() > PER_ROOT_STEP * np.sqrt(1000)
+
+    @pytest.mark.parametrize("rows", [1, 2, 255, 256, 257, 600])
+    def test_block_boundaries_and_epochs_change_nothing(self, rows):
+        data = samples(rows, seed=rows)
+        expected, losses = adam_in_float64(SMALL, start(SMALL), data, visits(rows, 2, 5), 1e-4)
+        trained = run(SMALL, data, epochs=2)
+        np.testing.assert_allclose(trained.weights, expected, rtol=0, atol=PER_ROOT_STEP * np.sqrt(2 * rows))
+        np.testing.assert_allclose(trained.losses, losses, rtol=1e-5)
+
+    def test_it_is_optax_adam(self):
+        data, orders = samples(300), visits(300, 2, 5)
+        expected, losses = adam_of_optax(SMALL, start(SMALL), data, orders, 1e-4)
+        trained = run(SMALL, data, epochs=2)
+        tolerance = 2 * PER_ROOT_STEP * np.sqrt(600)  # both round
+        np.testing.assert_allclose(trained.weights, expected, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(trained.losses, losses, rtol=1e-5)
+
+    def test_the_first_step_moves_every_weight_with_a_gradient_by_the_learning_rate(self):
+        # With moments from zero, m / sqrt(v) is the gradient's sign, whatever the gradient's size.
+        step = run(SMALL, samples(1), learning_rate=1e-3).weights - start(SMALL)
+        moved = step[step != 0]
+        assert moved.size > SMALL.parameters / 2
+        np.testing.assert_allclose(np.abs(moved), 1e-3, rtol=2e-3)
+
+    def test_the_moments_live_on_from_one_epoch_to_the_next(self):
+        data, random = samples(40), np.random.default_rng(5)
+        once = train(SMALL, start(SMALL), data, learning_rate=1e-3, epochs=1, random=random).weights
+        restarted = train(SMALL, once, data, learning_rate=1e-3, epochs=1, random=random).weights
+        assert np.abs(run(SMALL, data, epochs=2, learning_rate=1e-3).weights - restarted).max() > 1e-3
+
+    def test_the_loss_is_met_before_the_step_not_after(self):
+        data = samples(1)
+        before = loss(SMALL.layers(start(SMALL)), data.x[0], data.y[0])
+        trained = run(SMALL, data, epochs=3, learning_rate=0.05)
+        assert trained.losses[0] == pytest.approx(before, rel=1e-6)
+        assert trained.losses[2] < trained.losses[1] < trained.losses[0]
+        assert trained.loss == trained.losses[2]
+
+    @pytest.mark.parametrize("frozen", [0, 1, 2])
+    def test_gradients_equal_central_differences(self, frozen):
+        data, layers = samples(8, seed=3), SMALL.layers(start(SMALL))
+        exact = [matrix.astype(np.float64) for matrix in layers]
+        backpropagate = jax.jit(online._gradient)
+        for x, y in zip(data.x, data.y, strict=True):
+            gradient, value = backpropagate(layers[:frozen], layers[frozen:], x, y)
+            assert float(value) == pytest.approx(loss(exact, x.astype(np.float64), y), rel=1e-5)
+            pairs = zip(exact[frozen:], gradient.inputs, gradient.errors, strict=True)
+            for matrix, inputs, errors in pairs:
+                expected = np.zeros_like(matrix)
+                for at in np.ndindex(matrix.shape):
+                    sides = []
+                    for move in (1e-6, -1e-6):
+                        matrix[at] += move
+                        sides.append(loss(exact, x.astype(np.float64), y))
+                        matrix[at] -= move
+                    expected[at] = (sides[0] - sides[1]) / 2e-6
+                np.testing.assert_allclose(np.outer(inputs, errors), expected, rtol=1e-4, atol=1e-7)
+
+    @pytest.mark.parametrize(("label", "expected"), [(1, 0.0), (0, 1000.0)])
+    def test_the_loss_of_a_logit_of_a_thousand_is_finite(self, label, expected):
+        network = Network(9, (8, 6))
+        weights = np.zeros(network.parameters, np.float32)
+        weights[-1] = 1000  # the last bias: the logit of every sample
+        data = Samples(np.zeros((1, 9), np.float32), np.array([label], np.float32))
+        trained = run(network, data, weights=weights)
+        assert trained.loss == expected
+        assert np.isfinite(trained.weights).all()
+
+
+class TestWhatStays:
+    @pytest.mark.parametrize("frozen", [1, 2])
+    def test_frozen_layers_keep_their_bits_and_the_others_move(self, frozen):
+        before = start(SMALL)
+        after = run(SMALL, samples(50), frozen=frozen, learning_rate=1e-3).weights
+        pairs = list(zip(SMALL.layers(before), SMALL.layers(after), strict=True))
+        for old, new in pairs[:frozen]:
+            assert old.tobytes() == new.tobytes()
+        for old, new in pairs[frozen:]:
+            assert (old != new).mean() > 0.5
+
+    def test_frozen_layers_do_not_change_the_first_gradient_of_the_others(self):
+        all_moved = SMALL.layers(run(SMALL, samples(1)).weights)
+        last_moved = SMALL.layers(run(SMALL, samples(1), frozen=2).weights)
+        np.testing.assert_allclose(all_moved[2], last_moved[2], rtol=0, atol=1e-7)
+
+    def test_the_weights_of_an_input_that_is_always_zero_keep_their_bits(self):
+        before = SMALL.layers(start(SMALL))[0]
+        after = SMALL.layers(run(SMALL, samples(100, features=6), epochs=2, learning_rate=1e-2).weights)[0]
+        assert before[6:9].tobytes() == after[6:9].tobytes()
+        assert (before[:6] != after[:6]).mean() > 0.5
+        assert (before[9] != after[9]).any()  # the biases, which are the last row, are trained
+
+    def test_the_arguments_are_not_written_to(self):
+        data, weights = samples(300), start(SMALL)
+        copies = data.x.copy(), data.y.copy(), weights.copy()
+        run(SMALL, data, weights=weights)
+        for given, copy in zip((data.x, data.y, weights), copies, strict=True):
+            assert given.tobytes() == copy.tobytes()
+
+    def test_the_result_is_an_array_of_its_own(self):
+        first = run(SMALL, samples(10))
+        kept = first.weights.copy()
+        run(SMALL, samples(10, seed=1))
+        assert first.weights.tobytes() == kept.tobytes()
+        assert first.weights.dtype == np.float32
+        assert first.weights.shape == (SMALL.parameters,)
+
+
+class TestRunning:
+    def test_the_order_is_all_that_the_generator_decides(self):
+        data = samples(60)
+        again, other = run(SMALL, data, seed=5), run(SMALL, data, seed=6)
+        assert run(SMALL, data, seed=5).weights.tobytes() == again.weights.tobytes()
+        assert again.weights.tobytes() != other.weights.tobytes()
+
+    def test_every_epoch_has_a_fresh_order(self):
+        # Two samples, forty epochs: with one fixed order the losses of the epochs would be those of a
+        # reference that repeats it; the first order that is drawn occurs about half of the time.
+        orders = visits(2, 40, 5)
+        assert len({tuple(order) for order in orders}) == 2
+        expected, _ = adam_in_float64(SMALL, start(SMALL), samples(2), orders, 1e-3)
+        repeated, _ = adam_in_float64(SMALL, start(SMALL), samples(2), orders[:1] * 40, 1e-3)
+        trained = run(SMALL, samples(2), epochs=40, learning_rate=1e-3).weights
+        assert np.abs(trained - expected).max() < np.abs(trained - repeated).max() / 10
+
+    def test_threads_at_once_give_the_bits_of_one_after_another(self):
+        jobs = [samples(rows, seed=rows) for rows in (600, 300, 257, 40)] * 2
+        expected = [run(PAPER, data).weights.tobytes() for data in jobs]
+        with ThreadPoolExecutor(4) as pool:
+            together = [trained.weights.tobytes() for trained in pool.map(lambda d: run(PAPER, d), jobs)]
+        assert together == expected
+
+    def test_thirty_sizes_of_data_compile_once(self):
+        fresh = Network(9, (3,))  # a network that no other test uses
+        compiled = []
+
+        def listen(event, seconds, **about):
+            if event.endswith("backend_compile_duration") and "_train_block" in str(about.get("fun_name")):
+                compiled.append(event)
+
+        jax.monitoring.register_event_duration_secs_listener(listen)
+        try:
+            for rows in range(1, 601, 20):
+                run(fresh, samples(rows), epochs=2)
+        finally:
+            jax.monitoring.unregister_event_duration_listener(listen)
+        assert len(compiled) == 1
+
+    def test_progress_adds_up_to_rows_times_epochs(self):
+        told = []
+        run(SMALL, samples(600), epochs=3, on_steps=told.append)
+        assert sum(told) == 1800
+        assert max(told) <= 256
+
+    def test_samples_are_as_many_as_their_rows(self):
+        assert len(samples(7)) == 7
