@@ -1,4 +1,4 @@
-"""Adam at batch size 1, written twice more: slowly in float64, and with optax; and the networks to compare on."""
+"""Adam at batch size 1, written twice more, in float64 and with optax; and the networks to compare on."""
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,7 @@ def loss(layers, x, y):
 
 
 def adam_in_float64(network, weights, data, orders, learning_rate, epsilon=1e-8):
-    """Kingma & Ba's Algorithm 1, every weight in float64; returns the weights and the mean loss of each epoch."""
+    """Kingma & Ba's Algorithm 1 in float64; returns the weights and the mean loss of each epoch."""
     layers = [matrix.astype(np.float64) for matrix in network.layers(weights)]
     first = [np.zeros_like(matrix) for matrix in layers]
     second = [np.zeros_like(matrix) for matrix in layers]

@@ -1,5 +1,7 @@
 """The network as arrays: literal outputs, and promises about rows, sizes and extreme logits."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from adam_reference import PAPER, SMALL, samples, start
@@ -42,11 +44,8 @@ class TestShape:
 class TestInitialize:
     def test_weights_fill_the_glorot_interval_and_biases_are_zero(self):
         layers = PAPER.layers(initialize(PAPER, np.random.default_rng(0)))
-        for matrix, (fan_in, fan_out) in zip(
-            layers,
-            [(9, 256), (256, 128), (128, 64), (64, 32), (32, 16), (16, 12), (12, 8), (8, 1)],
-            strict=True,
-        ):
+        units = (9, 256, 128, 64, 32, 16, 12, 8, 1)
+        for matrix, (fan_in, fan_out) in zip(layers, pairwise(units), strict=True):
             limit = (6 / (fan_in + fan_out)) ** 0.5
             assert (matrix[-1] == 0).all()
             assert np.abs(matrix[:-1]).max() <= np.float32(limit)

@@ -28,7 +28,7 @@ def build(recipe: Recipe) -> Fleet:
     Raises:
         DataError: a table or a device cannot be used; the sentence names it.
     """
-    raw = [table for source in recipe.fleet.sources for table in _tables(source, recipe)]
+    raw = [table for source in recipe.fleet.sources for table in _tables(source, recipe, recipe.seed)]
     _check(raw, recipe.model)
     raw.sort(key=lambda table: table.name)
     rows = {table.name: split(table, recipe.splits, recipe.seed) for table in raw}
@@ -52,10 +52,10 @@ def placement(features: int, model: Model) -> np.ndarray:
     return inputs % features if model.padding == "repeat" else np.where(inputs < features, inputs, -1)
 
 
-def _tables(source: Source, recipe: Recipe) -> list[Table]:
+def _tables(source: Source, recipe: Recipe, seed: int) -> list[Table]:
     """Reads or simulates the devices of one source."""
     if source.simulator is not None:
-        return SIMULATORS[source.simulator](source.count, source.samples, recipe.seed)
+        return SIMULATORS[source.simulator](source.count, source.samples, seed)
     assert source.table is not None and source.label is not None  # noqa: S101 - the recipe's validators saw to it
     columns = tables.Columns(
         label=source.label,
@@ -85,7 +85,7 @@ def _tables(source: Source, recipe: Recipe) -> list[Table]:
         raise DataError(f"{path} never has the label {', '.join(map(str, missing))}: correct positive.")
     table = tables.read(path, columns, source.name or path.stem)
     if source.partition is not None:
-        return partition.dirichlet(table, source.partition, recipe.splits.test, recipe.seed)
+        return partition.dirichlet(table, source.partition, recipe.splits.test, seed)
     return [table]
 
 
@@ -149,7 +149,9 @@ def _device(table: Table, rows: Rows, preparation: Preparation) -> Device:
 
 def _public(recipe: Recipe) -> tuple[Part, Path | None]:
     """Returns the public samples of phase 0, with a query set as the phases have, and their file."""
-    found = _tables(recipe.foundation, recipe)
+    # Simulated public machines are others than the fleet's of the same name: their samples would be its own.
+    seed = int(generator(recipe.seed, "public").integers(2**31))
+    found = _tables(recipe.foundation, recipe, seed)
     _check(found, recipe.model)
     table = found[0]
     if len(found) > 1:  # several simulated devices, or a glob: they are pooled

@@ -1,0 +1,199 @@
+"""What the tests share: skips that fail in CI, calls of the command line, small fleets, a finished run."""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedmetaalign import recipe as recipes
+from fedmetaalign.cli import main
+from fedmetaalign.fleet.export import write_devices
+from fedmetaalign.recipe import Recipe
+from fedmetaalign.run import run
+
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+ALLOWED_SKIPS = (
+    "the real tables (../shared/data) are not here",  # they may not be redistributed
+    "no GPU",
+)
+"""The reasons for which a test may be skipped in CI; any other skip there is a failure."""
+
+SMALL = """
+[model]
+hidden = [8, 4]
+[optimizer]
+learning_rate = 0.01
+[serial]
+rounds = 2
+[parallel]
+rounds = 2
+[personalize]
+epochs = 2
+"""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    report = yield
+    return _not_skipped_in_ci(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    report = yield
+    return _not_skipped_in_ci(report)
+
+
+def _not_skipped_in_ci(report: Any) -> Any:
+    """Turns a skip in CI into a failure, unless its reason is allowed."""
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+        if reason not in ALLOWED_SKIPS:
+            report.outcome = "failed"
+            report.longrepr = f"skipped in CI, where it has to run: {reason}"
+    return report
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of the command line came to."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch, capfd) -> Callable[..., Outcome]:
+    """Calls the command line as a shell would; an exception that would be a traceback fails the test."""
+
+    def call(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["fedmetaalign", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        out, err = capfd.readouterr()
+        return Outcome(int(stopped.value.code or 0), out, err)
+
+    return call
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """An empty folder that is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def refused(cli, here) -> Callable[..., str]:
+    """Calls the command line, which has to fail with one line and leave the working directory as it was."""
+
+    def call(*arguments: object) -> str:
+        before = _contents(here)
+        outcome = cli(*arguments)
+        assert (outcome.status, outcome.out) == (1, "")
+        assert outcome.err.startswith("fedmetaalign: ")
+        assert outcome.err.index("\n") == len(outcome.err) - 1, outcome.err
+        assert _contents(here) == before
+        return outcome.err.removeprefix("fedmetaalign: ").rstrip("\n")
+
+    return call
+
+
+def _contents(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Path], dict[str, bytes | None]]:
+    """Tells every file below a folder with its bytes, and every folder with None."""
+    return _contents
+
+
+@pytest.fixture
+def no_report(monkeypatch) -> None:
+    """Leaves report.html out of runs: drawing it takes longer than a small run."""
+    monkeypatch.setattr("fedmetaalign.run.write_report", lambda folder: None)
+
+
+@dataclass
+class Csv:
+    """A device's table of text cells, to be spoilt and written."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+    def write(self, path: Path) -> Path:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([self.header, *self.rows])
+        return path
+
+
+@pytest.fixture
+def device_table() -> Callable[..., Csv]:
+    """Makes tables with the features speed, load and heat and a label, fault."""
+
+    def make(samples: int = 120, seed: int = 0) -> Csv:
+        rng = np.random.default_rng(seed)
+        x = rng.normal([1500, 40, 70], [100, 10, 5], (samples, 3)).round(3)
+        y = (x[:, 1] > 40).astype(int)
+        rows = [[*map(repr, row), str(label)] for row, label in zip(x.tolist(), y, strict=True)]
+        return Csv(["speed", "load", "heat", "fault"], rows)
+
+    return make
+
+
+@pytest.fixture
+def small() -> str:
+    """The sections of a recipe whose run takes a fraction of a second."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real tables; its user is skipped where it is absent."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(ALLOWED_SKIPS[0])
+    return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def csv_fleet(tmp_path_factory) -> Path:
+    """A folder with the tables of three feeders, 250 samples each, and a small recipe; not to be changed."""
+    folder = tmp_path_factory.mktemp("fleet") / "feeders"
+    path = write_devices("feeder", 3, 250, 5, folder)
+    public = '[foundation]\nsimulator = "milling"\ncount = 1\nsamples = 300\nepochs = 1\n'
+    path.write_text(path.read_text(encoding="utf-8") + SMALL + public, encoding="utf-8")
+    return folder
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run; not to be changed."""
+
+    folder: Path
+    recipe: Recipe
+    results: dict[str, Any]
+
+    def json(self, name: str) -> Any:
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def finished(csv_fleet, tmp_path_factory) -> Finished:
+    """A run of the small recipe on the three feeders."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    recipe = recipes.load(str(csv_fleet / "recipe.toml"))
+    return Finished(folder, recipe, run(recipe, folder))

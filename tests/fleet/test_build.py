@@ -1,0 +1,292 @@
+"""From a recipe and files to a fleet: what each device may know, and what is refused."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.build import build, placement
+from fedmetaalign.fleet.splits import split
+from fedmetaalign.fleet.tables import Columns, read
+from fedmetaalign.recipe import Model, parse
+
+PHASES = ("serial", "parallel", "personalize")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Writes tables of random samples, half of them faults: `folder("pump", features="ab", offset=3)`."""
+
+    def write(name, features="abc", rows=120, offset=0.0, seed=0, x=None, y=None):
+        if x is None:
+            x = np.random.default_rng(seed).normal(offset, 2, (rows, len(features)))
+        y = np.arange(len(x)) % 2 if y is None else y
+        lines = [",".join([*features, "fault"])]
+        lines += [",".join([*map(repr, row.tolist()), str(label)]) for row, label in zip(x, y, strict=True)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+        return x
+
+    write.path = tmp_path
+    return write
+
+
+def recipe(folder, devices, **sections):
+    """The recipe of a fleet of tables: `{"pump": "abc"}` is pump.csv with features a, b and c."""
+    scaling = sections.pop("scaling", "device")
+    sources = [
+        {
+            "name": name,
+            "table": str(folder.path / f"{name}.csv"),
+            "label": "fault",
+            "features": list(features),
+        }
+        for name, features in devices.items()
+    ]
+    return parse({"fleet": {"devices": sources, "scaling": scaling}, **sections}, "here")
+
+
+def bits(samples):
+    return samples.x.tobytes(), samples.y.tobytes()
+
+
+def trained_on(fleet):
+    return [
+        (d.name, d.preparation, bits(d.train), [(bits(p.support), bits(p.query)) for p in d.parts.values()])
+        for d in fleet.devices
+    ]
+
+
+class TestDevices:
+    def test_they_are_sorted_and_whole(self, folder):
+        folder("pump")
+        folder("fan", seed=1)
+        fleet = build(recipe(folder, {"pump": "abc", "fan": "abc"}))
+        assert [device.name for device in fleet.devices] == ["fan", "pump"]
+        for device in fleet.devices:
+            assert set(device.parts) == set(PHASES)
+            assert len(device.train) + len(fleet.test[device.name]) == 120
+            sizes = [len(part.support) + len(part.query) for part in device.parts.values()]
+            assert sum(sizes) == len(device.train)
+            assert device.train.x.shape == (len(device.train), 9)
+            assert device.train.x.dtype == device.train.y.dtype == np.float32
+        assert fleet.public is None
+
+    def test_the_order_of_the_recipe_changes_nothing(self, folder):
+        folder("pump")
+        folder("fan", seed=1)
+        one = build(recipe(folder, {"pump": "abc", "fan": "abc"}))
+        other = build(recipe(folder, {"fan": "abc", "pump": "abc"}))
+        assert trained_on(one) == trained_on(other)
+
+    def test_another_device_in_the_fleet_changes_nothing(self, folder):
+        folder("pump")
+        folder("fan", seed=1)
+        alone = build(recipe(folder, {"pump": "abc"}))
+        together = build(recipe(folder, {"pump": "abc", "fan": "abc"}))
+        assert trained_on(alone)[0] == trained_on(together)[1]
+
+    def test_every_sample_is_somewhere_and_keeps_its_label(self, folder):
+        x = folder("pump", y=(np.arange(120) % 3 == 0).astype(int))
+        fleet = build(recipe(folder, {"pump": "abc"}))
+        device = fleet.devices[0]
+        inputs = np.concatenate([device.train.x, fleet.test["pump"].x])
+        y = np.concatenate([device.train.y, fleet.test["pump"].y])
+        back = device.preparation.raw(inputs)
+        order = [int(np.abs(x - row).sum(axis=1).argmin()) for row in back]
+        assert sorted(order) == list(range(120))
+        np.testing.assert_allclose(back, x[order], atol=1e-5)
+        assert y.tolist() == [float(i % 3 == 0) for i in order]
+
+    def test_the_training_inputs_of_a_device_have_mean_zero_and_deviation_one(self, folder):
+        folder("pump", offset=1000)
+        train = build(recipe(folder, {"pump": "abc"})).devices[0].train.x
+        np.testing.assert_allclose(train[:, :3].mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(train[:, :3].std(axis=0), 1, rtol=1e-5)
+        assert not train[:, 3:].any()
+
+    def test_files_are_named_with_their_sha256(self, folder):
+        folder("pump")
+        path = folder.path / "pump.csv"
+        fleet = build(recipe(folder, {"pump": "abc"}))
+        assert dict(fleet.files) == {str(path): hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+class TestNothingLeaks:
+    @pytest.mark.parametrize("kind", ["rows", "blocks"])
+    @pytest.mark.parametrize("reuse", [False, True])
+    @pytest.mark.parametrize("scaling", ["device", "fleet"])
+    def test_poisoned_test_rows_change_the_test_set_alone(self, folder, kind, reuse, scaling):
+        splits = {"kind": kind, "reuse": reuse, "block": 3}
+        x = folder("pump")
+        folder("fan", seed=1)
+        plan = recipe(folder, {"pump": "abc", "fan": "abc"}, splits=splits, scaling=scaling)
+        clean = build(plan)
+
+        whole = read(folder.path / "pump.csv", Columns("fault", ("a", "b", "c")), "pump")
+        held_out = split(whole, plan.splits, plan.seed).test
+        assert len(held_out) == pytest.approx(24, abs=3)
+        x[held_out] *= 1e6
+        folder("pump", x=x)
+        poisoned = build(plan)
+
+        assert trained_on(poisoned) == trained_on(clean)
+        assert bits(poisoned.test["fan"]) == bits(clean.test["fan"])
+        assert np.abs(poisoned.test["pump"].x).max() > 1e4 * np.abs(clean.test["pump"].x).max()
+
+    def test_a_poisoned_training_row_does_change_the_preparation(self, folder):
+        # The test above could not fail if nothing depended on the values.
+        x = folder("pump")
+        plan = recipe(folder, {"pump": "abc"})
+        clean = build(plan)
+        whole = read(folder.path / "pump.csv", Columns("fault", ("a", "b", "c")), "pump")
+        x[split(whole, plan.splits, plan.seed).serial_query[0]] *= 1e6
+        folder("pump", x=x)
+        assert build(plan).devices[0].preparation != clean.devices[0].preparation
+
+    def test_a_device_holds_no_test_sample(self, folder):
+        folder("pump")
+        fleet = build(recipe(folder, {"pump": "abc"}))
+        device = fleet.devices[0]
+        sets = [device.train, *(s for part in device.parts.values() for s in (part.support, part.query))]
+        seen = {row.tobytes() for samples in sets for row in samples.x}
+        assert not seen & {row.tobytes() for row in fleet.test["pump"].x}
+
+    def test_public_data_is_standardised_by_its_support_rows_alone(self, folder):
+        folder("pump")
+        folder("public", rows=100)
+        source = {"table": str(folder.path / "public.csv"), "label": "fault", "features": list("abc")}
+        public = build(recipe(folder, {"pump": "abc"}, foundation=source)).public
+        assert len(public.support) == 80
+        assert len(public.query) == 20
+        np.testing.assert_allclose(public.support.x[:, :3].mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(public.support.x[:, :3].std(axis=0), 1, rtol=1e-6)
+        assert np.abs(public.query.x[:, :3].mean(axis=0)).max() > 1e-3
+
+
+class TestScaling:
+    def test_own_moments_hide_what_the_pooled_ones_show(self, folder):
+        folder("cold", offset=0)
+        folder("hot", offset=100, seed=1)
+        own = build(recipe(folder, {"cold": "abc", "hot": "abc"}))
+        pooled = build(recipe(folder, {"cold": "abc", "hot": "abc"}, scaling="fleet"))
+        assert [abs(d.train.x[:, 0].mean()) < 1e-5 for d in own.devices] == [True, True]
+        # Between two clouds 100 apart the mean is 50 and the deviation 50: they stand at -1 and +1.
+        assert [d.train.x[:, 0].mean() for d in pooled.devices] == pytest.approx([-1, 1], abs=0.02)
+        assert pooled.devices[0].preparation.mean == pooled.devices[1].preparation.mean
+
+    def test_only_devices_of_equal_features_are_pooled(self, folder):
+        folder("cold", offset=0)
+        folder("hot", offset=100, seed=1)
+        folder("turned", features="bac", offset=500, seed=2)
+        folder("short", features="ab", offset=900, seed=3)
+        devices = {"cold": "abc", "hot": "abc", "turned": "bac", "short": "ab"}
+        pooled = {d.name: d for d in build(recipe(folder, devices, scaling="fleet")).devices}
+        own = {d.name: d for d in build(recipe(folder, devices)).devices}
+        assert pooled["cold"].preparation.mean == pytest.approx([50] * 3, abs=1)
+        for name in ("turned", "short"):
+            assert pooled[name].preparation == own[name].preparation
+
+    def test_the_pooled_moments_are_those_of_all_training_rows(self, folder):
+        folder("cold", offset=0, rows=200)
+        folder("hot", offset=5, seed=1)
+        fleet = build(recipe(folder, {"cold": "abc", "hot": "abc"}, scaling="fleet"))
+        train = np.concatenate([device.train.x[:, :3] for device in fleet.devices])
+        np.testing.assert_allclose(train.mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(train.std(axis=0), 1, rtol=1e-6)
+
+    def test_a_constant_feature_is_zero_everywhere(self, folder):
+        x = np.random.default_rng(0).normal(size=(120, 3))
+        x[:, 1] = 1e6
+        folder("pump", x=x)
+        fleet = build(recipe(folder, {"pump": "abc"}))
+        assert fleet.devices[0].preparation.scale[1] == 1
+        np.testing.assert_allclose(fleet.devices[0].train.x[:, 1], 0, atol=1e-6)
+
+
+class TestPlacement:
+    @pytest.mark.parametrize(
+        ("features", "padding", "expected"),
+        [
+            (6, "zeros", [0, 1, 2, 3, 4, 5, -1, -1, -1]),
+            (6, "repeat", [0, 1, 2, 3, 4, 5, 0, 1, 2]),
+            (4, "repeat", [0, 1, 2, 3, 0, 1, 2, 3, 0]),
+            (1, "zeros", [0, -1, -1, -1, -1, -1, -1, -1, -1]),
+            (9, "zeros", [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+            (9, "repeat", [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        ],
+    )
+    def test_where_the_features_go(self, features, padding, expected):
+        assert placement(features, Model(padding=padding)).tolist() == expected
+
+    def test_repeated_features_reach_the_inputs(self, folder):
+        folder("pump")
+        train = build(recipe(folder, {"pump": "abc"}, model={"padding": "repeat"})).devices[0].train.x
+        assert (train[:, 3:6] == train[:, :3]).all()
+        assert (train[:, 6:] == train[:, :3]).all()
+
+
+class TestFoundation:
+    @staticmethod
+    def public(folder, **source):
+        return {"label": "fault", "features": list("abc"), **source}
+
+    def test_it_may_have_other_features_than_the_devices(self, folder):
+        folder("pump", features="ab")
+        folder("public", features="abcde")
+        source = self.public(folder, table=str(folder.path / "public.csv"), features=list("abcde"))
+        fleet = build(recipe(folder, {"pump": "ab"}, foundation=source))
+        assert np.count_nonzero(fleet.public.support.x[0]) == 5
+        assert len(fleet.public.support) + len(fleet.public.query) == 120
+
+    def test_every_file_that_was_read_is_named(self, folder):
+        folder("pump")
+        folder("public-1", seed=1)
+        folder("public-2", seed=2)
+        source = self.public(folder, table=str(folder.path / "public-*.csv"))
+        fleet = build(recipe(folder, {"pump": "abc"}, foundation=source))
+        assert len(fleet.public.support) + len(fleet.public.query) == 240
+        read_files = {path.rsplit("/", 1)[1] for path in fleet.files}
+        assert read_files == {"pump.csv", "public-1.csv", "public-2.csv"}
+
+    def test_the_devices_of_a_public_simulator_are_pooled(self, folder):
+        folder("pump")
+        foundation = {"simulator": "feeder", "count": 2, "samples": 50}
+        public = build(recipe(folder, {"pump": "abc"}, foundation=foundation)).public
+        assert (len(public.support), len(public.query)) == (80, 20)
+
+    def test_a_foundation_that_is_not_enabled_is_not_read(self, folder):
+        folder("pump")
+        source = self.public(folder, table=str(folder.path / "missing.csv"), enabled=False)
+        assert build(recipe(folder, {"pump": "abc"}, foundation=source)).public is None
+
+
+class TestRefused:
+    @staticmethod
+    def sentence(plan):
+        with pytest.raises(DataError) as caught:
+            build(plan)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    def test_a_device_wider_than_the_network(self, folder):
+        folder("pump", features="abcde")
+        message = self.sentence(recipe(folder, {"pump": "abcde"}, model={"inputs": 4}))
+        assert message.startswith("Device pump has 5 features and the network takes 4")
+
+    def test_two_devices_of_one_name(self, folder):
+        folder("pump")
+        source = {"table": str(folder.path / "pump.csv"), "label": "fault", "features": ["a"]}
+        names = [{"name": "Pump"} | source, {"name": "pump"} | source]  # one folder on some file systems
+        assert "Two devices are called pump" in self.sentence(parse({"fleet": {"devices": names}}, "here"))
+
+    @pytest.mark.parametrize(("label", "kind"), [(0, "only normal samples"), (1, "only faults")])
+    def test_a_device_of_one_class(self, folder, label, kind):
+        folder("pump", y=np.full(120, label))
+        message = self.sentence(recipe(folder, {"pump": "abc"}))
+        assert "pump" in message
+        assert kind in message
+
+    def test_a_pattern_that_no_file_matches(self, folder):
+        source = {"table": str(folder.path / "x*.csv"), "label": "fault", "features": ["a"]}
+        assert "x*.csv" in self.sentence(parse({"fleet": source}, "here"))

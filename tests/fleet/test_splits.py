@@ -1,0 +1,205 @@
+"""A device's rows among the test set and the phases: nothing lost, nothing twice, no group cut."""
+
+from collections import Counter
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.splits import Rows, shares, split
+from fedmetaalign.recipe import Splits
+
+PARTS = [field.name for field in fields(Rows)]
+PHASES = ("serial", "parallel", "personalize")
+
+
+def table(y, name="pump", **more):
+    y = np.asarray(y, np.int8)
+    return Table(name, ("x",), np.arange(len(y), dtype=float)[:, None], y, ("",), **more)
+
+
+def parts(rows):
+    return {name: getattr(rows, name) for name in PARTS}
+
+
+def assert_a_partition(rows, total):
+    everything = np.concatenate(list(parts(rows).values()))
+    assert sorted(everything.tolist()) == list(range(total))
+    for part in parts(rows).values():
+        assert part.dtype == np.int64
+        assert (np.diff(part) > 0).all()
+    assert rows.train.tolist() == sorted(set(range(total)) - set(rows.test.tolist()))
+
+
+# Enough of either class that no part is left empty: the smallest, serial's query set, takes 3.2 % of the rows.
+labels = st.tuples(st.integers(35, 150), st.integers(35, 150), st.randoms(use_true_random=False)).map(
+    lambda t: t[2].sample([0] * t[0] + [1] * t[1], t[0] + t[1])
+)
+
+
+def test_the_papers_shares():
+    # 20 % for the test; of the other 80 %: 20, 50 and 30 % for the phases, a fifth of each as query set.
+    assert shares(Splits()) == pytest.approx(
+        {
+            "test": 0.2,
+            "serial_support": 0.128,
+            "serial_query": 0.032,
+            "parallel_support": 0.32,
+            "parallel_query": 0.08,
+            "personalize_support": 0.192,
+            "personalize_query": 0.048,
+        }
+    )
+
+
+def test_a_thousand_rows_are_dealt_to_the_row():
+    rows = split(table([0, 1] * 500), Splits(), seed=0)
+    assert {name: len(part) for name, part in parts(rows).items()} == {
+        "test": 200,
+        "serial_support": 128,
+        "serial_query": 32,
+        "parallel_support": 320,
+        "parallel_query": 80,
+        "personalize_support": 192,
+        "personalize_query": 48,
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(labels, st.integers(0, 5))
+def test_rows_are_divided_and_every_class_by_the_shares(y, seed):
+    rows = split(table(y), Splits(), seed)
+    assert_a_partition(rows, len(y))
+    for name, share in shares(Splits()).items():
+        for label in (0, 1):
+            dealt = sum(y[i] == label for i in getattr(rows, name))
+            assert abs(dealt - share * y.count(label)) < 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(labels, st.integers(2, 4), st.integers(0, 5))
+def test_blocks_of_neighbours_stay_together(y, block, seed):
+    y = sorted(y)  # recorded one class after the other
+    y = y * block
+    splits = Splits(kind="blocks", block=block)
+    rows = split(table(y), splits, seed)
+    assert_a_partition(rows, len(y))
+    part_of = {row: name for name, part in parts(rows).items() for row in part.tolist()}
+    for start in range(0, len(y), block):
+        assert len({part_of[row] for row in range(start, min(start + block, len(y)))}) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(40, 90), st.randoms(use_true_random=False), st.integers(0, 5))
+def test_units_are_never_cut_and_shares_hold_within_the_largest(units, random, seed):
+    sizes = [random.randint(1, 6) for _ in range(units)]
+    label = [i % 2 for i in range(units)]
+    row_unit = [unit for unit, size in enumerate(sizes) for _ in range(size)]
+    random.shuffle(row_unit)  # a unit's rows are not neighbours
+    y = [label[unit] for unit in row_unit]
+    groups = np.array([f"unit {unit}" for unit in row_unit])
+    rows = split(table(y, groups=groups), Splits(kind="units", unit="u"), seed)
+    assert_a_partition(rows, len(y))
+    homes = {name: set(groups[part]) for name, part in parts(rows).items()}
+    assert sum(map(len, homes.values())) == units
+    for name, share in shares(Splits()).items():
+        for value in (0, 1):
+            dealt = sum(y[i] == value for i in getattr(rows, name))
+            largest = max(size for size, kind in zip(sizes, label, strict=True) if kind == value)
+            assert abs(dealt - share * y.count(value)) < largest
+
+
+def test_reuse_gives_phase_three_all_training_rows_but_its_validation():
+    y = [0, 1] * 100
+    plain, reused = (split(table(y), Splits(reuse=reuse), 0) for reuse in (False, True))
+    for name in PARTS:
+        if name != "personalize_support":
+            assert getattr(plain, name).tolist() == getattr(reused, name).tolist()
+    expected = set(range(200)) - set(plain.test.tolist()) - set(plain.personalize_query.tolist())
+    assert reused.personalize_support.tolist() == sorted(expected)
+    assert reused.train.tolist() == plain.train.tolist()
+
+
+@settings(max_examples=30, deadline=None)
+@given(labels, st.randoms(use_true_random=False), st.booleans())
+def test_reserved_rows_are_the_test_set_exactly(y, random, reuse):
+    reserved = np.zeros(len(y), bool)
+    reserved[[y.index(0), y.index(1), *random.sample(range(len(y)), 5)]] = True
+    rows = split(table(y, reserved=reserved), Splits(reuse=reuse), 0)
+    assert rows.test.tolist() == np.flatnonzero(reserved).tolist()
+    assert not set(rows.test.tolist()) & set(rows.train.tolist())
+    assert len(rows.train) == (~reserved).sum()
+    # The phases share the rest as they share any training rows: the tour's support set takes 16 %.
+    assert len(rows.serial_support) == pytest.approx(0.16 * (~reserved).sum(), abs=2)
+
+
+def test_the_seed_and_the_name_decide():
+    y = [0, 1] * 100
+
+    def test_rows(name, seed):
+        return split(table(y, name), Splits(), seed).test.tolist()
+
+    assert test_rows("pump", 0) == test_rows("pump", 0)
+    assert test_rows("pump", 0) != test_rows("pump", 1)
+    assert test_rows("pump", 0) != test_rows("fan", 0)
+
+
+def test_what_the_features_are_decides_nothing():
+    y = [0, 1] * 100
+    other = Table("pump", ("x",), np.random.default_rng(0).normal(size=(200, 1)), table(y).y, ("",))
+    assert split(table(y), Splits(), 0).test.tolist() == split(other, Splits(), 0).test.tolist()
+
+
+def test_rows_that_were_recorded_in_order_are_mixed():
+    rows = split(table([0] * 100 + [1] * 100), Splits(), 0)
+    # 20 of the first hundred are drawn: they are spread, not a run of neighbours.
+    drawn = rows.test[rows.test < 100]
+    assert len(drawn) == 20
+    assert np.diff(drawn).max() > 1
+    assert drawn.min() < 25
+    assert drawn.max() > 75
+
+
+class TestImpossible:
+    @staticmethod
+    def sentence(given, splits=None):
+        with pytest.raises(DataError) as caught:
+            split(given, splits or Splits(), 0)
+        message = str(caught.value)
+        assert "pump" in message
+        assert "\n" not in message
+        return message
+
+    def test_too_few_samples(self):
+        assert "none is left for the" in self.sentence(table([0, 1] * 4))
+
+    def test_too_few_blocks(self):
+        assert "too few samples" in self.sentence(table([0, 1] * 20), Splits(kind="blocks", block=20))
+
+    def test_no_fault_in_the_test_set(self):
+        # A single fault goes to the part with the largest share, parallel's support set.
+        assert "only normal samples in its test set" in self.sentence(table([0] * 199 + [1]))
+
+    def test_no_normal_sample_in_the_test_set(self):
+        assert "only faults in its test set" in self.sentence(table([1] * 199 + [0]))
+
+    def test_no_fault_is_left_for_training(self):
+        y = np.array([0] * 200 + [1] * 20)
+        assert "only normal samples in its training set" in self.sentence(
+            table(y, reserved=(y == 1) | (np.arange(220) < 20))
+        )
+
+    def test_units_that_the_source_does_not_tell(self):
+        assert "splits.unit" in self.sentence(table([0, 1] * 100), Splits(kind="units", unit="u"))
+
+
+def test_support_and_query_share_a_phases_rows_four_to_one():
+    rows = split(table([0, 1] * 500), Splits(query=0.25), 0)
+    sizes = Counter({name: len(part) for name, part in parts(rows).items()})
+    for phase in PHASES:
+        support, query = sizes[f"{phase}_support"], sizes[f"{phase}_query"]
+        assert support == pytest.approx(3 * query, abs=8)

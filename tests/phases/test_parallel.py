@@ -1,0 +1,179 @@
+"""A round of the parallel phase (Algorithm 3) with numbers worked out by hand, and the device's step."""
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+from fake_engine import FakeEngine, update
+
+from fedmetaalign.aggregation.mean import mean
+from fedmetaalign.aggregation.similarity import similarity
+from fedmetaalign.fleet.build import build
+from fedmetaalign.model.mlp import Network, initialize, losses
+from fedmetaalign.phases.parallel import cohort, fl_round, local_update
+from fedmetaalign.recipe import Optimizer, Parallel, parse
+
+NAMES = ("a", "b", "c")
+KEYS = (
+    "phase",
+    "round",
+    "device",
+    "support_loss",
+    "query_loss",
+    "score",
+    "alignment",
+    "weight",
+    "delta_norm",
+    "accuracy",
+)
+
+
+def one_round(updates, rule=similarity, names=NAMES, number=1, seed=0, weights=(10, 20), **settings):
+    engine = FakeEngine(names, updates)
+    start = np.array(weights, np.float32)
+    stepped, records = fl_round(engine, start, number, rule, Parallel(**settings), seed)
+    assert start.tolist() == list(weights)  # the global weights handed in are not written to
+    return engine, stepped, records
+
+
+class TestRound:
+    # Deltas (4,3), (4,-3), (-2,0) with scores 1, 1/2, 1/2: alignments 4/5, 4/5, -1, raised to 0.1 by the
+    # floor; 0.8, 0.4 and 0.05 of 1.25 are 0.64, 0.32 and 0.04; the step is (3.76, 0.96).
+    UPDATES = {  # noqa: RUF012
+        "a": update(4, 3, score=1.0),
+        "b": update(4, -3, score=0.5),
+        "c": update(-2, 0, score=0.5),
+    }
+
+    def test_the_new_weights_are_the_old_ones_plus_the_weighted_deltas(self):
+        _, stepped, _ = one_round(self.UPDATES)
+        assert stepped.dtype == np.float32
+        np.testing.assert_allclose(stepped, [13.76, 20.96], rtol=1e-7)
+
+    def test_the_server_learning_rate_scales_the_step(self):
+        _, stepped, _ = one_round(self.UPDATES, server_learning_rate=0.5)
+        np.testing.assert_allclose(stepped, [11.88, 20.48], rtol=1e-7)
+
+    def test_another_rule_is_followed(self):
+        updates = {"a": update(4, 0, samples=30), "b": update(0, 4, samples=10), "c": update(0, 0, samples=40)}
+        _, stepped, records = one_round(updates, rule=mean)
+        assert stepped.tolist() == [11.5, 20.5]  # 30/80 of 4 and 10/80 of 4
+        assert [r["alignment"] for r in records] == [None] * 3
+
+    def test_all_devices_are_asked_once_with_the_global_weights(self):
+        engine, _, _ = one_round(self.UPDATES, number=7)
+        assert engine.trained == [(NAMES, 7, [10, 20])]
+
+    def test_records_hold_what_the_contract_names(self):
+        _, _, records = one_round(self.UPDATES, number=7)
+        assert [r["device"] for r in records] == ["a", "b", "c"]
+        for r in records:
+            assert set(KEYS) <= set(r)
+            assert (r["phase"], r["round"], r["accuracy"], r["support_loss"]) == (2, 7, 0.9, 0.6)
+        assert [r["weight"] for r in records] == pytest.approx([0.64, 0.32, 0.04])
+        assert [r["alignment"] for r in records] == pytest.approx([0.8, 0.8, -1])
+        assert [r["score"] for r in records] == [1.0, 0.5, 0.5]
+        assert [r["query_loss"] for r in records] == [0, 1, 1]
+        assert [r["delta_norm"] for r in records] == [5, 5, 2]
+        json.dumps(records)  # plain numbers, fit for rounds.jsonl
+
+    def test_the_order_of_the_answers_changes_no_bit(self):
+        class Backwards(FakeEngine):
+            def train(self, names, weights, number):
+                return dict(reversed(super().train(names, weights, number).items()))
+
+        random = np.random.default_rng(0)
+        updates = {name: update(*random.normal(size=50), score=random.uniform()) for name in NAMES}
+        start = np.zeros(50, np.float32)
+        one, records = fl_round(FakeEngine(NAMES, updates), start, 1, similarity, Parallel(), 0)
+        other, same = fl_round(Backwards(NAMES, updates), start, 1, similarity, Parallel(), 0)
+        assert one.tobytes() == other.tobytes()
+        assert records == same
+
+    def test_devices_that_do_not_answer_are_left_out(self):
+        # Without c the mean of a and b lies along (1, 0): 4/5 each, so scores 1 and 1/2 give 2/3 and 1/3.
+        answered = {name: u for name, u in self.UPDATES.items() if name != "c"}
+        _, stepped, records = one_round(answered)
+        assert [r["device"] for r in records] == ["a", "b"]
+        np.testing.assert_allclose(stepped, [14, 21], rtol=1e-7)
+
+
+class TestCohort:
+    @pytest.mark.parametrize(
+        ("devices", "share", "size"), [(10, 1.0, 10), (10, 0.3, 3), (3, 0.1, 1), (1, 0.01, 1), (7, 0.99, 7)]
+    )
+    def test_its_size_is_the_share_and_at_least_one(self, devices, share, size):
+        names = tuple(f"device-{i:02d}" for i in range(devices))
+        drawn = cohort(names, 1, share, 0)
+        assert len(drawn) == size
+        assert list(drawn) == sorted(set(drawn))
+        assert set(drawn) <= set(names)
+
+    def test_it_depends_on_seed_and_round(self):
+        names = tuple("abcdefghij")
+        assert cohort(names, 1, 0.5, 0) == cohort(names, 1, 0.5, 0)
+        assert len({cohort(names, number, 0.5, 0) for number in range(1, 11)}) > 5
+        assert len({cohort(names, 1, 0.5, seed) for seed in range(10)}) > 5
+
+    def test_over_many_rounds_every_device_takes_part_alike(self):
+        names = tuple("abcdefghij")
+        drawn = [name for number in range(1, 1001) for name in cohort(names, number, 0.3, 0)]
+        counts = [drawn.count(name) for name in names]
+        assert sum(counts) == 3000
+        assert max(abs(count - 300) for count in counts) < 5 * (1000 * 0.3 * 0.7) ** 0.5
+
+    def test_only_the_cohort_is_asked(self):
+        names = tuple("abcdefghij")
+        updates = {name: update(1, 1) for name in names}
+        engine, _, records = one_round(updates, names=names, number=2, cohort=0.3)
+        asked = engine.trained[0][0]
+        assert asked == cohort(names, 2, 0.3, 0)
+        assert [r["device"] for r in records] == list(asked)
+
+
+class TestLocalUpdate:
+    network = Network(9, (8, 6))
+
+    @pytest.fixture(scope="module")
+    def device(self):
+        return build(parse({"fleet": {"simulator": "feeder", "count": 1, "samples": 100}}, "here")).devices[0]
+
+    @pytest.fixture
+    def step(self, device):
+        weights = initialize(self.network, np.random.default_rng(0))
+        settings, optimizer = Parallel(epochs=2), Optimizer(learning_rate=1e-3)
+        return weights, partial(
+            local_update, self.network, device, settings=settings, optimizer=optimizer, seed=0
+        )
+
+    def test_the_delta_leads_to_weights_whose_query_loss_gives_the_score(self, device, step):
+        weights, update_of = step
+        sent = update_of(weights, 1)
+        query = device.parts["parallel"].query
+        loss = losses(self.network, weights + sent.delta, query.x, query.y).mean()
+        # weights + delta rounds once more in float32
+        assert sent.query_loss == pytest.approx(loss, rel=1e-5)
+        assert sent.score == pytest.approx(1 / (1 + loss), rel=1e-5)
+        assert sent.samples == len(device.parts["parallel"].support) == 32
+        assert sent.delta.dtype == np.float32
+        # Two epochs of 32 steps of about the learning rate each.
+        assert 1e-3 < np.abs(sent.delta).max() < 64e-3
+
+    def test_a_round_repeats_bit_for_bit_so_no_moment_is_carried_over(self, step):
+        weights, update_of = step
+        first = update_of(weights, 1)
+        update_of(weights, 2)
+        again = update_of(weights, 1)
+        assert first.delta.tobytes() == again.delta.tobytes()
+        assert first.score == again.score
+
+    def test_rounds_and_devices_take_their_samples_in_unlike_orders(self, step):
+        weights, update_of = step
+        assert update_of(weights, 1).delta.tobytes() != update_of(weights, 2).delta.tobytes()
+
+    def test_the_global_weights_are_not_written_to(self, step):
+        weights, update_of = step
+        before = weights.tobytes()
+        update_of(weights, 1)
+        assert weights.tobytes() == before

@@ -1,0 +1,75 @@
+"""The tour (Algorithm 2): every device once, in a fresh order, each with the weights of the one before."""
+
+import numpy as np
+from fake_engine import FakeEngine
+
+from fedmetaalign.phases.serial import tour
+from fedmetaalign.recipe import Serial
+
+NAMES = ("a", "b", "c", "d", "e")
+
+
+def on_tour(number=1, tours=1, names=NAMES, seed=0):
+    engine = FakeEngine(names)
+    weights, records = tour(engine, np.zeros(2, np.float32), number, Serial(tours=tours), seed)
+    return engine, weights, records
+
+
+def test_each_device_is_handed_the_weights_of_the_one_before():
+    engine, weights, _ = on_tour()
+    carried = [0.0, 0.0]
+    for name, _, handed in engine.visits:
+        assert handed == carried
+        carried = [w + 10 ** NAMES.index(name) for w in carried]
+    assert weights.tolist() == carried == [11111, 11111]
+
+
+def test_every_device_is_visited_once_a_tour_and_the_stops_go_on_counting():
+    engine, _, records = on_tour(number=3, tours=2)
+    stops = [stop for _, stop, _ in engine.visits]
+    assert stops == [5] * 5 + [6] * 5  # two rounds of two tours came before
+    for half in (engine.visits[:5], engine.visits[5:]):
+        assert sorted(name for name, _, _ in half) == list(NAMES)
+    assert len(records) == 10
+
+
+def test_the_order_is_fresh_on_every_tour():
+    orders = [tuple(name for name, _, _ in on_tour(number)[0].visits) for number in range(1, 21)]
+    assert len(set(orders)) > 15  # of 120 possible ones
+    assert {order[0] for order in orders} == set(NAMES)
+    both = [name for name, _, _ in on_tour(1, tours=2)[0].visits]
+    assert both[:5] != both[5:]
+
+
+def test_the_order_depends_on_seed_and_stop_alone():
+    def order(seed, number, tours=1):
+        return [name for name, _, _ in on_tour(number, tours, seed=seed)[0].visits]
+
+    assert order(0, 2) == order(0, 2)
+    assert order(0, 2) != order(1, 2)
+    assert order(0, 1, tours=2) == order(0, 1) + order(0, 2)
+
+
+def test_answers_do_not_change_the_order():
+    class Stubborn(FakeEngine):
+        def visit(self, name, weights, stop):
+            reply = super().visit(name, weights, stop)
+            np.random.default_rng(0).random(100)
+            return type(reply)(weights, 9.0, 9.0, 0.0, 1)
+
+    other = Stubborn(NAMES)
+    tour(other, np.zeros(2, np.float32), 1, Serial(), 0)
+    assert [v[0] for v in other.visits] == [v[0] for v in on_tour()[0].visits]
+
+
+def test_a_record_tells_of_each_visit_in_order():
+    engine, _, records = on_tour(number=4)
+    assert [r["device"] for r in records] == [name for name, _, _ in engine.visits]
+    expected = {"phase": 1, "round": 4, "support_loss": 0.5, "query_loss": 0.25, "accuracy": 0.75}
+    assert all(expected.items() <= r.items() for r in records)
+
+
+def test_the_weights_handed_in_are_not_written_to():
+    weights = np.zeros(2, np.float32)
+    tour(FakeEngine(NAMES), weights, 1, Serial(), 0)
+    assert weights.tolist() == [0, 0]

@@ -1,0 +1,29 @@
+"""What a program that imports the package meets."""
+
+import subprocess
+import sys
+
+
+def loaded_by(statement):
+    """The heavy packages that a statement imports in a fresh interpreter."""
+    heavy = ("jax", "optax", "polars", "matplotlib", "sklearn", "ai_edge_litert", "pydantic")
+    script = f"{statement}; import sys; print(*[name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603
+    return done.stdout.split()
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    assert loaded_by("import fedmetaalign") == []
+
+
+def test_reading_recipes_needs_no_training_library():
+    assert loaded_by("import fedmetaalign.recipe") == ["pydantic"]
+
+
+def test_the_report_is_made_without_the_training_library():
+    assert not {"jax", "optax", "ai_edge_litert"} & set(loaded_by("import fedmetaalign.report"))
+
+
+def test_a_prediction_loads_no_training_library():
+    statement = "import fedmetaalign.tinyml.bundle, fedmetaalign.fleet.tables"
+    assert not {"jax", "optax", "matplotlib"} & set(loaded_by(statement))

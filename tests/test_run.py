@@ -1,0 +1,405 @@
+"""One recipe, one result: whatever the order of the answers, and however often the run was stopped."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from safetensors import safe_open
+
+from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.errors import RunError
+from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.splits import split
+from fedmetaalign.fleet.tables import Columns, read
+from fedmetaalign.run import Watcher, run, training_steps
+
+pytestmark = pytest.mark.usefixtures("no_report")
+
+
+@pytest.fixture
+def deterministic(contents):
+    """The files of a run folder that the recipe decides alone, each with a hash."""
+
+    def files(folder):
+        found = {
+            name: hashlib.sha256(data).hexdigest()
+            for name, data in contents(folder).items()
+            if name not in ("manifest.json", "report.html") and data is not None
+        }
+        # The keys of its header come in any order: what counts is what the file says.
+        with safe_open(folder / "checkpoint.safetensors", "numpy") as file:
+            arrays = {name: file.get_tensor(name).tolist() for name in file.keys()}  # noqa: SIM118
+            text = repr((sorted(file.metadata().items()), sorted(arrays.items())))
+        return found | {"checkpoint.safetensors": hashlib.sha256(text.encode()).hexdigest()}
+
+    return files
+
+
+class Stopped(Exception):  # noqa: N818 - stands for Ctrl-C or a crash
+    """Raised by a watcher in the middle of a run."""
+
+
+class StopBefore(Watcher):
+    """Stops a run when it comes to the nth round of a phase."""
+
+    def __init__(self, phase, nth=1):
+        self._phase, self._left = phase, nth
+
+    def phase(self, name):
+        self._left -= name == self._phase
+        if self._left == 0:
+            raise Stopped
+
+
+class StopAfterSteps(Watcher):
+    """Stops a run in the middle of a device's training."""
+
+    def __init__(self, steps):
+        self._left = steps
+
+    def advance(self, steps):
+        self._left -= steps
+        if self._left <= 0:
+            raise Stopped
+
+
+class Counting(Watcher):
+    """Adds up what a run tells of itself."""
+
+    def __init__(self):
+        self.announced, self.taken, self.phases = 0, 0, []
+
+    def begin(self, steps):
+        self.announced = steps
+
+    def phase(self, name):
+        self.phases.append(name)
+
+    def advance(self, steps):
+        self.taken += steps
+
+
+# The same seed
+
+
+def test_the_files_that_have_to_be_the_same_are_compared(finished, deterministic):
+    assert {
+        "results.json",
+        "rounds.jsonl",
+        "recipe.toml",
+        "checkpoint.safetensors",
+        "devices/feeder-01/model.tflite",
+        "devices/feeder-01/bundle.json",
+        "devices/feeder-01/golden.csv",
+        "devices/feeder-01/weights.safetensors",
+    } <= set(deterministic(finished.folder))
+
+
+def test_a_recipe_gives_the_same_bytes_again(finished, deterministic, tmp_path):
+    run(finished.recipe, tmp_path / "again")
+    assert deterministic(tmp_path / "again") == deterministic(finished.folder)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_the_number_of_threads_changes_nothing(finished, deterministic, tmp_path, monkeypatch, workers):
+    def engine(recipe, devices, on_steps):
+        return LocalEngine(recipe, devices, on_steps, workers)
+
+    monkeypatch.setattr("fedmetaalign.run.LocalEngine", engine)
+    run(finished.recipe, tmp_path / "run")
+    assert deterministic(tmp_path / "run") == deterministic(finished.folder)
+
+
+def test_the_order_in_which_devices_answer_changes_nothing(finished, deterministic, tmp_path, monkeypatch):
+    class Backwards(LocalEngine):
+        def train(self, names, weights, number):
+            return dict(reversed(super().train(names[::-1], weights, number).items()))
+
+        def personalize(self, weights):
+            return dict(reversed(super().personalize(weights).items()))
+
+    monkeypatch.setattr("fedmetaalign.run.LocalEngine", Backwards)
+    run(finished.recipe, tmp_path / "run")
+    assert deterministic(tmp_path / "run") == deterministic(finished.folder)
+
+
+def test_the_order_in_which_the_recipe_lists_the_devices_changes_nothing(csv_fleet, contents, tmp_path):
+    listed = recipes.load(str(csv_fleet / "recipe.toml"))
+    sources = [
+        listed.fleet.model_copy(update={"table": str(csv_fleet / f"feeder-0{i}.csv")}).model_dump(
+            exclude={"devices", "scaling"}, exclude_none=True
+        )
+        for i in range(3)
+    ]
+    for folder, order in (("forwards", sources), ("backwards", sources[::-1])):
+        raw = listed.model_dump(exclude={"fleet"}, exclude_none=True) | {"fleet": {"devices": order}}
+        run(recipes.parse(raw, folder), tmp_path / folder)
+    for name in ("results.json", "rounds.jsonl", "devices/feeder-02/bundle.json"):
+        assert (tmp_path / "forwards" / name).read_bytes() == (tmp_path / "backwards" / name).read_bytes()
+
+
+def test_another_seed_gives_other_models(finished, deterministic, tmp_path):
+    run(finished.recipe.model_copy(update={"seed": 6}), tmp_path / "run")
+    ours, theirs = deterministic(tmp_path / "run"), deterministic(finished.folder)
+    assert set(ours) == set(theirs)
+    for name in ("rounds.jsonl", "devices/feeder-00/model.tflite", "devices/feeder-00/golden.csv"):
+        assert ours[name] != theirs[name]
+
+
+def test_the_recipe_in_a_run_folder_gives_the_same_numbers_again(finished, deterministic, cli, here):
+    assert cli("run", finished.folder / "recipe.toml", "--out", "again").status == 0
+    assert deterministic(here / "again") == deterministic(finished.folder)
+
+
+# Stopped and resumed
+
+
+@pytest.mark.parametrize(
+    "watcher",
+    [
+        StopBefore("foundation"),
+        StopBefore("serial", 1),
+        StopBefore("serial", 2),
+        StopBefore("parallel", 1),
+        StopBefore("parallel", 2),
+        StopBefore("personalize"),
+        StopBefore("alone"),
+        StopBefore("deploy"),
+        *map(StopAfterSteps, (1, 250, 400, 700, 1000)),
+    ],
+    ids=lambda watcher: "-".join(["stop", *map(str, vars(watcher).values())]),
+)
+def test_a_run_that_was_stopped_is_resumed_to_the_same_bytes(finished, deterministic, tmp_path, watcher):
+    with pytest.raises(Stopped):
+        run(finished.recipe, tmp_path / "run", watcher=watcher)
+    run(finished.recipe, tmp_path / "run", resume=True)
+    assert deterministic(tmp_path / "run") == deterministic(finished.folder)
+
+
+def test_a_run_that_is_stopped_again_and_again_comes_to_the_same_end(finished, deterministic, tmp_path):
+    out = tmp_path / "run"
+    for i, phase in enumerate(("serial", "parallel", "parallel", "personalize", "deploy")):
+        with pytest.raises(Stopped):
+            run(finished.recipe, out, resume=i > 0, watcher=StopBefore(phase, 2 if i == 2 else 1))
+    run(finished.recipe, out, resume=True)
+    assert deterministic(out) == deterministic(finished.folder)
+
+
+def test_a_process_that_was_killed_is_resumed_to_the_same_bytes(finished, deterministic, cli, tmp_path):
+    out = tmp_path / "run"
+    script = f"""
+import os, pathlib, signal
+from fedmetaalign import recipe, run
+
+class Killer(run.Watcher):
+    rounds = 0
+    def phase(self, name):
+        self.rounds += name == "parallel"
+    def advance(self, steps):
+        if self.rounds == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+run.run(recipe.load({str(finished.folder / "recipe.toml")!r}), pathlib.Path({str(out)!r}), watcher=Killer())
+"""
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)  # noqa: S603
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (out / "results.json").exists()
+    assert cli("run", "--resume", "--out", out).status == 0
+    assert deterministic(out) == deterministic(finished.folder)
+
+
+def test_resuming_does_not_train_again_what_is_done(finished, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(Stopped):
+        run(finished.recipe, out, watcher=StopBefore("parallel", 2))
+    watcher = Counting()
+    run(finished.recipe, out, resume=True, watcher=watcher)
+    assert watcher.phases.count("parallel") == 1
+    assert not {"foundation", "serial"} & set(watcher.phases)
+
+
+def test_a_finished_run_is_resumed_to_the_same_bytes(finished, deterministic, tmp_path):
+    run(finished.recipe, tmp_path / "run")
+    run(finished.recipe, tmp_path / "run", resume=True)
+    assert deterministic(tmp_path / "run") == deterministic(finished.folder)
+
+
+def test_half_a_line_at_the_end_of_the_records_is_cut_off(finished, deterministic, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(Stopped):
+        run(finished.recipe, out, watcher=StopBefore("parallel", 2))
+    with (out / "rounds.jsonl").open("ab") as log:
+        log.write(b'{"phase": 2, "round": 2, "dev')
+    run(finished.recipe, out, resume=True)
+    assert deterministic(out) == deterministic(finished.folder)
+
+
+@pytest.mark.parametrize("change", [{"seed": 6}, {"name": "other"}])
+def test_another_recipe_cannot_go_on_with_a_run(finished, contents, tmp_path, change):
+    out = tmp_path / "run"
+    with pytest.raises(Stopped):
+        run(finished.recipe, out, watcher=StopBefore("parallel"))
+    before = contents(out)
+    with pytest.raises(RunError, match="was made by another recipe"):
+        run(finished.recipe.model_copy(update=change), out, resume=True)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00" * 64, b"not a checkpoint"])
+def test_a_damaged_checkpoint_is_one_sentence(finished, cli, tmp_path, damage):
+    out = tmp_path / "run"
+    with pytest.raises(Stopped):
+        run(finished.recipe, out, watcher=StopBefore("parallel"))
+    (out / "checkpoint.safetensors").write_bytes(damage)
+    outcome = cli("run", "--resume", "--out", out)
+    assert outcome.status == 1
+    assert outcome.err.startswith(f"fedmetaalign: {out / 'checkpoint.safetensors'} is damaged (")
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_checkpoint_of_another_network_is_one_sentence(finished, cli, tmp_path):
+    out, other = tmp_path / "run", tmp_path / "other"
+    with pytest.raises(Stopped):
+        run(finished.recipe, out, watcher=StopBefore("parallel"))
+    wider = finished.recipe.model_copy(update={"model": recipes.Model(hidden=(9, 4))})
+    with pytest.raises(Stopped):
+        run(wider, other, watcher=StopBefore("parallel"))
+    (other / "checkpoint.safetensors").replace(out / "checkpoint.safetensors")
+    outcome = cli("run", "--resume", "--out", out)
+    assert outcome.status == 1
+    assert outcome.err.startswith("fedmetaalign: ")
+    assert outcome.err.count("\n") == 1
+
+
+def test_records_shorter_than_the_checkpoint_says_are_one_sentence(finished, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(Stopped):
+        run(finished.recipe, out, watcher=StopBefore("parallel"))
+    os.truncate(out / "rounds.jsonl", 10)
+    with pytest.raises(RunError, match=r"rounds\.jsonl is shorter than the checkpoint says"):
+        run(finished.recipe, out, resume=True)
+
+
+# Progress
+
+
+@pytest.mark.parametrize("cohort", [1.0, 0.5])
+def test_a_run_takes_the_steps_that_it_announces(finished, tmp_path, cohort):
+    parallel = finished.recipe.parallel.model_copy(update={"cohort": cohort})
+    watcher = Counting()
+    run(finished.recipe.model_copy(update={"parallel": parallel}), tmp_path / "run", watcher=watcher)
+    assert watcher.taken == watcher.announced > 0
+
+
+def test_the_steps_are_counted_by_hand(finished):
+    # 250 samples a device: 50 to test on, 40, 100 and 60 for the phases, of which a fifth is the query set.
+    recipe = finished.recipe.model_copy(update={"evaluation": recipes.Evaluation(alone=False)})
+    public = 240  # 300 samples without their query set, one epoch
+    serial, parallel, personal = (3 * 2 * support for support in (32, 80, 48))
+    assert training_steps(recipe, build(recipe)) == public + serial + parallel + personal
+
+
+def test_resuming_announces_only_the_steps_that_are_left(finished, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(Stopped):
+        run(finished.recipe, out, watcher=StopBefore("parallel", 2))
+    watcher = Counting()
+    run(finished.recipe, out, resume=True, watcher=watcher)
+    assert watcher.taken == watcher.announced
+
+
+# The test set
+
+
+@pytest.fixture
+def poisoned(csv_fleet, tmp_path, finished):
+    """Runs the recipe on tables some of whose rows were replaced by nonsense with the same labels."""
+
+    def poison(rows_of, **fleet):
+        folder = tmp_path / "poisoned"
+        folder.mkdir(exist_ok=True)
+        recipe = finished.recipe
+        columns = Columns(label="fault", features=recipe.fleet.features)
+        for path in sorted(csv_fleet.glob("*.csv")):
+            rows = rows_of(split(read(path, columns, path.stem), recipe.splits, recipe.seed))
+            lines = path.read_text(encoding="utf-8").splitlines()
+            for row in rows:
+                cells = lines[row + 1].split(",")
+                cells[:6] = [repr(-1000 * float(cell)) for cell in cells[:6]]
+                lines[row + 1] = ",".join(cells)
+            (folder / path.name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        source = recipe.fleet.model_copy(update={"table": str(folder / "*.csv"), **fleet})
+        results = run(recipe.model_copy(update={"fleet": source}), tmp_path / "run")
+        return results, tmp_path / "run"
+
+    return poison
+
+
+def learnt(files):
+    """What a run learnt, without what it measured on the test sets."""
+    return {
+        name: data
+        for name, data in files.items()
+        if name in ("rounds.jsonl", "checkpoint.safetensors") or name.startswith("devices/")
+    }
+
+
+@pytest.mark.parametrize("scaling", ["device", "fleet"])
+def test_the_test_samples_change_nothing_but_the_metrics(finished, poisoned, deterministic, tmp_path, scaling):
+    fleet = finished.recipe.fleet.model_copy(update={"scaling": scaling})
+    clean = run(finished.recipe.model_copy(update={"fleet": fleet}), tmp_path / "clean")
+    results, out = poisoned(lambda rows: rows.test, scaling=scaling)
+    assert learnt(deterministic(out)) == learnt(deterministic(tmp_path / "clean"))
+    for name, device in results["devices"].items():
+        before = clean["devices"][name]
+        assert device["stages"]["deployed"]["brier"] != before["stages"]["deployed"]["brier"]
+        for key in ("threshold", "threshold_note", "majority", "samples", "model_bytes"):
+            assert device[key] == before[key]
+        assert device["one_rule"]["rule"] == before["one_rule"]["rule"]
+        assert device["stages"]["personalized"]["threshold"] == before["stages"]["personalized"]["threshold"]
+
+
+@pytest.mark.parametrize("part", ["serial_support", "parallel_query", "personalize_support"])
+def test_the_training_samples_do_change_what_is_learnt(finished, poisoned, deterministic, part):
+    _, out = poisoned(lambda rows: getattr(rows, part)[:5])
+    assert learnt(deterministic(out)) != learnt(deterministic(finished.folder))
+
+
+def test_a_test_set_that_the_source_reserves_changes_nothing_but_the_metrics(
+    device_table, small, deterministic, tmp_path
+):
+    table = device_table(samples=400)
+    for i, row in enumerate(table.rows):
+        row.append("AB"[i % 2])
+    table.header.append("kind")
+    fleet = f"""
+        [fleet]
+        table = "{tmp_path / "pump.csv"}"
+        label = "fault"
+        features = ["speed", "load", "heat"]
+        partition = {{ by = ["fault", "kind"], count = 2, samples = 120, alpha = 5, test = "all" }}
+    """
+    (tmp_path / "recipe.toml").write_text(fleet + small, encoding="utf-8")
+    recipe = recipes.load(str(tmp_path / "recipe.toml"))
+    table.write(tmp_path / "pump.csv")
+    before = build(recipe)
+    run(recipe, tmp_path / "clean")
+    held_out = {tuple(row) for name in before.test for row in raw_test_rows(before, name)}
+    for row in table.rows:
+        if tuple(float(f"{float(cell):.3f}") for cell in row[:3]) in held_out:
+            row[:3] = ["-9", "-9", "-9"]
+    assert sum(row[0] == "-9" for row in table.rows) > 20
+    table.write(tmp_path / "pump.csv")
+    run(recipe, tmp_path / "poisoned")
+    assert learnt(deterministic(tmp_path / "poisoned")) == learnt(deterministic(tmp_path / "clean"))
+    assert (tmp_path / "poisoned/results.json").read_bytes() != (tmp_path / "clean/results.json").read_bytes()
+
+
+def raw_test_rows(fleet, name):
+    """A device's test samples in raw units, rounded as the table has them."""
+    device = next(device for device in fleet.devices if device.name == name)
+    return device.preparation.raw(fleet.test[name].x).round(3).tolist()
