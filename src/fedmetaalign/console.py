@@ -131,8 +131,8 @@ def verdicts(results: Mapping[str, Any]) -> list[str]:
             if row["stages"]["deployed"]["accuracy"] < row["alone"]["accuracy"]
         ]
         sentences.append(
-            f"Against training alone the fleet {'gains' if gain >= 0 else 'loses'} {abs(gain):.1f} points on average;"
-            + (f" worse off: {', '.join(worse)}." if worse else " no device is worse off.")
+            f"Against training alone the fleet {'gains' if gain >= 0 else 'loses'} {abs(gain):.1f} points on"
+            " average;" + (f" worse off: {', '.join(worse)}." if worse else " no device is worse off.")
         )
     beaten = [
         name

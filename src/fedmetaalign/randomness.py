@@ -20,6 +20,8 @@ def generator(seed: int, *address: str | int) -> np.random.Generator:
         A Philox generator keyed with SHA-256 of the address; equal addresses give equal streams on every
         platform, different addresses give independent ones.
     """
+    # int() because NumPy's integers print otherwise than Python's.
+    whole = tuple(part if isinstance(part, str) else int(part) for part in address)
     # repr keeps 1 and "1" apart, and a tuple's repr keeps ("ab", "c") and ("a", "bc") apart.
-    digest = hashlib.sha256(repr((seed, *address)).encode()).digest()
+    digest = hashlib.sha256(repr((int(seed), *whole)).encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

@@ -46,6 +46,7 @@ class Source(Section):
     """Where one or more devices come from: a table, several tables, one table cut up, or a simulator."""
 
     name: str | None = None
+    """The device's name, or the beginning of the names of several; default: the file's or simulator's."""
     table: str | None = None
     """A CSV or Parquet file; with `*` or `?` in its name, every file that matches is a device of its own."""
     label: str | tuple[str, ...] | None = None

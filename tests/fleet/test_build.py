@@ -52,7 +52,7 @@ def bits(samples):
 
 def trained_on(fleet):
     return [
-        (d.name, d.preparation, bits(d.train), [(bits(p.support), bits(p.query)) for p in d.parts.values()])
+        (d.name, d.preparation, [(bits(p.support), bits(p.query)) for p in [d.own, *d.parts.values()]])
         for d in fleet.devices
     ]
 
@@ -105,6 +105,17 @@ class TestDevices:
         np.testing.assert_allclose(train[:, :3].std(axis=0), 1, rtol=1e-5)
         assert not train[:, 3:].any()
 
+    def test_its_own_part_is_all_its_training_samples_validated_as_phase_three_is(self, folder):
+        folder("pump")
+        device = build(recipe(folder, {"pump": "abc"})).devices[0]
+        validation = device.parts["personalize"].query
+        assert bits(device.own.query) == bits(validation)
+        others = [
+            s for part in device.parts.values() for s in (part.support, part.query) if s is not validation
+        ]
+        expected = sorted(row.tobytes() for samples in others for row in samples.x)
+        assert sorted(row.tobytes() for row in device.own.support.x) == expected
+
     def test_files_are_named_with_their_sha256(self, folder):
         folder("pump")
         path = folder.path / "pump.csv"
@@ -148,7 +159,7 @@ class TestNothingLeaks:
         folder("pump")
         fleet = build(recipe(folder, {"pump": "abc"}))
         device = fleet.devices[0]
-        sets = [device.train, *(s for part in device.parts.values() for s in (part.support, part.query))]
+        sets = [s for part in [device.own, *device.parts.values()] for s in (part.support, part.query)]
         seen = {row.tobytes() for samples in sets for row in samples.x}
         assert not seen & {row.tobytes() for row in fleet.test["pump"].x}
 

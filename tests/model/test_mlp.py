@@ -54,6 +54,12 @@ class TestInitialize:
                 # uniform: the deviation is limit / sqrt(3)
                 assert matrix[:-1].std() == pytest.approx(limit / 3**0.5, rel=0.15)
 
+    def test_the_limit_does_not_count_the_bias_as_an_input(self):
+        # One input and one unit: sqrt(6/2). Of 2,000 draws the greatest comes within 1 % of it.
+        network, random = Network(1, (1,)), np.random.default_rng(0)
+        drawn = np.array([initialize(network, random) for _ in range(2000)])
+        assert np.abs(drawn).max(axis=0).tolist() == pytest.approx([3**0.5, 0, 3**0.5, 0], rel=0.01)
+
     def test_a_seed_gives_the_same_bits_and_another_seed_others(self):
         first, again, other = (initialize(PAPER, np.random.default_rng(seed)) for seed in (0, 0, 1))
         assert first.dtype == np.float32

@@ -27,6 +27,9 @@ class FakeEngine:
     def personalize(self, weights):
         raise AssertionError("phases 1 and 2 personalise nobody")
 
+    def alone(self, weights):
+        raise AssertionError("phases 1 and 2 leave nobody alone")
+
 
 def update(*delta, score=0.5, samples=10):
     """What a device sends, with a query loss that fits its score."""

@@ -1,6 +1,5 @@
 """Phase 0 (Algorithm 1): random weights, then public data."""
 
-import numpy as np
 import pytest
 
 from fedmetaalign.fleet.build import build

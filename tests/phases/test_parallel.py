@@ -135,7 +135,7 @@ class TestCohort:
 class TestLocalUpdate:
     network = Network(9, (8, 6))
 
-    @pytest.fixture(scope="module")
+    @pytest.fixture
     def device(self):
         return build(parse({"fleet": {"simulator": "feeder", "count": 1, "samples": 100}}, "here")).devices[0]
 

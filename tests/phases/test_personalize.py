@@ -123,14 +123,14 @@ class TestTraining:
         assert chosen.weights.tobytes() == fast.weights.tobytes()
         assert chosen.weights.tobytes() != slow.weights.tobytes()
 
-    def test_validation_and_other_phases_are_not_trained_on(self, device):
+    def test_only_the_support_set_of_its_own_part_is_trained_on(self, device):
+        def poisoned(samples):
+            return Samples(samples.x * np.nan, samples.y)
+
+        spoilt = {name: Part(poisoned(p.support), poisoned(p.query)) for name, p in device.parts.items()}
         part = device.parts["personalize"]
-        poison = Samples(part.query.x * np.nan, part.query.y)
-        other = replace(
-            device,
-            parts={name: Part(p.support, p.query) for name, p in device.parts.items() if name == "personalize"},
-            train=poison,
-        )
+        spoilt["personalize"] = Part(part.support, Samples(part.query.x + 100, part.query.y))
+        other = replace(device, parts=spoilt, own=spoilt["serial"])
         assert own(other, epochs=2).weights.tobytes() == own(device, epochs=2).weights.tobytes()
 
     def test_progress_is_told(self, device):

@@ -25,8 +25,8 @@ import numpy as np
 
 from fedmetaalign.aggregation import Aggregate, Cohort
 
-NO_DIRECTION = 1e-9
-"""A mean shorter than this share of its longest part is rounding noise left over from cancellation."""
+NO_DIRECTION = 1e-6
+"""A mean shorter than this share of its longest part is what float32 rounding, 6e-8, leaves of zero."""
 
 
 def similarity(

@@ -1,6 +1,7 @@
 """From a recipe to a fleet: sources become tables, tables are split, standardised and padded."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def build(recipe: Recipe) -> Fleet:
         devices.append(_device(table, rows[table.name], preparation))
         test[table.name] = _samples(table, rows[table.name].test, preparation)
     public = _public(recipe) if recipe.foundation.enabled else None
-    sources = {table.source for table in raw} | ({public[1]} if public else set())
+    sources = {table.source for table in raw} | (public[1] if public else set())
     hashes = {str(path): files.sha256(path) for path in sorted(p for p in sources if p is not None)}
     return Fleet(tuple(devices), test, public[0] if public else None, hashes)
 
@@ -55,7 +56,13 @@ def placement(features: int, model: Model) -> np.ndarray:
 def _tables(source: Source, recipe: Recipe, seed: int) -> list[Table]:
     """Reads or simulates the devices of one source."""
     if source.simulator is not None:
-        return SIMULATORS[source.simulator](source.count, source.samples, seed)
+        simulator = SIMULATORS[source.simulator]
+        if source.name is None:
+            return simulator(source.count, source.samples, seed)
+        # A named group of devices is another one than the group without a name.
+        devices = simulator(source.count, source.samples, int(generator(seed, source.name).integers(2**31)))
+        prefix = tables.safe_name(source.name)
+        return [replace(device, name=f"{prefix}-{i:02d}") for i, device in enumerate(devices)]
     assert source.table is not None and source.label is not None  # noqa: S101 - the recipe's validators saw to it
     columns = tables.Columns(
         label=source.label,
@@ -147,8 +154,8 @@ def _device(table: Table, rows: Rows, preparation: Preparation) -> Device:
     return Device(table.name, preparation, parts, own)
 
 
-def _public(recipe: Recipe) -> tuple[Part, Path | None]:
-    """Returns the public samples of phase 0, with a query set as the phases have, and their file."""
+def _public(recipe: Recipe) -> tuple[Part, set[Path | None]]:
+    """Returns the public samples of phase 0, with a query set as the phases have, and their files."""
     # Simulated public machines are others than the fleet's of the same name: their samples would be its own.
     seed = int(generator(recipe.seed, "public").integers(2**31))
     found = _tables(recipe.foundation, recipe, seed)
@@ -163,4 +170,6 @@ def _public(recipe: Recipe) -> tuple[Part, Path | None]:
     cut = round(recipe.splits.query * len(table))
     support, query = np.sort(order[cut:]), np.sort(order[:cut])
     preparation = _preparation(table, Moments.of(table.x[support]), recipe.model)
-    return Part(_samples(table, support, preparation), _samples(table, query, preparation)), table.source
+    return Part(_samples(table, support, preparation), _samples(table, query, preparation)), {
+        t.source for t in found
+    }

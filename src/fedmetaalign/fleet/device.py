@@ -58,30 +58,39 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Moments:
-    """The sums that standardisation needs: all that leaves a device under `scaling = "fleet"`.
+    """What standardisation needs to know of samples: all that leaves a device under `scaling = "fleet"`.
+
+    Sums of raw squares would say the same in exact arithmetic, and lose a small variation of a large value (a
+    time stamp, say) in rounding.
 
     Attributes:
         count: samples.
-        total: (features,) float64, sum of the samples.
-        squares: (features,) float64, sum of their squares.
+        mean: (features,) float64.
+        squares: (features,) float64, sum of the squared deviations from the mean.
     """
 
     count: int
-    total: np.ndarray
+    mean: np.ndarray
     squares: np.ndarray
 
     @classmethod
     def of(cls, x: np.ndarray) -> "Moments":
-        """Sums the samples, (rows, features)."""
-        return cls(len(x), x.sum(axis=0), (x * x).sum(axis=0))
+        """Takes the moments of samples, (rows, features)."""
+        mean = x.mean(axis=0)
+        return cls(len(x), mean, ((x - mean) ** 2).sum(axis=0))
 
     def __add__(self, other: "Moments") -> "Moments":
-        return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
+        """Pools two sets of samples (Chan, Golub & LeVeque, 1983)."""
+        count = self.count + other.count
+        apart = other.mean - self.mean
+        return Moments(
+            count,
+            self.mean + apart * other.count / count,
+            self.squares + other.squares + apart**2 * self.count * other.count / count,
+        )
 
     def standardization(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns mean and scale, (features,) float64; the scale of a constant feature is 1."""
-        mean = self.total / self.count
-        variance = self.squares / self.count - mean**2
-        # Rounding leaves a constant feature a variance of about 1e-16 of its square, of either sign.
-        constant = variance <= 1e-12 * mean**2
-        return mean, np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))
+        deviation = np.sqrt(self.squares / self.count)
+        # Rounding leaves a constant feature a deviation of about 1e-16 of its value.
+        return self.mean, np.where(deviation > 1e-12 * np.abs(self.mean), deviation, 1.0)

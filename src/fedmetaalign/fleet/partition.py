@@ -15,9 +15,10 @@ ATTEMPTS = 1000
 def dirichlet(table: Table, partition: Partition, test_share: float, seed: int) -> list[Table]:
     """Draws each device's mixture q ~ Dir(alpha n p) and deals it samples by q.
 
-    After Hsu, Qi & Brown, 2019 (the paper's [12]), with p the table's own mixture of its n classes; the factor
-    n, which they leave out, makes it the symmetric Dir(alpha) of later work where the classes are equally large. No sample goes to two devices, but for the common test pool of
-    `test = "all"`. A mixture that leaves a device fewer than `minimum` normal or faulty samples is drawn again.
+    After Hsu, Qi & Brown, 2019 (the paper's [12]), with p the table's own mixture of its n classes. The factor
+    n, which they leave out, makes it the symmetric Dir(alpha) of later work where the classes are equally
+    large. No sample goes to two devices, but for the common test pool of `test = "all"`. A mixture that leaves
+    a device fewer than `minimum` normal or faulty samples is drawn again.
 
     Args:
         table: what to cut; its `kinds` are the classes, else its labels.
@@ -43,6 +44,13 @@ def dirichlet(table: Table, partition: Partition, test_share: float, seed: int) 
         common = [pool[:cut] for pool, cut in zip(pools, cuts, strict=True)]
         pools = [pool[cut:] for pool, cut in zip(pools, cuts, strict=True)]
         train = round((1 - test_share) * partition.samples)
+        least = -(-(partition.samples - train) // len(classes))
+        for name, pool in zip(classes, common, strict=True):
+            if len(pool) < least:
+                raise DataError(
+                    f"{table.name}: a test set with every class alike needs {least} samples of class {name},"
+                    f' and {len(pool)} are set aside for testing: lower partition.samples or use test = "own".'
+                )
     if train * partition.count > sum(map(len, pools)):
         raise DataError(
             f"{table.name}: {partition.count} devices of {train} samples need {train * partition.count} rows,"
@@ -59,10 +67,7 @@ def dirichlet(table: Table, partition: Partition, test_share: float, seed: int) 
         if common:
             each = np.diff(np.linspace(0, partition.samples - train, len(classes) + 1).round().astype(int))
             draw = generator(seed, "common-test", name)
-            held = [
-                draw.choice(pool, min(n, len(pool)), replace=False)
-                for pool, n in zip(common, each, strict=True)
-            ]
+            held = [draw.choice(pool, n, replace=False) for pool, n in zip(common, each, strict=True)]
         device = table.take(np.concatenate([rows, *held]), name)
         if common:
             device = replace(device, reserved=np.arange(len(device)) >= len(rows))
@@ -81,7 +86,6 @@ def _mixture(
 ) -> np.ndarray:
     """Returns how many samples of each class a device gets, (classes,) int64."""
     left = np.array([len(pool) for pool in pools])
-    fault = np.array([len(pool) > 0 and table.y[pool[0]] == 1 for pool in pools])
     for _ in range(ATTEMPTS):
         mixture = random.dirichlet(partition.alpha * len(prior) * prior)
         counts: np.ndarray = np.minimum(random.multinomial(samples, mixture), left)
@@ -90,7 +94,7 @@ def _mixture(
             weights = np.where(open_classes, mixture + 1e-9, 0)
             extra = random.multinomial(samples - counts.sum(), weights / weights.sum())
             counts = np.minimum(counts + extra, left)
-        faults = counts[fault].sum()
+        faults = sum(int(table.y[pool[:n]].sum()) for pool, n in zip(pools, counts, strict=True))
         if min(faults, samples - faults) >= partition.minimum:
             return counts
     raise DataError(

@@ -48,11 +48,14 @@ def train_alone(
 
 
 def epochs(recipe: Recipe, device: Device) -> int:
-    """Returns the passes over a device's own samples that take as many steps as its phases 1 to 3."""
+    """Returns the passes over a device's own samples that take as many steps as its phases 1 to 3.
+
+    Of the parallel rounds, those count that it may expect to take part in.
+    """
     sizes = {phase: len(part.support) for phase, part in device.parts.items()}
     steps = (
         recipe.serial.rounds * recipe.serial.tours * recipe.serial.epochs * sizes["serial"]
-        + recipe.parallel.rounds * recipe.parallel.epochs * sizes["parallel"]
+        + recipe.parallel.rounds * recipe.parallel.cohort * recipe.parallel.epochs * sizes["parallel"]
         + recipe.personalize.epochs * sizes["personalize"]
     )
     return max(1, round(steps / len(device.own.support)))

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import jax
 import numpy as np
+from scipy.special import expit
 
 BLOCK = 256
 """Rows that compiled code sees at a time: data of any length shares one compilation."""
@@ -94,8 +95,7 @@ def _logits(network: Network, weights: jax.Array, x: jax.Array) -> jax.Array:
 
 def scores(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Returns the fault scores, (rows,) float64 in [0, 1]: the sigmoid of the logits."""
-    z = logits(network, weights, x).astype(np.float64)
-    return 0.5 * (1 + np.tanh(z / 2))
+    return np.asarray(expit(logits(network, weights, x).astype(np.float64)))
 
 
 def losses(network: Network, weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedmetaalign.aggregation import Cohort, Rule
+from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import ignore_steps
@@ -87,10 +88,15 @@ def fl_round(
         seed: the recipe's seed.
 
     Returns:
-        The global model w^(r) = w^(r-1) + alpha * step, and one record a device.
+        The global model w^(r) = w^(r-1) + alpha * step, and one record a device that answered.
+
+    Raises:
+        RunError: no device answered.
     """
     names = cohort(engine.names, number, settings.cohort, seed)
     replies = engine.train(names, weights, number)
+    if not replies:
+        raise RunError(f"No device answered in parallel round {number}: see that they run, then use --resume.")
     names = tuple(sorted(replies))  # the order of summing is that of the names, not of the answers
     updates = [replies[name] for name in names]
     aggregate = rule(
