@@ -5,8 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fedmetaalign.phases.local import Local
-from fedmetaalign.phases.parallel import Update
+from fedmetaalign.phases.local import Local, Update
 from fedmetaalign.phases.personalize import Personal
 
 

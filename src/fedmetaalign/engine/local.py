@@ -12,7 +12,7 @@ from fedmetaalign.methods import local_only
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import ignore_steps
 from fedmetaalign.phases import parallel, personalize, serial
-from fedmetaalign.phases.local import Local
+from fedmetaalign.phases.local import Local, Update
 from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.recipe import Recipe
 
@@ -48,7 +48,7 @@ class LocalEngine:
             self._network, self._devices[name], weights, stop, r.serial, r.optimizer, r.seed, self._on_steps
         )
 
-    def train(self, names: Sequence[str], weights: np.ndarray, number: int) -> Mapping[str, parallel.Update]:
+    def train(self, names: Sequence[str], weights: np.ndarray, number: int) -> Mapping[str, Update]:
         """Phase 2 on the named devices."""
         r = self._recipe
         return self._on_each(

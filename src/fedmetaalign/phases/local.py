@@ -30,6 +30,27 @@ class Local:
     samples: int
 
 
+@dataclass(frozen=True)
+class Update:
+    """What a device sends to the server in one round.
+
+    Attributes:
+        delta: (parameters,) float32, local weights minus the round's global weights.
+        score: s = 1 / (1 + query loss), in (0, 1].
+        samples: number of support samples.
+        support_loss: diagnostic, see `Local`.
+        query_loss: diagnostic.
+        accuracy: diagnostic, on the query set.
+    """
+
+    delta: np.ndarray
+    score: float
+    samples: int
+    support_loss: float
+    query_loss: float
+    accuracy: float
+
+
 def train_locally(
     network: Network,
     weights: np.ndarray,

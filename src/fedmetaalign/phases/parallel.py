@@ -1,46 +1,19 @@
 """Phase 2: parallel similarity-aware federated learning (the paper's section III.C and Algorithm 3)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fedmetaalign.aggregation import Cohort, Rule
+from fedmetaalign.engine import Engine
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import ignore_steps
-from fedmetaalign.phases.local import train_locally
+from fedmetaalign.phases.local import Update, train_locally
 from fedmetaalign.phases.records import Record, record
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Optimizer, Parallel
-
-if TYPE_CHECKING:
-    from fedmetaalign.engine import Engine
-
-
-@dataclass(frozen=True)
-class Update:
-    """What a device sends to the server in one round.
-
-    Attributes:
-        delta: (parameters,) float32, local weights minus the round's global weights.
-        score: s = 1 / (1 + query loss), in (0, 1].
-        samples: number of support samples.
-        support_loss: diagnostic, see `Local`.
-        query_loss: diagnostic.
-        accuracy: diagnostic, on the query set.
-    """
-
-    delta: np.ndarray
-    score: float
-    samples: int
-    support_loss: float
-    query_loss: float
-    accuracy: float
 
 
 def local_update(

@@ -1,12 +1,10 @@
 """Phase 1: serial meta-initialisation (the paper's Algorithm 2)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fedmetaalign.engine import Engine
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import ignore_steps
@@ -14,9 +12,6 @@ from fedmetaalign.phases.local import Local, train_locally
 from fedmetaalign.phases.records import Record, record
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Optimizer, Serial
-
-if TYPE_CHECKING:
-    from fedmetaalign.engine import Engine
 
 
 def visit(
