@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from markers import replace_between
+
 from fedmetaalign import recipe as recipes
 from fedmetaalign.run import run
 
-BEGIN, END = "<!-- paper recipe: begin -->", "<!-- paper recipe: end -->"
 STAGES = ("foundation", "serial", "parallel", "personalized", "deployed")
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     print(text)
     print(f"\nseconds a run: {', '.join(f'{s:.1f}' for s in seconds)} (the first one compiles)")
     if arguments.markdown is not None:
-        replace_between(arguments.markdown, text)
+        replace_between(arguments.markdown, "paper recipe", text)
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -62,13 +63,6 @@ def over_seeds(values: list[float | None]) -> str:
     shown = ["undefined" if v is None else f"{100 * v:.1f}" for v in values]
     defined = [v for v in values if v is not None]
     return f"{100 * statistics.mean(defined):.1f}; {', '.join(shown)}" if defined else "undefined"
-
-
-def replace_between(path: Path, text: str) -> None:
-    """Replaces what stands between the markers of a document."""
-    before, rest = path.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
