@@ -1,4 +1,4 @@
-"""Replaces the generated part of a document: what stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->`."""
+"""The generated part of a document stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->`."""
 
 from pathlib import Path
 

@@ -199,7 +199,3 @@ def simulate(
 
 def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-if __name__ == "__main__":
-    main()
