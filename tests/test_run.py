@@ -15,6 +15,7 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.splits import split
 from fedmetaalign.fleet.tables import Columns, read
+from fedmetaalign.methods import fed_meta_align
 from fedmetaalign.run import Watcher, run, training_steps
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -22,13 +23,13 @@ pytestmark = pytest.mark.usefixtures("no_report")
 
 @pytest.fixture
 def deterministic(contents):
-    """The files of a run folder that the recipe decides alone, each with a hash."""
+    """The files of a run folder that the recipe decides alone, each with a hash of its bytes."""
 
     def files(folder):
         found = {
-            name: hashlib.sha256(data).hexdigest()
-            for name, data in contents(folder).items()
-            if name not in ("manifest.json", "report.html") and data is not None
+            name: digest
+            for name, digest in contents(folder).items()
+            if name not in ("manifest.json", "report.html") and digest != "folder"
         }
         # The keys of its header come in any order: what counts is what the file says.
         with safe_open(folder / "checkpoint.safetensors", "numpy") as file:
@@ -280,7 +281,7 @@ def test_records_shorter_than_the_checkpoint_says_are_one_sentence(finished, tmp
     with pytest.raises(Stopped):
         run(finished.recipe, out, watcher=StopBefore("parallel"))
     os.truncate(out / "rounds.jsonl", 10)
-    with pytest.raises(RunError, match=r"rounds\.jsonl is shorter than the checkpoint says"):
+    with pytest.raises(RunError, match=r"rounds\.jsonl is shorter than it says"):
         run(finished.recipe, out, resume=True)
 
 
@@ -300,10 +301,13 @@ def test_the_steps_are_counted_by_hand(finished):
     recipe = finished.recipe.model_copy(update={"evaluation": recipes.Evaluation(alone=False)})
     public = 240  # 300 samples without their query set, one epoch
     serial, parallel, personal = (3 * 2 * support for support in (32, 80, 48))
-    assert training_steps(recipe, build(recipe)) == public + serial + parallel + personal
+    fleet = build(recipe)
+    plan = fed_meta_align.schedule(recipe, LocalEngine(recipe, fleet.devices), fleet.public)
+    assert training_steps(recipe, fleet, plan) == public + serial + parallel + personal
+    assert training_steps(recipe, fleet, plan[1:]) == serial + parallel + personal
 
 
-def test_resuming_announces_only_the_steps_that_are_left(finished, tmp_path):
+def test_a_resumed_run_gets_to_the_end_of_what_it_announces(finished, tmp_path):
     out = tmp_path / "run"
     with pytest.raises(Stopped):
         run(finished.recipe, out, watcher=StopBefore("parallel", 2))
@@ -342,8 +346,8 @@ def poisoned(csv_fleet, tmp_path, finished):
 def learnt(files):
     """What a run learnt, without what it measured on the test sets."""
     return {
-        name: data
-        for name, data in files.items()
+        name: digest
+        for name, digest in files.items()
         if name in ("rounds.jsonl", "checkpoint.safetensors") or name.startswith("devices/")
     }
 

@@ -57,7 +57,7 @@ def run(
 ) -> None:
     """Runs a recipe: all phases, a bundle for every device, a report."""
     from fedmetaalign import recipe as recipes
-    from fedmetaalign.console import RunWatcher, fleet_table
+    from fedmetaalign.console import RunWatcher, fleet_table, sentences
     from fedmetaalign.run import run as execute
     from fedmetaalign.run_folder import free_folder
 
@@ -73,6 +73,7 @@ def run(
         _print_json(results)
     else:
         fleet_table(loaded.name, results)
+        sentences(folder)
         sys.stdout.write(f"\nReport:  {folder / 'report.html'}\nBundles: {folder / 'devices'}\n")
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -109,39 +110,20 @@ def fleet_table(name: str, results: Mapping[str, Any]) -> None:
     for device, row in devices.items():
         table.add_row(device, *(cell(row) for cell in columns.values()))
     table.add_row("mean", *(cell(fleet) for cell in columns.values()), style="bold")
-    console = _stdout()
-    console.print(table)
-    for sentence in verdicts(results):
-        console.print(sentence)
+    _stdout().print(table)
 
 
 def _stage(stage: str, row: Mapping[str, Any]) -> str:
     return _percent(row["stages"][stage])
 
 
-def verdicts(results: Mapping[str, Any]) -> list[str]:
-    """Returns what the table means, in sentences: the gain over being alone, and whom it does not serve."""
-    devices, fleet = results["devices"], results["fleet"]
-    sentences = []
-    if "alone" in fleet:
-        gain = 100 * fleet["gain_over_alone"]
-        worse = [
-            name
-            for name, row in devices.items()
-            if row["stages"]["deployed"]["accuracy"] < row["alone"]["accuracy"]
-        ]
-        sentences.append(
-            f"Against training alone the fleet {'gains' if gain >= 0 else 'loses'} {abs(gain):.1f} points on"
-            " average;" + (f" worse off: {', '.join(worse)}." if worse else " no device is worse off.")
-        )
-    beaten = [
-        name
-        for name, row in devices.items()
-        if row["stages"]["deployed"]["accuracy"] <= max(row["majority"], row["one_rule"]["accuracy"])
-    ]
-    if beaten:
-        sentences.append(f"No better than a baseline that needs no network: {', '.join(beaten)}.")
-    return sentences
+def sentences(folder: Path) -> None:
+    """Prints what the table means, in the words of the run's report."""
+    from fedmetaalign.report.findings import summary
+    from fedmetaalign.report.reading import read_run
+
+    for sentence in summary(read_run(folder)):
+        sys.stdout.write(f"{sentence}\n")
 
 
 def audit_text(audits: Iterable["Audit"]) -> None:
@@ -167,8 +149,13 @@ def data_table(datasets: Iterable["Dataset"]) -> None:
 
 
 def _stdout() -> Console:
-    # Where nobody can widen the window, nothing is cut off.
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140, highlight=False)
+    return Console(
+        file=sys.stdout,
+        width=None if sys.stdout.isatty() else 1000,  # where nobody can widen the window, nothing is cut off
+        markup=False,  # a device may be called "[bold]"
+        emoji=False,
+        highlight=False,
+    )
 
 
 def _percent(value: float | Mapping[str, float | None]) -> str:

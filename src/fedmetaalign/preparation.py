@@ -26,6 +26,16 @@ class Preparation:
     scale: tuple[float, ...]
     columns: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where the parts do not fit together, as in a damaged file."""
+        lengths = {len(self.features), len(self.units), len(self.mean), len(self.scale)}
+        if len(lengths) != 1 or not self.columns:
+            raise ValueError("features, units, mean and scale differ in length")
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.scale).all() and min(self.scale) > 0):
+            raise ValueError("mean and scale must be finite, and scale positive")
+        if not set(range(len(self.features))) <= set(self.columns) <= set(range(-1, len(self.features))):
+            raise ValueError("columns must name every feature and no other")
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Turns raw features, (rows, features) float64, into inputs, (rows, inputs) float32."""
         standard = (x - np.array(self.mean)) / np.array(self.scale)

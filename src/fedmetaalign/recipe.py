@@ -15,9 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fedmetaalign.errors import RecipeError
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0, le=1)]
+# Strict: neither true nor "1" is a number.
+Share = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Rounds = Annotated[int, Field(ge=0, strict=True)]
+Rate = Annotated[float, Field(gt=0, le=1, strict=True)]
+Positive = Annotated[float, Field(gt=0, strict=True)]
 
 
 class Section(BaseModel):
@@ -35,7 +38,7 @@ class Partition(Section):
     count: Count = 10
     samples: Count = 100
     """Samples of each device, its test set included."""
-    alpha: Annotated[float, Field(gt=0)] = 0.3
+    alpha: Positive = 0.3
     test: Literal["own", "all"] = "own"
     """Test on the device's own mixture, or on every class alike."""
     minimum: Count = 10
@@ -159,7 +162,7 @@ class Foundation(Source):
 class Serial(Section):
     """Phase 1: the tour."""
 
-    rounds: Annotated[int, Field(ge=0)] = 10
+    rounds: Rounds = 10
     epochs: Count = 1
     tours: Count = 1
     """Passes over all devices in a round."""
@@ -168,14 +171,14 @@ class Serial(Section):
 class Parallel(Section):
     """Phase 2: rounds of similarity-aware aggregation."""
 
-    rounds: Annotated[int, Field(ge=0)] = 10
+    rounds: Rounds = 10
     epochs: Count = 1
     aggregation: Literal["similarity", "mean"] = "similarity"
-    floor: Annotated[float, Field(ge=0, le=1)] = 0.1
+    floor: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.1
     reference: Literal["mean", "others"] = "mean"
     unit_norm: bool = False
-    server_learning_rate: Annotated[float, Field(gt=0)] = 1.0
-    cohort: Annotated[float, Field(gt=0, le=1)] = 1.0
+    server_learning_rate: Positive = 1.0
+    cohort: Rate = 1.0
     """Share of the devices that takes part in a round."""
 
 
@@ -183,7 +186,7 @@ class Personalize(Section):
     """Phase 3: fine-tuning and the threshold."""
 
     epochs: Count = 10
-    freeze: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    freeze: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.5
     """Share of the layers, counted from the input, that stay as they are."""
     learning_rate: Rate | None = None
     """None: the optimizer's."""
@@ -212,7 +215,7 @@ class Recipe(Section):
     """All that decides a result."""
 
     name: Annotated[str, Field(min_length=1)] = "recipe"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Rounds = 0
     fleet: Fleet
     splits: Splits = Splits()
     model: Model = Model()
@@ -310,13 +313,13 @@ def _located(recipe: Recipe, folder: Path) -> Recipe:
 
 def _set(raw: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
-    if not equals or not key.strip():
+    *sections, last = (part.strip() for part in key.split("."))
+    if not equals or not all([*sections, last]):
         raise RecipeError(f"--set {setting!r} is not of the form key=value, such as parallel.rounds=3.")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text  # a bare word is a string
-    *sections, last = key.strip().split(".")
     for section in sections:
         raw = raw.setdefault(section, {})
         if not isinstance(raw, dict):
@@ -325,27 +328,37 @@ def _set(raw: dict[str, Any], setting: str) -> None:
 
 
 def _sentence(error: ValidationError) -> str:
+    """Says what is wrong with the first key that has a fault."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = _key(first["loc"])
     if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1])
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.0)
+        near = difflib.get_close_matches(
+            str(first["loc"][-1]), _section(first["loc"]).model_fields, n=1, cutoff=0
+        )
         return f"unknown key {key}; the nearest known one is {near[0]}."
     if first["type"] == "missing":
         return f"the key {key} is missing."
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{key + ' ' if key else ''}{message}."
-    return f"{key} = {first['input']!r}: {message}."
+    # Where a key takes one of several types, each of them says what it wants.
+    wanted = [e["msg"].removeprefix("Input should be ") for e in error.errors() if _key(e["loc"]) == key]
+    return f"{key} = {first['input']!r} must be {', or '.join(dict.fromkeys(wanted))}."
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """Returns the keys of the section at a location of the recipe."""
+def _key(location: tuple[int | str, ...]) -> str:
+    """Returns the key as it is written in the recipe; pydantic adds the types of a union to its path."""
+    types = ("str", "int", "float", "constrained-", "literal[", "tuple[", "list[")
+    return ".".join(str(part) for part in location if not str(part).startswith(types))
+
+
+def _section(location: tuple[int | str, ...]) -> type[BaseModel]:
+    """Returns the section that holds the last key of a location."""
     section: type[BaseModel] = Recipe
-    for part in location:
+    for part in location[:-1]:
         if isinstance(part, int):
             continue
         inner = section.model_fields[part].annotation
         candidates = [inner, *getattr(inner, "__args__", ())]
         section = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(section.model_fields)
+    return section

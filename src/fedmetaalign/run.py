@@ -25,10 +25,11 @@ from fedmetaalign.phases.parallel import cohort
 from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
-from fedmetaalign.run_folder import RunFolder
+from fedmetaalign.run_folder import RunFolder, writing_to
 from fedmetaalign.tinyml import bundle
 
-GOLDEN_ROWS = 64
+LARGEST_WEIGHT = 1e4
+"""Standardised inputs and Glorot's weights are of order 1: a weight this large has run away."""
 SOFTWARE = ("fedmetaalign", "jax", "jaxlib", "numpy", "ai-edge-litert")
 
 
@@ -73,15 +74,17 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
 
     engine = LocalEngine(recipe, fleet.devices, watcher.advance)
     plan = fed_meta_align.schedule(recipe, engine, fleet.public, watcher.advance)
-    state = (folder.restore() if resume else None) or fed_meta_align.start(recipe)
+    state = (folder.restore(network.parameters) if resume else None) or fed_meta_align.start(recipe)
     resumed_after = state.done
-    watcher.begin(training_steps(recipe, fleet))
+    watcher.begin(training_steps(recipe, fleet, plan[state.done :]))
     state = _train(plan, state, folder, watcher, clock)
     watcher.phase("personalize")
     with clock.measure("personalize"):
         personal = engine.personalize(state.weights)
-        records = [record for name in engine.names for record in personal[name].records]
-        folder.checkpoint(state, records)
+        for name in engine.names:
+            _check_finite(personal[name].weights, f"on {name}")
+        # No checkpoint: this phase is short, and a run that is stopped in it does it again.
+        folder.log([record for name in engine.names for record in personal[name].records])
     alone = None
     if recipe.evaluation.alone:
         watcher.phase("alone")
@@ -117,22 +120,25 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
     return results
 
 
-def training_steps(recipe: Recipe, fleet: Fleet) -> int:
-    """Returns how many Adam steps a run takes."""
-    size = {
-        phase: {device.name: len(device.parts[phase].support) for device in fleet.devices}
-        for phase in ("serial", "parallel", "personalize")
-    }
-    names = tuple(size["serial"])
-    rounds = range(1, recipe.parallel.rounds + 1)
-    chosen = [name for r in rounds for name in cohort(names, r, recipe.parallel.cohort, recipe.seed)]
-    return (
-        (recipe.foundation.epochs * len(fleet.public.support) if fleet.public else 0)
-        + recipe.serial.rounds * recipe.serial.tours * recipe.serial.epochs * sum(size["serial"].values())
-        + recipe.parallel.epochs * sum(size["parallel"][name] for name in chosen)
-        + recipe.personalize.epochs * sum(size["personalize"].values())
-        + (sum(epochs(recipe, d) * len(d.own.support) for d in fleet.devices) if recipe.evaluation.alone else 0)
-    )
+def training_steps(recipe: Recipe, fleet: Fleet, rounds: list[fed_meta_align.Round]) -> int:
+    """Returns how many Adam steps the given rounds, phase 3 and the baseline take."""
+    devices = {device.name: device for device in fleet.devices}
+
+    def steps(round_: fed_meta_align.Round) -> int:
+        if round_.phase == "foundation":
+            return recipe.foundation.epochs * len(fleet.public.support) if fleet.public else 0
+        if round_.phase == "serial":
+            passes, names = recipe.serial.tours * recipe.serial.epochs, tuple(devices)
+        else:
+            passes = recipe.parallel.epochs
+            names = cohort(tuple(devices), round_.number, recipe.parallel.cohort, recipe.seed)
+        return passes * sum(len(devices[name].parts[round_.phase].support) for name in names)
+
+    total = sum(map(steps, rounds))
+    for device in fleet.devices:
+        total += recipe.personalize.epochs * len(device.parts["personalize"].support)
+        total += epochs(recipe, device) * len(device.own.support) if recipe.evaluation.alone else 0
+    return total
 
 
 def _train(
@@ -148,13 +154,17 @@ def _train(
         watcher.phase(upcoming.phase)
         with clock.measure(upcoming.phase):
             done, state, records = next(rounds)
-        if not np.isfinite(state.weights).all():
-            raise RunError(
-                f"The weights are no longer finite after {done.phase} round {done.number}: lower"
-                f" optimizer.learning_rate and run again; {folder.path} holds the rounds before it."
-            )
+        _check_finite(state.weights, f"after {done.phase} round {done.number}")
         folder.checkpoint(state, records)
     return state
+
+
+def _check_finite(weights: np.ndarray, when: str) -> None:
+    if not (np.abs(weights) < LARGEST_WEIGHT).all():
+        raise RunError(
+            f"Training has diverged: {when} a weight is beyond {LARGEST_WEIGHT:g};"
+            " lower optimizer.learning_rate or parallel.server_learning_rate, and run again."
+        )
 
 
 def _check_size(recipe: Recipe, network: Network) -> None:
@@ -189,15 +199,10 @@ def _write_bundle(
         runtime=RUNTIME,
         model=deployed.model,
     )
-    # Samples of the device's own validation part: the bundle stays on the device that they come from.
-    golden = device.preparation.raw(device.parts["personalize"].query.x[:GOLDEN_ROWS])
-    bundle.write(
-        folder.path / "devices" / device.name,
-        content,
-        float_layers(network, personal.weights),
-        golden,
-        versions,
-    )
+    path = folder.path / "devices" / device.name
+    # The golden samples are the device's own: the bundle stays on the device that they come from.
+    with writing_to(path):
+        bundle.write(path, content, float_layers(network, personal.weights), device.examples, versions)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from safetensors.numpy import save
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import RunError
+from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.methods.fed_meta_align import State
 from fedmetaalign.phases.records import Record
 from fedmetaalign.recipe import Recipe
@@ -30,15 +33,13 @@ class RunFolder:
         Raises:
             RunError: the folder holds something already, or cannot be made.
         """
-        try:
+        with writing_to(path):
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 hint = "continue it with --resume, or " if (path / "recipe.toml").exists() else ""
                 raise RunError(f"{path} is not empty: {hint}choose another --out.")
             path.mkdir(parents=True, exist_ok=True)
             replace(path / "recipe.toml", recipes.dump(recipe).encode())
             (path / "rounds.jsonl").touch()
-        except OSError as error:
-            raise RunError(f"Cannot write to {path}: {error.strerror}; choose another --out.") from None
         return cls(path)
 
     @classmethod
@@ -59,64 +60,85 @@ class RunFolder:
             )
         return cls(path)
 
-    def checkpoint(self, state: State, records: list[Record]) -> None:
-        """Adds a round's records and then, at once, the state after it.
-
-        A run that is stopped in between finds the records of an unfinished round in rounds.jsonl, and
-        `restore` cuts them off.
-        """
-        with (self.path / "rounds.jsonl").open("a", encoding="utf-8") as log:
+    def log(self, records: list[Record]) -> int:
+        """Adds records to rounds.jsonl, and returns its size in bytes."""
+        path = self.path / "rounds.jsonl"
+        with writing_to(path), path.open("a", encoding="utf-8") as log:
             log.writelines(json.dumps(record, allow_nan=False) + "\n" for record in records)
             log.flush()
             os.fsync(log.fileno())
-            size = log.tell()
-        arrays = {"weights": state.weights, **{f"stage.{name}": w for name, w in state.stages.items()}}
-        place = {"done": str(state.done), "rounds_jsonl_bytes": str(size)}
-        replace(self.path / "checkpoint.safetensors", save(arrays, metadata=place))
-        replace(self.path / "checkpoint.json", (json.dumps(place, indent=2) + "\n").encode())
+            return log.tell()
 
-    def restore(self) -> State | None:
+    def checkpoint(self, state: State, records: list[Record]) -> None:
+        """Adds a round's records and then, at once, the state after it.
+
+        A run that is stopped in between leaves the records of an unfinished round in rounds.jsonl, and
+        `restore` cuts them off.
+        """
+        place = {"done": state.done, "rounds_jsonl_bytes": self.log(records), "stages": list(state.stages)}
+        arrays = {"weights": state.weights, **{f"stage.{name}": w for name, w in state.stages.items()}}
+        # One key: safetensors writes several in an order that changes from run to run.
+        data = save(arrays, metadata={"place": json.dumps(place)})
+        with writing_to(self.path):
+            replace(self.path / "checkpoint.safetensors", data)
+            replace(self.path / "checkpoint.json", (json.dumps(place, indent=2) + "\n").encode())
+
+    def restore(self, parameters: int) -> State | None:
         """Returns the state of the last checkpoint, None if there is none yet.
+
+        Args:
+            parameters: length of the weight vector that the recipe's network has.
 
         Raises:
             RunError: the checkpoint is damaged.
         """
         path, log = self.path / "checkpoint.safetensors", self.path / "rounds.jsonl"
         if not path.exists():
-            self.keep_records(0)
+            self._keep_records(0)
             return None
         try:
             with safe_open(path, "numpy") as file:
-                place = file.metadata()
+                place = json.loads(file.metadata()["place"])
                 arrays: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            done, size = int(place["done"]), int(place["rounds_jsonl_bytes"])
-            if not log.exists() or log.stat().st_size < size:
-                raise RunError(
-                    f"{log} is shorter than the checkpoint says: start the run again with another --out."
-                )
-            self.keep_records(size)
-            stages = {name.removeprefix("stage."): w for name, w in arrays.items() if name != "weights"}
-            return State(arrays["weights"], done, stages)
+            if any(array.shape != (parameters,) for array in arrays.values()):
+                raise ValueError(f"its network does not have the recipe's {parameters} parameters")
+            if not log.exists() or log.stat().st_size < place["rounds_jsonl_bytes"]:
+                raise ValueError("rounds.jsonl is shorter than it says")
+            self._keep_records(place["rounds_jsonl_bytes"])
+            return State(
+                arrays["weights"],
+                int(place["done"]),
+                {name: arrays[f"stage.{name}"] for name in place["stages"]},
+            )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path} is damaged ({error}): start the run again with another --out.") from None
 
-    def keep_records(self, size: int) -> None:
+    def _keep_records(self, size: int) -> None:
         """Cuts rounds.jsonl off after `size` bytes."""
-        with (self.path / "rounds.jsonl").open("ab") as log:
+        path = self.path / "rounds.jsonl"
+        with writing_to(path), path.open("ab") as log:
             log.truncate(size)
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes a JSON file, whole or not at all."""
-        replace(self.path / name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+        with writing_to(self.path / name):
+            replace(self.path / name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
-    def read_json(self, name: str) -> Any:
-        """Reads a JSON file of the run; None if it is not there."""
-        path = self.path / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Turns what the system says of a failed write into a RunError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"Cannot write to {path}: {error.strerror}; mend that and --resume, or choose another --out."
+        ) from None
 
 
 def free_folder(name: str, parent: Path = Path("runs")) -> Path:
     """Returns the first of runs/NAME, runs/NAME-2, ... that does not exist."""
+    name = safe_name(name)
     number = 1
     while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
         number += 1
@@ -126,8 +148,11 @@ def free_folder(name: str, parent: Path = Path("runs")) -> Path:
 def replace(path: Path, data: bytes) -> None:
     """Writes a file so that a reader sees the old one or the new one, never a part."""
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

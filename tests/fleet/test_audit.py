@@ -211,6 +211,7 @@ class TestFile:
         cells = ["" if fault else random.normal() for fault in y]
         result = audit_file(write(tmp_path / "t.csv", a=cells, b=random.normal(size=120), fault=y))
         assert "of the 30 rows where it is missing are faults" in sentence(result, "leak")
+        assert result.features == ("b",)
 
 
 class TestFiles:

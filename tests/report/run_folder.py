@@ -37,7 +37,10 @@ def metrics(accuracy: float, threshold: float = 0.5) -> dict[str, float | None]:
 
 
 def device(index: int) -> dict[str, Any]:
-    """A device's part of results.json; number 2 of every twelve is worse than its own one-rule baseline."""
+    """A device's part of results.json.
+
+    Number 2 of every twelve is worse than its own one-rule baseline, number 5 is worse than alone.
+    """
     level = 0.905 + 0.06 * math.sin(1.7 * index)
     threshold = 0.5 + 0.2 * math.sin(index)
     accuracies = {
@@ -56,7 +59,8 @@ def device(index: int) -> dict[str, Any]:
             "accuracy": level + 0.02 if index % 12 == 2 else level - 0.07,
             "rule": "Ia > 3.2",
         },
-        "samples": {"test": 80, "serial": 64, "parallel": 160, "personalize": 96},
+        "alone": metrics(level + 0.037 if index % 12 == 5 else level - 0.028, 0.4),
+        "samples": {"test": 80, "serial": 64, "parallel": 160, "personalize": 320, "train": 320},
         "model_bytes": 52_480 + 16 * index,
     }
 

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.tinyml.network import Grid, check_quantized
 from fedmetaalign.tinyml.quantize import (
     HIGHEST_LOGIT,
     LOWEST_LOGIT,
-    Grid,
     activation_ranges,
-    check_quantized,
     dequantize_score,
     grid,
     logit_range,

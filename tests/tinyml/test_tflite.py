@@ -7,8 +7,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from fedmetaalign.errors import BundleError
-from fedmetaalign.tinyml.quantize import QuantizedNetwork, quantize
-from fedmetaalign.tinyml.tflite import read, write
+from fedmetaalign.tinyml.network import QuantizedNetwork
+from fedmetaalign.tinyml.quantize import quantize
+from fedmetaalign.tinyml.tflite import write
+from fedmetaalign.tinyml.tflite_reader import read
 
 
 def kinds(layers, x):

@@ -4,37 +4,17 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from fedmetaalign.evaluation.rules import Rule, auc, auc_error, best_rule
+from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, unfit
 from fedmetaalign.fleet.files import cells, load, parse
-from fedmetaalign.fleet.labels import are_row_numbers, guess, is_named_id, labelled_truth
+from fedmetaalign.fleet.labels import guess, labelled_truth
 from fedmetaalign.fleet.overlap import contained
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.tables import names_of
-
-_CHANCE = 1e-6  # the probability below which "by chance" is ruled out
-_SIGMAS = 4.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know about a data set.
-
-    Attributes:
-        code: what kind of finding, for programs: "leak", "order", "duplicates", ...
-        severity: "error" results would be wrong; "warning" they may mislead; "info" good to know.
-        column: the column it is about, None where it is about the rows.
-        sentence: what was found and what to do.
-    """
-
-    code: str
-    severity: Literal["error", "warning", "info"]
-    column: str | None
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -88,7 +68,7 @@ def audit(source: Table | Path | str, label: str | tuple[str, ...] | None = None
     if not isinstance(source, Table):
         return audit_file(Path(source), label)
     columns = dict(zip(source.features, source.x.T, strict=True))
-    found = [finding for name, values in columns.items() if (finding := _unfit(name, values, source.y))]
+    found = [finding for name, values in columns.items() if (finding := unfit(name, values, source.y))]
     return _judge(source.name, ("label",), columns, source.y, source.kinds, pl.DataFrame(columns), found)
 
 
@@ -128,16 +108,16 @@ def audit_file(
         if text.null_count() == len(text):
             found.append(Finding("empty", "warning", name, f"Column '{name}' is wholly empty; leave it out."))
         elif 2 * len(wrong) > len(text) - text.null_count():
-            found.append(_text(name, text, y))
+            found.append(judge_text(name, text, y))
             if found[-1].code == "text":
                 compare[name] = text
         else:
-            found += _gaps(name, values, wrong, y)
-            if unfit := _unfit(name, values, y):
-                found.append(unfit)
+            found += gaps(name, values, wrong, y)
+            if reason := unfit(name, values, y):
+                found.append(reason)
             else:
                 features[name] = compare[name] = values
-    suspects = list(_beside_leaks(raw.frame.columns, features, found))
+    suspects = list(beside_leaks(raw.frame.columns, features, found))
     for suspect in suspects:
         del features[str(suspect.column)]
     kinds = combination if len(labels) > 1 else None
@@ -180,100 +160,6 @@ def _judge(
     return Audit(source, label, len(y), faults, tuple(features), majority, rule, tuple(found))
 
 
-def _gaps(name: str, values: np.ndarray, wrong: pl.Series, y: np.ndarray) -> Iterator[Finding]:
-    """Reports on the cells of a column of numbers that hold none."""
-    if len(wrong):
-        sentence = f"Cells of column '{name}' that are not numbers: {len(wrong):,}, such as '{wrong[0]}'; "
-        yield Finding("mixed", "warning", name, f"{sentence}correct them.")
-    missing = np.isnan(values)
-    if missing.any():
-        sentence = f"Rows where column '{name}' has no finite number: {missing.sum():,} ({missing.mean():.1%})."
-        yield Finding("missing", "warning", name, sentence)
-        if _implies(missing, y):
-            yield _leak(name, "where it is missing", missing, y)
-
-
-def _unfit(name: str, values: np.ndarray, y: np.ndarray) -> Finding | None:
-    """Why a column of numbers cannot be a feature, if so."""
-    known = ~np.isnan(values)
-    distinct = np.unique(values[known])
-    if len(distinct) <= 1:
-        what = f"is always {distinct[0]:g}" if len(distinct) else "holds no finite number"
-        return Finding("constant", "warning", name, f"Column '{name}' {what}; leave it out.")
-    if are_row_numbers(values) or is_named_id(name):
-        return _identifier(name, len(distinct), len(y))
-    if len(distinct) == 2:
-        telling = [value for value in distinct if _implies(values == value, y)]
-        return _leak(name, f"where it is {telling[0]:g}", values == telling[0], y) if telling else None
-    if abs((area := auc(values[known], y[known])) - 0.5) < 0.49:
-        return None
-    sentence = (
-        f"Column '{name}' alone all but gives the label away (AUC {area:.4f}): either it is made from the "
-        "label, or no model is needed."
-    )
-    return Finding("leak", "error", name, sentence)
-
-
-def _text(name: str, text: pl.Series, y: np.ndarray) -> Finding:
-    """What a column of text is: constant, an identifier, a leak, or mere "text"."""
-    values, inverse, counts = np.unique(
-        text.fill_null("").to_numpy().astype(str), return_inverse=True, return_counts=True
-    )
-    if len(values) == 1:
-        return Finding("constant", "warning", name, f"Column '{name}' is always '{values[0]}'; leave it out.")
-    if len(values) == len(y) >= 20 or is_named_id(name):
-        return _identifier(name, len(values), len(y))
-    telling = [index for index in range(len(values)) if len(values) <= 50 and _implies(inverse == index, y)]
-    if telling:
-        shown = ", ".join(f"'{value}'" for value in values[telling[:5]])
-        return _leak(name, f"where it is {shown}", np.isin(inverse, telling), y)
-    share = y.mean()
-    shares = np.bincount(inverse, y) / counts
-    expected = counts * share * (1 - share)
-    signal = ""
-    if expected.min() >= 5:
-        excess = float(((shares - share) ** 2 * counts**2 / expected).sum()) - (len(values) - 1)
-        chance = " (no more than chance)" if excess < _SIGMAS * math.sqrt(2 * (len(values) - 1)) else ""
-        signal = f", fault share {shares.min():.1%} to {shares.max():.1%}{chance}"
-    return Finding("text", "info", name, f"Column '{name}' is text with {len(values):,} values{signal}.")
-
-
-def _beside_leaks(
-    columns: Sequence[str], features: Mapping[str, np.ndarray], found: Sequence[Finding]
-) -> Iterator[Finding]:
-    """Features of two values that stand in a block with columns that give the label away: rare parts of it."""
-    leaks = {finding.column for finding in found if finding.code == "leak"}
-    for index, name in enumerate(columns):
-        beside = {*columns[max(index - 1, 0) : index], *columns[index + 1 : index + 2]} & leaks
-        if name in features and beside and len(np.unique(features[name])) == 2:
-            sentence = (
-                f"Column '{name}' has two values and stands beside '{min(map(str, beside))}', which gives the "
-                "label away; it is likely a part of the label too, so leave it out."
-            )
-            yield Finding("suspect", "warning", name, sentence)
-
-
-def _implies(rows: np.ndarray, y: np.ndarray) -> bool:
-    """Whether nearly all of some rows are faults, of enough rows that it cannot be chance."""
-    count, share = int(np.count_nonzero(rows)), float(y.mean())
-    if count < 20 or float(y[rows].mean()) < 0.99:
-        return False
-    return count * math.log(share) < math.log(_CHANCE)
-
-
-def _leak(name: str, when: str, rows: np.ndarray, y: np.ndarray) -> Finding:
-    sentence = (
-        f"Column '{name}' gives the label away: {y[rows].mean():.1%} of the {np.count_nonzero(rows):,} rows "
-        f"{when} are faults, {y[rows].sum() / y.sum():.1%} of all faults; never use it as a feature."
-    )
-    return Finding("leak", "error", name, sentence)
-
-
-def _identifier(name: str, distinct: int, rows: int) -> Finding:
-    what = "is different in every row" if distinct == rows else f"names things ({distinct:,} values)"
-    return Finding("identifier", "warning", name, f"Column '{name}' {what}; never use it as a feature.")
-
-
 def _balance(y: np.ndarray, majority: float) -> Finding:
     faults = int(y.sum())
     larger = "fault" if 2 * faults > len(y) else "normal"
@@ -306,10 +192,10 @@ def _no_signal(features: Iterable[np.ndarray], y: np.ndarray) -> Iterator[Findin
         for each in (score, np.abs(score - np.median(score))):
             strongest = max(strongest, abs(auc(each, labels) - 0.5))
         error = max(error, auc_error(labels))
-    if strongest <= _SIGMAS * error:
+    if strongest <= SIGMAS * error:
         sentence = (
             f"No single feature carries signal: every AUC is within {strongest:.3f} of 0.5, and chance alone "
-            f"gives up to {_SIGMAS * error:.3f}; the accuracy of the larger class may be the ceiling."
+            f"gives up to {SIGMAS * error:.3f}; the accuracy of the larger class may be the ceiling."
         )
         yield Finding("no-signal", "warning", None, sentence)
 
@@ -351,14 +237,14 @@ def runs_test(kinds: np.ndarray) -> tuple[int, float, float]:
 def _order(features: Mapping[str, np.ndarray], y: np.ndarray, kinds: np.ndarray) -> Iterator[Finding]:
     """Reports rows that stand in an order that tells the label, or that are sorted by a feature."""
     runs, expected, z = runs_test(kinds)
-    if z < -_SIGMAS:
+    if z < -SIGMAS:
         what = "The rows are in order of their label" if 2 * runs < expected else "Rows of one label cluster"
         sentence = (
             f"{what}: {runs:,} runs where a random order has about {expected:,.0f} (z = {z:.1f}); shuffle and "
             "stratify, or split by blocks where neighbours are of one waveform."
         )
         yield Finding("order", "warning", None, sentence)
-    if abs(auc(np.arange(len(y)), y) - 0.5) > _SIGMAS * auc_error(y):
+    if abs(auc(np.arange(len(y)), y) - 0.5) > SIGMAS * auc_error(y):
         fifths = [float(part.mean()) for part in np.array_split(y, 5)]
         sentence = (
             f"The fault share changes along the file, from {fifths[0]:.1%} in the first fifth to "

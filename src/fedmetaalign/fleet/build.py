@@ -18,6 +18,7 @@ from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Model, Recipe, Source
 
 PHASES = ("serial", "parallel", "personalize")
+EXAMPLES = 64
 
 
 def build(recipe: Recipe) -> Fleet:
@@ -33,7 +34,7 @@ def build(recipe: Recipe) -> Fleet:
     _check(raw, recipe.model)
     raw.sort(key=lambda table: table.name)
     rows = {table.name: split(table, recipe.splits, recipe.seed) for table in raw}
-    moments = {table.name: Moments.of(table.x[rows[table.name].train]) for table in raw}
+    moments = {table.name: _moments(table, rows[table.name].train) for table in raw}
     if recipe.fleet.scaling == "fleet":
         moments = _pooled(raw, moments)
     devices, test = [], {}
@@ -73,8 +74,8 @@ def _tables(source: Source, recipe: Recipe, seed: int) -> list[Table]:
         group=recipe.splits.unit if recipe.splits.kind == "units" else None,
         units=source.units,
     )
-    if any(c in source.table for c in "*?"):
-        pattern = Path(source.table)
+    pattern = path = Path(source.table)
+    if any(wildcard in path.name for wildcard in "*?"):
         paths = sorted(pattern.parent.glob(pattern.name))
         if not paths:
             raise DataError(f"No file matches {source.table}: check the recipe's table and --data.")
@@ -83,8 +84,8 @@ def _tables(source: Source, recipe: Recipe, seed: int) -> list[Table]:
                 f"No file that matches {source.table} has the label {', '.join(map(str, missing))}:"
                 " correct positive."
             )
-        return [tables.read(path, columns, path.stem) for path in paths]
-    path = Path(source.table)
+        prefix = f"{source.name}-" if source.name else ""
+        return [tables.read(path, columns, prefix + path.stem) for path in paths]
     if source.device:
         by = (source.device,) if isinstance(source.device, str) else source.device
         return tables.read_many(path, columns, by, source.name)
@@ -110,11 +111,26 @@ def _check(raw: list[Table], model: Model) -> None:
             )
         if len(np.unique(table.y)) < 2:
             kind = "faults" if table.y.any() else "normal samples"
-            where = f" in {table.source}" if table.source else ""
             raise DataError(
-                f"Device {table.name}{where} has only {kind}: a classifier needs samples of both; add some or"
-                " leave the device out."
+                f"Device {table.name}{_origin(table)} has only {kind}: a classifier needs samples of both;"
+                " add some or leave the device out."
             )
+
+
+def _moments(table: Table, rows: np.ndarray) -> Moments:
+    with np.errstate(over="ignore", invalid="ignore"):
+        moments = Moments.of(table.x[rows])
+    for name, square in zip(table.features, moments.squares, strict=True):
+        if not np.isfinite(square):
+            raise DataError(
+                f"Device {table.name}{_origin(table)}: the values of '{name}' are too large to standardise;"
+                " correct them or change their unit."
+            )
+    return moments
+
+
+def _origin(table: Table) -> str:
+    return f" in {table.source}" if table.source else ""
 
 
 def _pooled(raw: Iterable[Table], moments: dict[str, Moments]) -> dict[str, Moments]:
@@ -151,7 +167,8 @@ def _device(table: Table, rows: Rows, preparation: Preparation) -> Device:
         for phase in PHASES
     }
     own = Part(_samples(table, rows.own_support, preparation), parts["personalize"].query)
-    return Device(table.name, preparation, parts, own)
+    examples = table.x[rows.personalize_query[:EXAMPLES]]
+    return Device(table.name, preparation, examples, parts, own)
 
 
 def _public(recipe: Recipe) -> tuple[Part, set[Path | None]]:
@@ -169,7 +186,7 @@ def _public(recipe: Recipe) -> tuple[Part, set[Path | None]]:
     order = generator(recipe.seed, "split", "public").permutation(len(table))
     cut = round(recipe.splits.query * len(table))
     support, query = np.sort(order[cut:]), np.sort(order[:cut])
-    preparation = _preparation(table, Moments.of(table.x[support]), recipe.model)
+    preparation = _preparation(table, _moments(table, support), recipe.model)
     return Part(_samples(table, support, preparation), _samples(table, query, preparation)), {
         t.source for t in found
     }

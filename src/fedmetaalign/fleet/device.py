@@ -24,12 +24,14 @@ class Device:
     Attributes:
         name: unique in the fleet.
         preparation: from its raw features to the network's inputs.
+        examples: (rows, features) float64, a few raw samples of phase 3's query set.
         parts: by phase, "serial", "parallel" and "personalize".
         own: all its training samples: the query set is phase 3's, the support set all others.
     """
 
     name: str
     preparation: Preparation
+    examples: np.ndarray
     parts: Mapping[str, Part]
     own: Part
 

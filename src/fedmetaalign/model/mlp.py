@@ -101,4 +101,5 @@ def scores(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
 def losses(network: Network, weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Returns each sample's binary cross-entropy, (rows,) float64, computed from the logits."""
     z = logits(network, weights, x).astype(np.float64)
-    return np.logaddexp(0, z) - y * z
+    with np.errstate(invalid="ignore"):  # weights that have diverged are told of where they are checked
+        return np.logaddexp(0, z) - y * z

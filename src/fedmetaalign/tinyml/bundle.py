@@ -4,23 +4,28 @@ import csv
 import hashlib
 import io
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from safetensors.numpy import save
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.preparation import Preparation
-from fedmetaalign.tinyml.quantize import Layers, QuantizedNetwork, quantize_input
+from fedmetaalign.tinyml.network import SCORE, Layers, QuantizedNetwork
+from fedmetaalign.tinyml.quantize import quantize_input
 from fedmetaalign.tinyml.runtimes import Runtime, scores
-from fedmetaalign.tinyml.tflite import read as read_model
+from fedmetaalign.tinyml.tflite_reader import read as read_model
 
 VERSION = 1
 """Of the layout of bundle.json."""
+
+FILES = ("model.tflite", "golden.csv", "weights.safetensors")
+"""What a bundle holds beside bundle.json."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,15 @@ def write(
     files["bundle.json"] = (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode()
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, data in files.items():
-        (partial / name).write_bytes(data)
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
+    try:
+        partial.mkdir(parents=True)
+        for name, data in files.items():
+            (partial / name).write_bytes(data)
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read(folder: Path) -> Bundle:
@@ -116,8 +124,12 @@ def read(folder: Path) -> Bundle:
             raise BundleError(
                 f"{path} has layout {facts['version']}, this version reads {VERSION}: make it again."
             )
-        for name, digest in facts["sha256"].items():
-            if hashlib.sha256((folder / Path(name).name).read_bytes()).hexdigest() != digest:
+        if set(facts["sha256"]) != set(FILES):
+            raise ValueError(f"it describes other files than {', '.join(FILES)}")
+        contents = {}
+        for name in FILES:
+            contents[name] = (folder / name).read_bytes()
+            if hashlib.sha256(contents[name]).hexdigest() != facts["sha256"][name]:
                 raise BundleError(
                     f"{folder / name} is not the file that bundle.json describes: copy the bundle again."
                 )
@@ -130,19 +142,30 @@ def read(folder: Path) -> Bundle:
             scale=tuple(map(float, p["scale"])),
             columns=tuple(map(int, p["columns"])),
         )
-        return Bundle(
+        bundle = Bundle(
             device=str(facts["device"]),
             preparation=preparation,
             threshold=float(facts["threshold"]),
             threshold_note=facts["threshold_note"],
             target=str(facts["target"]),
             runtime=facts["runtime"],
-            model=(folder / "model.tflite").read_bytes(),
+            model=contents["model.tflite"],
         )
+        if not math.isfinite(bundle.threshold) or bundle.runtime not in get_args(Runtime):
+            raise ValueError(f"threshold {bundle.threshold} or runtime {bundle.runtime!r} is not one")
+        if _inputs(read_model(bundle.model)) != len(preparation.columns):
+            raise ValueError("its columns are not the model's inputs")
+        return bundle
     except FileNotFoundError as error:
         raise BundleError(f"{error.filename} is missing: {folder} is not a complete bundle.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{path} cannot be read ({error}): copy the bundle again.") from None
+
+
+def _inputs(network: QuantizedNetwork | list[tuple[np.ndarray, np.ndarray]]) -> int:
+    """Returns how many inputs a network takes."""
+    first = network.layers[0].weights if isinstance(network, QuantizedNetwork) else network[0][0]
+    return len(first)
 
 
 def _golden(bundle: Bundle, x: np.ndarray) -> str:
@@ -154,14 +177,20 @@ def _golden(bundle: Bundle, x: np.ndarray) -> str:
     quantized = (
         quantize_input(network, inputs) if isinstance(network, QuantizedNetwork) else np.empty((len(x), 0), int)
     )
-    table.writerow(
-        [*bundle.preparation.features, *(f"q{i}" for i in range(quantized.shape[1])), "score", "fault"]
-    )
+    names = bundle.preparation.features
+    table.writerow([*names, *(f"q{i}" for i in range(quantized.shape[1])), "score", "fault"])
     for row, bytes_, score in zip(x, quantized, bundle.scores(x), strict=True):
-        table.writerow(
-            [*map(repr, row.tolist()), *bytes_.tolist(), repr(float(score)), int(score > bundle.threshold)]
-        )
+        raw = [
+            _text(value, bundle.preparation.categories.get(name))
+            for name, value in zip(names, row, strict=True)
+        ]
+        table.writerow([*raw, *bytes_.tolist(), repr(float(score)), int(score > bundle.threshold)])
     return out.getvalue()
+
+
+def _text(value: float, categories: tuple[str, ...] | None) -> str:
+    """Returns a raw feature as a table of raw samples holds it."""
+    return repr(float(value)) if categories is None else categories[int(value)]
 
 
 def _quantization(network: QuantizedNetwork | list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
@@ -169,6 +198,6 @@ def _quantization(network: QuantizedNetwork | list[tuple[np.ndarray, np.ndarray]
         return {"format": "float32"}
     return {
         "format": "uint8",
-        "input": {"scale": network.input.scale, "zero_point": network.input.zero_point + 128},
-        "score": {"scale": 1 / 256, "zero_point": 0},
+        "input": asdict(network.input.unsigned),
+        "score": asdict(SCORE.unsigned),
     }

@@ -22,8 +22,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from fedmetaalign.errors import BundleError
-from fedmetaalign.tinyml.quantize import QuantizedNetwork, dequantize_score, quantize_input
-from fedmetaalign.tinyml.tflite import read, write
+from fedmetaalign.tinyml.network import QuantizedNetwork
+from fedmetaalign.tinyml.quantize import dequantize_score, quantize_input
+from fedmetaalign.tinyml.tflite import write
+from fedmetaalign.tinyml.tflite_reader import read
 
 Runtime = Literal["litert", "litert-reference", "litert-xnnpack", "tflm"]
 

@@ -1,0 +1,360 @@
+import csv
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from fedmetaalign.errors import BundleError
+from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.tables import Columns
+from fedmetaalign.fleet.tables import read as read_table
+from fedmetaalign.preparation import Preparation
+from fedmetaalign.tinyml.bundle import Bundle, read, write
+from fedmetaalign.tinyml.quantize import quantize, quantize_input
+from fedmetaalign.tinyml.runtimes import scores
+from fedmetaalign.tinyml.tflite import write as write_model
+from fedmetaalign.tinyml.tflite_reader import read as read_model
+
+PREPARATION = Preparation(
+    features=("current", "voltage"),
+    units=("A", ""),
+    categories={},
+    mean=(100.0, -3.0),
+    scale=(20.0, 0.5),
+    columns=(0, 1, -1, 0),
+)
+VERSIONS = {"fedmetaalign": "0.1.0"}
+
+
+@pytest.fixture
+def layers():
+    rng = np.random.default_rng(3)
+    return [
+        (rng.normal(size=(i, o)).astype(np.float32), rng.normal(size=o).astype(np.float32))
+        for i, o in ((4, 6), (6, 1))
+    ]
+
+
+@pytest.fixture
+def samples():
+    """(50, 2) float64 raw samples."""
+    return np.random.default_rng(4).normal([100, -3], [20, 0.5], (50, 2))
+
+
+@pytest.fixture(params=["uint8", "float32"])
+def bundle(request, layers, samples):
+    inputs = PREPARATION.apply(samples)
+    model = write_model(quantize(layers, inputs) if request.param == "uint8" else layers)
+    return Bundle("pump", PREPARATION, 0.375, None, "cortex-m4", "litert", model)
+
+
+@pytest.fixture
+def quantized(layers, samples):
+    model = write_model(quantize(layers, PREPARATION.apply(samples)))
+    return Bundle("pump", PREPARATION, 0.375, None, "cortex-m4", "litert", model)
+
+
+@pytest.fixture
+def written(bundle, layers, samples, tmp_path):
+    write(tmp_path / "pump", bundle, layers, samples, VERSIONS)
+    return tmp_path / "pump"
+
+
+def golden(folder):
+    """The columns of golden.csv, by name, as text."""
+    text = (folder / "golden.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def facts(folder):
+    return json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+
+
+# What is written is read
+
+
+def test_a_bundle_is_read_as_it_was_written(written, bundle):
+    assert read(written) == bundle
+
+
+def test_the_reason_of_a_fallback_threshold_survives(quantized, layers, samples, tmp_path):
+    noted = Bundle(**{**vars(quantized), "threshold_note": "7 samples are too few."})
+    write(tmp_path / "pump", noted, layers, samples, VERSIONS)
+    assert read(tmp_path / "pump").threshold_note == "7 samples are too few."
+
+
+def test_every_file_is_described_with_its_size_and_sha256(written):
+    described = facts(written)
+    files = {path.name for path in written.iterdir() if path.is_file()} - {"bundle.json"}
+    assert set(described["sha256"]) == set(described["bytes"])
+    assert {"model.tflite", "golden.csv", "weights.safetensors"} <= files
+    assert files <= set(described["sha256"])
+    for name, digest in described["sha256"].items():
+        data = (written / name).read_bytes()
+        assert digest == hashlib.sha256(data).hexdigest()
+        assert described["bytes"][name] == len(data)
+
+
+def test_the_description_holds_the_schema_and_the_scaler(written):
+    described = facts(written)
+    assert described["device"] == "pump"
+    assert described["preparation"]["features"] == ["current", "voltage"]
+    assert described["preparation"]["units"] == ["A", ""]
+    assert described["preparation"]["mean"] == [100.0, -3.0]
+    assert described["preparation"]["scale"] == [20.0, 0.5]
+    assert described["preparation"]["columns"] == [0, 1, -1, 0]
+    assert described["threshold"] == 0.375
+    assert (described["target"], described["runtime"]) == ("cortex-m4", "litert")
+    assert described["versions"] == VERSIONS
+
+
+def test_the_quantisation_is_that_of_the_model(quantized, layers, samples, tmp_path):
+    write(tmp_path / "pump", quantized, layers, samples, VERSIONS)
+    told = facts(tmp_path / "pump")["quantization"]
+    model = read_model(quantized.model)
+    assert told["format"] == "uint8"
+    assert told["input"]["scale"] == float(model.input.scale)
+    # -> uint8 bytes: q = x / scale + zero point, checked on the golden inputs themselves.
+    found = golden(tmp_path / "pump")
+    x = PREPARATION.apply(samples)[:, 0]
+    bytes_ = np.clip(np.floor(x / told["input"]["scale"] + 0.5) + told["input"]["zero_point"], 0, 255)
+    assert np.abs(bytes_ - np.array(found["q0"], int)).max() <= 1
+    assert told["score"] == {"scale": 1 / 256, "zero_point": 0}
+
+
+# Golden vectors
+
+
+def test_golden_scores_come_out_again_from_the_raw_features(written):
+    found, content = golden(written), read(written)
+    x = np.array([[float(cell) for cell in found[name]] for name in ("current", "voltage")]).T
+    assert content.scores(x).tolist() == [float(cell) for cell in found["score"]]
+
+
+def test_golden_raw_features_are_the_samples_to_the_last_bit(written, samples):
+    found = golden(written)
+    assert [float(cell) for cell in found["current"]] == samples[:, 0].tolist()
+    assert [float(cell) for cell in found["voltage"]] == samples[:, 1].tolist()
+
+
+def test_golden_decisions_are_scores_above_the_threshold(written):
+    found = golden(written)
+    assert [int(cell) for cell in found["fault"]] == [int(float(cell) > 0.375) for cell in found["score"]]
+    assert set(found["fault"]) == {"0", "1"}
+
+
+def test_golden_bytes_are_the_quantised_raw_features(quantized, layers, samples, tmp_path):
+    write(tmp_path / "pump", quantized, layers, samples, VERSIONS)
+    found = golden(tmp_path / "pump")
+    x = np.array([[float(cell) for cell in found[name]] for name in ("current", "voltage")]).T
+    expected = quantize_input(read_model(quantized.model), PREPARATION.apply(x))
+    assert np.array([[int(cell) for cell in found[f"q{i}"]] for i in range(4)]).T.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("name", ["feeder-00", "feeder-01", "feeder-02"])
+def test_the_golden_vectors_of_a_run_come_out_again(finished, name):
+    folder = finished.folder / "devices" / name
+    found, content = golden(folder), read(folder)
+    features = content.preparation.features
+    assert features == ("Ia", "Ib", "Ic", "Va", "Vb", "Vc")
+    x = np.array([[float(cell) for cell in found[feature]] for feature in features]).T
+    assert content.scores(x, "litert").tolist() == [float(cell) for cell in found["score"]]
+    alarms = [float(cell) > content.threshold for cell in found["score"]]
+    assert [cell == "1" for cell in found["fault"]] == alarms
+    expected = quantize_input(read_model(content.model), content.preparation.apply(x))
+    assert np.array([[int(cell) for cell in found[f"q{i}"]] for i in range(9)]).T.tolist() == expected.tolist()
+
+
+def test_the_golden_vectors_of_a_run_are_training_samples(finished, csv_fleet):
+    folder = finished.folder / "devices" / "feeder-00"
+    columns = Columns(label="fault", features=finished.recipe.fleet.features)
+    fleet = build(finished.recipe)
+    table = read_table(csv_fleet / "feeder-00.csv", columns, "feeder-00")
+    found = golden(folder)
+    x = np.array([[float(cell) for cell in found[feature]] for feature in columns.features]).T
+    test = fleet.devices[0].preparation.raw(fleet.test["feeder-00"].x)
+    for row in x:
+        assert np.isclose(table.x, row, rtol=1e-5, atol=1e-5).all(axis=1).any()
+        assert not np.isclose(test, row, rtol=1e-5, atol=1e-5).all(axis=1).any()
+
+
+@pytest.mark.parametrize("runtime", ["litert", "litert-reference", "tflm"])
+def test_every_runtime_scores_a_bundle(written, samples, runtime):
+    if runtime == "tflm":
+        pytest.importorskip("tflite_micro")
+    content = read(written)
+    ours, theirs = content.scores(samples), content.scores(samples, runtime)
+    assert theirs.shape == (50,)
+    assert np.abs(ours - theirs).max() <= 0.05
+
+
+def test_the_bundles_own_runtime_is_used_unless_another_is_named(quantized, samples):
+    other = Bundle(**{**vars(quantized), "runtime": "litert-reference"})
+    expected = scores(quantized.model, PREPARATION.apply(samples), "litert-reference")
+    assert other.scores(samples).tolist() == expected.tolist()
+
+
+# Weights
+
+
+def test_the_float_weights_are_kept_for_further_training(written, layers):
+    found = load_file(written / "weights.safetensors")
+    assert set(found) == {"0.weight", "0.bias", "1.weight", "1.bias"}
+    for i, (weight, bias) in enumerate(layers):
+        assert found[f"{i}.weight"].tobytes() == weight.tobytes()
+        assert found[f"{i}.bias"].tobytes() == bias.tobytes()
+        assert found[f"{i}.weight"].dtype == np.float32
+
+
+def test_the_kept_weights_are_the_network_that_the_model_was_made_of(finished):
+    folder = finished.folder / "devices" / "feeder-02"
+    kept = load_file(folder / "weights.safetensors")
+    content = read(folder)
+    found = golden(folder)
+    x = np.array([[float(cell) for cell in found[name]] for name in content.preparation.features]).T
+    h = content.preparation.apply(x)
+    for i in range(2):
+        h = np.maximum(h @ kept[f"{i}.weight"] + kept[f"{i}.bias"], 0)
+    z = (h @ kept["2.weight"] + kept["2.bias"])[:, 0]
+    quantised = np.array([float(cell) for cell in found["score"]])
+    assert np.abs(1 / (1 + np.exp(-z)) - quantised).max() < 0.05
+
+
+def test_the_frozen_layers_of_all_devices_are_the_same(finished):
+    kept = [load_file(finished.folder / "devices" / f"feeder-0{i}" / "weights.safetensors") for i in range(3)]
+    assert kept[0]["0.weight"].tobytes() == kept[1]["0.weight"].tobytes() == kept[2]["0.weight"].tobytes()
+    assert kept[0]["2.weight"].tobytes() != kept[1]["2.weight"].tobytes()
+
+
+# Preparation
+
+
+def test_preparing_by_hand():
+    inputs = PREPARATION.apply(np.array([[120.0, -4.0], [100.0, -3.0]]))
+    assert inputs.dtype == np.float32
+    assert inputs.tolist() == [[1.0, -2.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]]
+
+
+@given(st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 2), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_raw_features_come_back_from_the_inputs(rows):
+    x = np.array(rows)
+    back = PREPARATION.raw(PREPARATION.apply(x))
+    # What is lost is float32's rounding of the standardised value.
+    assert (np.abs(back - x) <= 1.2e-7 * np.abs(x - np.array(PREPARATION.mean)) + 1e-9).all()
+
+
+@given(st.lists(st.tuples(*[st.floats(-8, 8, width=32)] * 2), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_inputs_come_back_from_their_raw_features(rows):
+    first = np.array(rows, np.float32)
+    inputs = np.stack([first[:, 0], first[:, 1], np.zeros(len(rows), np.float32), first[:, 0]], axis=1)
+    assert np.allclose(PREPARATION.apply(PREPARATION.raw(inputs)), inputs, rtol=1e-6, atol=1e-6)
+
+
+# Samples out of range
+
+
+def test_samples_beyond_the_calibrated_range_are_counted(quantized, samples):
+    far = np.array([[1e5, -3.0], [100.0, 1e5], [100.0, -1e5], [100.0, -3.0]])
+    assert quantized.outside(far) == 3
+    assert quantized.outside(samples) == 0
+    assert quantized.outside(np.concatenate([samples, far])) == 3
+
+
+def test_the_edge_of_the_range_is_where_the_bytes_saturate(quantized):
+    network = read_model(quantized.model)
+    scale, zero = float(network.input.scale), network.input.zero_point
+    highest = (127 - zero) * scale  # the input that is byte 255
+    inside, beyond = highest + 0.4 * scale, highest + 0.6 * scale
+    raw = np.array([[100 + 20 * inside, -3.0], [100 + 20 * beyond, -3.0]])
+    assert quantized.outside(raw[:1]) == 0
+    assert quantized.outside(raw[1:]) == 1
+
+
+def test_a_float_model_has_no_range(layers):
+    content = Bundle("pump", PREPARATION, 0.5, None, "cortex-m4", "litert", write_model(layers))
+    assert content.outside(np.array([[1e6, 1e6]])) == 0
+
+
+# Whole or not at all
+
+
+@pytest.mark.parametrize("nth", [1, 2, 4])
+def test_a_write_that_fails_leaves_the_old_bundle_and_nothing_else(
+    quantized, layers, samples, tmp_path, monkeypatch, contents, nth
+):
+    write(tmp_path / "pump", quantized, layers, samples, VERSIONS)
+    before = contents(tmp_path)
+    calls = []
+    original = Path.write_bytes
+
+    def full(path, data):
+        calls.append(path)
+        if len(calls) == nth:
+            raise OSError(28, "No space left on device")
+        return original(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises((OSError, BundleError)):
+        write(tmp_path / "pump", quantized, layers, samples + 1, VERSIONS)
+    assert contents(tmp_path) == before
+
+
+def test_a_bundle_replaces_the_one_before_and_what_a_crash_has_left(quantized, layers, samples, tmp_path):
+    (tmp_path / ".pump.partial").mkdir()
+    (tmp_path / ".pump.partial/model.tflite").write_bytes(b"half")
+    (tmp_path / "pump").mkdir()
+    (tmp_path / "pump/old.txt").touch()
+    write(tmp_path / "pump", quantized, layers, samples, VERSIONS)
+    assert [path.name for path in tmp_path.iterdir()] == ["pump"]
+    assert not (tmp_path / "pump/old.txt").exists()
+    assert read(tmp_path / "pump") == quantized
+
+
+# Altered bundles
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "golden.csv", "weights.safetensors"])
+@pytest.mark.parametrize("where", [0, 0.5, -1])
+def test_one_flipped_bit_is_noticed(written, name, where):
+    data = bytearray((written / name).read_bytes())
+    data[int(where * len(data)) if where >= 0 else -1] ^= 4
+    (written / name).write_bytes(data)
+    with pytest.raises(BundleError, match=f"{name} is not the file that bundle.json describes"):
+        read(written)
+
+
+def test_a_file_outside_the_bundle_is_never_read(written, tmp_path):
+    (tmp_path / "secret").write_bytes(b"x")
+    described = facts(written)
+    described["sha256"]["../secret"] = hashlib.sha256(b"x").hexdigest()
+    (written / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(BundleError):
+        read(written)
+
+
+@pytest.mark.parametrize(
+    "key", ["version", "device", "preparation", "threshold", "threshold_note", "target", "runtime", "sha256"]
+)
+def test_a_description_without_one_of_its_keys_is_told(written, key):
+    described = facts(written)
+    del described[key]
+    (written / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(BundleError, match=r"bundle\.json cannot be read"):
+        read(written)
+
+
+def test_a_description_that_forgets_the_model_is_told(written):
+    described = facts(written)
+    del described["sha256"]["model.tflite"]
+    (written / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(BundleError):
+        read(written)
