@@ -31,7 +31,9 @@ def recipe(here, small):
 
 
 def test_a_table_that_is_not_there(recipe, refused):
-    assert refused("run", recipe()).endswith("pump.csv does not exist; check the path and the data folder")
+    assert refused("run", recipe()).endswith(
+        "pump.csv does not exist; check the path, or name the tables' folder with --data"
+    )
 
 
 def test_a_missing_column_is_answered_with_the_nearest(recipe, refused, device_table):

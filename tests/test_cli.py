@@ -140,7 +140,7 @@ def test_a_fresh_process_is_as_silent(csv_fleet, tmp_path):
 def test_runs_without_out_go_to_folders_of_their_own(cli, here):
     small = [
         "model.hidden=[4]",
-        "fleet={simulator='feeder', count=2, samples=60}",
+        "fleet={simulator='feeder', count=2, samples=200}",
         "foundation={enabled=false}",
     ]
     for _ in range(2):

@@ -3,13 +3,17 @@
 import ast
 import copy
 import io
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 import fedmetaalign.run
-from fedmetaalign.console import PHASES, RunWatcher, fleet_table
+from fedmetaalign.console import PHASES, RunWatcher, fleet_table, sentences
+from fedmetaalign.report.findings import summary
+from fedmetaalign.report.reading import read_run
 
 
 class Terminal(io.StringIO):
@@ -106,29 +110,23 @@ def test_a_metric_without_a_value_is_left_open(results, capsys):
     assert row[-2:] == ["0.251", "52,480"]
 
 
-def test_devices_that_a_baseline_beats_are_named(results, capsys):
-    fleet_table("feeders", results)
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last == "No better than a baseline that needs no network: feeder-01, feeder-02."
+def test_what_the_table_means_is_said_in_the_words_of_the_report(finished, results, tmp_path, capsys):
+    for name in ("recipe.toml", "manifest.json", "rounds.jsonl"):
+        shutil.copy(finished.folder / name, tmp_path / name)
+    results["fleet"]["gain_over_alone"] = -0.25
+    (tmp_path / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    sentences(tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == list(summary(read_run(tmp_path)))
+    assert 2 <= len(lines) <= 4
+    assert lines[0].startswith("3 devices: the federation lost 25.0 points on average against training alone")
+    beaten = (
+        "2 of 3 devices are no better than a baseline that needs no neural network: feeder-01 and feeder-02"
+    )
+    assert lines[2].startswith(beaten)
 
 
-def test_nobody_is_named_where_every_device_beats_its_baselines(results, capsys):
-    del results["devices"]["feeder-01"], results["devices"]["feeder-02"]
-    fleet_table("feeders", results)
-    assert "No better" not in capsys.readouterr().out
-
-
-def test_what_the_fleet_gains_is_said_in_a_sentence(results, capsys):
-    results["fleet"]["gain_over_alone"] = -0.0123
-    for device in results["devices"].values():
-        device["alone"]["accuracy"] = 0.75
-    fleet_table("feeders", results)
-    text = capsys.readouterr().out
-    assert "loses 1.2 points on average" in text
-    assert "worse off: feeder-02." in text
-
-
-def test_a_run_without_that_comparison_has_no_such_sentence(results, capsys):
+def test_a_run_that_did_not_train_alone_has_no_such_column(results, capsys):
     for row in (results["fleet"], *results["devices"].values()):
         for key in ("alone", "gain_over_alone", "worse_off"):
             row.pop(key, None)
@@ -147,3 +145,9 @@ def test_a_long_name_of_a_device_is_not_cut_off(results, capsys):
     results["devices"][long] = results["devices"].pop("feeder-00")
     fleet_table("feeders", results)
     assert long in capsys.readouterr().out
+
+
+def test_a_devices_name_is_printed_as_it_is(results, capsys):
+    results["devices"]["[bold]pump[/]:warning:"] = results["devices"].pop("feeder-00")
+    fleet_table("feeders", results)
+    assert "[bold]pump[/]:warning:" in capsys.readouterr().out

@@ -75,7 +75,7 @@ def test_every_simulator_runs_to_the_end(cli, here, fleet):
         ["model.padding=repeat"],
         ["fleet.scaling=fleet"],
         ["deploy.format=float32"],
-        ["deploy.threshold=personalized"],
+        ["deploy.threshold=personalized", "splits.query=0.6"],
         ["personalize.threshold=0.4", "personalize.freeze=0"],
         ["parallel.aggregation=mean", "parallel.cohort=0.5"],
         ["parallel.reference=others", "parallel.unit_norm=true"],
@@ -101,7 +101,15 @@ def test_a_fixed_threshold_is_the_one_that_is_deployed(cli, here, csv_fleet):
 
 @pytest.mark.usefixtures("no_report")
 def test_the_papers_threshold_is_kept_from_the_float_model(cli, here, csv_fleet):
-    results = ran(cli, here / "out", csv_fleet / "recipe.toml", "--set", "deploy.threshold=personalized")
+    results = ran(
+        cli,
+        here / "out",
+        csv_fleet / "recipe.toml",
+        "--set",
+        "deploy.threshold=personalized",
+        "--set",
+        "splits.query=0.6",
+    )
     for device in results["devices"].values():
         stages = device["stages"]
         assert stages["deployed"]["threshold"] == stages["personalized"]["threshold"] == device["threshold"]

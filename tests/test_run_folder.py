@@ -221,7 +221,9 @@ def test_folders_above_are_made(recipe, tmp_path):
 
 def test_what_was_checkpointed_is_restored(folder):
     state = State(
-        np.array([0.1, -2, 3], np.float32), 7, {"serial": np.ones(3, np.float32), "foundation": np.zeros(3, np.float32)}
+        np.array([0.1, -2, 3], np.float32),
+        7,
+        {"serial": np.ones(3, np.float32), "foundation": np.zeros(3, np.float32)},
     )
     folder.checkpoint(state, [{"phase": 1, "round": 2, "device": "a", "support_loss": 0.5}])
     restored = folder.restore(3)

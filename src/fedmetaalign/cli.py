@@ -73,6 +73,7 @@ def run(
         _print_json(results)
     else:
         fleet_table(loaded.name, results)
+        sys.stdout.write("\n")
         sentences(folder)
         sys.stdout.write(f"\nReport:  {folder / 'report.html'}\nBundles: {folder / 'devices'}\n")
 

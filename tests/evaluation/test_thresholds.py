@@ -49,7 +49,7 @@ def test_no_threshold_is_better(kind: str) -> None:
 def test_a_literal_case() -> None:
     y, scores = arrays([(0, 0.1), (0, 0.2), (1, 0.3), (0, 0.4), (1, 0.6), (1, 0.8)])
     # Alarms from 0.3 on: TP = 3, FP = 1, F1 = 6/7; from 0.6 on: TP = 2, FN = 1, F1 = 4/5.
-    choice = best_f1(y, scores, minimum=6)
+    choice = best_f1(y, scores, minimum=6, minimum_of_each=2)
     assert choice.threshold == pytest.approx(0.25)
     assert choice.f1 == pytest.approx(6 / 7)
     assert choice.reason is None
@@ -58,11 +58,13 @@ def test_a_literal_case() -> None:
 def test_ties_go_to_the_candidate_nearest_a_half() -> None:
     # The last one alone: TP 1, FN 1, F1 = 2/3. All but the first: TP 2, FP 2, F1 = 2/3.
     y, scores = arrays([(0, 0.125), (1, 0.25), (0, 0.5), (0, 0.75), (1, 0.875)])
-    choice = best_f1(y, scores, minimum=5)
+    choice = best_f1(y, scores, minimum=5, minimum_of_each=2)
     assert choice.f1 == pytest.approx(2 / 3)
     assert choice.threshold == 0.1875  # 0.3125 away, as is 0.8125, which misses a fault
     y, scores = arrays([(0, 0.0), (1, 0.25), (0, 0.5), (0, 0.625), (1, 0.75)])
-    assert best_f1(y, scores, minimum=5).threshold == 0.6875  # 0.1875 away, where 0.125 is 0.375 away
+    assert (
+        best_f1(y, scores, minimum=5, minimum_of_each=2).threshold == 0.6875
+    )  # 0.1875 away, where 0.125 is 0.375 away
 
 
 def test_everything_may_be_a_fault() -> None:
@@ -83,7 +85,7 @@ def test_neighbouring_scores_stay_apart(dtype: type) -> None:
         upper = np.nextafter(lower, dtype(1))
         y = np.array([0] * 5 + [1] * 5, dtype=np.int8)
         scores = np.array([lower] * 5 + [upper] * 5, dtype=dtype)
-        choice = best_f1(y, scores)
+        choice = best_f1(y, scores, minimum=10)
         assert choice.f1 == 1.0
         assert lower <= choice.threshold < upper
         assert measure(y, scores, choice.threshold)["f1"] == 1.0
@@ -93,7 +95,7 @@ def test_neighbouring_scores_stay_apart(dtype: type) -> None:
 def test_quantised_scores_are_cut_between_two_steps() -> None:
     y = np.array([0] * 6 + [1] * 6, dtype=np.int8)
     scores = np.array([3, 8, 40, 41, 100, 129, 130, 131, 190, 200, 254, 255]) / 256
-    choice = best_f1(y, scores)
+    choice = best_f1(y, scores, minimum=12)
     assert choice.threshold == 129.5 / 256
     assert choice.f1 == 1.0
 
@@ -101,12 +103,12 @@ def test_quantised_scores_are_cut_between_two_steps() -> None:
 @pytest.mark.parametrize(
     ("normals", "faults", "reason"),
     [
-        (5, 4, "9 samples are too few to choose a threshold (10 needed)."),
-        (0, 0, "0 samples are too few to choose a threshold (10 needed)."),
+        (15, 14, "29 samples are too few to choose a threshold (30 needed)."),
+        (0, 0, "0 samples are too few to choose a threshold (30 needed)."),
         (30, 0, "None of the 30 samples to choose a threshold from is a fault sample."),
         (0, 30, "None of the 30 samples to choose a threshold from is a normal sample."),
-        (29, 1, "1 fault sample is too few to choose a threshold (2 needed)."),
-        (1, 29, "1 normal sample is too few to choose a threshold (2 needed)."),
+        (29, 1, "1 fault sample is too few to choose a threshold (5 needed)."),
+        (1, 29, "1 normal sample is too few to choose a threshold (5 needed)."),
     ],
 )
 def test_the_fallback_and_its_reason(normals: int, faults: int, reason: str) -> None:
@@ -119,8 +121,8 @@ def test_the_fallback_and_its_reason(normals: int, faults: int, reason: str) -> 
 
 
 def test_just_enough_samples() -> None:
-    y = np.array([0] * 8 + [1] * 2, dtype=np.int8)
-    assert best_f1(y, np.linspace(0.1, 0.9, 10)).reason is None
+    y = np.array([0] * 25 + [1] * 5, dtype=np.int8)
+    assert best_f1(y, np.linspace(0.1, 0.9, 30)).reason is None
 
 
 def test_misuse_is_named() -> None:

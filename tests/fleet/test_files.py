@@ -39,7 +39,10 @@ class TestLoad:
         assert sha256(write("abc")) == expected
 
     def test_missing(self, tmp_path):
-        assert error(tmp_path / "t.csv") == "t.csv does not exist; check the path and the data folder"
+        assert (
+            error(tmp_path / "t.csv")
+            == "t.csv does not exist; check the path, or name the tables' folder with --data"
+        )
 
     def test_directory(self, tmp_path):
         with pytest.raises(DataError, match="is a directory"):

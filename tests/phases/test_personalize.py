@@ -19,7 +19,7 @@ WEIGHTS = initialize(NETWORK, np.random.default_rng(0))
 
 @pytest.fixture(scope="module")
 def device():
-    return build(parse({"fleet": {"simulator": "feeder", "count": 1, "samples": 400}}, "here")).devices[0]
+    return build(parse({"fleet": {"simulator": "feeder", "count": 1, "samples": 800}}, "here")).devices[0]
 
 
 def own(device, weights=WEIGHTS, learning_rate=1e-3, seed=0, **settings):
@@ -84,11 +84,11 @@ class TestThreshold:
     def test_few_validation_samples_fall_back_to_one_half_and_say_why(self, device):
         chosen = own(with_query(device, np.arange(5)), epochs=1).threshold
         assert chosen.threshold == 0.5
-        assert chosen.reason == "5 samples are too few to choose a threshold (10 needed)."
+        assert chosen.reason == "5 samples are too few to choose a threshold (30 needed)."
 
     def test_validation_without_a_fault_falls_back_and_says_so(self, device):
         normal = np.flatnonzero(device.parts["personalize"].query.y == 0)
-        chosen = own(with_query(device, np.resize(normal, 12)), epochs=1).threshold
+        chosen = own(with_query(device, np.resize(normal, 32)), epochs=1).threshold
         assert chosen.threshold == 0.5
         assert "is a fault sample" in chosen.reason
 

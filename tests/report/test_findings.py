@@ -206,11 +206,11 @@ def test_what_one_device_gains_does_not_hide_what_others_lose(tmp_path: Path) ->
         ([(0.6, 0.9), (0.5, 0.9)], "Both devices are worse off than alone by more than chance."),
         (
             [(0.91, 0.9), (0.9, 0.9), (0.9, 0.9)],
-            "1 of 3 devices is better off than alone, which may be chance, none is worse off.",
+            "1 of 3 devices is better off than alone (may be chance), none is worse off.",
         ),
         (
             [(0.89, 0.9), (0.88, 0.9), (0.9, 0.9)],
-            "2 of 3 devices are worse off than alone, each of which may be chance: d0 and d1.",
+            "2 of 3 devices are worse off than alone (each may be chance): d0 and d1.",
         ),
         ([(0.9, 0.9), (0.8, 0.8)], "None of 2 devices is better or worse off than alone."),
     ],

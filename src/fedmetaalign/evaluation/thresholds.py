@@ -24,8 +24,8 @@ def best_f1(
     y: np.ndarray,
     scores: np.ndarray,
     fallback: float = 0.5,
-    minimum: int = 10,
-    minimum_of_each: int = 2,
+    minimum: int = 30,
+    minimum_of_each: int = 5,
 ) -> Choice:
     """Chooses the threshold with the greatest F1 over all thresholds, in O(n log n).
 

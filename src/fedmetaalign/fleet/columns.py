@@ -1,6 +1,6 @@
 """What is wrong with a single column of a data set: gaps, or why it cannot be a feature.
 
-Throughout, `values` is (rows,) float64, NaN where a cell holds no finite number, and `y` (rows,) is 1 for a fault.
+Throughout, `values` is (rows,) float64, NaN where a cell has none, and `y` (rows,) is 1 at faults.
 """
 
 import math

@@ -131,7 +131,9 @@ def _bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; check the path and the data folder") from error
+        raise DataError(
+            f"{path} does not exist; check the path, or name the tables' folder with --data"
+        ) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
     if not data:

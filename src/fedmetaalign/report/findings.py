@@ -224,7 +224,7 @@ def _beyond(devices: list[Device]) -> str:
     if not known or None in known:
         return ""
     if not any(known):
-        return ", which may be chance" if len(known) == 1 else ", each of which may be chance"
+        return " (may be chance)" if len(known) == 1 else " (each may be chance)"
     if all(known):
         return " by more than chance"
     return f" ({sum(map(bool, known))} by more than chance)"

@@ -98,13 +98,13 @@ def gains(devices: Sequence[Device], run: Run) -> str:
                 cell(percent(device.alone.get("accuracy"))),
                 cell(signed(device.gain), "bad" if words.startswith("worse") else "final"),
                 cell(_within(luck)),
-                cell(ABSENT if more is None else f"{more:+d} of {samples}".replace("-", MINUS)),
+                cell(ABSENT if more is None else f"{_count(more)} of {samples}"),
                 *(
                     cell(decimal(metrics.get(name)))
                     for name in ("f1", "pr_auc")
                     for metrics in (device.final, device.alone)
                 ),
-                text(words),
+                cell(words, "words"),
             ]
         )
     foot = [
@@ -182,6 +182,10 @@ def _stage_cells(accuracies: list[float | None], bad: bool = False) -> list[str]
 
 def _beaten(tags: Sequence[str]) -> bool:
     return any(tag == WORSE or tag.startswith("not better") for tag in tags)
+
+
+def _count(more: int) -> str:
+    return f"{more:+d}".replace("-", MINUS) if more else "0"
 
 
 def _within(luck: float | None) -> str:
