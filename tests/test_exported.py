@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+import fedmetaalign
+
 
 def loaded_by(statement):
     """The heavy packages that a statement imports in a fresh interpreter."""
@@ -21,9 +25,40 @@ def test_reading_recipes_needs_no_training_library():
 
 
 def test_the_report_is_made_without_the_training_library():
-    assert not {"jax", "optax", "ai_edge_litert"} & set(loaded_by("import fedmetaalign.report"))
+    assert not {"jax", "optax", "ai_edge_litert"} & set(loaded_by("import fedmetaalign.report.page"))
 
 
 def test_a_prediction_loads_no_training_library():
     statement = "import fedmetaalign.tinyml.bundle, fedmetaalign.fleet.tables"
     assert not {"jax", "optax", "matplotlib"} & set(loaded_by(statement))
+
+
+def test_the_public_interface_is_this_and_no_more():
+    assert sorted(fedmetaalign.__all__) == [
+        "BundleError",
+        "DataError",
+        "FedMetaAlignError",
+        "RecipeError",
+        "RunError",
+        "audit_files",
+        "build_fleet",
+        "load_recipe",
+        "read_bundle",
+        "run_recipe",
+        "write_report",
+    ]
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in fedmetaalign.__all__:
+        assert getattr(fedmetaalign, name).__doc__
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'train'"):
+        _ = fedmetaalign.train
+
+
+def test_every_error_is_a_fedmetaalign_error():
+    for name in ("BundleError", "DataError", "RecipeError", "RunError"):
+        assert issubclass(getattr(fedmetaalign, name), fedmetaalign.FedMetaAlignError)

@@ -26,7 +26,7 @@ Runtime = Literal["litert", "litert-reference", "litert-xnnpack", "tflm"]
 def main() -> None:
     """Runs the command line: exit status 0 done, 1 failed with one line that says why, 2 called wrongly."""
     try:
-        app()
+        app(prog_name="fedmetaalign")
     except FedMetaAlignError as error:
         sys.stderr.write(f"fedmetaalign: {error}\n")
         sys.exit(1)
@@ -43,14 +43,17 @@ def run(
     recipe: Annotated[
         str | None, typer.Argument(help="A built-in name or a TOML file.", show_default="demo")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/NAME")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run folder.", show_default="runs/NAME")
+    ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the recipe's tables.", show_default="the recipe's")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the recipe's tables.", show_default="the recipe's"),
     ] = None,
     engine: Annotated[Literal["local"], typer.Option(help="Who runs the devices.")] = "local",
-    seed: Annotated[int | None, typer.Option(help="Replaces the recipe's seed.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Replaces the recipe's seed.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Replaces a key, as in parallel.rounds=3.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces a key: parallel.rounds=3.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")] = False,
     as_json: Json = False,
@@ -67,8 +70,14 @@ def run(
         recipe = str(out / "recipe.toml") if resume and out is not None else "demo"
     loaded = recipes.load(recipe, settings or [], seed, data)
     folder = out or free_folder(loaded.name)
-    with RunWatcher() as watcher:
-        results = execute(loaded, folder, resume, watcher)
+    try:
+        with RunWatcher() as watcher:
+            results = execute(loaded, folder, resume, watcher)
+    except KeyboardInterrupt:
+        if not (folder / "checkpoint.safetensors").exists():
+            raise
+        sys.stderr.write(f"fedmetaalign: stopped; go on with: fedmetaalign run --resume --out {folder}\n")
+        raise typer.Exit(130) from None
     if as_json:
         _print_json(results)
     else:
