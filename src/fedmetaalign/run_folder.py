@@ -84,7 +84,9 @@ class RunFolder:
             replace(self.path / "checkpoint.json", (json.dumps(place, indent=2) + "\n").encode())
 
     def restore(self, parameters: int) -> State | None:
-        """Returns the state of the last checkpoint, None if there is none yet.
+        """Returns the state of the last checkpoint, None if there is none yet, and goes back to it.
+
+        The records that came after it are cut off rounds.jsonl.
 
         Args:
             parameters: length of the weight vector that the recipe's network has.
