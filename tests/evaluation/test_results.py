@@ -52,7 +52,7 @@ def by_scikit_learn(y, score, threshold):
 
 @pytest.fixture
 def state(finished, network, tmp_path):
-    """The global weights that the run ended with; of a copy, since restoring cuts the records of phase 3 off."""
+    """The global weights that the run ended with, of a copy: restoring cuts off the records of phase 3."""
     shutil.copytree(finished.folder, tmp_path / "run")
     return RunFolder(tmp_path / "run").restore(network.parameters)
 
