@@ -7,6 +7,7 @@ import pytest
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.build import build, placement
+from fedmetaalign.fleet.export import write_devices
 from fedmetaalign.fleet.splits import split
 from fedmetaalign.fleet.tables import Columns, read
 from fedmetaalign.recipe import Model, parse
@@ -301,3 +302,19 @@ class TestRefused:
     def test_a_pattern_that_no_file_matches(self, folder):
         source = {"table": str(folder.path / "x*.csv"), "label": "fault", "features": ["a"]}
         assert "x*.csv" in self.sentence(parse({"fleet": source}, "here"))
+
+
+def test_the_public_table_needs_no_column_for_the_units_of_the_fleet(tmp_path):
+    write_devices("feeder", 1, 400, 0, tmp_path / "fleet")
+    table = (tmp_path / "fleet/feeder-00.csv").read_text(encoding="utf-8")
+    (tmp_path / "public.csv").write_text(table.replace(",event\n", ",other\n", 1), encoding="utf-8")
+    source = {"label": "fault", "features": ["Ia", "Ib", "Ic", "Va", "Vb", "Vc"]}
+    recipe = parse(
+        {
+            "fleet": {**source, "table": str(tmp_path / "fleet/feeder-00.csv")},
+            "splits": {"kind": "units", "unit": "event"},
+            "foundation": {**source, "table": str(tmp_path / "public.csv")},
+        },
+        "here",
+    )
+    assert len(build(recipe).public.support) == 320

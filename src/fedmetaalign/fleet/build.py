@@ -15,10 +15,11 @@ from fedmetaalign.fleet.splits import Rows, split
 from fedmetaalign.model.online import Samples
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.randomness import generator
-from fedmetaalign.recipe import Model, Recipe, Source
+from fedmetaalign.recipe import Model, Recipe, Source, Splits
 
 PHASES = ("serial", "parallel", "personalize")
 EXAMPLES = 64
+"""Raw samples that a device keeps for the golden vectors of its bundle."""
 
 
 def build(recipe: Recipe) -> Fleet:
@@ -30,7 +31,7 @@ def build(recipe: Recipe) -> Fleet:
     Raises:
         DataError: a table or a device cannot be used; the sentence names it.
     """
-    raw = [table for source in recipe.fleet.sources for table in _tables(source, recipe, recipe.seed)]
+    raw = [table for source in recipe.fleet.sources for table in _tables(source, recipe.splits, recipe.seed)]
     _check(raw, recipe.model)
     raw.sort(key=lambda table: table.name)
     rows = {table.name: split(table, recipe.splits, recipe.seed) for table in raw}
@@ -54,7 +55,7 @@ def placement(features: int, model: Model) -> np.ndarray:
     return inputs % features if model.padding == "repeat" else np.where(inputs < features, inputs, -1)
 
 
-def _tables(source: Source, recipe: Recipe, seed: int) -> list[Table]:
+def _tables(source: Source, splits: Splits, seed: int) -> list[Table]:
     """Reads or simulates the devices of one source."""
     if source.simulator is not None:
         simulator = SIMULATORS[source.simulator]
@@ -71,7 +72,7 @@ def _tables(source: Source, recipe: Recipe, seed: int) -> list[Table]:
         positive=source.positive,
         categories=source.categories,
         kind=source.partition.by or None if source.partition else None,
-        group=recipe.splits.unit if recipe.splits.kind == "units" else None,
+        group=splits.unit if splits.kind == "units" else None,
         units=source.units,
     )
     pattern = path = Path(source.table)
@@ -93,7 +94,7 @@ def _tables(source: Source, recipe: Recipe, seed: int) -> list[Table]:
         raise DataError(f"{path} never has the label {', '.join(map(str, missing))}: correct positive.")
     table = tables.read(path, columns, source.name or path.stem)
     if source.partition is not None:
-        return partition.dirichlet(table, source.partition, recipe.splits.test, seed)
+        return partition.dirichlet(table, source.partition, splits.test, seed)
     return [table]
 
 
@@ -175,7 +176,7 @@ def _public(recipe: Recipe) -> tuple[Part, set[Path | None]]:
     """Returns the public samples of phase 0, with a query set as the phases have, and their files."""
     # Simulated public machines are others than the fleet's of the same name: their samples would be its own.
     seed = int(generator(recipe.seed, "public").integers(2**31))
-    found = _tables(recipe.foundation, recipe, seed)
+    found = _tables(recipe.foundation, Splits(), seed)  # the fleet's units are not the public table's
     _check(found, recipe.model)
     table = found[0]
     if len(found) > 1:  # several simulated devices, or a glob: they are pooled
