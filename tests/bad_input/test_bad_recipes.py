@@ -1,0 +1,237 @@
+"""Recipes and settings that cannot be understood."""
+
+import types
+import typing
+from pathlib import Path
+
+import annotated_types
+import pytest
+from pydantic import BaseModel
+
+from fedmetaalign.recipe import Recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "near"),
+    [
+        ("sed = 1\n[fleet]\nsimulator = 'feeder'\n", "sed", "seed"),
+        ("[paralel]\nrounds = 1\n[fleet]\nsimulator = 'feeder'\n", "paralel", "parallel"),
+        ("[parallel]\nround = 1\n[fleet]\nsimulator = 'feeder'\n", "parallel.round", "rounds"),
+        ("[fleet.partition]\nalfa = 1\n", "fleet.partition.alfa", "alpha"),
+        ("[[fleet.devices]]\ntabel = 'a.csv'\n", "fleet.devices.0.tabel", "table"),
+        ("[fleet]\nfeature = []\n", "fleet.feature", "features"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest_one(refused, text, key, near):
+    Path("recipe.toml").write_text(text, encoding="utf-8")
+    assert refused("run", "recipe.toml") == f"recipe.toml: unknown key {key}; the nearest known one is {near}."
+
+
+OUT_OF_RANGE = {
+    "seed": [-1, 0.5],
+    "fleet.count": [0],
+    "fleet.samples": [0],
+    "fleet.devices.count": [0],
+    "fleet.devices.samples": [0],
+    "fleet.devices.partition.count": [0],
+    "fleet.devices.partition.samples": [0],
+    "fleet.devices.partition.alpha": [0],
+    "fleet.devices.partition.minimum": [0],
+    "fleet.partition.count": [0],
+    "fleet.partition.samples": [0],
+    "fleet.partition.alpha": [0, -1, "nan", "inf"],
+    "fleet.partition.minimum": [0],
+    "splits.test": [0, 1, -0.1],
+    "splits.serial": [0, 1],
+    "splits.parallel": [0, 1],
+    "splits.personalize": [0, 1],
+    "splits.query": [0, 1],
+    "splits.block": [0],
+    "model.inputs": [0, 1.5],
+    "model.hidden": ["[]", "[0]", "[8, -4]"],
+    "optimizer.learning_rate": [0, -1e-5, 1.1, "nan"],
+    "optimizer.batch_size": [0, 32],
+    "foundation.count": [0],
+    "foundation.samples": [0],
+    "foundation.epochs": [0],
+    "foundation.learning_rate": [0, 1.1],
+    "foundation.partition.count": [0],
+    "foundation.partition.samples": [0],
+    "foundation.partition.alpha": [0],
+    "foundation.partition.minimum": [0],
+    "serial.rounds": [-1],
+    "serial.epochs": [0],
+    "serial.tours": [0],
+    "parallel.rounds": [-1],
+    "parallel.epochs": [0],
+    "parallel.floor": [-0.1, 1.1],
+    "parallel.server_learning_rate": [0, -1, "inf"],
+    "parallel.cohort": [0, 1.1],
+    "personalize.epochs": [0],
+    "personalize.freeze": [-0.1, 1],
+    "personalize.learning_rate": [0, 1.1],
+    "personalize.threshold": [0, 1],
+    "deploy.max_bytes": [0],
+}
+
+
+def test_every_numeric_key_is_among_those_that_are_tried():
+    def kinds(annotation):
+        """The types that an annotation is made of."""
+        if typing.get_origin(annotation) in (typing.Annotated, typing.Union, types.UnionType, tuple):
+            return [kind for inner in typing.get_args(annotation) for kind in kinds(inner)]
+        if typing.get_origin(annotation) is typing.Literal:
+            return [type(value) for value in typing.get_args(annotation)]
+        return [annotation]
+
+    def numeric(section, path=""):
+        for name, field in section.model_fields.items():
+            limited = any(
+                isinstance(m, annotated_types.GroupedMetadata | annotated_types.Ge) for m in field.metadata
+            )
+            for kind in kinds(field.annotation):
+                if isinstance(kind, type) and issubclass(kind, BaseModel):
+                    yield from numeric(kind, f"{path}{name}.")
+                elif kind in (int, float) or limited:
+                    yield f"{path}{name}"
+
+    without_limits = {f"{path}positive" for path in ("fleet.", "fleet.devices.", "foundation.")}
+    assert set(numeric(Recipe)) - without_limits == set(OUT_OF_RANGE)
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, v) for key, values in OUT_OF_RANGE.items() for v in values])
+def test_a_value_out_of_range_is_named_with_its_key(refused, key, value):
+    in_devices = key.startswith("fleet.devices.")
+    base = '[[fleet.devices]]\nsimulator = "feeder"\n' if in_devices else '[fleet]\nsimulator = "feeder"\n'
+    if in_devices:
+        base += f"{key.removeprefix('fleet.devices.')} = {value}\n"
+    Path("recipe.toml").write_text(base, encoding="utf-8")
+    sentence = refused("run", "recipe.toml", *([] if in_devices else ["--set", f"{key}={value}"]))
+    shown = key.replace("fleet.devices.", "fleet.devices.0.")
+    assert sentence.startswith(f"recipe.toml: {shown}")
+    # What follows the key says what is allowed, not how the recipe is read.
+    assert sentence.removeprefix(f"recipe.toml: {shown}").startswith((" = ", ".0 = ", ".1 = "))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", "'many'"),
+        ("seed", "true"),
+        ("name", "3"),
+        ("name", "''"),
+        ("fleet", "3"),
+        ("fleet.label", "3"),
+        ("fleet.features", "'Ia'"),
+        ("fleet.simulator", "'pump'"),
+        ("fleet.scaling", "'both'"),
+        ("fleet.devices", "2"),
+        ("splits.kind", "'columns'"),
+        ("splits.reuse", "3"),
+        ("model", "'deep'"),
+        ("model.hidden", "8"),
+        ("model.hidden", "['wide']"),
+        ("optimizer.name", "'sgd'"),
+        ("optimizer.learning_rate", "'fast'"),
+        ("optimizer.learning_rate", "true"),
+        ("parallel.rounds", "2.5"),
+        ("parallel.rounds", "true"),
+        ("parallel.aggregation", "'median'"),
+        ("parallel.unit_norm", "'perhaps'"),
+        ("personalize.threshold", "'f2'"),
+        ("deploy.format", "'int3'"),
+        ("deploy.target", "'z80'"),
+        ("deploy.max_bytes", "'64k'"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named_with_its_key(refused, key, value):
+    fleet = '[fleet]\nsimulator = "feeder"\ncount = 1\nsamples = 100\n[model]\nhidden = [4]\n'
+    Path("recipe.toml").write_text(fleet, encoding="utf-8")
+    sentence = refused("run", "recipe.toml", "--set", f"{key}={value}")
+    assert sentence.startswith(f"recipe.toml: {key}")
+    assert sentence.removeprefix(f"recipe.toml: {key}").startswith((" = ", ".0 = "))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "fleet is missing"),
+        ("[fleet]\n", "fleet needs a table or a simulator"),
+        ("[[fleet.devices]]\nname = 'pump'\n", "devices[0] needs a table or a simulator"),
+        (
+            "[fleet]\ntable = 'a.csv'\nlabel = 'y'\nfeatures = ['x']\nsimulator = 'feeder'\n",
+            "names both a table and a simulator: keep one of them",
+        ),
+        ("[fleet]\ntable = 'a.csv'\nfeatures = ['x']\n", "table 'a.csv' needs the keys label and features"),
+        ("[fleet]\ntable = 'a.csv'\nlabel = 'y'\n", "table 'a.csv' needs the keys label and features"),
+        (
+            "[fleet]\ntable = 'a.csv'\nlabel = 'y'\nfeatures = ['x']\ndevice = 'site'\npartition = {}\n",
+            "has both device and partition: a table is cut in one way",
+        ),
+        (
+            "[fleet]\nsimulator = 'feeder'\n[[fleet.devices]]\nsimulator = 'feeder'\n",
+            "has devices and a table or simulator of its own",
+        ),
+        (
+            "[fleet]\nsimulator = 'feeder'\n[foundation]\nepochs = 1\n",
+            "foundation needs a table or a simulator",
+        ),
+        ("[fleet]\nsimulator = 'feeder'\n[splits]\nserial = 0.3\n", "they sum to 1.1, not 1"),
+    ],
+)
+def test_keys_that_do_not_go_together(refused, text, reason):
+    Path("recipe.toml").write_text(text, encoding="utf-8")
+    sentence = refused("run", "recipe.toml")
+    assert sentence.startswith("recipe.toml: ")
+    assert reason in sentence
+
+
+def test_a_recipe_that_is_not_there(refused):
+    assert refused("run", "missing.toml").startswith("There is no recipe 'missing.toml'")
+    assert "demo, paper" in refused("run", "papr")
+
+
+def test_a_recipe_that_is_not_toml(refused):
+    Path("recipe.toml").write_text("fleet = [\n", encoding="utf-8")
+    sentence = refused("run", "recipe.toml")
+    assert sentence.startswith("recipe.toml is not valid TOML: ")
+    assert "line 2" in sentence or "end of document" in sentence
+
+
+def test_a_recipe_that_is_not_utf_8(refused):
+    Path("recipe.toml").write_bytes('name = "Pümpe"\n'.encode("latin-1"))
+    assert refused("run", "recipe.toml").startswith("Cannot read the recipe recipe.toml")
+
+
+def test_a_recipe_that_is_a_directory(refused):
+    Path("recipe.toml").mkdir()
+    assert refused("run", "recipe.toml").startswith("Cannot read the recipe recipe.toml")
+
+
+@pytest.mark.parametrize("setting", ["parallel", "=3", "", " = 3"])
+def test_a_setting_that_is_no_key_and_value(refused, setting):
+    sentence = refused("run", "demo", "--set", setting)
+    assert sentence == f"--set {setting!r} is not of the form key=value, such as parallel.rounds=3."
+
+
+@pytest.mark.parametrize("setting", ["parallel.=3", ".rounds=3", "parallel..rounds=3", ".=3"])
+def test_a_setting_with_a_part_of_its_key_missing(refused, setting):
+    sentence = refused("run", "demo", "--set", setting)
+    assert "--set" in sentence or "unknown key" in sentence
+
+
+def test_a_setting_of_an_unknown_key(refused):
+    assert "unknown key paralel; the nearest known one is parallel" in refused(
+        "run", "--set", "paralel.rounds=3"
+    )
+    assert "unknown key parallel.round; the nearest known one is rounds" in refused(
+        "run", "--set", "parallel.round=3"
+    )
+
+
+def test_a_setting_below_a_key_that_is_no_section(refused):
+    assert "seed is not a section" in refused("run", "--set", "seed.value=3")
+
+
+def test_a_negative_seed(refused):
+    assert "seed = -1" in refused("run", "--seed", "-1")

@@ -1,0 +1,132 @@
+"""Runs that cannot be written, resumed or trained, and calls of the other verbs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def good(recipe, device_table):
+    """A recipe that would run."""
+    device_table().write(Path("pump.csv"))
+    return recipe()
+
+
+def test_a_folder_that_holds_something_is_left_as_it_is(good, refused):
+    Path("out").mkdir()
+    Path("out/notes.txt").write_text("mine", encoding="utf-8")
+    assert refused("run", good, "--out", "out") == "out is not empty: choose another --out."
+
+
+def test_a_folder_that_holds_a_run_may_be_resumed(good, refused):
+    Path("out").mkdir()
+    Path("out/recipe.toml").touch()
+    assert "--resume" in refused("run", good, "--out", "out")
+
+
+def test_an_out_that_is_a_file(good, refused):
+    Path("out").write_text("mine", encoding="utf-8")
+    assert "out" in refused("run", good, "--out", "out")
+
+
+def test_an_out_that_cannot_be_made(good, refused):
+    Path("file").touch()
+    assert refused("run", good, "--out", "file/out").startswith("Cannot write to file/out: ")
+
+
+def test_a_model_that_cannot_fit_is_refused_before_training(good, refused, monkeypatch):
+    monkeypatch.setattr("fedmetaalign.run._train", lambda *_: pytest.fail("it trained"))
+    sentence = refused("run", good, "--set", "deploy.max_bytes=100")
+    assert "deploy.max_bytes is 100" in sentence
+    assert "model.hidden" in sentence
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", "{here}/absolute", "..", "."])
+@pytest.mark.usefixtures("no_report")
+def test_a_recipe_whose_name_is_a_path_writes_nowhere_but_in_runs(good, cli, here, name):
+    outcome = cli("run", good, "--set", f"name='{name.format(here=here)}'")
+    assert outcome.status in (0, 1)
+    assert {path.name for path in here.iterdir()} <= {"recipe.toml", "pump.csv", "runs"}
+    if outcome.status == 0:
+        assert len(list(Path("runs").glob("*/results.json"))) == 1
+
+
+# Resuming
+
+
+def test_resuming_without_saying_which_run_is_a_wrong_call(good, cli, here):
+    outcome = cli("run", good, "--resume")
+    assert outcome.status == 2
+    assert "--out" in outcome.err
+    assert not (here / "runs").exists()
+
+
+def test_resuming_a_run_that_is_not_there(good, refused):
+    assert "out holds no run to resume" in refused("run", good, "--resume", "--out", "out")
+    assert "out" in refused("run", "--resume", "--out", "out")
+
+
+# Training that fails
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["optimizer.learning_rate=1"],
+        ["optimizer.learning_rate=1", "personalize.epochs=40"],
+        ["parallel.server_learning_rate=1e5"],
+        ["parallel.server_learning_rate=1e30"],
+        ["parallel.server_learning_rate=1e30", "parallel.rounds=1"],
+        ["parallel.server_learning_rate=1e38", "deploy.format=float32"],
+        ["parallel.server_learning_rate=1e13", "parallel.rounds=1"],
+    ],
+)
+def test_training_that_diverges_ends_in_one_sentence(good, cli, settings):
+    outcome = cli("run", good, "--out", "out", *(word for s in settings for word in ("--set", s)))
+    if outcome.status == 0:
+        assert outcome.err == ""
+        assert json.loads(Path("out/results.json").read_text(encoding="utf-8"))["devices"]
+    else:
+        assert outcome.status == 1
+        assert outcome.err.startswith("fedmetaalign: ")
+        assert outcome.err.count("\n") == 1
+        assert "learning_rate" in outcome.err
+        assert not Path("out/results.json").exists()
+
+
+def test_weights_that_are_not_finite_end_the_run(good, cli):
+    outcome = cli("run", good, "--out", "out", "--set", "parallel.server_learning_rate=1e300")
+    assert outcome.status == 1
+    assert outcome.err.startswith("fedmetaalign: Training has diverged: after parallel round ")
+
+
+def test_a_report_of_a_folder_that_is_no_run(refused, here):
+    assert refused("report", ".").startswith(". has no recipe.toml")
+    assert "missing" in refused("report", "missing")
+
+
+def test_data_that_nobody_knows(refused):
+    assert refused("data", "fetch", "iris").startswith("No data set is called 'iris'")
+    assert "ai4i2020" in refused("data", "fetch", "ai4i")
+
+
+def test_a_folder_that_cannot_take_simulated_tables(refused):
+    Path("taken").mkdir()
+    Path("taken/notes.txt").touch()
+    assert refused("data", "simulate", "feeder", "--out", "taken").startswith("taken is not empty")
+    Path("file").touch()
+    assert refused("data", "simulate", "feeder", "--out", "file").startswith("Cannot write to file")
+    assert refused("data", "simulate", "feeder", "--out", "file/below").startswith("Cannot write to file/below")
+
+
+@pytest.mark.parametrize("arguments", [["missing.csv"], ["."], ["notes.txt"]])
+def test_an_audit_of_what_is_no_table(refused, arguments):
+    Path("notes.txt").write_text("hello\n", encoding="utf-8")
+    assert arguments[0] in refused("audit", *arguments)
+
+
+def test_an_audit_for_a_label_that_is_not_there(refused, device_table):
+    device_table().write(Path("pump.csv"))
+    assert "pump.csv has no column 'fail'" in refused("audit", "pump.csv", "--label", "fail")
