@@ -28,7 +28,8 @@ def main() -> None:
     try:
         app(prog_name="fedmetaalign")
     except FedMetaAlignError as error:
-        sys.stderr.write(f"fedmetaalign: {error}\n")
+        sentence = str(error)
+        sys.stderr.write(f"fedmetaalign: {sentence}{'' if sentence.endswith(('.', '?')) else '.'}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("fedmetaalign: stopped.\n")

@@ -10,7 +10,7 @@ PUMP = FLEET.format(table="pump.csv")
 
 def test_a_table_that_is_not_there(recipe, refused):
     assert refused("run", recipe()).endswith(
-        "pump.csv does not exist; check the path, or name the tables' folder with --data"
+        "pump.csv does not exist; check the path, or name the tables' folder with --data."
     )
 
 
@@ -64,13 +64,13 @@ def test_numbers_too_large_to_standardise(recipe, refused, device_table):
 def test_a_table_with_a_header_only(recipe, refused, device_table):
     device_table(samples=0).write(Path("pump.csv"))
     assert refused("run", recipe()).endswith(
-        "pump.csv has a header but no rows; remove the device or give it data"
+        "pump.csv has a header but no rows; remove the device or give it data."
     )
 
 
 def test_an_empty_file(recipe, refused):
     Path("pump.csv").touch()
-    assert refused("run", recipe()).endswith("pump.csv is empty; give it a header and rows")
+    assert refused("run", recipe()).endswith("pump.csv is empty; give it a header and rows.")
 
 
 def test_a_table_that_is_a_directory(recipe, refused):
