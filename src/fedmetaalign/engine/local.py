@@ -34,7 +34,7 @@ class LocalEngine:
         self._network = Network(recipe.model.inputs, recipe.model.hidden)
         self._devices = {device.name: device for device in sorted(devices, key=lambda d: d.name)}
         self._on_steps = on_steps
-        self._workers = workers or len(os.sched_getaffinity(0))
+        self._workers = workers or _cores()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,3 +81,10 @@ class LocalEngine:
         with ThreadPoolExecutor(self._workers) as pool:
             replies = pool.map(lambda name: step(self._devices[name]), longest_first)
             return dict(zip(longest_first, replies, strict=True))
+
+
+def _cores() -> int:
+    """Returns the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux; a container may allow fewer than the machine has
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
