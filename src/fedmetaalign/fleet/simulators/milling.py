@@ -10,9 +10,7 @@ and the data set's page, doi:10.24432/C5HS5C. Where the text leaves a rule open,
 | speed | from 2860 W, and noise | 1005 + 19800/T + N(0, 50) rpm; under 12.1 Nm 3000 - 30 T (T torque) |
 | tool life | replaced or fails between 200 and 240 min | triangular on 200..240 min with mode 205 min |
 | tool's end | 51 of 120 fail | 46 of 119 fail |
-| random failure (RNF) | sets `Machine failure` | does not (18 of 19 such rows are unmarked) |
-
-The chance of a random failure is the text's 0.1 % (10 expected; the file happens to hold 19).
+| random failure (RNF) | 0.1 %, sets `Machine failure` | 0.19 %, does not (18 of 19 such rows are unmarked) |
 
 Nine failures of the file have no failure mode; they are not reproduced. Power is torque times angular speed.
 """
@@ -29,6 +27,9 @@ FEATURES = ("type", "air temperature", "process temperature", "rotational speed"
 UNITS = ("", "K", "K", "rpm", "Nm", "min")
 MODES = ("tool wear", "heat dissipation", "power", "overstrain", "random")
 """TWF, HDF, PWF, OSF, RNF: the columns of `Operation.modes`."""
+
+RANDOM_FAILURE = 0.0019
+"""Chance that a part meets a random failure."""
 
 WEAR_PER_PART = np.array([2.0, 3.0, 5.0])
 """Minutes that a part of type L, M, H adds to the tool's wear."""
@@ -115,7 +116,7 @@ def operate(settings: Settings, parts: int, rng: np.random.Generator) -> Operati
     wear, tools, last = _wear(WEAR_PER_PART[kind], settings.tool_life, rng)
     tool_failed = last & (rng.random(parts) < settings.tool_failure)
     x = np.column_stack([kind, air, process, speed, torque, wear])
-    modes = failure_modes(x, tool_failed, rng.random(parts) < 0.001)
+    modes = failure_modes(x, tool_failed, rng.random(parts) < RANDOM_FAILURE)
     # The published labels, too, follow the exact values; rounding comes after (12 of 115 HDF rows show it).
     digits = (0, 1, 1, 0, 1, 0)
     rounded = np.column_stack([column.round(digit) for column, digit in zip(x.T, digits, strict=True)])
