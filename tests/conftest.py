@@ -198,3 +198,17 @@ def finished(csv_fleet, tmp_path_factory) -> Finished:
     folder = tmp_path_factory.mktemp("finished") / "run"
     recipe = recipes.load(str(csv_fleet / "recipe.toml"))
     return Finished(folder, recipe, run(recipe, folder))
+
+
+@pytest.fixture
+def deterministic(contents):
+    """The files of a run folder that the recipe decides alone, each with a hash of its bytes."""
+
+    def files(folder):
+        return {
+            name: digest
+            for name, digest in contents(folder).items()
+            if name not in ("manifest.json", "report.html") and digest != "folder"
+        }
+
+    return files

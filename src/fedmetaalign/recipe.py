@@ -18,7 +18,7 @@ from fedmetaalign.errors import RecipeError
 # Strict: neither true nor "1" is a number.
 Share = Annotated[float, Field(gt=0, lt=1, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
-Rounds = Annotated[int, Field(ge=0, strict=True)]
+Whole = Annotated[int, Field(ge=0, strict=True)]
 Rate = Annotated[float, Field(gt=0, le=1, strict=True)]
 Positive = Annotated[float, Field(gt=0, strict=True)]
 
@@ -162,7 +162,7 @@ class Foundation(Source):
 class Serial(Section):
     """Phase 1: the tour."""
 
-    rounds: Rounds = 10
+    rounds: Whole = 10
     epochs: Count = 1
     tours: Count = 1
     """Passes over all devices in a round."""
@@ -171,7 +171,7 @@ class Serial(Section):
 class Parallel(Section):
     """Phase 2: rounds of similarity-aware aggregation."""
 
-    rounds: Rounds = 10
+    rounds: Whole = 10
     epochs: Count = 1
     aggregation: Literal["similarity", "mean"] = "similarity"
     floor: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.1
@@ -215,7 +215,7 @@ class Recipe(Section):
     """All that decides a result."""
 
     name: Annotated[str, Field(min_length=1)] = "recipe"
-    seed: Rounds = 0
+    seed: Whole = 0
     fleet: Fleet
     splits: Splits = Splits()
     model: Model = Model()

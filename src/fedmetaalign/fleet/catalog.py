@@ -29,7 +29,7 @@ class Dataset:
         publisher: who published it.
         url: DOI or page where a person finds it.
         licence: as far as it is known.
-        sha256: of the file, which is how `identify` knows it.
+        sha256: of the file.
         rows: number of rows.
         columns: what its columns mean.
         download: address of a .zip that holds the file, or of the file; None where it must be got by hand.
@@ -192,16 +192,6 @@ def find(name: str) -> Dataset:
     near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
     raise DataError(f"No data set is called '{name}'; {hint}")
-
-
-def identify(path: Path) -> Dataset | None:
-    """Knows a file by its contents, whatever it is called; None where it is not one of `DATASETS`.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    digest = sha256(path)
-    return next((dataset for dataset in DATASETS if dataset.sha256 == digest), None)
 
 
 def fetch(dataset: str | Dataset, folder: Path) -> Path:

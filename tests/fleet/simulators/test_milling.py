@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.simulators.milling import Settings, failure_modes, operate, published, simulate
+from fedmetaalign.fleet.simulators.milling import Settings, failure_modes, operate, simulate
 from fedmetaalign.randomness import generator
 
 SEEDS = range(40)
@@ -96,16 +95,6 @@ def test_a_random_failure_does_not_count():
     only_random = run.modes[:, 4] & ~run.modes[:, :4].any(axis=1)
     assert only_random.any()
     assert set(run.kinds[only_random]) == {"normal"}
-
-
-def test_published_is_in_the_order_of_making():
-    table = published(500, 0)
-    assert table.name == "ai4i"
-    assert len(table) == 500
-    assert list(table.groups) == sorted(table.groups)
-    assert table.x.tobytes() == published(500, 0).x.tobytes()
-    with pytest.raises(DataError, match="0 samples"):
-        published(0, 0)
 
 
 def test_stressed_devices_share_the_physics():

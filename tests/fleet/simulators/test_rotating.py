@@ -13,7 +13,6 @@ from fedmetaalign.fleet.simulators.rotating import (
     indicators,
     kurtosis,
     simulate,
-    unbalance_force,
     unbalance_velocity,
 )
 
@@ -38,12 +37,6 @@ def show(mode=None, wear=0.0, speed=1500.0, load=0.8):
         row[0, MODES.index(mode)] = wear
     x = indicators(MACHINE, row, np.array([speed]), np.array([load]), np.array([20.0]))
     return dict(zip(FEATURES, x[0], strict=True))
-
-
-def test_unbalance_force_grows_with_the_square_of_speed():
-    # 1 kg mm at 1500 rpm: 0.001 * (50 pi)^2
-    assert unbalance_force(0.001, 1500) == pytest.approx(24.674011)
-    assert unbalance_force(0.001, 3000) == pytest.approx(98.696044)
 
 
 def test_unbalance_velocity_in_the_three_regions():

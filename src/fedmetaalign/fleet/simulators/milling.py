@@ -21,7 +21,6 @@ import numpy as np
 
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators._members import both_classes, members, names
-from fedmetaalign.randomness import generator
 
 FEATURES = ("type", "air temperature", "process temperature", "rotational speed", "torque", "tool wear")
 UNITS = ("", "K", "K", "rpm", "Nm", "min")
@@ -121,23 +120,6 @@ def operate(settings: Settings, parts: int, rng: np.random.Generator) -> Operati
     digits = (0, 1, 1, 0, 1, 0)
     rounded = np.column_stack([column.round(digit) for column, digit in zip(x.T, digits, strict=True)])
     return Operation(rounded, modes, tools)
-
-
-def published(samples: int, seed: int) -> Table:
-    """Returns parts made with the published settings, in the order in which they were made.
-
-    Args:
-        samples: how many parts, e.g. the published 10,000.
-        seed: the recipe's seed.
-
-    Returns:
-        A table "ai4i" with 3.3 % faults.
-
-    Raises:
-        DataError: if `samples` is below 1.
-    """
-    next(members("milling", 1, samples, seed))
-    return operate(Settings(), samples, generator(seed, "simulator", "milling", "published")).table("ai4i")
 
 
 def simulate(devices: int, samples: int, seed: int) -> list[Table]:

@@ -78,11 +78,6 @@ class Machine:
     onset: float
 
 
-def unbalance_force(mass_eccentricity: float, speed: float) -> float:
-    """Returns m e omega^2 in N, for m e in kg m and a speed in rpm."""
-    return mass_eccentricity * (speed * 2 * np.pi / 60) ** 2
-
-
 def unbalance_velocity(grade: np.ndarray, speed: np.ndarray, resonance: float, damping: float) -> np.ndarray:
     """Returns the 1x velocity of a machine with a rotating unbalance (formula above).
 
