@@ -83,7 +83,7 @@ class TestArithmetic:
         exact = [matrix.astype(np.float64) for matrix in layers]
         backpropagate = jax.jit(online._gradient)
         for x, y in zip(data.x, data.y, strict=True):
-            gradient, value = backpropagate(layers[:frozen], layers[frozen:], x, y)
+            gradient, value = backpropagate(layers[:frozen], layers[frozen:], [], x, y)
             assert float(value) == pytest.approx(loss(exact, x.astype(np.float64), y), rel=1e-5)
             pairs = zip(exact[frozen:], gradient.inputs, gradient.errors, strict=True)
             for matrix, inputs, errors in pairs:

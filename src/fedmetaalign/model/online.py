@@ -16,13 +16,14 @@ The order of the arithmetic is that of the plain algorithm: gradient, update, gr
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from fedmetaalign.model.mlp import Network
+from fedmetaalign.model.objective import LOSS, Objective
 
 BLOCK = 1024
 """Samples that compiled code trains on at a time: a stream of any length shares one compilation."""
@@ -52,10 +53,13 @@ class Trained(NamedTuple):
     Attributes:
         weights: (parameters,) float32.
         losses: one number an epoch, the mean binary cross-entropy of each sample just before the step on it.
+        gradient: (parameters,) float32, the mean over all steps of the samples' gradient, where it was asked
+            for.
     """
 
     weights: np.ndarray
     losses: tuple[float, ...]
+    gradient: np.ndarray | None = None
 
     @property
     def loss(self) -> float:
@@ -82,6 +86,10 @@ class _Gradient(NamedTuple):
     errors: list[jax.Array]
 
 
+Sums = list[jax.Array] | None
+"""The gradients added up, one matrix a trained layer; None where nobody asked."""
+
+
 def train(
     network: Network,
     weights: np.ndarray,
@@ -91,6 +99,9 @@ def train(
     epochs: int,
     random: np.random.Generator,
     frozen: int = 0,
+    head: int = 0,
+    objective: Objective = LOSS,
+    keep_gradient: bool = False,
     on_steps: Callable[[int], None] = ignore_steps,
 ) -> Trained:
     """Trains sample by sample with Adam, in a fresh random order each epoch; the moments start at zero.
@@ -103,16 +114,23 @@ def train(
         epochs: passes over the samples; the moments live on from one to the next.
         random: decides the order.
         frozen: layers, counted from the input, that keep their weights bit for bit.
+        head: layers, counted from the output, that keep theirs; some layer must be left to train.
+        objective: what to minimise.
+        keep_gradient: return the mean gradient too.
         on_steps: told the number of steps taken since it was last told.
 
     Returns:
         The new weights, and the loss met on the way.
     """
     rows, inputs = samples.x.shape
-    kept = sum(r * c for r, c in network.shapes[:frozen])
-    moment = np.zeros(network.parameters - kept, np.float32)
-    state = (jnp.asarray(weights, jnp.float32), moment, moment, np.int32(0))
+    span = (frozen, len(network.shapes) - head)
+    size = sum(r * c for r, c in network.shapes[slice(*span)])
+    moment = np.zeros(size, np.float32)
+    gradient = np.zeros(size, np.float32) if keep_gradient else None
+    state = (jnp.asarray(weights, jnp.float32), moment, moment, gradient, np.int32(0))
     x, y = np.zeros((BLOCK, inputs), np.float32), np.zeros(BLOCK, np.float32)
+    before = sum(r * c for r, c in network.shapes[:frozen])
+    terms = _terms(objective, slice(before, before + size))
     losses = []
     for _ in range(epochs):
         order = random.permutation(rows)
@@ -121,12 +139,34 @@ def train(
             picked = order[start : start + BLOCK]
             x[: len(picked)], y[: len(picked)] = samples.x[picked], samples.y[picked]
             state, loss = _train_block(
-                network, frozen, state, x, y, np.int32(len(picked)), np.float32(learning_rate)
+                network, span, state, x, y, np.int32(len(picked)), np.float32(learning_rate), terms
             )
             total += float(loss)  # waits for the block, so that x and y may be filled again
             on_steps(len(picked))
         losses.append(total / rows)
-    return Trained(np.asarray(state[0]), tuple(losses))
+    mean = None
+    if keep_gradient:
+        mean = np.zeros(network.parameters, np.float32)
+        mean[before : before + size] = np.asarray(state[3]) / (epochs * rows)
+    return Trained(np.asarray(state[0]), tuple(losses), mean)
+
+
+class _Terms(NamedTuple):
+    """An objective as compiled code takes it: a term that is None is not compiled in."""
+
+    mixture: tuple[Any, Any] | None
+    pull: tuple[Any, Any] | None
+    lookahead: Any
+
+
+def _terms(objective: Objective, trained: slice) -> _Terms:
+    """Takes the entries of the trained layers out of an objective's vectors."""
+    o = objective
+    return _Terms(
+        None if o.shift is None else (np.float32(o.scale), o.shift[trained]),
+        None if o.slope is None else (np.float32(o.stiffness), o.slope[trained]),
+        np.float32(o.lookahead) if o.lookahead else None,
+    )
 
 
 # Left to itself, XLA spreads one stream over two cores: it cuts the larger matrices in two and runs operations
@@ -141,19 +181,25 @@ _ONE_CORE_A_STREAM = {
 @partial(jax.jit, static_argnums=(0, 1), compiler_options=_ONE_CORE_A_STREAM)
 def _train_block(
     network: Network,
-    frozen: int,
-    state: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
+    span: tuple[int, int],
+    state: tuple[Any, ...],
     x: jax.Array,
     y: jax.Array,
     count: jax.Array,
     learning_rate: jax.Array,
-) -> tuple[tuple[jax.Array, ...], jax.Array]:
-    """Takes one step on each of the first `count` rows; returns the new state and the sum of the losses."""
-    weights, first_moment, second_moment, steps = state
+    terms: _Terms,
+) -> tuple[tuple[Any, ...], jax.Array]:
+    """Takes one step on each of the first `count` rows; returns the new state and the sum of the losses.
+
+    The layers of `span` are trained. The state is the weights, Adam's moments, the sum of the gradients or
+    None, and the number of steps so far.
+    """
+    weights, *moments, gradients, steps = state
     layers = network.layers(weights)
-    fixed = layers[:frozen]
-    trained = Network(network.shapes[frozen][0] - 1, network.hidden[frozen:])
-    adam = _Adam(layers[frozen:], trained.layers(first_moment), trained.layers(second_moment))
+    first, last = span
+    below, above = layers[:first], layers[last:]
+    adam = _Adam(layers[first:last], *(_split(network, span, moment) for moment in moments))
+    pull = None if terms.pull is None else (terms.pull[0], _split(network, span, terms.pull[1]))
 
     # Adam's bias corrections (its Algorithm 1), for the whole block at once: inside the loop each scalar
     # operation costs as much as a small layer.
@@ -161,61 +207,101 @@ def _train_block(
     step_size = learning_rate / (1 - BETA_1**step_number)
     rescale = 1 / (1 - BETA_2**step_number)
 
-    def step(i: jax.Array, carry: tuple[_Adam, _Gradient, jax.Array]) -> tuple[_Adam, _Gradient, jax.Array]:
-        adam, gradient, total = carry
-        adam = _adam_step(adam, gradient, step_size[i - 1], rescale[i - 1])
-        gradient, loss = _gradient(fixed, adam.weights, x[i], y[i])
-        return adam, gradient, total + loss
+    def gradient_of(trained: list[jax.Array], i: jax.Array, before: jax.Array) -> tuple[_Gradient, jax.Array]:
+        """The gradient of sample i, and its loss, where the objective wants them."""
+        if terms.mixture is not None:
+            rest = _split(network, span, terms.mixture[1])
+            trained = [terms.mixture[0] * w + r for w, r in zip(trained, rest, strict=True)]
+        if terms.lookahead is not None:
+            inner, _ = _gradient(below, trained, above, x[before], y[before])
+            trained = [w - terms.lookahead * a[:, None] * e for w, a, e in zip(trained, *inner, strict=True)]
+        return _gradient(below, trained, above, x[i], y[i])
 
-    gradient, loss = _gradient(fixed, adam.weights, x[0], y[0])
-    adam, gradient, loss = jax.lax.fori_loop(1, count, step, (adam, gradient, loss))
-    adam = _adam_step(adam, gradient, step_size[count - 1], rescale[count - 1])
+    def update(adam: _Adam, gradient: _Gradient, sums: Sums, i: jax.Array) -> tuple[_Adam, Sums]:
+        if sums is not None:
+            sums = [s + a[:, None] * e for s, a, e in zip(sums, *gradient, strict=True)]
+        if terms.mixture is not None:
+            gradient = _Gradient(gradient.inputs, [terms.mixture[0] * e for e in gradient.errors])
+        return _adam_step(adam, gradient, step_size[i], rescale[i], pull), sums
+
+    def step(
+        i: jax.Array, carry: tuple[_Adam, _Gradient, Sums, jax.Array]
+    ) -> tuple[_Adam, _Gradient, Sums, jax.Array]:
+        adam, gradient, sums, total = carry
+        adam, sums = update(adam, gradient, sums, i - 1)
+        gradient, loss = gradient_of(adam.weights, i, i - 1)
+        return adam, gradient, sums, total + loss
+
+    sums = None if gradients is None else _split(network, span, gradients)
+    gradient, loss = gradient_of(adam.weights, jnp.int32(0), count - 1)
+    adam, gradient, sums, loss = jax.lax.fori_loop(1, count, step, (adam, gradient, sums, loss))
+    adam, sums = update(adam, gradient, sums, count - 1)
     flat = [jnp.concatenate([matrix.ravel() for matrix in part]) for part in adam]
-    flat[0] = jnp.concatenate([weights[: weights.size - flat[0].size], flat[0]])
-    return (*flat, steps + count), loss
+    flat[0] = jnp.concatenate([matrix.ravel() for matrix in [*below, *adam.weights, *above]])
+    total = None if sums is None else jnp.concatenate([matrix.ravel() for matrix in sums])
+    return (*flat, total, steps + count), loss
+
+
+def _split(network: Network, span: tuple[int, int], vector: jax.Array) -> list[jax.Array]:
+    """Views the entries of the layers of a span, all that the vector holds, as their matrices."""
+    matrices, start = [], 0
+    for rows, columns in network.shapes[slice(*span)]:
+        matrices.append(vector[start : start + rows * columns].reshape(rows, columns))
+        start += rows * columns
+    return matrices
 
 
 def _gradient(
-    fixed: list[jax.Array], layers: list[jax.Array], x: jax.Array, y: jax.Array
+    below: list[jax.Array], layers: list[jax.Array], above: list[jax.Array], x: jax.Array, y: jax.Array
 ) -> tuple[_Gradient, jax.Array]:
     """Backpropagates the binary cross-entropy of one sample through the trained layers.
 
     Args:
-        fixed: the frozen layers, each (inputs + 1, outputs).
-        layers: the trained layers that follow them.
+        below: the frozen layers before the trained ones, each (inputs + 1, outputs).
+        layers: the trained layers.
+        above: the frozen layers after them.
         x: (inputs,) float32.
         y: () float32.
     """
     inputs = []
-    for layer in [*fixed, *layers]:
+    for layer in [*below, *layers, *above]:
         with_one = jnp.concatenate([x, jnp.ones(1, x.dtype)])  # the bias row's input
         inputs.append(with_one)
         z = with_one @ layer
         x = jax.nn.relu(z)
-    inputs = inputs[len(fixed) :]
+    inputs = inputs[len(below) :]
     error = jax.nn.sigmoid(z) - y  # of the cross-entropy with respect to the logit
     errors = [error]
-    for layer, layer_input in zip(layers[:0:-1], inputs[:0:-1], strict=True):
+    for layer, layer_input in zip([*layers, *above][:0:-1], inputs[:0:-1], strict=True):
         # The whole matrix, bias row included, then without the bias's own entry: slicing the matrix
         # before the product would copy it.
         error = jnp.where(layer_input > 0, layer @ error, 0)[:-1]
         errors.append(error)
     loss = jnp.logaddexp(0, z[0]) - y * z[0]
-    return _Gradient(inputs, errors[::-1]), loss
+    return _Gradient(inputs[: len(layers)], errors[::-1][: len(layers)]), loss
 
 
-def _adam_step(adam: _Adam, gradient: _Gradient, step_size: jax.Array, rescale: jax.Array) -> _Adam:
+def _adam_step(
+    adam: _Adam,
+    gradient: _Gradient,
+    step_size: jax.Array,
+    rescale: jax.Array,
+    pull: tuple[jax.Array, list[jax.Array]] | None,
+) -> _Adam:
     """Updates every layer as Adam does (Kingma & Ba, 2015, Algorithm 1), bias corrections given."""
 
     def update(
-        w: jax.Array, m: jax.Array, v: jax.Array, a: jax.Array, e: jax.Array
+        w: jax.Array, m: jax.Array, v: jax.Array, a: jax.Array, e: jax.Array, *slope: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         g = a[:, None] * e[None, :]
+        if pull is not None:
+            g = g + pull[0] * w + slope[0]
         m = BETA_1 * m + (1 - BETA_1) * g
         v = BETA_2 * v + (1 - BETA_2) * g * g
         return w - step_size * m * _reciprocal(jnp.sqrt(v * rescale) + EPSILON), m, v
 
-    layers = [update(*layer) for layer in zip(*adam, *gradient, strict=True)]
+    slopes = () if pull is None else (pull[1],)
+    layers = [update(*layer) for layer in zip(*adam, *gradient, *slopes, strict=True)]
     return _Adam(*map(list, zip(*layers, strict=True)))
 
 
