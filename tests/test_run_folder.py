@@ -232,6 +232,16 @@ def test_what_was_checkpointed_is_restored(folder):
     assert set(restored.stages) == {"serial", "foundation"}
 
 
+def test_what_the_aggregation_rule_remembers_is_restored(folder):
+    memory = {"feeder 1/weights": np.array([np.pi, 3.0]), "\u00e4": np.zeros((2, 2), np.float32)}
+    folder.checkpoint(State(np.ones(3, np.float32), 1, memory=memory), [])
+    restored = folder.restore(3)
+    assert restored.stages == {}
+    assert {name: (a.dtype, a.tolist()) for name, a in restored.memory.items()} == {
+        name: (a.dtype, a.tolist()) for name, a in memory.items()
+    }
+
+
 def test_the_stages_are_restored_in_the_order_of_the_phases(folder):
     stages = {name: np.ones(2, np.float32) for name in ("foundation", "serial", "parallel")}
     folder.checkpoint(State(np.ones(2, np.float32), 3, stages), [])

@@ -89,6 +89,56 @@ def run(
 
 
 @app.command()
+def compare(
+    recipe: Annotated[
+        str, typer.Argument(help="A built-in name or a TOML file; its [compare] section says what to compare.")
+    ] = "demo",
+    methods: Annotated[
+        str | None, typer.Option(metavar="A,B", help="The methods.", show_default="the recipe's")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Runs a method, each with another seed.")] = 3,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The comparison's folder; the finished part of one that was stopped is kept.",
+            show_default="runs/compare-NAME",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the recipe's tables.", show_default="the recipe's"),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces a key: parallel.rounds=3.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compares methods side by side: equal budgets, tuned alike, confidence intervals."""
+    from fedmetaalign import recipe as recipes
+    from fedmetaalign.comparison.compare import compare as execute
+    from fedmetaalign.comparison.console import CompareWatcher, print_comparison
+    from fedmetaalign.fleet.tables import safe_name
+
+    loaded = recipes.load(recipe, settings or [], None, data)
+    if methods is not None:
+        named = tuple(name.strip() for name in methods.split(","))
+        loaded = recipes.with_settings(loaded, {"compare.methods": list(named)}, "--methods")
+    folder = out or Path("runs") / f"compare-{safe_name(loaded.name)}"
+    try:
+        with CompareWatcher() as watcher:
+            result = execute(loaded, folder, seeds, watcher)
+    except KeyboardInterrupt:
+        sys.stderr.write("fedmetaalign: stopped; the same command goes on where it was.\n")
+        raise typer.Exit(130) from None
+    if as_json:
+        _print_json(result)
+    else:
+        print_comparison(result)
+        sys.stdout.write(f"\nTables and figures: {folder / 'compare.md'}\n")
+
+
+@app.command()
 def audit(
     paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet tables.")],
     label: Annotated[str | None, typer.Option(help="The label column.", show_default="guessed")] = None,

@@ -1,136 +1,27 @@
 """The recipe: everything that decides a result, in TOML, with a default for every key.
 
-The sections and their keys are the classes below; an unknown key is an error that names the nearest known one.
+The sections and their keys are the classes below, those of `recipe_data` on data and those of `recipe_compare`
+on comparisons; an unknown key is an error that names the nearest known one.
 """
 
-import difflib
-import importlib.resources
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from fedmetaalign import recipe_file
 from fedmetaalign.errors import RecipeError
-
-# Strict: neither true nor "1" is a number.
-Share = Annotated[float, Field(gt=0, lt=1, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Whole = Annotated[int, Field(ge=0, strict=True)]
-Rate = Annotated[float, Field(gt=0, le=1, strict=True)]
-Positive = Annotated[float, Field(gt=0, strict=True)]
-
-
-class Section(BaseModel):
-    """A part of the recipe: immutable, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Partition(Section):
-    """Cuts one table into devices with unlike mixtures of classes (Hsu et al., 2019, the paper's [12])."""
-
-    kind: Literal["dirichlet"] = "dirichlet"
-    by: tuple[str, ...] = ()
-    """Columns whose combination is a sample's class; empty: the label."""
-    count: Count = 10
-    samples: Count = 100
-    """Samples of each device, its test set included."""
-    alpha: Positive = 0.3
-    test: Literal["own", "all"] = "own"
-    """Test on the device's own mixture, or on every class alike."""
-    minimum: Count = 10
-    """Least number of normal and of faulty samples of a device; a mixture with fewer is drawn again."""
-
-
-class Source(Section):
-    """Where one or more devices come from: a table, several tables, one table cut up, or a simulator."""
-
-    name: str | None = None
-    """The device's name, or the beginning of the names of several; default: the file's or simulator's."""
-    table: str | None = None
-    """A CSV or Parquet file; with `*` or `?` in its name, every file that matches is a device of its own."""
-    label: str | tuple[str, ...] | None = None
-    features: tuple[str, ...] = ()
-    positive: tuple[str | int | float, ...] = ()
-    """Values of the label column that mean a fault, where it is not 0/1."""
-    categories: Mapping[str, tuple[str, ...]] = {}
-    """Text columns among the features and their values in rising order: they become 0, 1, 2, ..."""
-    units: Mapping[str, str] = {}
-    device: str | tuple[str, ...] = ()
-    """Columns whose combination names the device: one table cut into devices."""
-    partition: Partition | None = None
-    simulator: Literal["feeder", "milling", "rotating"] | None = None
-    count: Count = 10
-    """Devices to simulate."""
-    samples: Count = 400
-    """Samples of each simulated device, its test set included."""
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> "Source":
-        if self.table is not None and self.simulator is not None:
-            raise ValueError("names both a table and a simulator: keep one of them")
-        if self.table is not None and (self.label is None or not self.features):
-            raise ValueError(f"table {self.table!r} needs the keys label and features")
-        if self.device and self.partition is not None:
-            raise ValueError("has both device and partition: a table is cut in one way")
-        return self
-
+from fedmetaalign.recipe_compare import Compare
+from fedmetaalign.recipe_data import Count, Fleet, Positive, Rate, Section, Share, Whole
+from fedmetaalign.recipe_data import Partition as Partition
+from fedmetaalign.recipe_data import Source as Source
+from fedmetaalign.recipe_data import Splits as Splits
+from fedmetaalign.recipe_errors import Location, dotted, sentence
+from fedmetaalign.recipe_file import builtin as builtin
 
 AnySource = TypeVar("AnySource", bound=Source)
-
-
-class Fleet(Source):
-    """The devices: one source written in place, or a list of them."""
-
-    devices: tuple[Source, ...] = ()
-    scaling: Literal["device", "fleet"] = "device"
-    """Standardise with a device's own moments, or with the moments pooled over devices of equal features."""
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """The sources in order."""
-        return self.devices or (self,)
-
-    @model_validator(mode="after")
-    def _named(self) -> "Fleet":
-        here = self.table is not None or self.simulator is not None
-        if here and self.devices:
-            raise ValueError("has devices and a table or simulator of its own: move the latter into devices")
-        for i, source in enumerate(self.sources):
-            if source.table is None and source.simulator is None:
-                where = f"devices[{i}]" if self.devices else "fleet"
-                raise ValueError(f"{where} needs a table or a simulator")
-        return self
-
-
-class Splits(Section):
-    """How a device's samples are divided among testing and the phases."""
-
-    test: Share = 0.2
-    serial: Share = 0.2
-    parallel: Share = 0.5
-    personalize: Share = 0.3
-    query: Share = 0.2
-    """Share of each phase's samples that is evaluated on."""
-    kind: Literal["rows", "blocks", "units"] = "rows"
-    block: Count = 10
-    """Rows of a block, for kind = "blocks"."""
-    unit: str | None = None
-    """Column whose equal values stay together, for kind = "units"."""
-    reuse: bool = False
-    """Phase 3 trains on all of a device's training samples but the validation part."""
-
-    @model_validator(mode="after")
-    def _complete(self) -> "Splits":
-        total = self.serial + self.parallel + self.personalize
-        if abs(total - 1) > 1e-9:
-            raise ValueError(
-                f"serial, parallel and personalize share the training samples: they sum to {total:g}, not 1"
-            )
-        return self
 
 
 class Model(Section):
@@ -173,13 +64,35 @@ class Parallel(Section):
 
     rounds: Whole = 10
     epochs: Count = 1
-    aggregation: Literal["similarity", "mean"] = "similarity"
+    aggregation: Literal[
+        "similarity",
+        "mean",
+        "fedadp",
+        "fltrust",
+        "fedfv",
+        "fednova",
+        "median",
+        "trimmed_mean",
+        "krum",
+    ] = "similarity"
     floor: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.1
-    reference: Literal["mean", "others"] = "mean"
+    reference: Literal["mean", "others", "root"] = "mean"
+    """What similarity compares a delta with: the mean, the others' mean, or the server's own on public data."""
     unit_norm: bool = False
+    criteria: tuple[Literal["score", "alignment"], ...] = ("score", "alignment")
+    """What the weights of similarity are the product of; none: all weigh the same."""
+    byzantine: Annotated[float, Field(ge=0, lt=0.5, strict=True)] = 0.2
+    """Share of the devices that may lie, for trimmed_mean and krum."""
+    keep: Count = 1
+    """Devices that krum averages; more than one is Multi-Krum."""
     server_learning_rate: Positive = 1.0
     cohort: Rate = 1.0
     """Share of the devices that takes part in a round."""
+
+    @property
+    def needs_root(self) -> bool:
+        """The server trains on public data, too: the rule compares the devices' deltas with its own."""
+        return self.aggregation == "fltrust" or (self.aggregation == "similarity" and self.reference == "root")
 
 
 class Personalize(Section):
@@ -226,26 +139,28 @@ class Recipe(Section):
     personalize: Personalize = Personalize()
     deploy: Deploy = Deploy()
     evaluation: Evaluation = Evaluation()
+    compare: Compare = Compare()
 
     @model_validator(mode="after")
-    def _foundation_has_data(self) -> "Recipe":
+    def _phases_have_data(self) -> "Recipe":
         f = self.foundation
         if f.enabled and f.table is None and f.simulator is None:
             raise ValueError("foundation needs a table or a simulator, or enabled = false")
+        if self.parallel.needs_root and not f.enabled:
+            rule = 'aggregation = "fltrust"' if self.parallel.aggregation == "fltrust" else 'reference = "root"'
+            raise ValueError(f"parallel.{rule} needs public data: set foundation.enabled = true")
         if (
             self.splits.kind == "units"
             and self.splits.unit is None
             and any(s.table for s in self.fleet.sources)
         ):
             raise ValueError('splits.kind = "units" needs splits.unit, the column that names the unit')
+        if self.serial.rounds and not self.splits.serial:
+            raise ValueError(
+                f"serial.rounds = {self.serial.rounds} needs samples, and splits.serial is 0: give it a share,"
+                " or set serial.rounds = 0"
+            )
         return self
-
-
-def builtin() -> dict[str, Path]:
-    """Returns the recipes that come with the package, by name."""
-    installed = Path(str(importlib.resources.files("fedmetaalign"))) / "recipes"
-    folder = installed if installed.is_dir() else Path(__file__).parents[2] / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def load(
@@ -254,34 +169,34 @@ def load(
     """Reads a recipe.
 
     Args:
-        recipe: a built-in name, or the path of a TOML file.
+        recipe: a built-in name, or the path of a TOML file. Its key `extends` names another recipe, or its
+            path relative to the file, whose keys hold where it has none.
         settings: `key=value` pairs that replace keys, such as `parallel.rounds=3`.
         seed: replaces the recipe's.
-        data: the folder that its tables are relative to, by default the recipe's own.
+        data: the folder that all tables are relative to, by default the folder of `recipe`, also for tables
+            that a recipe which it extends names.
 
     Returns:
         The recipe, its tables with their whole paths.
 
     Raises:
-        RecipeError: no such recipe, not TOML, an unknown key or a value out of range.
+        RecipeError: no such recipe, not TOML, an unknown key or a value out of range; the sentence names the
+            file that is wrong.
     """
-    path = builtin().get(recipe, Path(recipe))
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(
-            f"There is no recipe {recipe!r}: give the path of a TOML file or one of {', '.join(builtin())}."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"Cannot read the recipe {path}: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}.") from None
-    for setting in settings:
-        _set(raw, setting)
+    pairs = {key: (value, text) for text in settings for key, value in [recipe_file.setting(text)]}
+    extends, _ = pairs.pop("extends", (None, ""))
+    files = recipe_file.read(recipe, extends)
+    raw = recipe_file.merged(files)
+    for key, (value, text) in pairs.items():
+        raw = recipe_file.replaced(raw, key, value, f"--set {text!r}")
     if seed is not None:
         raw["seed"] = seed
-    raw.setdefault("name", path.stem)
-    return _located(parse(raw, str(path)), (data or path.parent).resolve())
+
+    def origin(location: Location) -> str:
+        replaced = any(f"{dotted(location)}.".startswith(f"{key}.") for key in [*pairs, "name"])
+        return str(files[0].path if replaced else recipe_file.origin(files, location))
+
+    return _located(_checked(raw, origin), (data or files[0].path.parent).resolve())
 
 
 def parse(raw: Mapping[str, Any], origin: str) -> Recipe:
@@ -290,15 +205,80 @@ def parse(raw: Mapping[str, Any], origin: str) -> Recipe:
     Raises:
         RecipeError: one sentence about the first thing wrong; `origin` says where it was read.
     """
-    try:
-        return Recipe.model_validate(raw)
-    except ValidationError as error:
-        raise RecipeError(f"{origin}: {_sentence(error)}") from None
+    return _checked(raw, lambda location: origin)
 
 
 def dump(recipe: Recipe) -> str:
     """Returns the recipe as TOML, with every default filled in."""
     return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def with_settings(recipe: Recipe, settings: Mapping[str, Any], origin: str = "settings") -> Recipe:
+    """Returns the recipe with some keys, such as "parallel.floor", replaced.
+
+    Raises:
+        RecipeError: there is no such key, or it cannot have this value; `origin` says who asked for it.
+    """
+    raw = recipe.model_dump(mode="json", exclude_none=True)
+    for key, value in settings.items():
+        raw = recipe_file.replaced(raw, key, value, origin)
+    return _validated(raw, lambda location: origin)
+
+
+def sweep(recipe: Recipe, origin: str = "recipe") -> tuple[tuple[Any, Recipe], ...]:
+    """Pairs each value of compare.sweep with its recipe, which sweeps no more; None and itself without a sweep.
+
+    Raises:
+        RecipeError: a value does not fit its key.
+    """
+    swept = recipe.compare.sweep
+    if swept is None:
+        return ((None, recipe),)
+    once = recipe.model_copy(update={"compare": recipe.compare.model_copy(update={"sweep": None})})
+    return tuple(
+        (value, with_settings(once, {swept.key: value}, f"{origin}: compare.sweep, {swept.key} = {value!r}"))
+        for value in swept.values
+    )
+
+
+def variants(recipe: Recipe, origin: str = "recipe") -> dict[str, Recipe]:
+    """Returns the recipe of each of compare.variants.
+
+    Raises:
+        RecipeError: a setting is wrong, or it changes the devices or their test sets, so that the rows of one
+            table would not be comparable.
+    """
+    found = {}
+    for name, variant in recipe.compare.variants.items():
+        whose = f'{origin}: compare.variants."{name}"'
+        found[name] = with_settings(recipe, variant.settings, whose)
+        if _tested_on(found[name]) != _tested_on(recipe):
+            raise RecipeError(
+                f"{whose} changes the devices or their test sets, which all rows of a table share:"
+                " vary that with compare.sweep."
+            )
+    return found
+
+
+def _tested_on(recipe: Recipe) -> tuple[Fleet, dict[str, Any]]:
+    """Returns what decides the devices and their test sets."""
+    fleet = recipe.fleet.model_copy(update={"scaling": "device"})
+    return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit"})
+
+
+def _checked(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recipe:
+    """Validates a recipe and all that its comparison makes of it."""
+    recipe = _validated(raw, origin)
+    for _, point in sweep(recipe, origin(("compare", "sweep"))):
+        variants(point, origin(("compare", "variants")))
+    return recipe
+
+
+def _validated(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recipe:
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise RecipeError(f"{origin(error.errors()[0]['loc'])}: {sentence(error, Recipe)}") from None
 
 
 def _located(recipe: Recipe, folder: Path) -> Recipe:
@@ -309,56 +289,3 @@ def _located(recipe: Recipe, folder: Path) -> Recipe:
 
     fleet = locate(recipe.fleet).model_copy(update={"devices": tuple(map(locate, recipe.fleet.devices))})
     return recipe.model_copy(update={"fleet": fleet, "foundation": locate(recipe.foundation)})
-
-
-def _set(raw: dict[str, Any], setting: str) -> None:
-    key, equals, text = setting.partition("=")
-    *sections, last = (part.strip() for part in key.split("."))
-    if not equals or not all([*sections, last]):
-        raise RecipeError(f"--set {setting!r} is not of the form key=value, such as parallel.rounds=3.")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text  # a bare word is a string
-    for section in sections:
-        raw = raw.setdefault(section, {})
-        if not isinstance(raw, dict):
-            raise RecipeError(f"--set {setting!r}: {section} is not a section of the recipe.")
-    raw[last] = value
-
-
-def _sentence(error: ValidationError) -> str:
-    """Says what is wrong with the first key that has a fault."""
-    first = error.errors()[0]
-    key = _key(first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(
-            str(first["loc"][-1]), _section(first["loc"]).model_fields, n=1, cutoff=0
-        )
-        return f"unknown key {key}; the nearest known one is {near[0]}."
-    if first["type"] == "missing":
-        return f"the key {key} is missing."
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":
-        return f"{key + ' ' if key else ''}{message}."
-    # Where a key takes one of several types, each of them says what it wants.
-    wanted = [e["msg"].removeprefix("Input should be ") for e in error.errors() if _key(e["loc"]) == key]
-    return f"{key} = {first['input']!r} must be {', or '.join(dict.fromkeys(wanted))}."
-
-
-def _key(location: tuple[int | str, ...]) -> str:
-    """Returns the key as it is written in the recipe; pydantic adds the types of a union to its path."""
-    types = ("str", "int", "float", "constrained-", "literal[", "tuple[", "list[")
-    return ".".join(str(part) for part in location if not str(part).startswith(types))
-
-
-def _section(location: tuple[int | str, ...]) -> type[BaseModel]:
-    """Returns the section that holds the last key of a location."""
-    section: type[BaseModel] = Recipe
-    for part in location[:-1]:
-        if isinstance(part, int):
-            continue
-        inner = section.model_fields[part].annotation
-        candidates = [inner, *getattr(inner, "__args__", ())]
-        section = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return section

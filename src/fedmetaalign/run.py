@@ -18,18 +18,16 @@ from fedmetaalign.evaluation.results import evaluate
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Device, Fleet
 from fedmetaalign.methods import fed_meta_align
-from fedmetaalign.methods.local_only import epochs
-from fedmetaalign.model.mlp import Network
+from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged
+from fedmetaalign.phases.budget import own_steps, shared_steps
 from fedmetaalign.phases.deploy import RUNTIME, Deployed, convert, deploy, float_layers
-from fedmetaalign.phases.parallel import cohort
+from fedmetaalign.phases.parallel import cohort, root_size
 from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
 from fedmetaalign.run_folder import RunFolder, writing_to
 from fedmetaalign.tinyml import bundle
 
-LARGEST_WEIGHT = 1e4
-"""Standardised inputs and Glorot's weights are of order 1: a weight this large has run away."""
 SOFTWARE = ("fedmetaalign", "jax", "jaxlib", "numpy", "ai-edge-litert")
 
 
@@ -132,12 +130,15 @@ def training_steps(recipe: Recipe, fleet: Fleet, rounds: list[fed_meta_align.Rou
         else:
             passes = recipe.parallel.epochs
             names = cohort(tuple(devices), round_.number, recipe.parallel.cohort, recipe.seed)
-        return passes * sum(len(devices[name].parts[round_.phase].support) for name in names)
+        samples = [len(devices[name].parts[round_.phase].support) for name in names]
+        if round_.phase == "parallel" and recipe.parallel.needs_root and fleet.public:
+            samples.append(min(root_size(samples), len(fleet.public.support)))
+        return passes * sum(samples)
 
     total = sum(map(steps, rounds))
     for device in fleet.devices:
-        total += recipe.personalize.epochs * len(device.parts["personalize"].support)
-        total += epochs(recipe, device) * len(device.own.support) if recipe.evaluation.alone else 0
+        own = own_steps(recipe, device)
+        total += own + (round(shared_steps(recipe, device, len(devices)) + own) if recipe.evaluation.alone else 0)
     return total
 
 
@@ -160,7 +161,7 @@ def _train(
 
 
 def _check_finite(weights: np.ndarray, when: str) -> None:
-    if not (np.abs(weights) < LARGEST_WEIGHT).all():
+    if diverged(weights):
         raise RunError(
             f"Training has diverged: {when} a weight is beyond {LARGEST_WEIGHT:g};"
             " lower optimizer.learning_rate or parallel.server_learning_rate, and run again."

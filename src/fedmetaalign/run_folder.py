@@ -76,7 +76,11 @@ class RunFolder:
         `restore` cuts them off.
         """
         place = {"done": state.done, "rounds_jsonl_bytes": self.log(records), "stages": list(state.stages)}
-        arrays = {"weights": state.weights, **{f"stage.{name}": w for name, w in state.stages.items()}}
+        arrays = {
+            "weights": state.weights,
+            **{f"stage.{name}": weights for name, weights in state.stages.items()},
+            **{f"memory.{name}": array for name, array in state.memory.items()},
+        }
         # One key: safetensors writes several in an order that changes from run to run.
         data = save(arrays, metadata={"place": json.dumps(place)})
         with writing_to(self.path):
@@ -102,6 +106,7 @@ class RunFolder:
             with safe_open(path, "numpy") as file:
                 place = json.loads(file.metadata()["place"])
                 arrays: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            memory = {name: arrays.pop(name) for name in list(arrays) if name.startswith("memory.")}
             if any(array.shape != (parameters,) for array in arrays.values()):
                 raise ValueError(f"its network does not have the recipe's {parameters} parameters")
             if not log.exists() or log.stat().st_size < place["rounds_jsonl_bytes"]:
@@ -111,6 +116,7 @@ class RunFolder:
                 arrays["weights"],
                 int(place["done"]),
                 {name: arrays[f"stage.{name}"] for name in place["stages"]},
+                {name.removeprefix("memory."): array for name, array in memory.items()},
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path} is damaged ({error}): start the run again with another --out.") from None

@@ -1,73 +1,124 @@
-"""What every aggregation rule promises, whatever it thinks of the devices. A new rule joins RULES."""
+"""What aggregation rules promise, whatever they think of the devices. A new rule joins RULES.
 
+Every rule promises what stands first. A rule that mixes whole deltas (MIXTURES) promises that its weights are
+the mixture; a rule whose step cannot leave the range of the deltas (INSIDE) promises that; all but FLTrust,
+which follows a device only as far as its own root agrees, promise to follow devices that are all of one mind.
+"""
+
+from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
 import pytest
+from cohorts import cohort as cohort_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedmetaalign.aggregation import Cohort
+from fedmetaalign.aggregation.fedadp import fedadp
+from fedmetaalign.aggregation.fedfv import fedfv
+from fedmetaalign.aggregation.fednova import fednova
+from fedmetaalign.aggregation.fltrust import fltrust
+from fedmetaalign.aggregation.krum import krum
 from fedmetaalign.aggregation.mean import mean
+from fedmetaalign.aggregation.median import median
 from fedmetaalign.aggregation.similarity import similarity
+from fedmetaalign.aggregation.trimmed_mean import trimmed_mean
 
-RULES = {
+MEANS = {
     "mean": mean,
     "similarity": similarity,
     "similarity without a floor": partial(similarity, floor=0.0),
     "similarity with a floor of one": partial(similarity, floor=1.0),
     "similarity with the others": partial(similarity, reference="others"),
+    "similarity with the root": partial(similarity, reference="root"),
     "similarity of directions": partial(similarity, unit_norm=True),
     "similarity of directions with the others": partial(similarity, reference="others", unit_norm=True),
+    "similarity by score": partial(similarity, criteria=("score",)),
+    "similarity by alignment": partial(similarity, criteria=("alignment",)),
+    "similarity by nothing": partial(similarity, criteria=()),
+    "fedadp": fedadp,
+    "krum": krum,
+    "multi-krum": partial(krum, byzantine=0.3, keep=3),
 }
+"""The step is the sum of weight times delta."""
+MIXTURES = MEANS | {"fednova": fednova, "fedfv": fedfv}
+"""The step points along that sum."""
+INSIDE = MEANS | {
+    "median": median,
+    "trimmed mean": trimmed_mean,
+    "trimmed mean of a third": partial(trimmed_mean, byzantine=0.34),
+}
+"""Each coordinate of the step is between the least and the greatest of the deltas."""
+FOLLOWING = MIXTURES | INSIDE
+"""Devices that all say the same, one alone among them, are followed."""
+RULES = FOLLOWING | {"fltrust": fltrust}
 
-every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+
+def each(rules):
+    return pytest.mark.parametrize("rule", rules.values(), ids=rules)
 
 
 @st.composite
 def cohorts(draw, most=6):
-    """Cohorts of small whole numbers of a unit, so that zero, equal and opposite deltas are common."""
+    """Cohorts of small whole numbers of a unit, so that zero, equal and opposite deltas are common.
+
+    No two scores are equal: FedFV, which has to put the devices in some order, breaks ties by name.
+    """
     k, n = draw(st.integers(1, most)), draw(st.integers(1, 5))
-    entries = draw(st.lists(st.integers(-4, 4), min_size=k * n, max_size=k * n))
+    entries = draw(st.lists(st.integers(-4, 4), min_size=(k + 1) * n, max_size=(k + 1) * n))
     unit = draw(st.sampled_from([1.0, 2.0**-20]))
-    scores = draw(st.lists(st.floats(0.01, 1), min_size=k, max_size=k))
+    scores = draw(st.lists(st.floats(0.01, 1), min_size=k, max_size=k, unique=True))
     samples = draw(st.lists(st.integers(1, 1000), min_size=k, max_size=k))
-    deltas = (np.array(entries).reshape(k, n) * unit).astype(np.float32)
-    return Cohort(deltas, np.array(scores), np.array(samples))
+    steps = draw(st.lists(st.integers(1, 1000), min_size=k, max_size=k))
+    seen = draw(st.lists(st.booleans(), min_size=k, max_size=k))
+    rows = (np.array(entries).reshape(k + 1, n) * unit).astype(np.float32)
+    sent = cohort_of(*rows[1:], scores=scores, samples=samples, steps=steps, root=rows[0])
+    remembered = {name: np.array([0.5, 3.0]) for name, known in zip(sent.names, seen, strict=True) if known}
+    return replace(sent, memory={**remembered, "absent": np.array([1.5, 1.0])})
 
 
-@every_rule
+def turned(cohort):
+    """The same devices in the opposite order."""
+    return Cohort(
+        deltas=cohort.deltas[::-1],
+        scores=cohort.scores[::-1],
+        samples=cohort.samples[::-1],
+        steps=cohort.steps[::-1],
+        names=cohort.names[::-1],
+        root=cohort.root,
+        memory=cohort.memory,
+    )
+
+
+# Every rule
+
+
+@each(RULES)
 @settings(max_examples=40, deadline=None)
 @given(cohort=cohorts())
-def test_weights_are_shares(rule, cohort):
-    weights = rule(cohort).weights
-    assert weights.shape == (len(cohort.deltas),)
-    assert weights.dtype == np.float64
-    assert (weights >= 0).all()
-    assert weights.sum() == pytest.approx(1, abs=1e-12)
+def test_the_step_is_a_finite_float64_vector(rule, cohort):
+    step = rule(cohort).step
+    assert step.shape == cohort.deltas.shape[1:]
+    assert step.dtype == np.float64
+    assert np.isfinite(step).all()
 
 
-@every_rule
+@each(RULES)
 @settings(max_examples=40, deadline=None)
 @given(cohort=cohorts())
-def test_the_step_is_the_weighted_sum_of_the_deltas(rule, cohort):
+def test_weights_are_shares_or_the_rule_follows_nobody(rule, cohort):
     made = rule(cohort)
-    by_hand = sum(w * d for w, d in zip(made.weights, cohort.deltas.astype(np.float64), strict=True))
-    assert made.step.dtype == np.float64
-    rounding = 1e-15 * len(cohort.deltas) * float(np.abs(cohort.deltas).max())  # the order of the sum differs
-    np.testing.assert_allclose(made.step, by_hand, rtol=1e-12, atol=rounding)
+    assert made.weights.shape == (len(cohort.deltas),)
+    assert made.weights.dtype == np.float64
+    assert (made.weights >= 0).all()
+    if made.weights.any():
+        assert made.weights.sum() == pytest.approx(1, abs=1e-12)
+    else:
+        assert not made.step.any()
 
 
-@every_rule
-@settings(max_examples=40, deadline=None)
-@given(cohort=cohorts())
-def test_the_step_stays_between_the_deltas(rule, cohort):
-    step, deltas = rule(cohort).step, cohort.deltas.astype(np.float64)
-    assert (step >= deltas.min(axis=0) - 1e-12).all()
-    assert (step <= deltas.max(axis=0) + 1e-12).all()
-
-
-@every_rule
+@each(RULES)
 @settings(max_examples=40, deadline=None)
 @given(cohort=cohorts())
 def test_alignment_is_a_cosine_where_there_is_one(rule, cohort):
@@ -77,38 +128,107 @@ def test_alignment_is_a_cosine_where_there_is_one(rule, cohort):
         assert (np.abs(alignment) <= 1).all()
 
 
-@every_rule
+@each(RULES)
 @settings(max_examples=40, deadline=None)
 @given(cohort=cohorts())
 def test_devices_may_come_in_any_order(rule, cohort):
-    order = np.arange(len(cohort.deltas))[::-1]
-    turned = Cohort(cohort.deltas[order], cohort.scores[order], cohort.samples[order])
-    np.testing.assert_allclose(rule(turned).weights, rule(cohort).weights[order], rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(rule(turned).step, rule(cohort).step, rtol=1e-9, atol=1e-12)
+    one, other = rule(cohort), rule(turned(cohort))
+    np.testing.assert_allclose(other.weights, one.weights[::-1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(other.step, one.step, rtol=1e-9, atol=1e-12)
+    assert set(one.memory) == set(other.memory)
+    for name in one.memory:
+        np.testing.assert_allclose(other.memory[name], one.memory[name], rtol=1e-9)
 
 
-@every_rule
+@each(RULES)
 @settings(max_examples=40, deadline=None)
-@given(cohort=cohorts())
-def test_identical_deltas_are_the_step(rule, cohort):
-    same = np.repeat(cohort.deltas[:1], len(cohort.deltas), axis=0)
-    step = rule(Cohort(same, cohort.scores, cohort.samples)).step
-    np.testing.assert_allclose(step, cohort.deltas[0].astype(np.float64), rtol=1e-12)
+@given(cohort=cohorts(), exponent=st.integers(-60, 60))
+def test_the_unit_of_the_deltas_is_of_no_matter(rule, cohort, exponent):
+    unit = 2.0**exponent
+    bigger = replace(
+        cohort,
+        deltas=(cohort.deltas * unit).astype(np.float32),
+        root=(cohort.root * unit).astype(np.float32),
+    )
+    one, scaled = rule(cohort), rule(bigger)
+    np.testing.assert_allclose(scaled.step, one.step * unit, rtol=1e-12, atol=1e-15 * unit)
+    np.testing.assert_allclose(scaled.weights, one.weights, rtol=1e-12, atol=1e-15)
 
 
-@every_rule
+@each(RULES)
 @settings(max_examples=40, deadline=None)
 @given(cohort=cohorts())
 def test_the_cohort_is_left_as_it_was_and_the_answer_repeats(rule, cohort):
-    parts = (cohort.deltas, cohort.scores, cohort.samples)
-    before = [part.tobytes() for part in parts]
+    def everything():
+        arrays = [getattr(cohort, f.name) for f in fields(cohort) if f.name not in ("names", "memory")]
+        return [a.tobytes() for a in [*arrays, *cohort.memory.values()]] + list(cohort.memory)
+
+    before = everything()
     first = rule(cohort)
-    assert [part.tobytes() for part in parts] == before
-    assert rule(cohort).step.tobytes() == first.step.tobytes()
+    assert everything() == before
+    again = rule(cohort)
+    assert again.step.tobytes() == first.step.tobytes()
+    assert [(k, v.tobytes()) for k, v in again.memory.items()] == [
+        (k, v.tobytes()) for k, v in first.memory.items()
+    ]
     assert not np.shares_memory(first.step, cohort.deltas)
+    assert not np.shares_memory(first.step, cohort.root)
 
 
-@every_rule
+@each(RULES)
+def test_zero_deltas_make_a_zero_step(rule):
+    made = rule(cohort_of(*np.zeros((3, 4)), scores=[0.5, 0.2, 1.0], samples=[1, 2, 3], root=[1, 0, 0, 0]))
+    assert made.step.tolist() == [0, 0, 0, 0]
+
+
+# Rules that mix whole deltas
+
+
+@each(MEANS)
+@settings(max_examples=40, deadline=None)
+@given(cohort=cohorts())
+def test_the_step_is_the_weighted_sum_of_the_deltas(rule, cohort):
+    made = rule(cohort)
+    by_hand = sum(w * d for w, d in zip(made.weights, cohort.deltas.astype(np.float64), strict=True))
+    rounding = 1e-15 * len(cohort.deltas) * float(np.abs(cohort.deltas).max())  # the order of the sum differs
+    np.testing.assert_allclose(made.step, by_hand, rtol=1e-12, atol=rounding)
+
+
+@each(MIXTURES)
+@settings(max_examples=40, deadline=None)
+@given(cohort=cohorts())
+def test_the_step_points_along_the_weighted_sum_of_the_deltas(rule, cohort):
+    made = rule(cohort)
+    along = made.weights @ cohort.deltas.astype(np.float64)
+    product = np.linalg.norm(made.step) * np.linalg.norm(along)
+    assert made.step @ along == pytest.approx(product, rel=1e-9, abs=1e-25)
+
+
+@each(INSIDE)
+@settings(max_examples=40, deadline=None)
+@given(cohort=cohorts())
+def test_the_step_stays_between_the_deltas(rule, cohort):
+    step, deltas = rule(cohort).step, cohort.deltas.astype(np.float64)
+    assert (step >= deltas.min(axis=0) - 1e-12).all()
+    assert (step <= deltas.max(axis=0) + 1e-12).all()
+
+
+# All but FLTrust
+
+
+@each(FOLLOWING)
+@settings(max_examples=40, deadline=None)
+@given(cohort=cohorts())
+def test_identical_deltas_are_the_step(rule, cohort):
+    same = replace(
+        cohort,
+        deltas=np.repeat(cohort.deltas[:1], len(cohort.deltas), axis=0),
+        steps=np.full(len(cohort.deltas), 7),
+    )
+    np.testing.assert_allclose(rule(same).step, cohort.deltas[0].astype(np.float64), rtol=1e-12)
+
+
+@each(FOLLOWING)
 @settings(max_examples=30, deadline=None)
 @given(cohort=cohorts(most=1))
 def test_one_device_alone_is_followed_exactly(rule, cohort):
@@ -117,16 +237,17 @@ def test_one_device_alone_is_followed_exactly(rule, cohort):
     assert made.step.tolist() == cohort.deltas[0].astype(np.float64).tolist()
 
 
-@every_rule
-def test_zero_deltas_make_a_zero_step(rule):
-    made = rule(Cohort(np.zeros((3, 4), np.float32), np.array([0.5, 0.2, 1.0]), np.array([1, 2, 3])))
-    assert made.step.tolist() == [0, 0, 0, 0]
-    assert made.weights.sum() == pytest.approx(1)
+@settings(max_examples=60, deadline=None)
+@given(cohort=cohorts())
+def test_fltrust_never_steps_further_than_the_root_nor_against_it(cohort):
+    step, root = fltrust(cohort).step, cohort.root.astype(np.float64)
+    assert np.linalg.norm(step) <= np.linalg.norm(root) * (1 + 1e-12)
+    assert step @ root >= 0
 
 
 def test_the_mean_weights_by_samples():
     # FedAvg: 10, 30 and 60 of 100 samples, whatever the scores say.
-    made = mean(Cohort(np.array([[10, 0], [0, 10], [-10, 10]], np.float32), np.ones(3), np.array([10, 30, 60])))
+    made = mean(cohort_of([10, 0], [0, 10], [-10, 10], samples=[10, 30, 60]))
     assert made.weights.tolist() == [0.1, 0.3, 0.6]
     assert made.step.tolist() == [1 - 6, 3 + 6]
     assert made.alignment is None

@@ -1,23 +1,14 @@
 """The paper's rule with numbers worked out by hand, and what the paper leaves open."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from cohorts import cohort, near
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedmetaalign.aggregation import Cohort
 from fedmetaalign.aggregation.similarity import similarity
-
-
-def cohort(*deltas, scores=None):
-    k = len(deltas)
-    return Cohort(
-        np.array(deltas, np.float32), np.ones(k) if scores is None else np.array(scores), np.ones(k, np.int64)
-    )
-
-
-def near(expected):
-    return pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 class TestTwoDevices:
@@ -123,6 +114,51 @@ class TestReference:
         # Directions (1,0), (0,1), (1,0): without itself (1,1), (2,0), (1,1).
         made = similarity(cohort([5, 0], [0, 3], [2, 0]), reference="others", unit_norm=True)
         assert made.alignment == near([0.5**0.5, 0, 0.5**0.5])
+
+    # The root points along (0, 1): cosines 3/5, -3/5 and 0, the last two raised to 0.1. With scores 1, 1/2, 1/2
+    # that is 0.6, 0.05 and 0.05 of 0.7.
+    ROOTED = cohort([4, 3], [4, -3], [-2, 0], scores=[1, 0.5, 0.5], root=[0, 7])
+
+    def test_root_compares_with_the_servers_own_delta(self):
+        made = similarity(self.ROOTED, reference="root")
+        assert made.alignment == near([0.6, -0.6, 0])
+        assert made.weights == near([6 / 7, 0.5 / 7, 0.5 / 7])
+        assert made.step == near([(24 + 2 - 1) / 7, (18 - 1.5) / 7])
+
+    def test_the_roots_length_is_of_no_matter_and_unit_norm_neither(self):
+        tiny = replace(self.ROOTED, root=self.ROOTED.root * 1e-20)
+        for options in ({}, {"unit_norm": True}):
+            made = similarity(tiny, reference="root", **options)
+            assert made.weights == near([6 / 7, 0.5 / 7, 0.5 / 7])
+
+    def test_a_root_that_did_not_move_leaves_the_weights_to_the_scores(self):
+        made = similarity(replace(self.ROOTED, root=np.zeros(2, np.float32)), reference="root")
+        assert made.alignment.tolist() == [0, 0, 0]
+        assert made.weights == near([0.5, 0.25, 0.25])
+
+    def test_without_a_root_it_says_so(self):
+        with pytest.raises(ValueError, match="the cohort has no root"):
+            similarity(cohort([1, 0]), reference="root")
+
+
+class TestCriteria:
+    # As above: alignments 4/5, 4/5 and -1, the last raised to 0.1.
+    SENT = cohort([4, 3], [4, -3], [-2, 0], scores=[1, 0.5, 0.5])
+
+    @pytest.mark.parametrize(
+        ("criteria", "weights"),
+        [
+            (("score", "alignment"), [0.64, 0.32, 0.04]),
+            (("alignment", "score"), [0.64, 0.32, 0.04]),
+            (("score",), [0.5, 0.25, 0.25]),
+            (("alignment",), [8 / 17, 8 / 17, 1 / 17]),
+            ((), [1 / 3, 1 / 3, 1 / 3]),
+        ],
+    )
+    def test_the_weight_is_the_product_of_the_criteria(self, criteria, weights):
+        made = similarity(self.SENT, criteria=criteria)
+        assert made.weights == near(weights)
+        assert made.alignment == near([0.8, 0.8, -1])  # told in any case
 
 
 class TestNumerics:

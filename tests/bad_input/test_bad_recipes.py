@@ -20,6 +20,16 @@ from fedmetaalign.recipe import Recipe
         ("[fleet.partition]\nalfa = 1\n", "fleet.partition.alfa", "alpha"),
         ("[[fleet.devices]]\ntabel = 'a.csv'\n", "fleet.devices.0.tabel", "table"),
         ("[fleet]\nfeature = []\n", "fleet.feature", "features"),
+        ("extend = 'paper'\n[fleet]\nsimulator = 'feeder'\n", "extend", "extends"),
+        ("[fleet.unseen]\nsample = 3\n", "fleet.unseen.sample", "samples"),
+        ("[compare]\nmethod = ['fedavg']\n[fleet]\nsimulator = 'feeder'\n", "compare.method", "methods"),
+        (
+            "[compare.variants.quick]\nmethod = 'fedavg'\nsetting = {}\n[fleet]\nsimulator = 'feeder'\n",
+            "compare.variants.quick.setting",
+            "settings",
+        ),
+        # A key that begins as a type is called.
+        ("[parallel]\nintegration = 1\n[fleet]\nsimulator = 'feeder'\n", "parallel.integration", "aggregation"),
     ],
 )
 def test_an_unknown_key_is_answered_with_the_nearest_one(refused, text, key, near):
@@ -37,12 +47,16 @@ OUT_OF_RANGE = {
     "fleet.devices.partition.samples": [0],
     "fleet.devices.partition.alpha": [0],
     "fleet.devices.partition.minimum": [0],
+    "fleet.devices.partition.gain": [-0.1, 1],
     "fleet.partition.count": [0],
     "fleet.partition.samples": [0],
     "fleet.partition.alpha": [0, -1, "nan", "inf"],
     "fleet.partition.minimum": [0],
+    "fleet.partition.gain": [-0.1, 1, "nan"],
+    "fleet.unseen.count": [-1, 1.5],
+    "fleet.unseen.samples": [0, 1],
     "splits.test": [0, 1, -0.1],
-    "splits.serial": [0, 1],
+    "splits.serial": [-0.1, 1],
     "splits.parallel": [0, 1],
     "splits.personalize": [0, 1],
     "splits.query": [0, 1],
@@ -59,6 +73,7 @@ OUT_OF_RANGE = {
     "foundation.partition.samples": [0],
     "foundation.partition.alpha": [0],
     "foundation.partition.minimum": [0],
+    "foundation.partition.gain": [-0.1, 1],
     "serial.rounds": [-1],
     "serial.epochs": [0],
     "serial.tours": [0],
@@ -67,11 +82,15 @@ OUT_OF_RANGE = {
     "parallel.floor": [-0.1, 1.1],
     "parallel.server_learning_rate": [0, -1, "inf"],
     "parallel.cohort": [0, 1.1],
+    "parallel.byzantine": [-0.1, 0.5],
+    "parallel.keep": [0],
     "personalize.epochs": [0],
     "personalize.freeze": [-0.1, 1],
     "personalize.learning_rate": [0, 1.1],
     "personalize.threshold": [0, 1],
     "deploy.max_bytes": [0],
+    "compare.learning_rates": ["[]", "[0.1, 0]", "[2]"],
+    "compare.tune_seeds": [0],
 }
 
 
@@ -136,7 +155,7 @@ def test_a_value_out_of_range_is_named_with_its_key(refused, key, value):
         ("optimizer.learning_rate", "true"),
         ("parallel.rounds", "2.5"),
         ("parallel.rounds", "true"),
-        ("parallel.aggregation", "'median'"),
+        ("parallel.aggregation", "'mode'"),
         ("parallel.unit_norm", "'perhaps'"),
         ("personalize.threshold", "'f2'"),
         ("deploy.format", "'int3'"),
@@ -177,6 +196,10 @@ def test_a_value_of_the_wrong_type_is_named_with_its_key(refused, key, value):
             "foundation needs a table or a simulator",
         ),
         ("[fleet]\nsimulator = 'feeder'\n[splits]\nserial = 0.3\n", "they sum to 1.1, not 1"),
+        (
+            "[fleet]\nsimulator = 'feeder'\n[splits]\nserial = 0\nparallel = 0.7\n",
+            "serial.rounds = 10 needs samples, and splits.serial is 0: give it a share, or set",
+        ),
     ],
 )
 def test_keys_that_do_not_go_together(refused, text, reason):
@@ -186,9 +209,17 @@ def test_keys_that_do_not_go_together(refused, text, reason):
     assert reason in sentence
 
 
+def test_a_run_does_not_ignore_the_devices_that_are_held_out(refused):
+    Path("recipe.toml").write_text("[fleet]\nsimulator = 'feeder'\nunseen = { count = 2 }\n", encoding="utf-8")
+    assert refused("run", "recipe.toml") == (
+        "fleet.unseen.count = 2 holds devices out of the federation, which only `fedmetaalign compare` can do:"
+        " compare this recipe, or set fleet.unseen.count = 0."
+    )
+
+
 def test_a_recipe_that_is_not_there(refused):
     assert refused("run", "missing.toml").startswith("There is no recipe 'missing.toml'")
-    assert "demo, paper" in refused("run", "papr")
+    assert "demo, dirichlet, equipment" in refused("run", "papr")
 
 
 def test_a_recipe_that_is_not_toml(refused):
@@ -235,3 +266,129 @@ def test_a_setting_below_a_key_that_is_no_section(refused):
 
 def test_a_negative_seed(refused):
     assert "seed = -1" in refused("run", "--seed", "-1")
+
+
+SIMULATED = '[fleet]\nsimulator = "feeder"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("learning_rates = [1e-3, 1e-4]", "compare.learning_rates must rise, and 0.001, 0.0001 do not."),
+        ("learning_rates = [0.1, 0.1]", "compare.learning_rates must rise, and 0.1, 0.1 do not."),
+        ("methods = []", "compare has neither methods nor variants: name at least one."),
+        (
+            "methods = ['fedavg', 'fedavg']",
+            "compare names the method fedavg twice: take one of them out.",
+        ),
+        (
+            "[compare.variants.fedavg]\nmethod = 'fedavg'",
+            "compare calls a variant fedavg, as one of its methods is: give it another name.",
+        ),
+        ("[compare.variants.v]\nsettings = {}", "the key compare.variants.v.method is missing."),
+        (
+            "[compare.variants.'c = 2']\nmethod = 'fedavg'\nsettings = {'parallel.floor' = 2}",
+            'compare.variants."c = 2": parallel.floor = 2 must be less than or equal to 1.',
+        ),
+        (
+            "[compare.variants.v]\nmethod = 'fedavg'\nsettings = {'parallel.flor' = 2}",
+            'compare.variants."v": unknown key parallel.flor; the nearest known one is floor.',
+        ),
+        (
+            "[compare.variants.v]\nmethod = 'fedavg'\nsettings = {'seed.value' = 2}",
+            "compare.variants.v.settings cannot replace seed.value: a comparison takes its seeds from --seeds.",
+        ),
+        (
+            "[compare.variants.v]\nmethod = 'fedavg'\nsettings = {'name.x' = 2}",
+            "compare.variants.v.settings cannot replace name.x: a row is called as its variant is.",
+        ),
+        (
+            "[compare.variants.v]\nmethod = 'fedavg'\nsettings = {'optimizer' = {learning_rate = 0.1}}",
+            "compare.variants.v.settings cannot replace optimizer:"
+            " a comparison chooses the learning rate from compare.learning_rates.",
+        ),
+        (
+            "[compare.variants.v]\nmethod = 'fedavg'\nsettings = {'fleet.count' = 2}",
+            'compare.variants."v" changes the devices or their test sets, which all rows of a table share:'
+            " vary that with compare.sweep.",
+        ),
+        (
+            "[compare.variants.v]\nmethod = 'fedavg'\nsettings = {'splits.test' = 0.5}",
+            'compare.variants."v" changes the devices or their test sets, which all rows of a table share:'
+            " vary that with compare.sweep.",
+        ),
+        ("[compare.sweep]\nkey = 'seed'\nvalues = []", "compare.sweep.key cannot replace seed"),
+        (
+            "[compare.sweep]\nkey = 'parallel.floor'\nvalues = [0.1, 3]",
+            "compare.sweep, parallel.floor = 3: parallel.floor = 3 must be less than or equal to 1.",
+        ),
+        (
+            "[compare.sweep]\nkey = 'splits.serial'\nvalues = [0.2, 0.3]",
+            "compare.sweep, splits.serial = 0.3: splits serial, parallel and personalize share the training"
+            " samples: they sum to 1.1, not 1.",
+        ),
+        (
+            "[compare.sweep]\nkey = 'model.depth'\nvalues = [1]",
+            "compare.sweep, model.depth = 1: unknown key model.depth; the nearest known one is ",
+        ),
+        (
+            "[compare.sweep]\nkey = 'parallel.rounds.x'\nvalues = [1]",
+            "compare.sweep, parallel.rounds.x = 1: rounds is not a section of the recipe.",
+        ),
+    ],
+)
+def test_a_comparison_that_cannot_be_made(refused, text, sentence):
+    Path("recipe.toml").write_text(f"{SIMULATED}[compare]\n{text}\n", encoding="utf-8")
+    given = refused("run", "recipe.toml")
+    assert given.startswith("recipe.toml: ")
+    assert given.removeprefix("recipe.toml: ").startswith(sentence)
+
+
+class TestExtends:
+    def test_a_recipe_that_is_not_there(self, refused):
+        Path("mine.toml").write_text('extends = "papr"\n', encoding="utf-8")
+        sentence = refused("run", "mine.toml")
+        assert sentence.startswith("mine.toml extends 'papr', and there is no such recipe: give the path of")
+
+    def test_a_circle(self, refused):
+        Path("a.toml").write_text('extends = "b.toml"\n', encoding="utf-8")
+        Path("b.toml").write_text('extends = "./a.toml"\n', encoding="utf-8")
+        assert refused("run", "a.toml") == (
+            "a.toml extends b.toml extends a.toml: that is a circle; take extends out of one of them."
+        )
+
+    def test_a_recipe_that_extends_itself(self, refused):
+        Path("a.toml").write_text('extends = "a.toml"\n', encoding="utf-8")
+        assert refused("run", "a.toml").startswith("a.toml extends a.toml: that is a circle")
+
+    @pytest.mark.parametrize("value", ["3", "['a.toml']", "true"])
+    def test_a_value_of_the_wrong_type(self, refused, value):
+        Path("a.toml").write_text(f"extends = {value}\n", encoding="utf-8")
+        assert "must be the name or the path of a recipe." in refused("run", "a.toml")
+
+    @pytest.mark.parametrize("value", ["", "."])
+    def test_a_folder(self, refused, value):
+        Path("a.toml").write_text(f"extends = '{value}'\n", encoding="utf-8")
+        assert refused("run", "a.toml").startswith("Cannot read the recipe .")
+
+    def test_the_file_that_is_wrong_is_named(self, refused):
+        Path("base.toml").write_text(f"{SIMULATED}[parallel]\nfloor = 2\n", encoding="utf-8")
+        Path("mine.toml").write_text("extends = 'base.toml'\n[parallel]\nrounds = 1\n", encoding="utf-8")
+        assert refused("run", "mine.toml").startswith("base.toml: parallel.floor = 2 must be")
+        # Whoever replaces the key is to blame for it.
+        assert refused("run", "mine.toml", "--set", "parallel.floor=3").startswith(
+            "mine.toml: parallel.floor = 3"
+        )
+        Path("mine.toml").write_text("extends = 'base.toml'\n[parallel]\nfloor = 4\n", encoding="utf-8")
+        assert refused("run", "mine.toml").startswith("mine.toml: parallel.floor = 4")
+
+    def test_a_broken_file_is_named(self, refused):
+        Path("base.toml").write_text("fleet = [\n", encoding="utf-8")
+        Path("mine.toml").write_text("extends = 'base.toml'\n", encoding="utf-8")
+        assert refused("run", "mine.toml").startswith("base.toml is not valid TOML")
+
+    def test_a_wrong_variant_is_the_fault_of_its_file(self, refused):
+        variant = "[compare.variants.v]\nmethod = 'fedavg'\nsettings = {'parallel.floor' = 2}\n"
+        Path("base.toml").write_text(SIMULATED + variant, encoding="utf-8")
+        Path("mine.toml").write_text("extends = 'base.toml'\n[compare]\ntune_seeds = 2\n", encoding="utf-8")
+        assert refused("run", "mine.toml").startswith('base.toml: compare.variants."v": parallel.floor = 2')

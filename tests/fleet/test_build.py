@@ -1,11 +1,12 @@
 """From a recipe and files to a fleet: what each device may know, and what is refused."""
 
 import hashlib
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet.build import build, placement
 from fedmetaalign.fleet.export import write_devices
 from fedmetaalign.fleet.splits import split
@@ -34,7 +35,7 @@ def folder(tmp_path):
 
 def recipe(folder, devices, **sections):
     """The recipe of a fleet of tables: `{"pump": "abc"}` is pump.csv with features a, b and c."""
-    scaling = sections.pop("scaling", "device")
+    scaling, unseen = sections.pop("scaling", "device"), sections.pop("unseen", {})
     sources = [
         {
             "name": name,
@@ -44,7 +45,7 @@ def recipe(folder, devices, **sections):
         }
         for name, features in devices.items()
     ]
-    return parse({"fleet": {"devices": sources, "scaling": scaling}, **sections}, "here")
+    return parse({"fleet": {"devices": sources, "scaling": scaling, "unseen": unseen}, **sections}, "here")
 
 
 def bits(samples):
@@ -214,6 +215,91 @@ class TestScaling:
         fleet = build(recipe(folder, {"pump": "abc"}))
         assert fleet.devices[0].preparation.scale[1] == 1
         np.testing.assert_allclose(fleet.devices[0].train.x[:, 1], 0, atol=1e-6)
+
+
+def test_without_a_share_phase_1_has_no_samples_and_nothing_is_lost(folder):
+    folder("pump")
+    splits = {"serial": 0, "parallel": 0.7, "personalize": 0.3}
+    device = build(recipe(folder, {"pump": "abc"}, splits=splits, serial={"rounds": 0})).devices[0]
+    tour = device.parts["serial"]
+    for samples in (tour.support, tour.query):
+        assert samples.x.shape == (0, 9)
+        assert samples.y.shape == (0,)
+        assert samples.x.dtype == samples.y.dtype == np.float32
+    assert len(device.train) == 96
+    assert len(device.own.support) == 96 - len(device.parts["personalize"].query)
+
+
+class TestNewcomers:
+    NAMES: ClassVar = {"a": "abc", "b": "abc", "c": "abc", "d": "abc"}
+
+    @pytest.fixture
+    def four(self, folder):
+        """Four tables, the last of them far from the others."""
+        for i, name in enumerate(self.NAMES):
+            folder(name, seed=i, offset=100 if name == "d" else 0)
+        return folder
+
+    def test_the_last_devices_take_no_part_and_are_tested(self, four):
+        fleet = build(recipe(four, self.NAMES, unseen={"count": 2, "samples": 10}), newcomers=True)
+        assert [device.name for device in fleet.devices] == ["a", "b"]
+        assert fleet.unseen == ("c", "d")
+        assert set(fleet.test) == {"a", "b", "c", "d"}
+        for device in fleet.newcomers:
+            assert len(device.train) == 10
+            assert len(device.own.support) == len(device.parts["personalize"].support) == 8
+            assert len(device.own.query) == 2
+            assert [len(device.parts[p].support) for p in ("serial", "parallel")] == [0, 0]
+            assert set(device.train.y) == {0, 1}
+
+    def test_they_change_nothing_for_the_members(self, four):
+        plan = recipe(four, self.NAMES, unseen={"count": 1, "samples": 10}, scaling="fleet")
+        with_it = build(plan, newcomers=True)
+        without = build(recipe(four, dict.fromkeys("abc", "abc"), scaling="fleet"))
+        assert trained_on(with_it) == trained_on(without)
+
+    def test_they_have_the_test_set_that_they_would_have_as_members(self, four):
+        own = build(recipe(four, self.NAMES))
+        held = build(recipe(four, self.NAMES, unseen={"count": 1}), newcomers=True)
+        raw = [f.newcomers or f.devices[3:] for f in (own, held)]
+        tests = [devices[0].preparation.raw(f.test["d"].x) for devices, f in zip(raw, (own, held), strict=True)]
+        np.testing.assert_allclose(tests[0], tests[1], atol=1e-4)
+
+    def test_they_are_given_the_members_pooled_moments(self, four):
+        plan = recipe(four, self.NAMES, unseen={"count": 1}, scaling="fleet")
+        fleet = build(plan, newcomers=True)
+        assert fleet.newcomers[0].preparation == fleet.devices[0].preparation
+        assert np.abs(fleet.devices[0].preparation.mean).max() < 1  # the newcomer at 100 is not in them
+
+    @pytest.mark.parametrize("scaling", ["device", "fleet"])
+    def test_without_members_alike_they_take_their_few_samples_moments(self, folder, scaling):
+        folder("a")
+        folder("b", features="de", seed=1)
+        plan = recipe(folder, {"a": "abc", "b": "de"}, unseen={"count": 1, "samples": 10}, scaling=scaling)
+        (device,) = build(plan, newcomers=True).newcomers
+        np.testing.assert_allclose(device.train.x[:, :2].mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(device.train.x[:, :2].std(axis=0), 1, rtol=1e-6)
+
+    def test_nobody_loses_them_by_accident(self, four):
+        with pytest.raises(RecipeError, match=r"^fleet\.unseen\.count = 2 holds devices out"):
+            build(recipe(four, self.NAMES, unseen={"count": 2}))
+
+    def test_a_fleet_without_any_has_none(self, four):
+        fleet = build(recipe(four, self.NAMES), newcomers=True)
+        assert (fleet.newcomers, fleet.unseen) == ((), ())
+        assert len(fleet.devices) == 4
+
+    @pytest.mark.parametrize("count", [4, 5])
+    def test_a_federation_of_none_is_refused(self, four, count):
+        with pytest.raises(DataError) as caught:
+            build(recipe(four, self.NAMES, unseen={"count": count}), newcomers=True)
+        assert str(caught.value) == (
+            f"fleet.unseen.count = {count} leaves none of the 4 devices for the federation: lower it."
+        )
+
+    def test_too_few_rows_are_refused(self, four):
+        with pytest.raises(DataError, match=r"^Device d has 96 training samples, .* asks for 97"):
+            build(recipe(four, self.NAMES, unseen={"count": 1, "samples": 97}), newcomers=True)
 
 
 class TestPlacement:

@@ -132,6 +132,43 @@ def test_a_class_that_holds_normal_and_faulty_samples_is_no_obstacle():
             assert 10 <= device.y.sum() <= 50
 
 
+class TestGain:
+    @pytest.fixture
+    def source(self):
+        x = np.random.default_rng(0).normal(5, 1, (4000, 3))
+        whole = table()
+        return Table("feeder", ("a", "b", "c"), x, whole.y, ("",) * 3, kinds=whole.kinds)
+
+    @staticmethod
+    def factors(source, gain, seed=0, **more):
+        """Each device's factors, (devices, rows, features)."""
+        plain = cut(Partition(count=20, samples=100, **more), seed, source)
+        shifted = cut(Partition(count=20, samples=100, gain=gain, **more), seed, source)
+        assert all((a.y == b.y).all() for a, b in zip(plain, shifted, strict=True))
+        return np.array([b.x / a.x for a, b in zip(plain, shifted, strict=True)])
+
+    @pytest.mark.parametrize("test", ["own", "all"])
+    def test_a_device_has_a_factor_of_its_own_for_each_feature_in_training_and_test(self, source, test):
+        factors = self.factors(source, 0.2, test=test)
+        np.testing.assert_allclose(factors, np.broadcast_to(factors[:, :1], factors.shape), rtol=1e-12)
+        assert len(np.unique(factors[:, 0].round(9))) == 60
+
+    def test_they_are_spread_evenly_within_the_gain(self, source):
+        factors = self.factors(source, 0.2)[:, 0]
+        assert ((factors >= 0.8) & (factors <= 1.2)).all()
+        # 60 draws from a uniform distribution of deviation 0.4 / sqrt(12) = 0.115
+        assert factors.mean() == pytest.approx(1, abs=4 * 0.115 / 60**0.5)
+        assert factors.std() == pytest.approx(0.115, abs=0.03)
+
+    def test_no_gain_leaves_every_bit(self, source):
+        for device in cut(Partition(count=3, samples=100), source=source):
+            assert {row.tobytes() for row in device.x} <= {row.tobytes() for row in source.x}
+
+    def test_the_seed_and_the_device_decide(self, source):
+        assert (self.factors(source, 0.2) == self.factors(source, 0.2)).all()
+        assert (self.factors(source, 0.2, 1)[:, 0] != self.factors(source, 0.2)[:, 0]).all()
+
+
 class TestImpossible:
     @pytest.mark.parametrize(
         ("partition", "rows"),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.splits import Rows, shares, split
+from fedmetaalign.fleet.splits import Rows, shares, split, split_newcomer
 from fedmetaalign.recipe import Splits
 
 PARTS = [field.name for field in fields(Rows)]
@@ -137,6 +138,35 @@ def test_reserved_rows_are_the_test_set_exactly(y, random, reuse):
     assert len(rows.serial_support) == pytest.approx(0.16 * (~reserved).sum(), abs=2)
 
 
+NO_TOUR = Splits(serial=0, parallel=0.7, personalize=0.3)
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_without_phase_1_the_others_share_its_rows(reuse):
+    rows = split(table([0, 1] * 500), NO_TOUR.model_copy(update={"reuse": reuse}), seed=0)
+    assert {name: len(part) for name, part in parts(rows).items()} == {
+        "test": 200,
+        "serial_support": 0,
+        "serial_query": 0,
+        "parallel_support": 448,
+        "parallel_query": 112,
+        "personalize_support": 752 if reuse else 192,
+        "personalize_query": 48,
+    }
+    assert len(rows.own_support) == 752
+    assert all(part.dtype == np.int64 for part in parts(rows).values())
+
+
+@pytest.mark.parametrize("kind", ["rows", "blocks"])
+def test_how_the_phases_share_does_not_change_the_test_set(kind):
+    given = table([0, 1, 1] * 100)
+    held = [
+        split(given, Splits(kind=kind, serial=a, parallel=b, personalize=c, query=q), 0).test.tolist()
+        for a, b, c, q in [(0.2, 0.5, 0.3, 0.2), (0.4, 0.3, 0.3, 0.3), (0, 0.5, 0.5, 0.2)]
+    ]
+    assert held[0] == held[1] == held[2]
+
+
 def test_the_seed_and_the_name_decide():
     y = [0, 1] * 100
 
@@ -203,3 +233,73 @@ def test_support_and_query_share_a_phases_rows_four_to_one():
     for phase in PHASES:
         support, query = sizes[f"{phase}_support"], sizes[f"{phase}_query"]
         assert support == pytest.approx(3 * query, abs=8)
+
+
+class TestNewcomer:
+    def test_a_draw_is_stratified_and_all_phase_threes(self):
+        # A third of the rows are faults: of 30, 10 are, and a fifth of either class is for validation.
+        y = [1, 0, 0] * 66 + [0, 0]
+        rows = split_newcomer(table(y), Splits(test=0.25), 30, 0)
+        y = np.array(y)
+        assert (len(rows.personalize_support), len(rows.personalize_query)) == (24, 6)
+        assert (y[rows.personalize_support].sum(), y[rows.personalize_query].sum()) == (8, 2)
+        for phase in ("serial", "parallel"):
+            for half in ("support", "query"):
+                part = getattr(rows, f"{phase}_{half}")
+                assert (len(part), part.dtype) == (0, np.int64)
+        assert rows.own_support.tolist() == rows.personalize_support.tolist()
+        assert len(rows.train) == 30
+
+    @settings(max_examples=40, deadline=None)
+    @given(labels, st.integers(0, 5), st.sampled_from(["rows", "blocks"]))
+    def test_it_is_tested_as_a_member_is_and_trains_on_rows_of_a_members(self, y, seed, kind):
+        splits = Splits(kind=kind, block=2)
+        given_table = table(np.repeat(y, 2))
+        member = split(given_table, splits, seed)
+        rows = split_newcomer(given_table, splits, 20, seed)
+        assert rows.test.tolist() == member.test.tolist()
+        assert set(rows.train) <= set(member.train)
+        assert len(rows.train) == 20
+        assert not set(rows.personalize_support) & set(rows.personalize_query)
+
+    def test_a_larger_draw_holds_a_smaller_one(self):
+        given = table([0, 0, 1, 0, 1] * 60)
+        draws = [set(split_newcomer(given, Splits(), samples, 3).train) for samples in (10, 11, 30, 100)]
+        assert all(a < b for a, b in pairwise(draws))
+
+    def test_a_rare_class_is_drawn_once_at_least(self):
+        y = np.array([1] * 5 + [0] * 295)
+        for label in (y, 1 - y):
+            rows = split_newcomer(table(label), Splits(), 10, 0)
+            assert set(label[rows.train]) == {0, 1}
+
+    def test_it_may_draw_all_that_it_has(self):
+        given = table([0, 1] * 20, reserved=np.arange(40) < 10)
+        rows = split_newcomer(given, Splits(), 30, 0)
+        assert rows.train.tolist() == list(range(10, 40))
+        assert rows.test.tolist() == list(range(10))
+
+    def test_it_needs_no_rows_for_the_phases_that_it_skips(self):
+        small = table([0, 1] * 5)
+        with pytest.raises(DataError):
+            split(small, Splits(), 0)
+        assert len(split_newcomer(small, Splits(query=0.5), 4, 0).train) == 4
+
+    def test_more_than_it_has_is_refused(self):
+        with pytest.raises(DataError) as caught:
+            split_newcomer(table([0, 1] * 20), Splits(), 33, 0)
+        assert str(caught.value) == (
+            "Device pump has 32 training samples, and fleet.unseen.samples asks for 33:"
+            " lower that or splits.test."
+        )
+
+    def test_none_left_for_validation_is_refused(self):
+        with pytest.raises(
+            DataError, match=r"^Device pump: 2 training samples are too few .*fleet\.unseen\.samples"
+        ):
+            split_newcomer(table([0, 1] * 20), Splits(), 2, 0)
+
+    def test_a_class_that_is_missing_is_refused(self):
+        y = np.array([0] * 30 + [1] * 10)
+        with pytest.raises(DataError, match="pump has only normal samples in its training set"):
+            split_newcomer(table(y, reserved=np.arange(40) >= 29), Splits(), 10, 0)

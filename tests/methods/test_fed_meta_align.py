@@ -1,20 +1,19 @@
 """The whole method as a list of rounds: what it runs, what it remembers, and that resuming changes no bit."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
-from fedmetaalign.aggregation import Cohort
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.fleet.build import build
-from fedmetaalign.methods.fed_meta_align import State, rounds, rule, schedule, start
+from fedmetaalign.methods.fed_meta_align import State, federation, pretraining, rounds, schedule, start
 from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.randomness import generator
-from fedmetaalign.recipe import Parallel, parse
+from fedmetaalign.recipe import parse
+from fedmetaalign.run import training_steps
+from fedmetaalign.run_folder import RunFolder
 
 
-def small(seed=0, foundation=True, serial=2, parallel=3, cohort=1.0):
+def small(seed=0, foundation=True, serial=2, parallel=3, cohort=1.0, **settings):
     return parse(
         {
             "seed": seed,
@@ -29,7 +28,7 @@ def small(seed=0, foundation=True, serial=2, parallel=3, cohort=1.0):
                 "enabled": foundation,
             },
             "serial": {"rounds": serial},
-            "parallel": {"rounds": parallel, "cohort": cohort},
+            "parallel": {"rounds": parallel, "cohort": cohort, **settings},
         },
         "here",
     )
@@ -47,6 +46,14 @@ def run(recipe):
         states.append(state)
         records += told
     return states, records
+
+
+def finish(plan, state):
+    """The state at the end of a plan, and the records of what was left of it."""
+    records = []
+    for _, reached, told in rounds(plan, state):
+        state, records = reached, records + told
+    return state, records
 
 
 @pytest.fixture(scope="module")
@@ -147,19 +154,80 @@ def test_the_foundation_is_not_told_of_the_fleet():
     assert with_foundation[1].weights.tobytes() == run(small())[0][1].weights.tobytes()
 
 
-COHORT = Cohort(np.array([[10, 0], [0, 1]], np.float32), np.array([0.5, 0.5]), np.array([1, 3]))
+def test_phases_1_and_2_may_start_from_given_weights(undisturbed):
+    states, records = undisturbed
+    recipe = small(cohort=0.6)
+    fleet = build(recipe)
+    plan = federation(recipe, LocalEngine(recipe, fleet.devices), fleet.public)
+    assert [r.phase for r in plan] == ["serial"] * 2 + ["parallel"] * 3
+    state, told = finish(plan, State(states[1].weights))
+    assert state.weights.tobytes() == states[6].weights.tobytes()
+    assert told == records[1:]
+    assert (state.done, list(state.stages)) == (5, ["serial", "parallel"])
 
 
-@pytest.mark.parametrize(
-    ("settings", "weights"),
-    [
-        ({"aggregation": "mean"}, [1 / 4, 3 / 4]),
-        ({"floor": 0.0}, [10 / 11, 1 / 11]),
-        ({"floor": 0.5}, [10 / (10 + 0.5 * 101**0.5), 0.5 * 101**0.5 / (10 + 0.5 * 101**0.5)]),
-        ({"floor": 0.5, "reference": "others"}, [1 / 2, 1 / 2]),
-        ({"unit_norm": True}, [1 / 2, 1 / 2]),
-    ],
-)
-def test_the_recipe_decides_the_rule(settings, weights):
-    chosen = partial(rule(Parallel(**settings)))
-    assert chosen(COHORT).weights == pytest.approx(weights)
+def test_phase_0_needs_no_devices(undisturbed):
+    states, _ = undisturbed
+    recipe = small(cohort=0.6)
+    plan = pretraining(recipe, build(recipe).public)
+    _, state, _ = next(rounds(plan, start(recipe)))
+    assert state.weights.tobytes() == states[1].weights.tobytes()
+    assert pretraining(recipe, None) == []
+
+
+def test_a_rule_that_remembers_resumes_from_a_run_folder_with_the_same_bits(tmp_path):
+    # A cohort of two of three, so that the devices have taken part in unlike numbers of rounds.
+    recipe = small(serial=0, parallel=4, cohort=0.6, aggregation="fedadp")
+    states, records = run(recipe)
+    remembered = states[-1].memory
+    assert sum(rounds_ for _, rounds_ in remembered.values()) == 8
+    for done in (1, 2, 3, 4):
+        folder = RunFolder.create(tmp_path / str(done), recipe)
+        folder.checkpoint(states[done], [])
+        state, told = finish(plan_of(recipe), folder.restore(len(states[done].weights)))
+        assert state.weights.tobytes() == states[-1].weights.tobytes()
+        assert {name: array.tobytes() for name, array in state.memory.items()} == {
+            name: array.tobytes() for name, array in remembered.items()
+        }
+        assert told == records[len(records) - len(told) :]
+
+
+def test_forgetting_the_angles_would_be_noticed():
+    recipe = small(serial=0, cohort=0.6, aggregation="fedadp")
+    states, _ = run(recipe)
+    end, _ = finish(plan_of(recipe), State(states[3].weights, states[3].done, states[3].stages))
+    assert end.weights.tobytes() != states[-1].weights.tobytes()
+
+
+@pytest.mark.parametrize("settings", [{"aggregation": "fltrust"}, {"reference": "root"}])
+def test_a_rule_that_needs_it_is_given_the_servers_own_delta(settings):
+    recipe = small(serial=0, parallel=2, **settings)
+    fleet = build(recipe)
+    taken = []
+    plan = federation(recipe, LocalEngine(recipe, fleet.devices), fleet.public, taken.append)
+    state, records = finish(plan, start(recipe))
+    assert sum(taken) == 2 * 32  # the three devices train on 32 samples each
+    assert np.isfinite(state.weights).all()
+    assert all(-1 <= r["alignment"] <= 1 for r in records)
+
+
+@pytest.mark.parametrize("samples", [100, 25])
+@pytest.mark.parametrize("cohort", [1.0, 0.6])
+def test_the_steps_of_the_server_are_counted_before_they_are_taken(cohort, samples):
+    # With 25 public samples there are fewer of them than a device trains on.
+    recipe = small(serial=1, parallel=2, cohort=cohort, aggregation="fltrust", epochs=2)
+    recipe = recipe.model_copy(update={"foundation": recipe.foundation.model_copy(update={"samples": samples})})
+    fleet = build(recipe)
+    taken = []
+    plan = schedule(recipe, LocalEngine(recipe, fleet.devices, taken.append), fleet.public, taken.append)
+    finish(plan, start(recipe))
+    assert sum(taken) == training_steps(recipe, fleet, plan) - training_steps(recipe, fleet, [])
+
+
+def test_a_rule_that_does_not_need_it_costs_no_step_of_the_server():
+    recipe = small(serial=0, parallel=1)
+    fleet = build(recipe)
+    taken = []
+    plan = federation(recipe, LocalEngine(recipe, fleet.devices), fleet.public, taken.append)
+    next(rounds(plan, start(recipe)))
+    assert taken == []

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from fedmetaalign.fleet.build import build
-from fedmetaalign.methods.local_only import epochs, train_alone
+from fedmetaalign.methods._learner import Perceptron
+from fedmetaalign.methods._task import Task
+from fedmetaalign.methods.local_only import local_only, train_alone
 from fedmetaalign.model.mlp import Network, initialize, scores
 from fedmetaalign.recipe import parse
 
@@ -24,47 +26,72 @@ def small(**sections):
     )
 
 
+def alone(recipe, newcomers=0):
+    devices = build(recipe).devices
+    cut = len(devices) - newcomers
+    return Task(recipe, Perceptron(NETWORK), devices[:cut], devices[cut:], None, WEIGHTS)
+
+
 @pytest.mark.parametrize(
     ("sections", "expected"),
     [
-        # Of 1,000 samples 128, 320 and 192 support the phases, and 752 are its own but for the validation.
-        ({}, 9),  # 10*128 + 10*320 + 10*192 = 6,400 steps: 8.5 passes
-        ({"serial": {"rounds": 0}, "parallel": {"rounds": 0}}, 3),  # 1,920: 2.6
-        ({"serial": {"rounds": 4, "tours": 3, "epochs": 2}, "parallel": {"rounds": 1}}, 7),  # 5,312: 7.06
+        # Of 1,000 samples 128, 320 and 192 support the phases.
+        ({}, 10 * 128 + 10 * 320 + 10 * 192),
+        ({"serial": {"rounds": 0}, "parallel": {"rounds": 0}}, 10 * 192),
         (
-            {"serial": {"rounds": 0}, "parallel": {"rounds": 0}, "personalize": {"epochs": 1}},
-            1,
-        ),  # 192: at least 1
+            {"serial": {"rounds": 4, "tours": 3, "epochs": 2}, "parallel": {"rounds": 1}},
+            24 * 128 + 320 + 10 * 192,
+        ),
+        ({"serial": {"rounds": 0}, "parallel": {"rounds": 0}, "personalize": {"epochs": 1}}, 192),
     ],
 )
-def test_it_takes_about_as_many_steps_as_the_federation_asks_of_the_device(sections, expected):
-    recipe = small(**sections)
-    device = build(recipe).devices[0]
-    assert len(device.own.support) == pytest.approx(752, abs=2)
-    assert epochs(recipe, device) == expected
+def test_it_takes_the_steps_that_the_federation_asks_of_the_device(sections, expected):
+    task = alone(small(**sections))
     told = []
-    train_alone(recipe, NETWORK, device, WEIGHTS, told.append)
-    assert sum(told) == expected * len(device.own.support)
+    task.ledger.watch = told.append
+    train_alone(task, task.members[0], task.all_steps(task.members[0]))
+    # How many of 1,000 samples support a phase is known to a sample or two, of the hundreds that it has.
+    assert task.ledger.steps == pytest.approx(expected, rel=0.01)
+    assert task.ledger.steps == sum(told) == task.all_steps(task.members[0])
+    assert task.ledger.bytes == 0
 
 
 def test_rounds_that_a_device_sits_out_are_not_steps_that_it_takes():
-    # One of ten devices a round: of 100 rounds of 320 steps a device takes part in about 10. Alone it
-    # gets as many: (10*320 + 192)/752 = 4.5 passes, not (100*320 + 192)/752 = 43.
+    # One of ten devices a round: of 100 rounds of 320 steps a device takes part in about 10. Alone it gets as
+    # many: 10 * 320 + 192, not 100 * 320 + 192.
     few = small(
         fleet={"simulator": "feeder", "count": 10, "samples": 1000},
         serial={"rounds": 0},
         parallel={"rounds": 100, "cohort": 0.1},
         personalize={"epochs": 1},
     )
-    passes = [epochs(few, device) for device in build(few).devices]
-    assert np.mean(passes) == pytest.approx(4.5, abs=1.5)
+    task = alone(few)
+    assert np.mean([task.all_steps(device) for device in task.members]) == pytest.approx(3392, rel=0.01)
+
+
+def test_a_newcomer_trains_as_long_as_a_member():
+    few = small(fleet={"simulator": "feeder", "count": 2, "samples": 200})
+    task = alone(few, newcomers=1)
+    outcome = local_only(task)
+    assert list(outcome.models) == [device.name for device in task.devices]
+    assert task.ledger.steps == 2 * task.all_steps(task.members[0])
+
+
+def test_a_device_does_not_notice_the_others():
+    recipe = small(fleet={"simulator": "feeder", "count": 2, "samples": 200})
+    task = alone(recipe)
+    single = Task(recipe, task.learner, task.members[1:], (), None, WEIGHTS)
+    name = task.members[1].name
+    assert local_only(task).models[name].weights.tobytes() == local_only(single).models[name].weights.tobytes()
 
 
 def test_it_learns_and_repeats():
     recipe = small()
-    device = build(recipe).devices[0]
-    one, again = (train_alone(recipe, NETWORK, device, WEIGHTS) for _ in range(2))
-    assert one.weights.tobytes() == again.weights.tobytes()
+    task, again = alone(recipe), alone(recipe)
+    device = task.members[0]
+    steps = task.all_steps(device)
+    one, other = train_alone(task, device, steps), train_alone(again, again.members[0], steps)
+    assert one.weights.tobytes() == other.weights.tobytes()
 
     def wrong(weights):
         return np.mean((scores(NETWORK, weights, device.own.support.x) > 0.5) != device.own.support.y)

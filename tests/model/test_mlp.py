@@ -8,7 +8,7 @@ from adam_reference import PAPER, SMALL, samples, start
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedmetaalign.model.mlp import Network, initialize, logits, losses, scores
+from fedmetaalign.model.mlp import Network, features, initialize, logits, losses, scores
 
 # relu(x) - relu(-x): two hidden units that hand the input through, so that a logit can be asked for.
 IDENTITY = Network(1, (2,))
@@ -107,6 +107,30 @@ class TestRows:
         assert logits(SMALL, start(SMALL), empty).shape == (0,)
         assert scores(SMALL, start(SMALL), empty).shape == (0,)
         assert losses(SMALL, start(SMALL), empty, np.zeros(0)).shape == (0,)
+
+
+class TestFeatures:
+    def test_they_are_the_units_of_the_last_hidden_layer(self):
+        # relu(x) and relu(-x)
+        assert features(IDENTITY, PASS, column(3, -2)).tolist() == [[3, 0], [0, 2]]
+
+    def test_the_last_layer_makes_the_logit_of_them(self):
+        x, weights = samples(300).x, start(PAPER)
+        last = PAPER.layers(weights)[-1]
+        found = features(PAPER, weights, x)
+        assert (found.shape, found.dtype) == ((300, 8), np.float32)
+        np.testing.assert_allclose(found @ last[:-1, 0] + last[-1], logits(PAPER, weights, x), atol=1e-6)
+
+    def test_a_network_without_hidden_layers_hands_its_input_on(self):
+        x = column(1, 2)
+        assert features(Network(1, ()), np.ones(2, np.float32), x).tolist() == x.tolist()
+
+    def test_a_row_does_not_depend_on_the_rows_beside(self):
+        x, weights = samples(600).x, start(PAPER)
+        together = features(PAPER, weights, x)
+        for count in (1, 7, 256, 257):
+            assert features(PAPER, weights, x[:count]).tobytes() == together[:count].tobytes()
+        assert features(PAPER, weights, x[:0]).shape == (0, 8)
 
 
 class TestScoresAndLosses:

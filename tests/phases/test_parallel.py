@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from fake_engine import FakeEngine, update
 
+from fedmetaalign.aggregation import Aggregate
+from fedmetaalign.aggregation.fltrust import fltrust
 from fedmetaalign.aggregation.mean import mean
 from fedmetaalign.aggregation.similarity import similarity
 from fedmetaalign.fleet.build import build
 from fedmetaalign.model.mlp import Network, initialize, losses
-from fedmetaalign.phases.parallel import cohort, fl_round, local_update
+from fedmetaalign.model.online import Samples
+from fedmetaalign.phases.parallel import cohort, fl_round, local_update, root_size, root_update
+from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Optimizer, Parallel, parse
 
 NAMES = ("a", "b", "c")
@@ -32,7 +36,7 @@ KEYS = (
 def one_round(updates, rule=similarity, names=NAMES, number=1, seed=0, weights=(10, 20), **settings):
     engine = FakeEngine(names, updates)
     start = np.array(weights, np.float32)
-    stepped, records = fl_round(engine, start, number, rule, Parallel(**settings), seed)
+    stepped, records, _ = fl_round(engine, start, number, rule, Parallel(**settings), seed)
     assert start.tolist() == list(weights)  # the global weights handed in are not written to
     return engine, stepped, records
 
@@ -86,8 +90,8 @@ class TestRound:
         random = np.random.default_rng(0)
         updates = {name: update(*random.normal(size=50), score=random.uniform()) for name in NAMES}
         start = np.zeros(50, np.float32)
-        one, records = fl_round(FakeEngine(NAMES, updates), start, 1, similarity, Parallel(), 0)
-        other, same = fl_round(Backwards(NAMES, updates), start, 1, similarity, Parallel(), 0)
+        one, records, _ = fl_round(FakeEngine(NAMES, updates), start, 1, similarity, Parallel(), 0)
+        other, same, _ = fl_round(Backwards(NAMES, updates), start, 1, similarity, Parallel(), 0)
         assert one.tobytes() == other.tobytes()
         assert records == same
 
@@ -97,6 +101,101 @@ class TestRound:
         _, stepped, records = one_round(answered)
         assert [r["device"] for r in records] == ["a", "b"]
         np.testing.assert_allclose(stepped, [14, 21], rtol=1e-7)
+
+    def test_the_rule_is_told_who_sent_what_after_how_many_steps(self):
+        told = []
+
+        def curious(sent):
+            told.append(sent)
+            return Aggregate(sent.deltas[0].astype(np.float64), np.array([1.0, 0, 0]))
+
+        updates = {name: update(1, 2, samples=samples) for name, samples in (("c", 5), ("a", 3), ("b", 4))}
+        one_round(updates, rule=curious, epochs=2)
+        assert told[0].names == NAMES
+        assert told[0].samples.tolist() == [3, 4, 5]
+        assert told[0].steps.tolist() == [6, 8, 10]
+        assert told[0].root is None
+
+    def test_what_a_rule_remembers_comes_back_to_it(self):
+        def counting(sent):
+            count = sent.memory.get("rounds", np.zeros(1)) + 1
+            return Aggregate(count * sent.deltas[0], np.array([1.0, 0, 0]), memory={"rounds": count})
+
+        engine, memory = FakeEngine(NAMES, self.UPDATES), {}
+        weights = np.zeros(2, np.float32)
+        for number in (1, 2, 3):
+            weights, _, memory = fl_round(engine, weights, number, counting, Parallel(), 0, memory)
+        assert memory["rounds"].tolist() == [3]
+        assert weights.tolist() == [4 * (1 + 2 + 3), 3 * (1 + 2 + 3)]
+
+    def test_the_server_trains_the_same_weights_beside_the_devices(self):
+        # The root (0, 2): cosines 3/5, -3/5 and 0, so that only a is trusted, at the root's length.
+        asked = []
+
+        def root(weights, number, size):
+            asked.append((weights.tolist(), number, size))
+            return np.array([0, 2], np.float32)
+
+        deltas = {"a": (4, 3), "b": (4, -3), "c": (-2, 0)}
+        updates = {name: update(*deltas[name], samples=n) for name, n in (("a", 10), ("b", 11), ("c", 15))}
+        start = np.array([10, 20], np.float32)
+        stepped, records, _ = fl_round(
+            FakeEngine(NAMES, updates), start, 7, fltrust, Parallel(aggregation="fltrust"), 0, root=root
+        )
+        assert asked == [([10, 20], 7, 12)]  # 36 samples of three devices
+        np.testing.assert_allclose(stepped, [11.6, 21.2], rtol=1e-7)
+        assert [r["weight"] for r in records] == [1, 0, 0]
+        assert [r["alignment"] for r in records] == pytest.approx([0.6, -0.6, 0])
+
+
+class TestRoot:
+    network = Network(9, (8, 6))
+
+    @pytest.fixture
+    def step(self):
+        sources = (("fleet", "feeder"), ("foundation", "milling"))
+        recipe = {section: {"simulator": simulator, "count": 1} for section, simulator in sources}
+        public = build(parse(recipe, "here")).public.support
+        return public, partial(
+            root_update,
+            self.network,
+            public,
+            initialize(self.network, np.random.default_rng(0)),
+            settings=Parallel(epochs=2),
+            optimizer=Optimizer(learning_rate=1e-3),
+            seed=0,
+        )
+
+    @pytest.mark.parametrize(("samples", "size"), [([7], 7), ([10, 11], 10), ([10, 12], 11), ([1, 1, 100], 34)])
+    def test_it_trains_on_as_many_samples_as_the_mean_device(self, samples, size):
+        assert root_size(samples) == size
+
+    def test_it_takes_a_step_on_every_sample_drawn_in_every_epoch(self, step):
+        public, root = step
+        for size, taken in ((20, 40), (10**6, 2 * len(public))):
+            told = []
+            root(1, size, on_steps=told.append)
+            assert sum(told) == taken
+
+    def test_it_repeats_bit_for_bit_and_rounds_draw_unlike_samples(self, step):
+        _, root = step
+        assert root(1, 20).tobytes() == root(1, 20).tobytes()
+        assert root(1, 20).tobytes() != root(2, 20).tobytes()
+
+    def test_its_delta_is_as_long_as_adams_steps_make_it(self, step):
+        _, root = step
+        delta = root(1, 20)
+        assert delta.dtype == np.float32
+        assert 1e-3 < np.abs(delta).max() < 40e-3
+
+    def test_samples_that_were_not_drawn_are_of_no_matter(self, step):
+        public, root = step
+        drawn = generator(0, "stream", "root", 1).permutation(len(public))[:20]
+        spoilt = Samples(np.full_like(public.x, 99.0), 1 - public.y)
+        for mine, theirs in zip(spoilt, public, strict=True):
+            mine[drawn] = theirs[drawn]
+        other = partial(root_update, self.network, spoilt, *root.args[2:], **root.keywords)
+        assert other(1, 20).tobytes() == root(1, 20).tobytes()
 
 
 class TestCohort:

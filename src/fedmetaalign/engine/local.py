@@ -1,14 +1,16 @@
 """The fleet in this process: every device's step runs here, as many at once as there are cores."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
+from fedmetaalign.cores import cores
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.methods import local_only
+from fedmetaalign.methods._learner import Perceptron
+from fedmetaalign.methods._task import Ledger, Task
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import ignore_steps
 from fedmetaalign.phases import parallel, personalize, serial
@@ -34,7 +36,7 @@ class LocalEngine:
         self._network = Network(recipe.model.inputs, recipe.model.hidden)
         self._devices = {device.name: device for device in sorted(devices, key=lambda d: d.name)}
         self._on_steps = on_steps
-        self._workers = workers or _cores()
+        self._workers = workers or cores()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,10 +72,10 @@ class LocalEngine:
 
     def alone(self, weights: np.ndarray) -> Mapping[str, Personal]:
         """Local only, on every device."""
-        return self._on_each(
-            self.names,
-            lambda device: local_only.train_alone(self._recipe, self._network, device, weights, self._on_steps),
-        )
+        devices = tuple(self._devices.values())
+        ledger = Ledger(watch=self._on_steps)
+        task = Task(self._recipe, Perceptron(self._network), devices, (), None, weights, ledger)
+        return self._on_each(self.names, lambda device: local_only.train_alone(task, device, task.all_steps(device)))
 
     def _on_each(self, names: Sequence[str], step: Callable[[Device], Reply]) -> dict[str, Reply]:
         # The longest first, so that no core is left alone with it at the end.
@@ -81,10 +83,3 @@ class LocalEngine:
         with ThreadPoolExecutor(self._workers) as pool:
             replies = pool.map(lambda name: step(self._devices[name]), longest_first)
             return dict(zip(longest_first, replies, strict=True))
-
-
-def _cores() -> int:
-    """Returns the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux; a container may allow fewer than the machine has
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, partition, tables
 from fedmetaalign.fleet.device import Device, Fleet, Moments, Part
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators import SIMULATORS
-from fedmetaalign.fleet.splits import Rows, split
+from fedmetaalign.fleet.splits import Rows, split, split_newcomer
 from fedmetaalign.model.online import Samples
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.randomness import generator
@@ -22,22 +22,37 @@ EXAMPLES = 64
 """Raw samples that a device keeps for the golden vectors of its bundle."""
 
 
-def build(recipe: Recipe) -> Fleet:
+def build(recipe: Recipe, *, newcomers: bool = False) -> Fleet:
     """Builds the fleet of a recipe; nothing is written.
 
     Args:
         recipe: what to build; its table paths are absolute or relative to the working directory.
+        newcomers: the caller makes use of the devices that fleet.unseen holds out; nobody else may lose them.
 
     Raises:
         DataError: a table or a device cannot be used; the sentence names it.
+        RecipeError: the recipe holds devices out, and the caller has no use for them.
     """
+    unseen = recipe.fleet.unseen
+    if unseen.count and not newcomers:
+        raise RecipeError(
+            f"fleet.unseen.count = {unseen.count} holds devices out of the federation, which only"
+            " `fedmetaalign compare` can do: compare this recipe, or set fleet.unseen.count = 0."
+        )
     raw = [table for source in recipe.fleet.sources for table in _tables(source, recipe.splits, recipe.seed)]
     _check(raw, recipe.model)
     raw.sort(key=lambda table: table.name)
-    rows = {table.name: split(table, recipe.splits, recipe.seed) for table in raw}
+    members, new = raw[: len(raw) - unseen.count], raw[len(raw) - unseen.count :]
+    if not members or len(new) < unseen.count:
+        raise DataError(
+            f"fleet.unseen.count = {unseen.count} leaves none of the {len(raw)} devices for the federation:"
+            " lower it."
+        )
+    rows = {table.name: split(table, recipe.splits, recipe.seed) for table in members}
+    rows |= {t.name: split_newcomer(t, recipe.splits, unseen.samples, recipe.seed) for t in new}
     moments = {table.name: _moments(table, rows[table.name].train) for table in raw}
     if recipe.fleet.scaling == "fleet":
-        moments = _pooled(raw, moments)
+        moments |= _pooled(members, new, moments)
     devices, test = [], {}
     for table in raw:
         preparation = _preparation(table, moments[table.name], recipe.model)
@@ -46,7 +61,8 @@ def build(recipe: Recipe) -> Fleet:
     public = _public(recipe) if recipe.foundation.enabled else None
     sources = {table.source for table in raw} | (public[1] if public else set())
     hashes = {str(path): files.sha256(path) for path in sorted(p for p in sources if p is not None)}
-    return Fleet(tuple(devices), test, public[0] if public else None, hashes)
+    federated, newcome = tuple(devices[: len(members)]), tuple(devices[len(members) :])
+    return Fleet(federated, test, public[0] if public else None, hashes, newcome)
 
 
 def placement(features: int, model: Model) -> np.ndarray:
@@ -134,13 +150,18 @@ def _origin(table: Table) -> str:
     return f" in {table.source}" if table.source else ""
 
 
-def _pooled(raw: Iterable[Table], moments: dict[str, Moments]) -> dict[str, Moments]:
-    """Adds up the moments of all devices with the same features in the same order."""
+def _pooled(
+    members: Iterable[Table], newcomers: Iterable[Table], moments: dict[str, Moments]
+) -> dict[str, Moments]:
+    """Adds up the moments of all members with the same features in the same order.
+
+    A newcomer is given those of the members that are like it, and adds nothing to them.
+    """
     pool: dict[tuple[str, ...], Moments] = {}
-    for table in raw:
+    for table in members:
         seen = pool.get(table.features)
         pool[table.features] = seen + moments[table.name] if seen else moments[table.name]
-    return {table.name: pool[table.features] for table in raw}
+    return {t.name: pool[t.features] for t in [*members, *newcomers] if t.features in pool}
 
 
 def _preparation(table: Table, moments: Moments, model: Model) -> Preparation:

@@ -25,7 +25,8 @@ class Device:
         name: unique in the fleet.
         preparation: from its raw features to the network's inputs.
         examples: (rows, features) float64, a few raw samples of phase 3's query set.
-        parts: by phase, "serial", "parallel" and "personalize".
+        parts: by phase, "serial", "parallel" and "personalize"; a phase that the recipe gives no share, or that
+            a newcomer takes no part in, has no samples.
         own: all its training samples: the query set is phase 3's, the support set all others.
     """
 
@@ -46,16 +47,23 @@ class Fleet:
     """All devices, and apart from them what only the final evaluation reads.
 
     Attributes:
-        devices: sorted by name.
-        test: each device's held-out samples.
+        devices: those that the federation is made of, sorted by name.
+        test: each device's held-out samples, newcomers included.
         public: the samples of phase 0; None where it is left out.
         files: sha256 of every file that was read.
+        newcomers: devices that take no part and only receive what the others have learnt, sorted by name.
     """
 
     devices: tuple[Device, ...]
     test: Mapping[str, Samples]
     public: Part | None
     files: Mapping[str, str]
+    newcomers: tuple[Device, ...] = ()
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The names of the newcomers."""
+        return tuple(device.name for device in self.newcomers)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ def dirichlet(table: Table, partition: Partition, test_share: float, seed: int) 
     After Hsu, Qi & Brown, 2019 (the paper's [12]), with p the table's own mixture of its n classes. The factor
     n, which they leave out, makes it the symmetric Dir(alpha) of later work where the classes are equally
     large. No sample goes to two devices, but for the common test pool of `test = "all"`. A mixture that leaves
-    a device fewer than `minimum` normal or faulty samples is drawn again.
+    a device fewer than `minimum` normal or faulty samples is drawn again. A device's features are multiplied by
+    factors of its own, drawn evenly from [1 - gain, 1 + gain]: the sensors of its training and test samples.
 
     Args:
         table: what to cut; its `kinds` are the classes, else its labels.
@@ -71,7 +72,10 @@ def dirichlet(table: Table, partition: Partition, test_share: float, seed: int) 
         device = table.take(np.concatenate([rows, *held]), name)
         if common:
             device = replace(device, reserved=np.arange(len(device)) >= len(rows))
-        devices.append(device)
+        factors = generator(seed, "gain", name).uniform(
+            1 - partition.gain, 1 + partition.gain, len(table.features)
+        )
+        devices.append(replace(device, x=device.x * factors))
     return devices
 
 

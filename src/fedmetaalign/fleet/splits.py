@@ -19,7 +19,8 @@ class Rows:
     """Row numbers of each part of a device's samples, each (rows,) int64, rising.
 
     The parts are disjoint and complete, but for `reuse`, where `personalize_support` is all training rows
-    other than `personalize_query`.
+    other than `personalize_query`, and for a newcomer, which leaves some of its rows unused. Those of the tour
+    are empty where phase 1 has no share.
     """
 
     test: np.ndarray
@@ -42,7 +43,7 @@ class Rows:
 
 
 def shares(splits: Splits) -> dict[str, float]:
-    """Returns each part's share of a device's samples; they sum to one."""
+    """Returns each part's share of a device's samples; they sum to one, and serial's may be 0."""
     result = {"test": splits.test}
     for phase in ("serial", "parallel", "personalize"):
         share = (1 - splits.test) * getattr(splits, phase)
@@ -54,7 +55,8 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
     """Splits a device's samples, stratified by label.
 
     The support and query sets of a phase are drawn once and kept in every round: the paper calls them
-    dedicated, and a query sample that an earlier round trained on would flatter the score.
+    dedicated, and a query sample that an earlier round trained on would flatter the score. How the phases share
+    the training rows does not change the test set, so that their shares can be compared on the same samples.
 
     Args:
         table: the device's samples; rows that its source has `reserved` are its test set.
@@ -65,20 +67,70 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
         DataError: a part would be empty, or the test set or the training set would lack a class.
     """
     random = generator(seed, "split", table.name)
-    wanted = shares(splits)
     groups = _groups(table, splits)
-    parts: dict[str, np.ndarray] = {}
-    open_rows = np.arange(len(table))
-    if table.reserved is not None:
-        parts["test"] = np.flatnonzero(table.reserved)
-        open_rows = np.flatnonzero(~table.reserved)
-        wanted = {part: share for part, share in wanted.items() if part != "test"}
-    parts |= _deal(open_rows, groups[open_rows], table.y[open_rows], wanted, random)
-    rows = Rows(**parts)
-    _check(table, rows)
+    test, train = _hold_out(table, groups, splits, random)
+    wanted = {part: share for part, share in shares(splits).items() if part != "test"}
+    rows = Rows(test, **_deal(train, groups, table.y, wanted, random))
+    _check(table, rows, [part for part, share in wanted.items() if share])
     if splits.reuse:
         rows = replace(rows, personalize_support=rows.own_support)
     return rows
+
+
+def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Rows:
+    """Splits the samples of a device that takes no part in the federation and has only few to train on.
+
+    It is tested on what it would be tested on as a member. Of its training rows so many are drawn, stratified
+    by label and at least one of each; a larger draw holds a smaller one. All of them are phase 3's.
+
+    Args:
+        table: as in `split`.
+        splits: as in `split`; the shares of the phases do not matter here.
+        samples: how many to draw, at least 2.
+        seed: as in `split`.
+
+    Raises:
+        DataError: it has fewer, none of them is left for validation, or a class is missing.
+    """
+    random = generator(seed, "split", table.name)
+    groups = _groups(table, splits)
+    test, train = _hold_out(table, groups, splits, random)
+    nothing = np.empty(0, np.int64)
+    rows = Rows(test, nothing, nothing, nothing, nothing, train, nothing)
+    _check(table, rows, ["personalize_support"])
+    if len(train) < samples:
+        raise DataError(
+            f"Device {table.name} has {len(train)} training samples, and fleet.unseen.samples asks for"
+            f" {samples}: lower that or splits.test."
+        )
+    drawn = _draw(train, table.y[train], samples, generator(seed, "newcomer", table.name))
+    wanted = {"personalize_support": 1 - splits.query, "personalize_query": splits.query}
+    rows = replace(rows, **_deal(drawn, groups, table.y, wanted, random))
+    if not len(rows.personalize_support) or not len(rows.personalize_query):
+        raise DataError(
+            f"Device {table.name}: {samples} training samples are too few to train on some and choose a"
+            " threshold on the others; raise fleet.unseen.samples or change splits.query."
+        )
+    return rows
+
+
+def _hold_out(
+    table: Table, groups: np.ndarray, splits: Splits, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the test rows and the training rows, rising."""
+    if table.reserved is not None:
+        return np.flatnonzero(table.reserved), np.flatnonzero(~table.reserved)
+    wanted = {"test": splits.test, "train": 1 - splits.test}
+    parts = _deal(np.arange(len(table)), groups, table.y, wanted, random)
+    return parts["test"], parts["train"]
+
+
+def _draw(rows: np.ndarray, y: np.ndarray, samples: int, random: np.random.Generator) -> np.ndarray:
+    """Draws so many rows, at least one of each class; both classes are there."""
+    normal, faulty = (random.permutation(rows[y == label]) for label in (0, 1))
+    least, most = max(1, samples - len(normal)), min(samples - 1, len(faulty))
+    faults = min(max(round(samples * len(faulty) / len(rows)), least), most)
+    return np.sort(np.concatenate([normal[: samples - faults], faulty[:faults]]))
 
 
 def _groups(table: Table, splits: Splits) -> np.ndarray:
@@ -97,12 +149,15 @@ def _groups(table: Table, splits: Splits) -> np.ndarray:
 def _deal(
     rows: np.ndarray, groups: np.ndarray, y: np.ndarray, wanted: dict[str, float], random: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Deals whole groups to the parts, the largest first, each to the part that lacks most of its class."""
+    """Deals whole groups to the parts, the largest first, each to the part that lacks most of its class.
+
+    `groups` and `y` are those of the whole table; `rows` are the ones to deal.
+    """
     names = list(wanted)
     share = np.array([wanted[name] for name in names])
     share = share / share.sum()
-    ids, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    faults = np.bincount(inverse, weights=y)
+    ids, inverse, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
+    faults = np.bincount(inverse, weights=y[rows])
     label = (2 * faults > sizes).astype(np.int64)  # of a group: that of most of its rows
     part_of = np.empty(len(ids), np.int64)
     for value in (0, 1):
@@ -116,15 +171,15 @@ def _deal(
     return {name: np.sort(rows[part_of[inverse] == i]) for i, name in enumerate(names)}
 
 
-def _check(table: Table, rows: Rows) -> None:
-    for field in fields(rows):
-        if not len(getattr(rows, field.name)):
+def _check(table: Table, rows: Rows, parts: list[str]) -> None:
+    for part in ["test", *parts]:
+        if not len(getattr(rows, part)):
             raise DataError(
                 f"Device {table.name} has too few samples: of its {len(table)}, none is left for the"
-                f" {field.name.replace('_', ' ')} part; give it more, or change [splits]."
+                f" {part.replace('_', ' ')} part; give it more, or change [splits]."
             )
-    for part, name in ((rows.test, "test"), (rows.train, "training")):
-        present = np.unique(table.y[part])
+    for drawn, name in ((rows.test, "test"), (rows.train, "training")):
+        present = np.unique(table.y[drawn])
         if len(present) < 2:
             kind = "faults" if present[0] else "normal samples"
             raise DataError(

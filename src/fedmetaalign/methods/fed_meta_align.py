@@ -6,16 +6,21 @@ from functools import partial
 
 import numpy as np
 
-from fedmetaalign.aggregation import Rule
-from fedmetaalign.aggregation.mean import mean
-from fedmetaalign.aggregation.similarity import similarity
+from fedmetaalign.aggregation import Memory
+from fedmetaalign.aggregation.registry import rule
 from fedmetaalign.engine import Engine
+from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.fleet.device import Part
+from fedmetaalign.methods._federated import personalized
+from fedmetaalign.methods._task import GLOBAL, Milestone, Outcome, Task, check_finite
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import ignore_steps
 from fedmetaalign.phases import foundation, parallel, serial
 from fedmetaalign.phases.records import Record
-from fedmetaalign.recipe import Parallel, Recipe
+from fedmetaalign.recipe import Recipe
+
+STAGES = {"serial": "serial", "parallel": GLOBAL}
+"""What the comparison calls the weights after a phase."""
 
 
 @dataclass(frozen=True)
@@ -26,20 +31,22 @@ class State:
         weights: (parameters,) float32.
         done: rounds finished, over all phases.
         stages: the global weights after each finished phase, by phase name.
+        memory: what the aggregation rule remembers of the parallel rounds.
     """
 
     weights: np.ndarray
     done: int = 0
     stages: Mapping[str, np.ndarray] = field(default_factory=dict)
+    memory: Memory = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Round:
-    """One resumable step: `run` turns the global weights into new ones and the records of the round."""
+    """One resumable step: `run` moves the global weights on, and tells the records of the round."""
 
     phase: str
     number: int
-    run: Callable[[np.ndarray], tuple[np.ndarray, list[Record]]]
+    run: Callable[[State], tuple[State, list[Record]]]
 
 
 def start(recipe: Recipe) -> State:
@@ -50,45 +57,85 @@ def start(recipe: Recipe) -> State:
 def schedule(
     recipe: Recipe, engine: Engine, public: Part | None, on_steps: Callable[[int], None] = ignore_steps
 ) -> list[Round]:
-    """Lists the rounds of phases 0, 1 and 2 in order."""
+    """Lists the rounds of phases 0, 1 and 2 in order; without public data there is no phase 0."""
+    return [*pretraining(recipe, public, on_steps), *federation(recipe, engine, public, on_steps)]
+
+
+def pretraining(
+    recipe: Recipe, public: Part | None, on_steps: Callable[[int], None] = ignore_steps
+) -> list[Round]:
+    """Lists the one round of phase 0, or none without public data."""
+    if public is None:
+        return []
     network = Network(recipe.model.inputs, recipe.model.hidden)
-    rounds = []
-    if public is not None:
 
-        def pretrain(weights: np.ndarray) -> tuple[np.ndarray, list[Record]]:
-            return foundation.pretrain(
-                network, weights, public, recipe.foundation, recipe.optimizer, recipe.seed, on_steps
-            )
-
-        rounds.append(Round("foundation", 1, pretrain))
-    for number in range(1, recipe.serial.rounds + 1):
-        tour = partial(serial.tour, engine, number=number, settings=recipe.serial, seed=recipe.seed)
-        rounds.append(Round("serial", number, tour))
-    for number in range(1, recipe.parallel.rounds + 1):
-        fl_round = partial(
-            parallel.fl_round,
-            engine,
-            number=number,
-            rule=rule(recipe.parallel),
-            settings=recipe.parallel,
-            seed=recipe.seed,
+    def run(state: State) -> tuple[State, list[Record]]:
+        weights, records = foundation.pretrain(
+            network, state.weights, public, recipe.foundation, recipe.optimizer, recipe.seed, on_steps
         )
-        rounds.append(Round("parallel", number, fl_round))
-    return rounds
+        return replace(state, weights=weights), records
+
+    return [Round("foundation", 1, run)]
 
 
-def rule(settings: Parallel) -> Rule:
-    """Returns the aggregation rule that the recipe names."""
-    if settings.aggregation == "mean":
-        return mean
-    return partial(similarity, floor=settings.floor, reference=settings.reference, unit_norm=settings.unit_norm)
+def federation(
+    recipe: Recipe, engine: Engine, public: Part | None, on_steps: Callable[[int], None] = ignore_steps
+) -> list[Round]:
+    """Lists the rounds of phases 1 and 2, which may start from any weights.
+
+    Args:
+        recipe: decides the rounds.
+        engine: reaches the devices.
+        public: what the server trains on where the aggregation rule compares with that.
+        on_steps: told of the server's own steps.
+    """
+    chosen, root = rule(recipe.parallel), None
+    if public is not None and recipe.parallel.needs_root:
+        root = partial(
+            parallel.root_update,
+            Network(recipe.model.inputs, recipe.model.hidden),
+            public.support,
+            settings=recipe.parallel,
+            optimizer=recipe.optimizer,
+            seed=recipe.seed,
+            on_steps=on_steps,
+        )
+
+    def tour(state: State, number: int) -> tuple[State, list[Record]]:
+        weights, records = serial.tour(engine, state.weights, number, recipe.serial, recipe.seed)
+        return replace(state, weights=weights), records
+
+    def fl_round(state: State, number: int) -> tuple[State, list[Record]]:
+        weights, records, memory = parallel.fl_round(
+            engine, state.weights, number, chosen, recipe.parallel, recipe.seed, state.memory, root
+        )
+        return replace(state, weights=weights, memory=memory), records
+
+    tours = [Round("serial", i, partial(tour, number=i)) for i in range(1, recipe.serial.rounds + 1)]
+    rounds = [Round("parallel", i, partial(fl_round, number=i)) for i in range(1, recipe.parallel.rounds + 1)]
+    return tours + rounds
 
 
 def rounds(plan: list[Round], state: State) -> Iterator[tuple[Round, State, list[Record]]]:
     """Runs what is left of a plan, and yields the state after each round."""
     for i, round_ in enumerate(plan[state.done :], state.done + 1):
-        weights, records = round_.run(state.weights)
-        state = replace(state, weights=weights, done=i)
+        state, records = round_.run(state)
+        state = replace(state, done=i)
         if i == len(plan) or plan[i].phase != round_.phase:
-            state = replace(state, stages={**state.stages, round_.phase: weights})
+            state = replace(state, stages={**state.stages, round_.phase: state.weights})
         yield round_, state, records
+
+
+def fed_meta_align(task: Task) -> Outcome:
+    """Runs phases 1 to 3 from the common start."""
+    engine = LocalEngine(task.recipe, task.members, task.ledger.add_steps, workers=1)
+    plan = federation(task.recipe, engine, task.public, task.ledger.add_steps)
+    weights, history = task.start, []
+    stages: dict[str, Milestone] = {}
+    for round_, state, records in rounds(plan, State(task.start)):
+        weights = state.weights
+        check_finite(weights)
+        task.send(messages=2 * len(records))  # each device that answered was sent weights, and sent some back
+        stages[STAGES[round_.phase]] = task.milestone(weights)
+        history.append(weights)
+    return personalized(task, weights, stages, history)

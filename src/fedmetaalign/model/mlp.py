@@ -5,6 +5,7 @@ with the bias as its last row, and the vector holds these matrices row by row, f
 only order of the weights in the package.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -16,6 +17,9 @@ from scipy.special import expit
 
 BLOCK = 256
 """Rows that compiled code sees at a time: data of any length shares one compilation."""
+
+LARGEST_WEIGHT = 1e4
+"""Standardised inputs and Glorot's weights are of order 1: a weight this large has run away."""
 
 Vector = TypeVar("Vector", np.ndarray, jax.Array)
 
@@ -76,21 +80,52 @@ def logits(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
     Returns:
         (rows,) float32; a row's value does not depend on the rows beside it.
     """
-    out = np.empty(len(x), np.float32)
+    return _by_blocks(_logits, network, weights, x, np.empty(len(x), np.float32))
+
+
+def features(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Returns the network's representation of samples: what its last layer is given.
+
+    Args:
+        network: the architecture.
+        weights: (parameters,) float32.
+        x: (rows, inputs) float32.
+
+    Returns:
+        (rows, units of the last hidden layer) float32; a row does not depend on the rows beside it.
+    """
+    units = network.shapes[-1][0] - 1
+    return _by_blocks(_features, network, weights, x, np.empty((len(x), units), np.float32))
+
+
+def _by_blocks(
+    compiled: Callable[[Network, np.ndarray, np.ndarray], jax.Array],
+    network: Network,
+    weights: np.ndarray,
+    x: np.ndarray,
+    out: np.ndarray,
+) -> np.ndarray:
+    """Fills `out` with what compiled code makes of the rows of x, `BLOCK` of them at a time."""
     block = np.zeros((BLOCK, network.inputs), np.float32)
     for start in range(0, len(x), BLOCK):
         rows = x[start : start + BLOCK]
         block[: len(rows)] = rows
-        out[start : start + len(rows)] = np.asarray(_logits(network, weights, block))[: len(rows)]
+        out[start : start + len(rows)] = np.asarray(compiled(network, weights, block))[: len(rows)]
     return out
 
 
 @partial(jax.jit, static_argnums=0)
-def _logits(network: Network, weights: jax.Array, x: jax.Array) -> jax.Array:
-    *hidden, last = network.layers(weights)
-    for layer in hidden:
+def _features(network: Network, weights: jax.Array, x: jax.Array) -> jax.Array:
+    for layer in network.layers(weights)[:-1]:
         x = jax.nn.relu(x @ layer[:-1] + layer[-1])
-    return (x @ last[:-1] + last[-1])[:, 0]
+    return x
+
+
+@partial(jax.jit, static_argnums=0)
+def _logits(network: Network, weights: jax.Array, x: jax.Array) -> jax.Array:
+    representation: jax.Array = _features(network, weights, x)
+    last = network.layers(weights)[-1]
+    return (representation @ last[:-1] + last[-1])[:, 0]
 
 
 def scores(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -103,3 +138,8 @@ def losses(network: Network, weights: np.ndarray, x: np.ndarray, y: np.ndarray) 
     z = logits(network, weights, x).astype(np.float64)
     with np.errstate(invalid="ignore"):  # weights that have diverged are told of where they are checked
         return np.logaddexp(0, z) - y * z
+
+
+def diverged(weights: np.ndarray) -> bool:
+    """Returns whether some weight has run away or is no number."""
+    return not (np.abs(weights) < LARGEST_WEIGHT).all()

@@ -1,14 +1,15 @@
-"""Matplotlib figures as inline SVG that takes its colours from the page and is the same on every run.
+"""Matplotlib figures as SVG for light, dark and paper, the same on every run.
 
-A figure is drawn in placeholder colours. They become CSS variables, so that one figure serves light, dark
-and paper.
+A figure is drawn in placeholder colours. In a page they become CSS variables; in a file of its own, the colours
+of the same style sheet.
 """
 
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
+from importlib import resources
 
 import matplotlib.style
 from matplotlib.figure import Figure
@@ -17,15 +18,19 @@ INK, MUTED, GRID, CARD, ACCENT, WARN = (f"#00010{i}" for i in range(1, 7))
 SERIES = tuple(f"#00020{i}" for i in range(8))
 """Colours that tell up to eight devices apart; `var(--series-0)` ... in the style sheet."""
 
-_VARIABLES = {
-    INK: "var(--ink)",
-    MUTED: "var(--muted)",
-    GRID: "var(--grid)",
-    CARD: "var(--card)",
-    ACCENT: "var(--accent)",
-    WARN: "var(--warn)",
-    **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES)},
+_NAMES = {
+    INK: "ink",
+    MUTED: "muted",
+    GRID: "grid",
+    CARD: "card",
+    ACCENT: "accent",
+    WARN: "warn",
+    **{colour: f"series-{i}" for i, colour in enumerate(SERIES)},
 }
+"""Placeholder -> name in the style sheet."""
+
+_MARGIN = 8
+"""Points around a figure in a file of its own; in a page, its card has them."""
 
 _STYLE = {
     "axes.axisbelow": True,
@@ -52,7 +57,7 @@ _STYLE = {
 
 
 def render(draw: Callable[[Figure], None], width: float, height: float, name: str, description: str) -> str:
-    """Returns a figure as an `<svg>` element.
+    """Returns a figure as an `<svg>` element of an HTML page, with the page's colours and font.
 
     Args:
         draw: fills the figure, in the colours of this module.
@@ -61,8 +66,60 @@ def render(draw: Callable[[Figure], None], width: float, height: float, name: st
         name: letters, digits and "-"; begins every id in the figure, so that figures on a page do not clash.
         description: what the figure shows, for those who cannot see it.
     """
+    colours = {placeholder: f"var(--{variable})" for placeholder, variable in _NAMES.items()}
+    box, content = _drawing(draw, width, height, name, colours)
+    return f'<svg viewBox="{box}" role="img" aria-label="{escape(description)}">{content}</svg>'
+
+
+def standalone(draw: Callable[[Figure], None], width: float, height: float, description: str) -> str:
+    """Returns a figure as an SVG document, to be shown as an image; the reader's browser chooses light or dark.
+
+    Args:
+        draw: fills the figure, in the colours of this module.
+        width: in inches.
+        height: in inches.
+        description: what the figure shows, for those who cannot see it.
+    """
+    light, dark = palettes()
+    box, content = _drawing(draw, width, height, "figure", {each: light[name] for each, name in _NAMES.items()})
+    # Light colours stand in the drawing, as not only browsers understand them; dark ones replace them.
+    replaced = "".join(
+        f'[style*="{what}: {light[name]}"]{{{what}:{dark[name]}!important}}'
+        for name in _NAMES.values()
+        for what in ("fill", "stroke")
+    )
+    style = (
+        f"text{{paint-order:stroke;stroke:{light['card']};stroke-width:3px;stroke-linejoin:round;"
+        'font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif!important}'
+        f"@media (prefers-color-scheme:dark){{{replaced}text{{stroke:{dark['card']}}}}}"
+    )
+    _, _, right, bottom = (float(side) for side in box.split())
+    w, h = right + 2 * _MARGIN, bottom + 2 * _MARGIN
+    area = f"{-_MARGIN} {-_MARGIN} {w:g} {h:g}"
+    place = f'x="{-_MARGIN}" y="{-_MARGIN}" width="{w:g}" height="{h:g}"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{area}" width="{w:g}pt" height="{h:g}pt" role="img" '
+        f'aria-label="{escape(description)}"><style>{style}</style>'
+        f'<rect {place} rx="6" style="fill: {light["card"]}"/>{content}</svg>\n'
+    )
+
+
+def palettes() -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the style sheet's colours, name -> "#rrggbb": the light ones and the dark ones."""
+    sheet = (resources.files("fedmetaalign.report") / "style.css").read_text(encoding="utf-8")
+    light, dark, *_ = (
+        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+        for block in re.findall(r":root {([^}]*)}", sheet)
+    )
+    return light, dark
+
+
+def _drawing(
+    draw: Callable[[Figure], None], width: float, height: float, name: str, colours: Mapping[str, str]
+) -> tuple[str, str]:
+    """Returns a figure's view box and what is in it."""
     file = io.StringIO()
-    # The user's own matplotlibrc must not change the page, nor the page the user's settings.
+    # The user's own matplotlibrc must not change the figure, nor the figure the user's settings.
     with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
         # The browser draws the text, with fonts that have the glyphs which matplotlib's lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -70,23 +127,19 @@ def render(draw: Callable[[Figure], None], width: float, height: float, name: st
         draw(figure)
         no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(file, format="svg", transparent=True, metadata=no_metadata)
-    return _inline(file.getvalue(), name, description)
-
-
-def _inline(document: str, name: str, description: str) -> str:
-    """Makes an SVG document an element of an HTML page."""
-    body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", document, flags=re.DOTALL)
+    body = re.sub(
+        r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", file.getvalue(), flags=re.DOTALL
+    )
     match = re.search(r'<svg[^>]*viewBox="([^"]*)"[^>]*>(.*)</svg>', body, flags=re.DOTALL)
     if match is None:
         raise AssertionError("matplotlib wrote no <svg>")
     # Only tags are changed: the text between them is the device's.
-    content = re.sub(r"<[^>]*>", lambda tag: _own(tag.group(), name), match.group(2))
-    content = re.sub(r">\s+<", "><", content).strip()
-    return f'<svg viewBox="{match.group(1)}" role="img" aria-label="{escape(description)}">{content}</svg>'
+    content = re.sub(r"<[^>]*>", lambda tag: _own(tag.group(), name, colours), match.group(2))
+    return match.group(1), re.sub(r">\s+<", "><", content).strip()
 
 
-def _own(tag: str, name: str) -> str:
+def _own(tag: str, name: str, colours: Mapping[str, str]) -> str:
     tag = re.sub(r'\bid="', f'id="{name}-', tag)
     tag = re.sub(r'\b(?:xlink:)?href="#', f'href="#{name}-', tag)
     tag = tag.replace("url(#", f"url(#{name}-")
-    return re.sub(r"#000[12]0\d", lambda colour: _VARIABLES.get(colour.group(), colour.group()), tag)
+    return re.sub(r"#000[12]0\d", lambda colour: colours.get(colour.group(), colour.group()), tag)

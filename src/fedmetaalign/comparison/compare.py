@@ -1,0 +1,221 @@
+"""Compares methods on a recipe: chooses their learning rates, runs them for every seed, writes what came out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedmetaalign import methods
+from fedmetaalign import recipe as recipes
+from fedmetaalign.comparison import pool
+from fedmetaalign.comparison.cell import Cell
+from fedmetaalign.comparison.pool import Job, Pool
+from fedmetaalign.comparison.store import check_folder
+from fedmetaalign.comparison.summary import Tuning, summarise
+from fedmetaalign.comparison.table import to_csv
+from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.tables import safe_name
+from fedmetaalign.recipe import Recipe
+from fedmetaalign.report.comparison import figures, markdown
+from fedmetaalign.run_folder import replace as replace_file
+from fedmetaalign.run_folder import writing_to
+
+Comparison = dict[str, Any]
+"""What compare.json holds."""
+HERE = "."
+"""Where a comparison without a sweep writes, below its folder."""
+
+
+class Watcher:
+    """Is told how a comparison gets on; this one keeps it to itself."""
+
+    def begin(self, cells: int) -> None:
+        """So many cells are wanted."""
+
+    def stage(self, name: str) -> None:
+        """Learning rates are chosen ("tuning"), or the methods are run for the remaining seeds ("running")."""
+
+    def advance(self) -> None:
+        """One more cell is there."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A method under its settings.
+
+    Attributes:
+        row: its name in the tables.
+        method: a file's name under `methods/`.
+        recipe: with the arm's settings.
+        data: sha256 of the files that the recipe reads.
+    """
+
+    row: str
+    method: str
+    recipe: Recipe
+    data: Mapping[str, str]
+
+    @property
+    def grid(self) -> tuple[float | None, ...]:
+        """The learning rates to choose from; None alone where nothing is trained."""
+        return (None,) if self.method in methods.UNTRAINED else self.recipe.compare.learning_rates
+
+    def tune_seeds(self, seeds: int) -> int:
+        """Returns on how many of the seeds it is tuned: none where there is no choice."""
+        return min(self.recipe.compare.tune_seeds, seeds) if len(self.grid) > 1 else 0
+
+    def job(self, seed: int, learning_rate: float | None) -> Job:
+        """Returns the cell to be made for a seed and a learning rate."""
+        return Job(
+            self.row, self.method, self.recipe.model_copy(update={"seed": seed}), learning_rate, self.data
+        )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An arm, its learning rate, and its cells with that, one a seed."""
+
+    arm: Arm
+    tuning: Tuning
+    cells: list[Cell]
+
+
+def compare(
+    recipe: Recipe, out: Path, seeds: int, watcher: Watcher | None = None, workers: int | None = None
+) -> Comparison:
+    """Runs a comparison, or as many as the recipe's sweep has values.
+
+    Finished cells under `out` are used again, so that the same call goes on where another was stopped.
+
+    Args:
+        recipe: what to compare; its [compare] section names the methods, the grid, variants and the sweep.
+        out: the comparison's folder, new, or one that a comparison has written.
+        seeds: how many, from the recipe's own on.
+        watcher: is told of the progress.
+        workers: processes, by default one a core.
+
+    Returns:
+        What compare.json holds, or for a sweep what sweep.json does: {"key": ..., "comparisons": {value:
+        comparison}}.
+
+    Raises:
+        FedMetaAlignError: the recipe, its data or the folder cannot be used, or a method cannot run on them.
+    """
+    watcher = watcher or Watcher()
+    check_folder(out)
+    points = {HERE if value is None else safe_name(str(value)): point for value, point in recipes.sweep(recipe)}
+    arms = {label: _arms(point) for label, point in points.items()}
+    every = [arm for group in arms.values() for arm in group]
+    numbers = range(recipe.seed, recipe.seed + seeds)
+    with writing_to(out):
+        (out / "cells").mkdir(parents=True, exist_ok=True)
+        replace_file(out / "recipe.toml", recipes.dump(recipe).encode())
+    with pool.processes(out / "cells", workers) as running:
+        chosen = iter(_run(running, every, numbers, watcher))
+    results = {
+        label: _write(out / label, points[label], [next(chosen) for _ in group])
+        for label, group in arms.items()
+    }
+    if recipe.compare.sweep is None:
+        return results[HERE]
+    return _write_sweep(out, recipe.compare.sweep.key, results)
+
+
+def _arms(recipe: Recipe) -> list[Arm]:
+    """Lists the rows of a recipe: its methods, then its variants. Reads the data, to know that it can be read."""
+    chosen = [(name, name, recipe) for name in recipe.compare.methods]
+    settings = recipes.variants(recipe)
+    chosen += [(name, variant.method, settings[name]) for name, variant in recipe.compare.variants.items()]
+    for _, method, _ in chosen:
+        methods.find(method)
+    digests: dict[str, Mapping[str, str]] = {}
+    arms = []
+    for row, method, own in chosen:
+        built = own.model_dump_json(include={"seed", "fleet", "splits", "model", "foundation"})
+        if built not in digests:
+            digests[built] = build(own, newcomers=True).files
+        arms.append(Arm(row, method, own, digests[built]))
+    return arms
+
+
+def _run(running: Pool, arms: Sequence[Arm], seeds: Sequence[int], watcher: Watcher) -> list[Chosen]:
+    """Chooses each arm's learning rate on the first seeds, and runs it with that for all of them."""
+    plans = [
+        [arm.job(seed, rate) for rate in arm.grid for seed in seeds[: arm.tune_seeds(len(seeds))]]
+        for arm in arms
+    ]
+    rests = [seeds[arm.tune_seeds(len(seeds)) :] for arm in arms]
+    watcher.begin(sum(map(len, plans)) + sum(map(len, rests)))
+    watcher.stage("tuning")
+    tried = _run_all(running, plans, watcher)
+    tunings = [_tuning(arm, cells) for arm, cells in zip(arms, tried, strict=True)]
+    watcher.stage("running")
+    finals = [
+        [arm.job(seed, tuning.choice) for seed in rest]
+        for arm, tuning, rest in zip(arms, tunings, rests, strict=True)
+    ]
+    run = _run_all(running, finals, watcher)
+    return [
+        Chosen(arm, tuning, [cell for cell in first if cell.learning_rate == tuning.choice] + then)
+        for arm, tuning, first, then in zip(arms, tunings, tried, run, strict=True)
+    ]
+
+
+def _run_all(running: Pool, groups: Sequence[Sequence[Job]], watcher: Watcher) -> list[list[Cell]]:
+    """Runs the jobs of several arms at once, and returns their cells arm by arm."""
+    cells = iter(running.run([job for jobs in groups for job in jobs], watcher.advance))
+    return [[next(cells) for _ in jobs] for jobs in groups]
+
+
+def _tuning(arm: Arm, cells: Sequence[Cell]) -> Tuning:
+    """Chooses the learning rate with the least mean Brier score on validation data, of equals the smaller one.
+
+    One that diverged for any seed is no choice, unless all did: then it is the smallest.
+    """
+    if len(arm.grid) == 1:
+        return Tuning(arm.grid[0], {})
+    found: dict[float, float | None] = {}
+    for rate in arm.recipe.compare.learning_rates:
+        values = [cell.validation for cell in cells if cell.learning_rate == rate]
+        known = [value for value in values if value is not None]
+        found[rate] = float(np.mean(known)) if len(known) == len(values) else None
+    fit = {rate: value for rate, value in found.items() if value is not None}
+    return Tuning(min(fit or found, key=lambda rate: fit.get(rate, 0.0)), found)
+
+
+def _write(out: Path, recipe: Recipe, chosen: Sequence[Chosen]) -> Comparison:
+    """Writes one comparison's files and returns what compare.json holds."""
+    cells = [cell for each in chosen for cell in each.cells]
+    names = {each.arm.row: each.arm.method for each in chosen}
+    comparison = summarise(
+        recipe.name,
+        cells,
+        names,
+        {each.arm.row: each.tuning for each in chosen},
+        recipe.compare.learning_rates,
+        [cell.seed for cell in chosen[0].cells][: recipe.compare.tune_seeds],
+    )
+    with writing_to(out):
+        out.mkdir(parents=True, exist_ok=True)
+        replace_file(out / "compare.csv", to_csv(cells, list(names)).encode())
+        figures.write(comparison, out)
+        replace_file(out / "compare.md", markdown.document(comparison).encode())
+        _write_json(out / "compare.json", comparison)
+    return comparison
+
+
+def _write_sweep(out: Path, key: str, comparisons: Mapping[str, Comparison]) -> Comparison:
+    """Writes what ties a sweep's comparisons together; each has a folder of its own."""
+    swept = {"recipe": next(iter(comparisons.values()))["recipe"], "key": key, "comparisons": dict(comparisons)}
+    with writing_to(out):
+        replace_file(out / "sweep.svg", figures.sweep(comparisons, key).encode())
+        replace_file(out / "compare.md", markdown.sweep_document(comparisons, key).encode())
+        _write_json(out / "sweep.json", swept)
+    return swept
+
+
+def _write_json(path: Path, value: Comparison) -> None:
+    replace_file(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())

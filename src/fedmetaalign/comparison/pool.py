@@ -1,0 +1,152 @@
+"""Makes the starts and cells that are missing, each in one process, as many at once as there are cores."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from fedmetaalign.comparison.cell import Cell
+from fedmetaalign.comparison.race import race, start
+from fedmetaalign.comparison.store import Store, cell_key, start_key
+from fedmetaalign.cores import cores
+from fedmetaalign.errors import RunError
+from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.device import Fleet
+from fedmetaalign.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell to be made.
+
+    Attributes:
+        row: the name of its row.
+        method: a file's name under `methods/`.
+        recipe: with the job's seed; its learning rate is the recipe's own, which phase 0 uses.
+        learning_rate: what the method trains with; None where it does not train.
+        data: sha256 of each file that the recipe reads.
+    """
+
+    row: str
+    method: str
+    recipe: Recipe
+    learning_rate: float | None
+    data: Mapping[str, str]
+
+    @property
+    def tuned(self) -> Recipe:
+        """The recipe with the job's learning rate in all phases but phase 0."""
+        if self.learning_rate is None:
+            return self.recipe
+        base = self.recipe
+        foundation = base.foundation.model_copy(
+            update={"learning_rate": base.foundation.learning_rate or base.optimizer.learning_rate}
+        )
+        optimizer = base.optimizer.model_copy(update={"learning_rate": self.learning_rate})
+        return base.model_copy(update={"foundation": foundation, "optimizer": optimizer})
+
+    @property
+    def key(self) -> str:
+        """Names the cell."""
+        return cell_key(self.method, self.tuned, self.data)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Processes that make cells, and the folder that they keep them in; see `processes`.
+
+    Attributes:
+        folder: where cells are kept.
+        executor: runs the jobs.
+    """
+
+    folder: Path
+    executor: Executor
+
+    def run(self, jobs: Sequence[Job], on_cell: Callable[[], None]) -> list[Cell]:
+        """Returns the cells of the jobs, in their order; finished ones are read, not made again.
+
+        Args:
+            jobs: what is wanted.
+            on_cell: is told of every cell that is there.
+
+        Raises:
+            FedMetaAlignError: a cell cannot be made; those that could be are kept.
+        """
+        store = Store(self.folder)
+        missing = {job.key: job for job in jobs if store.cell(job.key) is None}  # rows may share a cell
+        for _ in range(len(jobs) - len(missing)):
+            on_cell()
+        starts = {start_key(job.recipe, job.data): job for job in missing.values()}
+        self._each(_make_start, [job for key, job in starts.items() if store.start(key) is None], lambda: None)
+        self._each(_make_cell, list(missing.values()), on_cell)
+        cells = [store.cell(job.key) for job in jobs]
+        if any(cell is None for cell in cells):
+            raise RunError(f"Cells in {self.folder} have vanished meanwhile: run the comparison again.")
+        return [
+            replace(cell, method=job.row) for cell, job in zip(cells, jobs, strict=True) if cell is not None
+        ]
+
+    def _each(
+        self, make: Callable[[Job, Path], None], jobs: Sequence[Job], on_done: Callable[[], None]
+    ) -> None:
+        """Has every job done; the first error ends it."""
+        try:
+            for future in as_completed([self.executor.submit(make, job, self.folder) for job in jobs]):
+                future.result()
+                on_done()
+        except BrokenProcessPool:
+            raise RunError(
+                "A process of the comparison was killed, perhaps for want of memory: the same command goes on"
+                " where it stopped."
+            ) from None
+
+
+@contextmanager
+def processes(folder: Path, workers: int | None = None) -> Iterator[Pool]:
+    """Starts processes, by default one a core, and ends them: after their jobs, or after the present ones.
+
+    Args:
+        folder: where cells are kept.
+        workers: how many.
+    """
+    # Fresh interpreters: the threads of one that has trained already do not survive a fork.
+    executor = ProcessPoolExecutor(
+        workers or cores(), multiprocessing.get_context("spawn"), _leave_interrupts_to_the_parent
+    )
+    try:
+        yield Pool(folder, executor)
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _make_start(job: Job, folder: Path) -> None:
+    Store(folder).keep_start(start_key(job.recipe, job.data), start(job.recipe, _fleet(job.recipe)))
+
+
+def _make_cell(job: Job, folder: Path) -> None:
+    store = Store(folder)
+    begin = store.start(start_key(job.recipe, job.data))
+    if begin is None:
+        raise RunError(f"The start of a cell in {folder} has vanished: run the comparison again.")
+    tuned = job.learning_rate is not None
+    store.keep(job.key, race(job.row, job.method, job.tuned, _fleet(job.recipe), begin, tuned))
+
+
+@lru_cache(maxsize=4)  # a process makes many cells of a fleet, one after another
+def _cached_fleet(recipe: str) -> Fleet:
+    return build(Recipe.model_validate_json(recipe), newcomers=True)
+
+
+def _fleet(recipe: Recipe) -> Fleet:
+    """Builds the fleet of a recipe, or takes the one that a cell before was run on."""
+    return _cached_fleet(recipe.model_dump_json())
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,242 @@
+"""From the chosen cells to compare.json: means, intervals, gains over training alone, and tests.
+
+NaN stands for undefined in every array here, and becomes null in the result.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+from fedmetaalign.comparison.cell import FINAL, Cell, Stage
+from fedmetaalign.comparison.table import METRICS, Row, device_names, rows
+from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.evaluation.statistics import (
+    Draws,
+    Intervals,
+    draw,
+    holm,
+    over_fleet,
+    over_seeds,
+    paired_p,
+    worst,
+    worst_decile,
+)
+
+ALONE = "local_only"
+"""The method that gains are measured against."""
+CONTROLS = frozenset({"majority", "one_rule", "pooled"})
+"""Methods that are no rivals: two that learn nothing, and one that federates nothing."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a method came to its learning rate.
+
+    Attributes:
+        choice: the learning rate; None where the method has none.
+        validation: mean validation Brier score over the tuning seeds for each learning rate tried, None where
+            training diverged; empty where nothing was tuned.
+    """
+
+    choice: float | None
+    validation: Mapping[float, float | None]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Devices that are summarised together, on the same bootstrap replicates for every row and metric."""
+
+    devices: Sequence[str]
+    draws: Draws
+
+
+def summarise(
+    recipe: str,
+    cells: Sequence[Cell],
+    methods: Mapping[str, str],
+    tunings: Mapping[str, Tuning],
+    learning_rates: Sequence[float],
+    tune_seeds: Sequence[int],
+) -> Json:
+    """Returns what compare.json holds: plain dicts, lists, numbers and None.
+
+    Args:
+        recipe: its name.
+        cells: the chosen ones, one for each method and seed.
+        methods: in the order of the table, the name that the cells have -> the method's file name.
+        tunings: by the name that the cells have.
+        learning_rates: the shared grid.
+        tune_seeds: the seeds that learning rates were chosen on.
+
+    Raises:
+        FedMetaAlignError: training diverged in every cell, so that there is nothing to summarise.
+        ValueError: a method lacks a seed that another has, or has one twice.
+    """
+    table = rows(cells, list(methods))
+    seeds = [cell.seed for cell in table[0].cells] if table else []
+    members, unseen = device_names(cells)
+    if not members:
+        raise FedMetaAlignError(
+            "Training diverged with every method and every seed: give [compare] lower learning_rates."
+        )
+    fleet = Group(members, draw(len(seeds), len(members)))
+    newcomers = Group(unseen, draw(len(seeds), len(unseen))) if unseen else None
+    alone = next((row for row in table if row.name == ALONE), None)
+    raced = [row for row in table if row.stage == FINAL and methods[row.method] not in CONTROLS]
+    accuracies = {row.name: _values(row, fleet.devices)[0] for row in raced}
+    rivals = _against_best(accuracies, fleet.draws) if raced else {}
+    return {
+        "recipe": recipe,
+        "seeds": seeds,
+        "learning_rates": list(learning_rates),
+        "tune_seeds": list(tune_seeds),
+        "devices": members,
+        "unseen": unseen,
+        "methods": {
+            row.name: {
+                "method": methods[row.method],
+                "stage": row.stage,
+                **_tuned(tunings[row.method], learning_rates),
+                "diverged": [cell.seed for cell in row.cells if FINAL not in cell.stages],
+                "devices": _devices(row, fleet) | (_devices(row, newcomers) if newcomers else {}),
+                "fleet": _fleet(row, alone, fleet),
+                "unseen": _fleet(row, alone, newcomers) if newcomers else None,
+                **_spent(row),
+                "against_best": rivals.get(row.name),
+                **_rounds(row, fleet),
+            }
+            for row in table
+        },
+        "stages": {row.name: _stages(row, fleet.draws) for row in table if row.stage == FINAL},
+    }
+
+
+def _values(row: Row, devices: Sequence[str]) -> np.ndarray:
+    """(metrics, seeds, devices) float64: all that a row's devices were measured to be."""
+    return np.array([[_metric(stage, devices, metric) for stage in row.stages] for metric in METRICS])
+
+
+def _metric(stage: Stage | None, devices: Sequence[str], metric: str) -> list[float]:
+    """One metric of each device at a stage; NaN where it is undefined, unmeasured, or training diverged."""
+    found = [stage.devices.get(device, {}).get(metric) if stage else None for device in devices]
+    return [np.nan if value is None else value for value in found]
+
+
+def _devices(row: Row, group: Group) -> Json:
+    intervals = over_seeds(_values(row, group.devices).transpose(2, 0, 1), group.draws)
+    return {
+        device: {metric: _interval(intervals, (d, m)) for m, metric in enumerate(METRICS)}
+        for d, device in enumerate(group.devices)
+    }
+
+
+def _fleet(row: Row, alone: Row | None, group: Group) -> Json:
+    """A group's metrics, and what it gained over training alone, paired by seed and device.
+
+    The intervals of the worst device and decile are over seeds only, for these very devices: resampling devices
+    never finds one worse than the worst (P. J. Bickel and D. A. Freedman, Annals of Statistics 9, 1981).
+    """
+    values = _values(row, group.devices)
+    accuracy = values[0]
+    reference = np.nan if alone is None else _values(alone, group.devices)[0]
+    gain = accuracy - reference
+    worse = np.where(np.isnan(gain), np.nan, gain < 0)
+    means = over_fleet(np.stack([*values, gain, worse]), group.draws)
+    lowest = over_seeds(np.stack([worst(accuracy), worst_decile(accuracy)]), group.draws)
+    return {
+        **{name: _interval(means, i) for i, name in enumerate((*METRICS, "gain_over_local", "worse_off"))},
+        **{name: _interval(lowest, i) for i, name in enumerate(("worst", "worst_decile"))},
+    }
+
+
+def _against_best(accuracies: Mapping[str, np.ndarray], draws: Draws) -> dict[str, Json | None]:
+    """Compares every method with the best other one, by the fleet's mean accuracy paired by seed.
+
+    The p values are corrected for the number of pairs, of which the best and the second are one. Which is best is read off the same seeds, which
+    flatters it: on average, the others are less far behind than the differences say.
+
+    Args:
+        accuracies: name -> (seeds, devices) accuracy; at least one.
+        draws: of these seeds and devices.
+    """
+    fleet = over_fleet(np.stack(list(accuracies.values())), draws)
+    by_seed = dict(zip(accuracies, fleet.values, strict=True))
+    means = {name: m for name, m in zip(accuracies, fleet.mean, strict=True) if not np.isnan(m)}
+    best = sorted(means, key=lambda name: -means[name])[:2]
+    pairs = {name: best[best[0] == name] for name in means if len(means) > 1}
+    distinct = {frozenset(pair): paired_p(*(by_seed[name] for name in pair)) for pair in pairs.items()}
+    corrected = dict(zip(distinct, holm(list(distinct.values())), strict=True))
+    found: dict[str, Json | None] = dict.fromkeys(accuracies)
+    for name, other in pairs.items():
+        difference = _interval(over_fleet(accuracies[name] - accuracies[other], draws))
+        pair = frozenset((name, other))
+        found[name] = {
+            "method": other,
+            "difference": difference,
+            "p": distinct[pair],
+            "p_holm": corrected[pair],
+        }
+    return found
+
+
+def _rounds(row: Row, group: Group) -> Json:
+    """The fleet's accuracy with the global model after each round, for a method that has one."""
+    trained = [cell.rounds if FINAL in cell.stages else () for cell in row.cells]
+    count = max(map(len, trained))
+    if count == 0:
+        return {}
+    values = np.full((count, len(trained), len(group.devices)), np.nan)
+    for s, after in enumerate(trained):
+        for r, accuracies in enumerate(after):
+            values[r, s] = [accuracies.get(device, np.nan) for device in group.devices]
+    found = over_fleet(values, group.draws)
+    return {"rounds": {name: _numbers(getattr(found, name)) for name in ("mean", "low", "high")}}
+
+
+def _stages(row: Row, draws: Draws) -> Json:
+    """Every device's accuracy at every stage of a method, in the order in which the stages were measured."""
+    names = dict.fromkeys(name for cell in row.cells for name in cell.stages)
+    return {name: _accuracies(Row(row.name, row.method, name, row.cells), draws) for name in names}
+
+
+def _accuracies(row: Row, draws: Draws) -> Json:
+    devices = list(dict.fromkeys(device for stage in row.stages if stage for device in stage.devices))
+    intervals = over_seeds(_values(row, devices)[0].T, draws)
+    return {device: {"accuracy": _interval(intervals, d)} for d, device in enumerate(devices)}
+
+
+def _tuned(tuning: Tuning, learning_rates: Sequence[float]) -> Json:
+    ends = {min(learning_rates), max(learning_rates)} if len(learning_rates) > 1 else set()
+    return {
+        "learning_rate": tuning.choice,
+        "tuning": {repr(float(rate)): value for rate, value in tuning.validation.items()},
+        "edge": bool(tuning.validation) and tuning.choice in ends,
+    }
+
+
+def _spent(row: Row) -> Json:
+    """What the row cost, the mean over the seeds that did not diverge."""
+    done = [stage for stage in row.stages if stage]
+
+    def average(spent: Iterable[float]) -> float | None:
+        return mean(spent) if done else None
+
+    return {
+        "steps": average(stage.steps for stage in done),
+        "bytes": average(stage.bytes for stage in done),
+        "seconds": average(stage.seconds for stage in done),
+    }
+
+
+def _interval(intervals: Intervals, at: int | tuple[int, ...] = ()) -> Json:
+    mid, low, high = _numbers([intervals.mean[at], intervals.low[at], intervals.high[at]])
+    return {"mean": mid, "low": low, "high": high, "values": _numbers(intervals.values[at])}
+
+
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]

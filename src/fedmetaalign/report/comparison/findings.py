@@ -1,0 +1,114 @@
+"""What a comparison found, in a few plain sentences; also what speaks against Fed-Meta-Align."""
+
+from collections.abc import Callable
+
+from fedmetaalign.report.comparison.formats import ALPHA, METRICS, bracket, probability
+from fedmetaalign.report.comparison.names import CONTROLS, OURS
+from fedmetaalign.report.comparison.reading import NOTHING, Comparison, Rival, Row, ranked
+from fedmetaalign.report.numbers import count, listing, percent, points
+
+_MOST = 4
+"""Methods that a sentence names."""
+
+
+Naming = Callable[[str], str]
+"""How a sentence writes a method's label."""
+
+
+def sentences(comparison: Comparison, name: Naming = str) -> list[str]:
+    """Returns who is best, where Fed-Meta-Align stands, and who leaves devices worse off.
+
+    Args:
+        comparison: what was compared.
+        name: writes a method's label: as it is, unless the sentences' place needs it escaped or marked.
+    """
+    order = ranked(comparison.rows)
+    if not order:
+        return ["No method came to a result: all of them diverged."]
+    found = [_best(order, name), _federated(order, name), _ours(order, name), *_worse_off(comparison, name)]
+    return [sentence for sentence in [*found, _limits(comparison)] if sentence]
+
+
+def _best(order: list[Row], name: Naming) -> str:
+    best = order[0]
+    interval = bracket(METRICS["accuracy"], best.accuracy)
+    told = f"{name(best.label)} is best, with a mean accuracy of {percent(best.accuracy.mean)} {interval}"
+    rival = best.rival
+    if rival is None or rival.difference.mean is None:
+        return f"{told.rstrip()}."
+    lead = f"{points(rival.difference.mean)} ahead of {name(rival.label)}"
+    return f"{told.rstrip()}, {lead}; {_luck('that lead', rival)}."
+
+
+def _federated(order: list[Row], name: Naming) -> str:
+    """Who is best of those that take part in the race, where a control wins it."""
+    best = next((row for row in order if row.name not in CONTROLS), None)
+    if order[0].name not in CONTROLS or best is None:
+        return ""
+    return (
+        f"{name(order[0].label)} is a control; the best federated method is {name(best.label)} "
+        f"with {percent(best.accuracy.mean)}."
+    )
+
+
+def _ours(order: list[Row], name: Naming) -> str:
+    place = next((place for place, row in enumerate(order) if row.name == OURS), None)
+    if place is None:
+        return ""
+    ours, rival = order[place], order[place].rival
+    parts = []
+    if place > 0:
+        behind = ""
+        if rival is not None and rival.difference.mean is not None:
+            distance = points(-rival.difference.mean)
+            behind = f", {distance} behind {name(rival.label)} ({_luck('that distance', rival)})"
+        parts.append(f"takes place {place + 1} of {len(order)} with {percent(ours.accuracy.mean)}{behind}")
+    gain = ours.fleet.get("gain_over_local", NOTHING)
+    if gain.mean is not None:
+        side = "above" if gain.mean >= 0 else "below"
+        interval = bracket(METRICS["gain_over_local"], gain)
+        told = f"is {points(abs(gain.mean))} {side} training alone {interval}".rstrip()
+        harmed = ours.fleet.get("worse_off", NOTHING).mean
+        share = "no device" if harmed == 0 else f"{percent(harmed)} of the devices"
+        parts.append(told + ("" if harmed is None else f" and leaves {share} worse off"))
+    return f"{name(ours.label)} {'; it '.join(parts)}." if parts else ""
+
+
+def _worse_off(comparison: Comparison, name: Naming) -> list[str]:
+    """Which of the final models leave devices with less than they had alone, most of them first."""
+    shares = [
+        (row.fleet.get("worse_off", NOTHING).mean, name(row.label))
+        for row in comparison.rows
+        if row.stage == "final" and row.name != OURS and row.name not in CONTROLS
+    ]
+    known = [(share, method) for share, method in shares if share is not None]
+    known.sort(key=lambda each: -each[0])
+    harmed = [f"{percent(share)} with {method}" for share, method in known if share > 0]
+    spared = [method for share, method in known if share == 0]
+    found = []
+    if harmed:
+        found.append(f"Devices worse off than alone: {listing(harmed, _MOST)}.")
+    if spared:
+        found.append(f"No device is worse off with {listing(spared, _MOST)}.")
+    return found
+
+
+def _limits(comparison: Comparison) -> str:
+    """Says so where no difference, however clear, could come out as more than chance."""
+    tested = [row.rival.p_holm for row in comparison.rows if row.rival and row.rival.p_holm is not None]
+    # The least p of a two-sided test over the signs of so many differences; best and second are one pair.
+    least = min(1.0, (len(tested) - 1) * 2.0 ** (1 - len(comparison.seeds)))
+    if not tested or least < ALPHA or min(tested) < ALPHA:
+        return ""
+    return (
+        f"With {count(len(comparison.seeds), 'seed')} and {count(len(tested), 'method')} compared, the clearest "
+        f"lead can come to no corrected p below {probability(least)}; more seeds could tell it from chance."
+    )
+
+
+def _luck(what: str, rival: Rival) -> str:
+    if rival.p_holm is None:
+        return f"whether {what} is more than chance is not known"
+    verdict = "is more than chance" if rival.p_holm < ALPHA else "may be chance"
+    sign = "" if rival.p_holm < 0.0005 else "= "
+    return f"{what} {verdict}, Holm-corrected p {sign}{probability(rival.p_holm)}"

@@ -1,0 +1,263 @@
+"""A comparison as Markdown: `compare.md` as a whole, and each of its tables by itself for other documents."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fedmetaalign.report.comparison.findings import sentences
+from fedmetaalign.report.comparison.formats import (
+    METRICS,
+    Metric,
+    bold,
+    bracket,
+    duration,
+    learning_rate,
+    numbered,
+    probability,
+    ranged,
+    table,
+    text,
+    traffic,
+)
+from fedmetaalign.report.comparison.names import ALONE, plain
+from fedmetaalign.report.comparison.reading import (
+    NOTHING,
+    Comparison,
+    Interval,
+    Row,
+    accuracy_of,
+    foremost,
+    read,
+    shown,
+)
+from fedmetaalign.report.numbers import ABSENT, count, whole
+
+_COLUMNS = (
+    "accuracy",
+    "f1",
+    "mcc",
+    "balanced_accuracy",
+    "pr_auc",
+    "brier",
+    "gain_over_local",
+    "worse_off",
+    "worst",
+    "worst_decile",
+)
+_RANGED = ("accuracy", "gain_over_local")
+"""Columns with room for the interval."""
+
+_AGAINST_ALONE = ("gain_over_local", "worse_off")
+
+_MOST_COLUMNS = 4
+"""Up to so many devices are columns; more are rows."""
+
+_MOST_METHODS = 6
+"""So many methods fit beside devices that are rows."""
+
+
+def document(comparison: Mapping[str, Any]) -> str:
+    """Returns `compare.md`.
+
+    Args:
+        comparison: the object of `compare.json`; so, too, in all functions of this module.
+    """
+    read_ = read(comparison)
+    figures = shown(read_)
+    parts = [f"# Comparison: {text(read_.recipe)}", _conditions(read_), findings(comparison)]
+    parts += ["## Over the fleet", overview(comparison), *_pictures(figures, "accuracy.svg", "gains.svg")]
+    parts += ["## What it took", costs(comparison), *_pictures(figures, "rounds.svg")]
+    parts += ["## Device by device", devices(comparison), *_pictures(figures, "stages.svg")]
+    if read_.unseen:
+        parts += ["## Devices that took no part", unseen(comparison)]
+    return "\n\n".join(parts) + "\n"
+
+
+def sweep_document(comparisons: Mapping[str, Mapping[str, Any]], key: str) -> str:
+    """Returns the `compare.md` of a sweep: the same methods at several values of a key of the recipe.
+
+    Args:
+        comparisons: value of the key -> the object of its `compare.json`; at least one.
+        key: the key's name.
+    """
+    name = text(plain(key))
+    parts = [f"# Comparison: {text(read(next(iter(comparisons.values()))).recipe)}, by {name}"]
+    parts.append(
+        f"Means over the fleet ± half of the 95 % interval, at each value of {name}; the best in bold."
+    )
+    parts += [sweep(comparisons), f"![Accuracy against {name}](sweep.svg)"]
+    versus = _AGAINST_ALONE if any(read(each).row(ALONE) for each in comparisons.values()) else ()
+    parts += [sweep(comparisons, metric) for metric in (*versus, "brier")]
+    for value, comparison in comparisons.items():
+        parts += [f"## {name} = {text(plain(value))}", findings(comparison)]
+    return "\n\n".join(parts) + "\n"
+
+
+def findings(comparison: Mapping[str, Any]) -> str:
+    """Returns the findings as a list: who is best, where Fed-Meta-Align stands, who harms devices."""
+    return "\n".join(
+        f"- {sentence}" for sentence in sentences(read(comparison), lambda label: bold(text(label)))
+    )
+
+
+def overview(comparison: Mapping[str, Any]) -> str:
+    """Returns the table of the fleet: a line a row; the best of each column in bold."""
+    return _metrics_table(read(comparison).rows, "fleet")
+
+
+def unseen(comparison: Mapping[str, Any]) -> str:
+    """Returns the table of the devices that took no part in the federation and only received its model."""
+    return _metrics_table([row for row in read(comparison).rows if row.unseen], "unseen")
+
+
+def costs(comparison: Mapping[str, Any]) -> str:
+    """Returns what each row took, and how it does against the best other row."""
+    rows = read(comparison).rows
+    head = ["", "learning rate", "steps", "sent", "time", "accuracy against the best other, in points"]
+    lines = [
+        [
+            text(row.label),
+            learning_rate(row.learning_rate) + (" (edge)" if row.edge else ""),
+            whole(row.steps),
+            traffic(row.bytes),
+            duration(row.seconds),
+            *_against(row),
+        ]
+        for row in rows
+    ]
+    notes = []
+    if any(row.edge for row in rows):
+        notes.append("edge: the rate chosen lies at an end of the grid; beyond it the method may do better.")
+    notes += [
+        f"{text(row.label)} diverged with seed{'s'[: len(row.diverged) - 1]} {numbered(row.diverged)}; "
+        "its means are over the others."
+        for row in rows
+        if row.diverged
+    ]
+    return "\n\n".join([table([*head, "best other", "p", "p (Holm)"], lines), *notes])
+
+
+def devices(comparison: Mapping[str, Any]) -> str:
+    """Returns the accuracy of each device: a column a device where there are few, else a line a device.
+
+    Where devices are lines, only the methods that stand first have a column.
+    """
+    of = read(comparison)
+    if len(of.devices) <= _MOST_COLUMNS:
+        found = [[accuracy_of(row, device) for row in of.rows] for device in of.devices]
+        columns = [_bolded("accuracy", column, bracket) for column in found]
+        head = ["accuracy in %", *(text(plain(device)) for device in of.devices)]
+        return table(head, zip((text(row.label) for row in of.rows), *columns, strict=True))
+    chosen = foremost(of.rows, _MOST_METHODS)
+    head = ["accuracy in %", *(text(row.label) for row in chosen)]
+    lines = [
+        [text(plain(device)), *_bolded("accuracy", [accuracy_of(row, device) for row in chosen], bracket)]
+        for device in of.devices
+    ]
+    note = f"{len(chosen)} of {count(len(of.rows), 'row')}; all are in compare.csv."
+    return "\n\n".join([table(head, lines), *([note] if len(chosen) < len(of.rows) else [])])
+
+
+def sweep(comparisons: Mapping[str, Mapping[str, Any]], metric: str = "accuracy") -> str:
+    """Returns a table of the fleet's metric for the same methods at several values of a key of the recipe.
+
+    A cell is the mean and half its interval; the best of each column is bold.
+
+    Args:
+        comparisons: value of the key -> the object of its `compare.json`.
+        metric: a metric of the fleet.
+    """
+    columns = {value: read(each) for value, each in comparisons.items()}
+    labels = {row.name: row.label for of in columns.values() for row in of.rows}
+    told = {name: [_told(of.row(name), metric) for of in columns.values()] for name in labels}
+    told = {name: line for name, line in told.items() if any(each.mean is not None for each in line)}
+    cells = [_bolded(metric, column, _half) for column in zip(*told.values(), strict=True)]
+    head = [METRICS[metric].title, *(text(plain(value)) for value in columns)]
+    return table(head, zip((text(labels[name]) for name in told), *cells, strict=True))
+
+
+def _conditions(of: Comparison) -> str:
+    """Says what was compared and how."""
+    told = (
+        f"{count(len(of.rows), 'row')} (a method, or the global model on the way to it) over "
+        f"{count(len(of.devices), 'device')}, with {count(len(of.seeds), 'seed')} ({numbered(of.seeds)}); "
+        "every row has the same data, split and initial weights under the same seed."
+    )
+    steps = [row.steps for row in of.rows if row.steps and row.stage == "final"]
+    if steps and max(steps) <= 1.01 * min(steps):
+        told += f" The budget is equal: {whole(max(steps))} gradient steps each."
+    elif steps:
+        told += f" The rows took between {whole(min(steps))} and {whole(max(steps))} gradient steps."
+    if of.learning_rates:
+        grid = ", ".join(learning_rate(rate) for rate in of.learning_rates)
+        told += f" Each method's learning rate is from the same grid ({grid})"
+        told += (
+            f", chosen by the Brier score on validation data with seeds {numbered(of.tune_seeds)}."
+            if len(of.learning_rates) > 1 and of.tune_seeds
+            else "."
+        )
+    return told + (
+        " Brackets hold 95 % bootstrap intervals: over the seeds for one device, over seeds and devices for "
+        "the fleet. Differences are paired by seed; p is corrected over the rows by Holm's method."
+    )
+
+
+def _metrics_table(rows: Sequence[Row], part: str) -> str:
+    """A line a row: the columns that have something to say."""
+    found = {key: [_told(row, key, part) for row in rows] for key in _COLUMNS}
+    columns = {key: column for key, column in found.items() if any(each.mean is not None for each in column)}
+    if columns.get("worst_decile") == columns.get("worst"):
+        columns.pop("worst_decile", None)  # in a small fleet, the worst tenth is the worst device
+    top = max((each.mean for each in found["accuracy"] if each.mean is not None), default=None)
+    names = [
+        bold(text(row.label)) if top is not None and each.mean == top else text(row.label)
+        for row, each in zip(rows, found["accuracy"], strict=True)
+    ]
+    cells = [_bolded(key, column, bracket if key in _RANGED else _nothing) for key, column in columns.items()]
+    return table(["", *(METRICS[key].title for key in columns)], zip(names, *cells, strict=True))
+
+
+def _told(row: Row | None, key: str, part: str = "fleet") -> Interval:
+    # Set beside itself, training alone would be the best of its columns.
+    if row is None or (row.name == ALONE and key in _AGAINST_ALONE):
+        return NOTHING
+    metrics = row.unseen if part == "unseen" else row.fleet
+    return metrics.get(key, NOTHING)
+
+
+def _bolded(key: str, column: Sequence[Interval], more: Callable[[Metric, Interval], str]) -> list[str]:
+    """The cells of a column, the best of them in bold, each followed by what `more` says of it."""
+    metric = METRICS[key]
+    means = [metric.format(interval.mean) for interval in column]
+    best = metric.best(interval.mean for interval in column) if len(set(means)) > 1 else None
+    cells = []
+    for mean, interval in zip(means, column, strict=True):
+        cell = bold(mean) if mean == best else mean
+        cells.append(f"{cell} {more(metric, interval)}".rstrip())
+    return cells
+
+
+def _half(metric: Metric, interval: Interval) -> str:
+    """Half of the interval: "± 1.8"."""
+    if interval.low is None or interval.high is None:
+        return ""
+    return f"± {metric.format((interval.high - interval.low) / 2).removeprefix('+')}"
+
+
+def _nothing(metric: Metric, interval: Interval) -> str:
+    return ""
+
+
+def _against(row: Row) -> list[str]:
+    rival = row.rival
+    if rival is None:
+        return [ABSENT] * 4
+    return [
+        ranged(METRICS["gain_over_local"], rival.difference),
+        text(rival.label),
+        probability(rival.p),
+        probability(rival.p_holm),
+    ]
+
+
+def _pictures(figures: Mapping[str, str], *names: str) -> list[str]:
+    return [f"![{figures[name]}]({name})" for name in names if name in figures]

@@ -1,0 +1,97 @@
+"""The recipe decides the rule."""
+
+from typing import get_args
+
+import pytest
+from cohorts import cohort, near
+
+from fedmetaalign.aggregation.registry import rule
+from fedmetaalign.errors import RecipeError
+from fedmetaalign.recipe import Parallel, parse
+
+NAMES = get_args(Parallel.model_fields["aggregation"].annotation)
+SENT = cohort([10, 0], [0, 1], scores=[0.5, 0.5], samples=[1, 3], steps=[1, 3], root=[0, 2])
+FOUR = cohort([0], [1], [3], [10])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_that_the_recipe_takes_is_a_rule(name):
+    made = rule(Parallel(aggregation=name))(SENT)
+    assert made.weights.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "weights"),
+    [
+        ({"aggregation": "mean"}, [1 / 4, 3 / 4]),
+        ({"floor": 0.0}, [10 / 11, 1 / 11]),
+        ({"floor": 0.5}, [10 / (10 + 0.5 * 101**0.5), 0.5 * 101**0.5 / (10 + 0.5 * 101**0.5)]),
+        ({"floor": 0.5, "reference": "others"}, [1 / 2, 1 / 2]),
+        ({"reference": "root"}, [0.1 / 1.1, 1 / 1.1]),
+        ({"unit_norm": True}, [1 / 2, 1 / 2]),
+        ({"criteria": ()}, [1 / 2, 1 / 2]),
+        ({"criteria": ("score",)}, [1 / 2, 1 / 2]),
+        ({"aggregation": "fltrust"}, [0, 1]),
+        ({"aggregation": "fedadp"}, [0.9430, 0.0570]),  # angles 0.2915 and 1.2793
+    ],
+)
+def test_it_has_the_recipes_parameters(settings, weights):
+    assert rule(Parallel(**settings))(SENT).weights == pytest.approx(weights, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "step"),
+    [
+        ({"aggregation": "median"}, 2),
+        ({"aggregation": "trimmed_mean"}, 3.5),
+        ({"aggregation": "trimmed_mean", "byzantine": 0.25}, 2),
+        ({"aggregation": "krum"}, 1),
+        ({"aggregation": "krum", "byzantine": 0.25}, 0.5),
+        ({"aggregation": "krum", "byzantine": 0.25, "keep": 3}, 4 / 3),
+    ],
+)
+def test_robust_rules_have_theirs(settings, step):
+    assert rule(Parallel(**settings))(FOUR).step == near([step])
+
+
+@pytest.mark.parametrize(
+    ("settings", "needed"),
+    [
+        ({}, False),
+        ({"aggregation": "fltrust"}, True),
+        ({"reference": "root"}, True),
+        ({"aggregation": "mean", "reference": "root"}, False),
+    ],
+)
+def test_only_rules_that_compare_with_the_server_need_its_delta(settings, needed):
+    assert Parallel(**settings).needs_root is needed
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"aggregation": "fltrust"}, 'parallel.aggregation = "fltrust"'),
+        ({"reference": "root"}, 'parallel.reference = "root"'),
+    ],
+)
+def test_the_servers_delta_needs_public_data(settings, named):
+    raw = {"fleet": {"simulator": "feeder"}, "foundation": {"enabled": False}, "parallel": settings}
+    with pytest.raises(RecipeError) as error:
+        parse(raw, "here.toml")
+    expected = f"here.toml: {named} needs public data: set foundation.enabled = true."
+    assert str(error.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"aggregation": "bulyan"}, "parallel.aggregation"),
+        ({"byzantine": 0.5}, "parallel.byzantine"),
+        ({"byzantine": -0.1}, "parallel.byzantine"),
+        ({"keep": 0}, "parallel.keep"),
+        ({"criteria": ["scores"]}, "parallel.criteria"),
+    ],
+)
+def test_a_parameter_out_of_range_is_told(settings, key):
+    with pytest.raises(RecipeError, match=f"here.toml: {key}"):
+        parse({"fleet": {"simulator": "feeder"}, "parallel": settings}, "here.toml")

@@ -1,0 +1,125 @@
+"""Problems whose answers are known: a sample (x, y) has the loss y/2 |w - x|^2, and the stream is plain SGD.
+
+A device all of whose samples are (b, a) has the loss a/2 |w - b|^2. From w, a step of plain gradient descent
+goes to b + (1 - eta a) (w - b), so that all that a federation of such devices comes to can be written down.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.fleet.device import Device, Part
+from fedmetaalign.methods._learner import Cut
+from fedmetaalign.methods._task import Task
+from fedmetaalign.model.objective import LOSS
+from fedmetaalign.model.online import Samples, Trained, ignore_steps
+from fedmetaalign.phases.personalize import Personal
+from fedmetaalign.preparation import Preparation
+from fedmetaalign.recipe import parse
+
+PREPARATION = Preparation(("x",), ("",), {}, (0.0,), (1.0,), (0,))
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """A `Learner` of so many weights, each of which counts as a layer."""
+
+    size: int
+
+    def train(
+        self,
+        weights,
+        samples,
+        *,
+        learning_rate,
+        random,
+        frozen=0,
+        head=0,
+        objective=LOSS,
+        keep_gradient=False,
+        on_steps=ignore_steps,
+    ):
+        o, w = objective, weights.astype(np.float64)
+        shift = 0 if o.shift is None else o.shift
+        slope = 0 if o.slope is None else o.slope
+        order = random.permutation(len(samples))
+        trained = slice(frozen, self.size - head)
+        total, loss = np.zeros(self.size), 0.0
+        for i, before in zip(order, np.roll(order, 1), strict=True):
+            at = o.scale * w + shift
+            at = at - o.lookahead * samples.y[before] * (at - samples.x[before])
+            gradient = samples.y[i] * (at - samples.x[i])
+            loss += samples.y[i] / 2 * np.sum((at - samples.x[i]) ** 2)
+            total[trained] += gradient[trained]
+            step = o.scale * gradient + o.stiffness * w + slope
+            w[trained] -= learning_rate * step[trained]
+        on_steps(len(samples))
+        mean = (total / len(samples)).astype(np.float32) if keep_gradient else None
+        return Trained(w.astype(np.float32), (loss / len(samples),), mean)
+
+    def fine_tune(self, recipe, device, weights, on_steps):
+        return Personal(weights, Choice(0.5, None, None), [])
+
+    def scores(self, weights, x):
+        return np.full(len(x), 0.5)
+
+    def features(self, weights, x):
+        return x
+
+    def cut(self, share):
+        body = int(share * self.size)
+        return Cut(body, self.size - body, body)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a device minimises, a/2 |w - b|^2, and how long it may.
+
+    Attributes:
+        optimum: b.
+        curvature: a.
+        steps: of a round.
+        samples: that it has, which is what averages weight it by.
+        own: steps of phase 3.
+    """
+
+    optimum: tuple[float, ...]
+    curvature: float = 1.0
+    steps: int = 10
+    samples: int = 10
+    own: int = 500
+
+    def device(self, name):
+        def part(rows):
+            samples = Samples(
+                np.tile(np.array(self.optimum, np.float32), (rows, 1)),
+                np.full(rows, self.curvature, np.float32),
+            )
+            return Part(samples, samples)
+
+        parts = {"serial": part(1), "parallel": part(self.steps), "personalize": part(self.own)}
+        return Device(name, PREPARATION, np.zeros((1, 1)), parts, part(self.samples))
+
+
+def race(*members, newcomers=(), rounds=300, learning_rate=0.01, start=None):
+    """A task over such devices: the members d0, d1, ... and the newcomers n0, n1, ...; it starts at zero."""
+    recipe = parse(
+        {
+            "fleet": {"simulator": "feeder", "count": len(members)},
+            "optimizer": {"learning_rate": learning_rate},
+            "serial": {"rounds": 0},
+            "parallel": {"rounds": rounds},
+            "personalize": {"epochs": 1},
+        },
+        "here",
+    )
+    size = len(members[0].optimum)
+    return Task(
+        recipe,
+        Quadratic(size),
+        tuple(problem.device(f"d{i}") for i, problem in enumerate(members)),
+        tuple(problem.device(f"n{i}") for i, problem in enumerate(newcomers)),
+        None,
+        np.zeros(size, np.float32) if start is None else np.array(start, np.float32),
+    )

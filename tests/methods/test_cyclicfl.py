@@ -1,0 +1,20 @@
+"""Tours first, then FedAvg, by hand."""
+
+import pytest
+from fake_learner import Learner, firsts, race
+
+from fedmetaalign.methods.cyclicfl import cyclicfl
+
+
+@pytest.mark.parametrize(
+    ("serial", "parallel", "expected"),
+    [(2, 2, [2, 4, 5, 6]), (0, 2, [1, 2]), (2, 0, [2, 4])],
+)
+def test_a_tour_adds_both_devices_steps_and_a_round_their_mean(serial, parallel, expected):
+    assert firsts(cyclicfl(race(Learner(), serial=serial, parallel=parallel))) == expected
+
+
+def test_every_visit_is_two_messages():
+    task = race(Learner())
+    outcome = cyclicfl(task)
+    assert outcome.stages["global"].bytes == 4 * 2 * 2 * 2 * 4  # rounds, devices, ways, weights, bytes

@@ -1,0 +1,36 @@
+"""Reptile's interpolation, by hand."""
+
+from dataclasses import replace
+
+import pytest
+from fake_learner import Learner, firsts, race
+
+from fedmetaalign.methods.reptile import reptile
+
+
+def test_each_device_moves_the_weights_by_a_share_that_falls_to_zero():
+    # Two devices a round, each a step of 1: 2 * 1, 2 * 0.75, 2 * 0.5, 2 * 0.25.
+    assert firsts(reptile(race(Learner()))) == pytest.approx([2, 3.5, 4.5, 5])
+
+
+def test_a_device_begins_where_the_one_before_has_moved_the_weights():
+    learner = Learner()
+    reptile(race(learner, serial=0))
+    assert [float(weights[0]) for weights, *_ in learner.seen] == [0, 1, 2, 2.5]
+
+
+def orders(seed):
+    """The devices of each of eight rounds in the order of their training."""
+    learner = Learner()
+    task = race(learner, devices=5, serial=4, parallel=4)
+    reptile(replace(task, recipe=task.recipe.model_copy(update={"seed": seed})))
+    owner = {row.tobytes(): device.name for device in task.members for row in device.own.support.x}
+    visits = [owner[samples.x[0].tobytes()] for _, samples, _ in learner.seen]
+    return [visits[i : i + 5] for i in range(0, 40, 5)]
+
+
+def test_each_round_visits_every_device_once_in_a_fresh_order():
+    one = orders(seed=0)
+    assert all(len(set(visits)) == 5 for visits in one)
+    assert len({tuple(visits) for visits in one}) > 4
+    assert one == orders(seed=0) != orders(seed=1)
