@@ -1,5 +1,6 @@
 """The generated part of a document stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->`."""
 
+import re
 from pathlib import Path
 
 
@@ -12,3 +13,8 @@ def replace_between(path: Path, name: str, text: str) -> None:
     before, rest = document.split(begin)
     after = rest.split(end)[1]
     path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
+
+
+def markers(path: Path) -> list[str]:
+    """Returns the names of a document's markers, in order."""
+    return re.findall(r"<!-- (.+): begin -->", path.read_text(encoding="utf-8"))

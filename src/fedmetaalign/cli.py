@@ -94,7 +94,7 @@ def compare(
         str, typer.Argument(help="A built-in name or a TOML file; its [compare] section says what to compare.")
     ] = "demo",
     methods: Annotated[
-        str | None, typer.Option(metavar="A,B", help="The methods.", show_default="the recipe's")
+        str | None, typer.Option(metavar="A,B", help="The methods, or all.", show_default="the recipe's")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Runs a method, each with another seed.")] = 3,
     out: Annotated[
@@ -119,11 +119,12 @@ def compare(
     from fedmetaalign.comparison.compare import compare as execute
     from fedmetaalign.comparison.console import CompareWatcher, print_comparison
     from fedmetaalign.fleet.tables import safe_name
+    from fedmetaalign.methods import runnable
 
     loaded = recipes.load(recipe, settings or [], None, data)
     if methods is not None:
-        named = tuple(name.strip() for name in methods.split(","))
-        loaded = recipes.with_settings(loaded, {"compare.methods": list(named)}, "--methods")
+        named = runnable(loaded) if methods == "all" else [name.strip() for name in methods.split(",")]
+        loaded = recipes.with_settings(loaded, {"compare.methods": named}, "--methods")
     folder = out or Path("runs") / f"compare-{safe_name(loaded.name)}"
     try:
         with CompareWatcher() as watcher:

@@ -138,7 +138,8 @@ def training_steps(recipe: Recipe, fleet: Fleet, rounds: list[fed_meta_align.Rou
     total = sum(map(steps, rounds))
     for device in fleet.devices:
         own = own_steps(recipe, device)
-        total += own + (round(shared_steps(recipe, device, len(devices)) + own) if recipe.evaluation.alone else 0)
+        alone = round(shared_steps(recipe, device, len(devices)) + own)
+        total += own + (alone if recipe.evaluation.alone else 0)
     return total
 
 

@@ -1,4 +1,4 @@
-"""Compares methods on a recipe: chooses their learning rates, runs them for every seed, writes what came out."""
+"""Compares methods on a recipe: chooses learning rates, runs every seed, and writes what came out."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -84,11 +84,16 @@ class Chosen:
 
 
 def compare(
-    recipe: Recipe, out: Path, seeds: int, watcher: Watcher | None = None, workers: int | None = None
+    recipe: Recipe,
+    out: Path,
+    seeds: int,
+    watcher: Watcher | None = None,
+    workers: int | None = None,
+    cells: Path | None = None,
 ) -> Comparison:
     """Runs a comparison, or as many as the recipe's sweep has values.
 
-    Finished cells under `out` are used again, so that the same call goes on where another was stopped.
+    Finished cells are used again, so that the same call goes on where another was stopped.
 
     Args:
         recipe: what to compare; its [compare] section names the methods, the grid, variants and the sweep.
@@ -96,6 +101,7 @@ def compare(
         seeds: how many, from the recipe's own on.
         watcher: is told of the progress.
         workers: processes, by default one a core.
+        cells: where finished cells are kept, by default under `out`; comparisons may share the folder.
 
     Returns:
         What compare.json holds, or for a sweep what sweep.json does: {"key": ..., "comparisons": {value:
@@ -110,22 +116,21 @@ def compare(
     arms = {label: _arms(point) for label, point in points.items()}
     every = [arm for group in arms.values() for arm in group]
     numbers = range(recipe.seed, recipe.seed + seeds)
-    with writing_to(out):
-        (out / "cells").mkdir(parents=True, exist_ok=True)
-        replace_file(out / "recipe.toml", recipes.dump(recipe).encode())
-    with pool.processes(out / "cells", workers) as running:
+    with pool.processes(cells or out / "cells", workers) as running:
         chosen = iter(_run(running, every, numbers, watcher))
     results = {
         label: _write(out / label, points[label], [next(chosen) for _ in group])
         for label, group in arms.items()
     }
+    with writing_to(out):
+        replace_file(out / "recipe.toml", recipes.dump(recipe).encode())
     if recipe.compare.sweep is None:
         return results[HERE]
     return _write_sweep(out, recipe.compare.sweep.key, results)
 
 
 def _arms(recipe: Recipe) -> list[Arm]:
-    """Lists the rows of a recipe: its methods, then its variants. Reads the data, to know that it can be read."""
+    """Lists a recipe's rows: its methods, then its variants. Reads the data, to know that it can be read."""
     chosen = [(name, name, recipe) for name in recipe.compare.methods]
     settings = recipes.variants(recipe)
     chosen += [(name, variant.method, settings[name]) for name, variant in recipe.compare.variants.items()]

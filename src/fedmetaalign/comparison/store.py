@@ -115,5 +115,6 @@ def check_folder(path: Path) -> None:
     Raises:
         RunError: it does, or it is a file.
     """
-    if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / "cells").is_dir())):
+    ours = (path / "cells").is_dir() or (path / "compare.md").exists()
+    if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not ours)):
         raise RunError(f"{path} holds something other than a comparison: choose another --out.")

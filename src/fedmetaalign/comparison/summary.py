@@ -157,8 +157,9 @@ def _fleet(row: Row, alone: Row | None, group: Group) -> Json:
 def _against_best(accuracies: Mapping[str, np.ndarray], draws: Draws) -> dict[str, Json | None]:
     """Compares every method with the best other one, by the fleet's mean accuracy paired by seed.
 
-    The p values are corrected for the number of pairs, of which the best and the second are one. Which is best is read off the same seeds, which
-    flatters it: on average, the others are less far behind than the differences say.
+    The p values are corrected for the number of pairs, of which the best and the second are one. Which is best
+    is read off the same seeds, which flatters it: on average, the others are less far behind than the
+    differences say.
 
     Args:
         accuracies: name -> (seeds, devices) accuracy; at least one.

@@ -75,7 +75,9 @@ class LocalEngine:
         devices = tuple(self._devices.values())
         ledger = Ledger(watch=self._on_steps)
         task = Task(self._recipe, Perceptron(self._network), devices, (), None, weights, ledger)
-        return self._on_each(self.names, lambda device: local_only.train_alone(task, device, task.all_steps(device)))
+        return self._on_each(
+            self.names, lambda device: local_only.train_alone(task, device, task.all_steps(device))
+        )
 
     def _on_each(self, names: Sequence[str], step: Callable[[Device], Reply]) -> dict[str, Reply]:
         # The longest first, so that no core is left alone with it at the end.

@@ -13,12 +13,23 @@ from fedmetaalign.errors import RecipeError
 
 if TYPE_CHECKING:
     from fedmetaalign.methods._task import Outcome, Task
+    from fedmetaalign.recipe import Recipe
 
     Method = Callable[[Task], Outcome]
 
 
+CONTROLS = frozenset({"majority", "one_rule", "pooled", "local_only"})
+"""Methods to judge the others by: they federate nothing."""
 UNTRAINED = frozenset({"majority", "one_rule"})
 """Methods that take no gradient step, and so have no learning rate."""
+NEED_PUBLIC = frozenset({"feddf"})
+"""Methods that need public samples on the server."""
+
+
+def runnable(recipe: "Recipe") -> list[str]:
+    """Returns the methods that a recipe's data suffice for, the controls first."""
+    able = [name for name in names() if recipe.foundation.enabled or name not in NEED_PUBLIC]
+    return sorted(able, key=lambda name: name not in CONTROLS)
 
 
 def names() -> tuple[str, ...]:

@@ -101,8 +101,8 @@ def _limits(comparison: Comparison) -> str:
     if not tested or least < ALPHA or min(tested) < ALPHA:
         return ""
     return (
-        f"With {count(len(comparison.seeds), 'seed')} and {count(len(tested), 'method')} compared, the clearest "
-        f"lead can come to no corrected p below {probability(least)}; more seeds could tell it from chance."
+        f"With {count(len(comparison.seeds), 'seed')} and {count(len(tested), 'method')} compared, the "
+        f"clearest lead can come to no corrected p below {probability(least)}; more seeds could tell it from chance."
     )
 
 
