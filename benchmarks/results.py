@@ -49,7 +49,7 @@ ENTRIES = (
     Entry("floor", "floor", (PRINTED,)),
     Entry("floor-feeders", "floor", (FEEDERS,)),
     Entry("ratios", "ratios", (PRINTED,)),
-    Entry("ratios-feeders", "ratios", (FEEDERS,)),
+    Entry("ratios-feeders", "ratios", (FEEDERS, "splits.reuse=false")),
     Entry("alignment", "alignment", (PRINTED,)),
     Entry("alignment-feeders", "alignment", (FEEDERS,)),
     Entry("rules", "rules"),

@@ -21,10 +21,12 @@ from fedmetaalign.run_folder import replace, writing_to
 SOFTWARE = ("jax", "jaxlib", "numpy", "optax", "scikit-learn", "scipy")
 """Whose versions may change a number."""
 CODE = (
-    *("aggregation", "engine", "evaluation", "fleet", "methods", "model", "phases"),
+    *("aggregation/*.py", "engine/*.py", "fleet/**/*.py", "model/*.py", "phases/*.py", "methods/_*.py"),
+    *("evaluation/metrics.py", "evaluation/rules.py", "evaluation/thresholds.py"),
     *("comparison/race.py", "preparation.py", "randomness.py", "recipe.py"),
+    *("methods/fed_meta_align.py", "methods/local_only.py"),  # which other methods build on
 )
-"""The part of the package that may change a number."""
+"""The part of the package that may change a number of any method."""
 IRRELEVANT = {"name", "compare", "deploy", "evaluation"}
 """Sections of a recipe that no cell depends on."""
 
@@ -72,7 +74,7 @@ class Store:
 
 def cell_key(method: str, recipe: Recipe, data: Mapping[str, str]) -> str:
     """Returns what names a cell: a digest of the method, the recipe with its seed and rate, data and code."""
-    return _digest([method, _content(recipe, data), sorted(data.values()), _code()])
+    return _digest([method, _content(recipe, data), sorted(data.values()), _code(f"methods/{method}.py")])
 
 
 def start_key(recipe: Recipe, data: Mapping[str, str]) -> str:
@@ -92,11 +94,10 @@ def _content(recipe: Recipe, data: Mapping[str, str]) -> dict[str, Any]:
 
 
 @cache
-def _code() -> list[str]:
+def _code(*more: str) -> list[str]:
     """Returns a digest of the code that makes the numbers, and the versions of the libraries."""
     root = Path(__file__).parents[1]
-    parts = [root / part for part in CODE]
-    files = [path for part in parts for path in (part.rglob("*.py") if part.is_dir() else [part])]
+    files = {path for part in (*CODE, *more) for path in root.glob(part)}
     contents = [[str(path.relative_to(root)), _sha256(path.read_bytes())] for path in sorted(files)]
     return [_digest(contents), *(f"{name} {version(name)}" for name in SOFTWARE)]
 

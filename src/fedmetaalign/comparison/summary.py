@@ -159,7 +159,7 @@ def _against_best(accuracies: Mapping[str, np.ndarray], draws: Draws) -> dict[st
 
     The p values are corrected for the number of pairs, of which the best and the second are one. Which is best
     is read off the same seeds, which flatters it: on average, the others are less far behind than the
-    differences say.
+    differences say. A method that diverged with some seed is not compared: it is measured on the others alone.
 
     Args:
         accuracies: name -> (seeds, devices) accuracy; at least one.
@@ -167,9 +167,10 @@ def _against_best(accuracies: Mapping[str, np.ndarray], draws: Draws) -> dict[st
     """
     fleet = over_fleet(np.stack(list(accuracies.values())), draws)
     by_seed = dict(zip(accuracies, fleet.values, strict=True))
-    means = {name: m for name, m in zip(accuracies, fleet.mean, strict=True) if not np.isnan(m)}
-    best = sorted(means, key=lambda name: -means[name])[:2]
-    pairs = {name: best[best[0] == name] for name in means if len(means) > 1}
+    whole = [name for name in accuracies if not np.isnan(by_seed[name]).any()]
+    means = dict(zip(accuracies, fleet.mean, strict=True))
+    best = sorted(whole, key=lambda name: -means[name])[:2]
+    pairs = {name: best[best[0] == name] for name in whole if len(whole) > 1}
     distinct = {frozenset(pair): paired_p(*(by_seed[name] for name in pair)) for pair in pairs.items()}
     corrected = dict(zip(distinct, holm(list(distinct.values())), strict=True))
     found: dict[str, Json | None] = dict.fromkeys(accuracies)

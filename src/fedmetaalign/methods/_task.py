@@ -1,8 +1,10 @@
 """What every compared method is given, and what it hands back: the terms of a fair race.
 
-All methods start from the same weights, those of phase 0 where the recipe has one, see the same samples, and
-may spend the same gradient steps: on each device as many as phases 1 to 3 of Fed-Meta-Align take there. What
-they do spend is counted as they spend it.
+All methods start from the same weights, those of phase 0 where the recipe has one, may train on all of a
+device's training samples but its validation part, and may spend the same gradient steps: on each device as many
+as phases 1 to 3 of Fed-Meta-Align take there. What they do spend is counted as they spend it. Fed-Meta-Align
+itself divides the samples among its phases and holds their query parts back, as the paper says; what makes a
+model personal trains on phase 3's part with every method.
 """
 
 import time
@@ -165,24 +167,27 @@ class Task:
     def last(self, device: Device) -> Samples:
         """Returns what a device trains a model of its own on after the rounds, with phase 3's steps."""
         steps = own_steps(self.recipe, device)
-        return passes(device.own.support, 0, steps, self.recipe.seed, "own", device.name)
+        support = device.parts["personalize"].support
+        return passes(support, 0, steps, self.recipe.seed, "own", device.name)
 
     def train(
         self,
         weights: np.ndarray,
         samples: Samples,
         *address: str | int,
+        learning_rate: float | None = None,
         frozen: int = 0,
         head: int = 0,
         objective: Objective = LOSS,
         keep_gradient: bool = False,
     ) -> Trained:
-        """Passes once over the samples with the recipe's learning rate, and counts the steps.
+        """Passes once over the samples, and counts the steps.
 
         Args:
             weights: (parameters,) float32.
             samples: what to train on.
             *address: of the random order: a round and a device, say.
+            learning_rate: by default the recipe's.
             frozen: see `model.online.train`, and so the others.
             head: layers at the output that stay.
             objective: what to minimise.
@@ -192,7 +197,7 @@ class Task:
         trained = self.learner.train(
             weights,
             samples,
-            learning_rate=self.recipe.optimizer.learning_rate,
+            learning_rate=learning_rate or self.recipe.optimizer.learning_rate,
             random=generator(self.recipe.seed, "stream", *address),
             frozen=frozen,
             head=head,

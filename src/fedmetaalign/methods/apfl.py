@@ -62,15 +62,25 @@ def apfl(task: Task) -> Outcome:
 
     def final(device: Device) -> np.ndarray:
         begin = mixtures.get(device.name, Mixture(weights))
-        end = trained(task, begin, weights, task.last(device), "last", device.name)
+        rate = task.recipe.personalize.learning_rate
+        end = trained(task, begin, weights, task.last(device), "last", device.name, learning_rate=rate)
         return replace(end, alpha=begin.alpha).weights(weights)
 
     return Outcome({device.name: task.model(task.own(device, final(device))) for device in task.devices})
 
 
-def trained(task: Task, begin: Mixture, weights: np.ndarray, samples: Samples, *address: str | int) -> Mixture:
+def trained(
+    task: Task,
+    begin: Mixture,
+    weights: np.ndarray,
+    samples: Samples,
+    *address: str | int,
+    learning_rate: float | None = None,
+) -> Mixture:
     """Trains the device's own weights in the mixture, then moves alpha."""
     mixed = Objective.mixed(begin.alpha, weights)
-    end = task.train(begin.own, samples, *address, objective=mixed, keep_gradient=True)
+    end = task.train(
+        begin.own, samples, *address, objective=mixed, keep_gradient=True, learning_rate=learning_rate
+    )
     slope = np.vdot(end.weights - weights, np.asarray(end.gradient))
     return Mixture(end.weights, float(np.clip(begin.alpha - ALPHA_RATE * slope, 0, 1)))

@@ -36,5 +36,7 @@ def ditto(task: Task) -> Outcome:
     near = Objective.proximal(weights, LAMBDA)
     for device in task.devices:
         begin = own.get(device.name, weights)
-        own[device.name] = task.train(begin, task.last(device), "last", device.name, objective=near).weights
+        rate = task.recipe.personalize.learning_rate
+        trained = task.train(begin, task.last(device), "last", device.name, objective=near, learning_rate=rate)
+        own[device.name] = trained.weights
     return Outcome({device.name: task.model(task.own(device, own[device.name])) for device in task.devices})

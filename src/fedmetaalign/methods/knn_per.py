@@ -16,8 +16,8 @@ import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods._federated import rounds
-from fedmetaalign.methods._task import GLOBAL, Model, Outcome, Task
+from fedmetaalign.methods._federated import last, rounds
+from fedmetaalign.methods._task import Model, Outcome, Task
 
 NEIGHBOURS = 10
 """k of the paper's experiments."""
@@ -27,11 +27,8 @@ SHARES = np.linspace(0, 1, 11)
 
 def knn_per(task: Task) -> Outcome:
     """Runs FedAvg, then gives every device a memory."""
-    history = tuple(rounds(task, task.start, local=local))
-    weights = history[-1] if history else task.start
-    reached = task.milestone(weights)
-    task.send(messages=len(task.devices))
-    return Outcome({d.name: remembering(task, d, weights) for d in task.devices}, {GLOBAL: reached}, history)
+    weights = last(task, rounds(task, task.start, local=local))
+    return Outcome({device.name: remembering(task, device, weights) for device in task.devices})
 
 
 def local(task: Task, device: Device, weights: np.ndarray, number: int) -> np.ndarray:

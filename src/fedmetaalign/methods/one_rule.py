@@ -2,7 +2,8 @@
 
 score(x) = 1 if x_j > t, else 0    (or the other way round)
 
-with the feature j, the threshold t and the direction that get most of the device's training samples right.
+with the feature j, the threshold t and the direction that get most of the device's training samples right, the
+validation part included, for which the rule has no other use.
 """
 
 from functools import partial

@@ -102,7 +102,8 @@ def _limits(comparison: Comparison) -> str:
         return ""
     return (
         f"With {count(len(comparison.seeds), 'seed')} and {count(len(tested), 'method')} compared, the "
-        f"clearest lead can come to no corrected p below {probability(least)}; more seeds could tell it from chance."
+        f"clearest lead can come to no corrected p below {probability(least)};"
+        " more seeds could tell it from chance."
     )
 
 
