@@ -2,8 +2,8 @@
 
 score(x) = share of faults among the device's training labels,    a fault if that is more than one half
 
-All training labels count, the validation part's too. The share is the constant with the best Brier score, so that
-the probabilities, too, are the best that can be without a feature.
+All training labels count, the validation part's too. The share is the constant with the best Brier score: the
+probabilities, too, are the best that can be without a feature.
 """
 
 from functools import partial
