@@ -2,6 +2,7 @@
 
     python benchmarks/results.py --data FOLDER                     # all of them: hours on two cores
     python benchmarks/results.py --data FOLDER --only paper,floor  # some
+    python benchmarks/results.py --data FOLDER --page              # renew the page from what is there
     python benchmarks/results.py --data FOLDER --list              # the command of each
 
 FOLDER holds the tables that `fedmetaalign data list` names. Runs that are finished are used again.
@@ -22,6 +23,7 @@ from fedmetaalign.comparison.compare import Comparison, compare
 from fedmetaalign.methods import runnable
 from fedmetaalign.recipe import with_settings
 from fedmetaalign.report.comparison import markdown
+from fedmetaalign.report.comparison.reading import of_unseen
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 FIGURES = PAGE.parent / "figures"
@@ -77,11 +79,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the tables")
     parser.add_argument("--out", type=Path, default=Path("runs/results"), help="where the comparisons are kept")
     parser.add_argument("--only", help="names, with commas between")
+    parser.add_argument("--page", action="store_true", help="only renew the page, from what is there")
     parser.add_argument("--list", action="store_true", help="print the commands and do nothing")
     arguments = parser.parse_args()
     wanted = arguments.only.split(",") if arguments.only else [entry.name for entry in ENTRIES]
     for entry in ENTRIES:
-        if entry.name not in wanted:
+        if entry.name not in wanted or arguments.page:
             continue
         if arguments.list:
             print(command(entry, arguments.data, arguments.out))
@@ -115,11 +118,16 @@ def write_page(out: Path) -> None:
         "findings": markdown.findings,
         "unseen": markdown.unseen,
     }
+    names = {entry.name for entry in ENTRIES}
     for marker in markers(PAGE):
         name, kind, *metric = marker.split()
+        if name not in names:
+            continue  # another script's
         folder = out / name
         if (folder / "sweep.json").exists():
             comparisons = read(folder / "sweep.json")["comparisons"]
+            if kind == "unseen":
+                comparisons = {value: of_unseen(each) for value, each in comparisons.items()}
             replace_between(PAGE, marker, markdown.sweep(comparisons, *metric))
         elif (folder / "compare.json").exists():
             comparison = read(folder / "compare.json")

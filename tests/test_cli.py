@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from comparing import SMALL, imagine, in_process
 
+from fedmetaalign import methods
 from fedmetaalign.recipe import load
 
-VERBS = ["run", "audit", "predict", "report", "data", "data list", "data fetch", "data simulate"]
+VERBS = ["run", "compare", "audit", "predict", "report", "data", "data list", "data fetch", "data simulate"]
 FEW = [f"--set={setting}" for setting in ("serial.rounds=1", "parallel.rounds=1", "personalize.epochs=1")]
 
 
@@ -26,6 +28,12 @@ def test_every_verb_explains_itself(cli, verb):
 def test_help_names_every_option_of_a_run(cli):
     text = cli("run", "--help").out
     for option in ("--out", "--data", "--engine", "--seed", "--set", "--resume", "--json"):
+        assert option in text
+
+
+def test_help_names_every_option_of_a_comparison(cli):
+    text = cli("compare", "--help").out
+    for option in ("--methods", "--seeds", "--out", "--data", "--set", "--json"):
         assert option in text
 
 
@@ -56,6 +64,13 @@ print("loaded:", *[name for name in ("jax", "polars", "matplotlib", "sklearn") i
         "run demo --set",
         "run demo paper",
         "run --resume",
+        "compare --frob",
+        "compare demo paper",
+        "compare --seeds 0",
+        "compare --seeds -1",
+        "compare --seeds many",
+        "compare --set",
+        "compare --methods",
         "audit",
         "predict",
         "predict bundle",
@@ -274,6 +289,84 @@ def test_every_runtime_scores_the_same_samples_nearly_alike(cli, bundle, csv_fle
     assert outcome.status == 0
     assert len(theirs) == 250
     assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) <= 0.05
+
+
+# Comparisons
+
+
+@pytest.fixture
+def small_comparison(here, monkeypatch):
+    """A recipe to compare, here.toml, by races that are only imagined; returns what they run in."""
+    imagine(monkeypatch)
+    monkeypatch.setattr("fedmetaalign.report.comparison.figures.write", lambda comparison, folder: [])
+    compared = '[compare]\nmethods = ["majority", "local_only", "fedavg"]\nlearning_rates = [0.01]\n'
+    (here / "here.toml").write_text(SMALL + compared, encoding="utf-8")
+    return in_process(monkeypatch)
+
+
+def test_a_comparison_prints_a_line_a_row_and_what_they_mean(cli, here, small_comparison):
+    outcome = cli("compare", "here.toml")
+    assert (outcome.status, outcome.err) == (0, "")
+    for name in ("Majority class", "Local only", "FedAvg", "FedAvg (global)"):
+        assert any(line.startswith(f"{name} ") for line in outcome.out.splitlines())
+    assert outcome.out.startswith("here: 3 seeds")
+    assert " is best, with a mean accuracy of " in outcome.out
+    assert outcome.out.endswith("\nTables and figures: runs/compare-here/compare.md\n")
+    assert {path.name for path in here.iterdir()} == {"here.toml", "runs"}
+    assert len(small_comparison.cells) == 3 * 3
+
+
+def test_a_comparison_as_json_is_compare_json(cli, here, small_comparison):
+    outcome = cli("compare", "here.toml", "--seeds", "2", "--out", "out", "--json")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out == (here / "out/compare.json").read_text(encoding="utf-8")
+    assert json.loads(outcome.out)["seeds"] == [0, 1]
+
+
+def test_methods_are_those_of_the_call(cli, small_comparison):
+    outcome = cli("compare", "here.toml", "--methods", "fedprox, majority", "--seeds", "1", "--json")
+    assert list(json.loads(outcome.out)["methods"]) == ["fedprox", "fedprox.global", "majority"]
+    assert small_comparison.cells == [("fedprox", 0, 0.01), ("majority", 0, None)]
+
+
+@pytest.mark.parametrize("settings", [[], ["foundation.simulator=feeder", "foundation.enabled=true"]])
+def test_all_methods_are_all_that_the_recipe_has_the_data_for(cli, small_comparison, settings):
+    more = [f"--set={setting}" for setting in settings]
+    found = json.loads(cli("compare", "here.toml", "--methods", "all", "--seeds", "1", "--json", *more).out)
+    rows = [name for name in found["methods"] if not name.endswith(".global")]
+    assert set(methods.names()) - set(rows) == (set() if settings else {"feddf"})
+    assert set(rows[:4]) == {"local_only", "majority", "one_rule", "pooled"}
+
+
+def test_settings_reach_the_comparison(cli, small_comparison):
+    settings = [f"--set={s}" for s in ("name=other", "seed=5", "compare.learning_rates=[0.1]", "fleet.count=2")]
+    found = json.loads(cli("compare", "here.toml", "--seeds", "1", "--json", *settings).out)
+    assert (found["recipe"], found["seeds"], found["learning_rates"]) == ("other", [5], [0.1])
+    assert len(found["devices"]) == 2
+
+
+def test_a_sweep_prints_every_value(cli, here, small_comparison, monkeypatch):
+    monkeypatch.setattr("fedmetaalign.report.comparison.figures.sweep", lambda comparisons, key: "")
+    sweep = '[compare.sweep]\nkey = "parallel.floor"\nvalues = [0.1, 0.5]\n'
+    (here / "swept.toml").write_text(f'extends = "here.toml"\n{sweep}', encoding="utf-8")
+    outcome = cli("compare", "swept.toml", "--seeds", "1", "--out", "out")
+    assert (outcome.status, outcome.err) == (0, "")
+    for value in ("0.1", "0.5"):
+        assert f"swept with parallel.floor = {value}" in outcome.out
+    assert (here / "out/0.5/compare.json").exists()
+    outcome = cli("compare", "swept.toml", "--seeds", "1", "--out", "out", "--json")
+    assert outcome.out == (here / "out/sweep.json").read_text(encoding="utf-8")
+
+
+def test_an_interrupted_comparison_goes_on_with_the_same_call(cli, small_comparison, monkeypatch):
+    whole = cli("compare", "here.toml", "--out", "whole", "--json").out
+    stopped = in_process(monkeypatch, most=4)
+    outcome = cli("compare", "here.toml", "--out", "out")
+    assert (outcome.status, outcome.out) == (130, "")
+    assert outcome.err == "fedmetaalign: stopped; the same command goes on where it was.\n"
+    resumed = in_process(monkeypatch)
+    assert cli("compare", "here.toml", "--out", "out", "--json").out == whole
+    assert len(stopped.cells + resumed.cells) == len(small_comparison.cells)
 
 
 # Data

@@ -3,6 +3,7 @@ import tomllib
 
 import pytest
 
+from fedmetaalign import methods
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.recipe import Parallel, Recipe, builtin, dump, load, parse, sweep, variants, with_settings
@@ -58,10 +59,12 @@ BUILT_IN = (
     "equipment",
     "feeders",
     "feeders-30",
+    "feeders-samples",
     "floor",
     "machines",
     "paper",
     "ratios",
+    "rules",
     "unseen",
 )
 
@@ -140,7 +143,7 @@ def test_a_dump_holds_every_key_that_has_a_value():
     assert dumped["serial"] == {"rounds": 10, "epochs": 1, "tours": 1}
     assert dumped["compare"] == {
         "methods": ["local_only", "fedavg", "fedprox", "fed_meta_align"],
-        "learning_rates": [1e-5, 3e-5, 1e-4, 3e-4, 1e-3],
+        "learning_rates": [1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
         "tune_seeds": 3,
         "variants": {},
     }
@@ -379,9 +382,9 @@ class TestComparisons:
             assert name == (", ".join(on) or "none")
 
     def test_the_ablation_runs_on_another_fleet(self):
-        recipe = load("ablation", ["extends=feeders", "compare.sweep.values=[150]"])
+        recipe = load("ablation", ["extends=feeders"])
         assert recipe.fleet.partition.count == 10
-        assert [value for value, _ in sweep(recipe)] == [150]
+        assert recipe.compare.sweep is None
         assert len(variants(recipe)) == 8
 
     def test_the_floors_are_called_after_their_values(self):
@@ -406,10 +409,32 @@ class TestComparisons:
             "others, unit norm": ("others", True),
         }
 
+    def test_the_rules_differ_in_the_rule_alone(self):
+        recipe = load("rules")
+        assert recipe.foundation.enabled  # FLTrust and the root need public data
+        found = variants(recipe)
+        parallel = [r.parallel for r in found.values()]
+        assert {p.aggregation for p in parallel} >= {"similarity", "mean", "fedadp", "fltrust", "fedfv", "krum"}
+        assert len(set(map(str, parallel))) == len(found)
+        for r in found.values():
+            assert r.model_copy(update={"parallel": recipe.parallel}) == recipe
+
+    @pytest.mark.parametrize("name", BUILT_IN)
+    def test_every_method_of_a_built_in_recipe_is_there_and_can_run(self, name):
+        recipe = load(name)
+        compared = recipe.compare
+        named = [*compared.methods, *(variant.method for variant in compared.variants.values())]
+        assert set(named) <= set(methods.names())
+        assert "feddf" not in named or recipe.foundation.enabled
+        assert "fedrep" not in named or recipe.personalize.freeze > 0
+
+    def test_without_a_table_of_its_own_a_comparison_is_the_papers_four(self):
+        assert load("demo").compare.methods == ("local_only", "fedavg", "fedprox", "fed_meta_align")
+
     @pytest.mark.parametrize(
         ("name", "key", "values"),
         [
-            ("feeders", "fleet.partition.samples", (75, 150, 450)),
+            ("feeders-samples", "fleet.partition.samples", (75, 150, 450)),
             ("feeders-30", "fleet.partition.samples", (75, 150)),
             ("dirichlet", "fleet.partition.alpha", (0.05, 0.1, 0.3, 1, 10)),
             ("unseen", "fleet.unseen.samples", (10, 30, 100)),
@@ -424,10 +449,12 @@ class TestComparisons:
         [
             ("equipment", 15, None),
             ("machines", 8, None),
-            ("feeders", 10, (50, 100, 300)),
+            ("feeders", 10, (100,)),
+            ("feeders-samples", 10, (50, 100, 300)),
             ("feeders-30", 30, (50, 100)),
             ("dirichlet", 10, (100,) * 5),
             ("unseen", 8, (100,) * 3),
+            ("rules", 10, (100,)),
         ],
     )
     @pytest.mark.parametrize("seed", [0, 9])

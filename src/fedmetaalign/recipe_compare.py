@@ -20,6 +20,8 @@ def _not_its_own(key: str) -> str:
     for own, why in decided.items():
         if f"{key}.".startswith(f"{own}.") or f"{own}.".startswith(f"{key}."):
             raise ValueError(f"cannot replace {key}: {why}")
+    if key.rpartition(".")[2] == "table":
+        raise ValueError(f"cannot replace {key}: give another table a recipe of its own, with extends")
     return key
 
 
@@ -51,7 +53,7 @@ class Compare(Section):
     """What `fedmetaalign compare` compares, and how learning rates are chosen."""
 
     methods: tuple[str, ...] = ("local_only", "fedavg", "fedprox", "fed_meta_align")
-    learning_rates: Annotated[tuple[Rate, ...], Field(min_length=1)] = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+    learning_rates: Annotated[tuple[Rate, ...], Field(min_length=1)] = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
     """The grid that all methods share."""
     tune_seeds: Count = 3
     """The learning rate is chosen on the validation data of the first so many seeds."""

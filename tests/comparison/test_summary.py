@@ -125,8 +125,14 @@ def test_a_diverged_seed_is_named_and_has_no_values() -> None:
         assert entry["diverged"] == [0]
         assert entry["fleet"]["accuracy"]["values"] == [None, pytest.approx(accuracy)]
         assert entry["steps"] == 100
-        assert entry["against_best"]["p"] is None  # one pair is left
     assert found["methods"]["local_only"]["diverged"] == []
+
+
+def test_a_method_that_diverged_once_is_compared_with_none() -> None:
+    lucky = [*ten("b", 0.9)[:-1], diverged("b", 9)]
+    found = summary(ten("a", 0.5) + lucky + ten("c", 0.6))["methods"]
+    assert found["b"]["against_best"] is None
+    assert (found["a"]["against_best"]["method"], found["c"]["against_best"]["method"]) == ("c", "a")
 
 
 def test_a_method_that_always_diverged_has_a_row_of_nulls() -> None:
@@ -185,14 +191,61 @@ def test_every_row_meets_the_best_other_and_the_best_the_second() -> None:
     assert {row: rival["method"] for row, rival in found.items()} == {"a": "b", "b": "c", "c": "b"}
     assert found["a"]["difference"]["mean"] == pytest.approx(-0.2)
     assert found["b"]["difference"]["values"] == pytest.approx([0.1] * 10)
-    # All ten differences have one sign; three rows were tested.
+    # All ten differences have one sign. Best against second is one hypothesis: two in all.
     for rival in found.values():
         assert rival["p"] == pytest.approx(1 / 512)
-        assert rival["p_holm"] == pytest.approx(3 / 512)
+        assert rival["p_holm"] == pytest.approx(2 / 512)
+
+
+def test_holm_weighs_the_pairs_by_their_p() -> None:
+    noisy = [
+        cell("c", seed, {"pump": 0.7 + (seed / 10 if seed < 5 else -seed / 10), "fan": 0.7})
+        for seed in range(10)
+    ]
+    found = summary(ten("a", 0.5) + ten("b", 0.7) + noisy)["methods"]
+    clear, unclear = found["a"]["against_best"], found["c"]["against_best"]
+    assert clear["p_holm"] == pytest.approx(2 * clear["p"])
+    assert unclear["p"] > 0.05
+    assert unclear["p_holm"] == unclear["p"]
+    assert found["b"]["against_best"]["p_holm"] == unclear["p_holm"]
 
 
 def test_one_row_has_no_rival() -> None:
     assert summary(ten("a", 0.5))["methods"]["a"]["against_best"] is None
+
+
+@pytest.mark.parametrize("control", ["majority", "one_rule", "pooled"])
+def test_a_control_is_no_rival_even_where_it_is_best(control: str) -> None:
+    alone = summary(ten("a", 0.5) + ten("b", 0.6))["methods"]
+    beside = summary(ten("a", 0.5) + ten(control, 0.9) + ten("b", 0.6))["methods"]
+    assert beside[control]["against_best"] is None
+    assert [beside[row]["against_best"] for row in "ab"] == [alone[row]["against_best"] for row in "ab"]
+
+
+def test_a_control_under_another_name_is_one_too() -> None:
+    cells, names = ten("a", 0.5) + ten("all data", 0.9), {"a": "fedavg", "all data": "pooled"}
+    found = summarise("demo", cells, names, dict.fromkeys(names, TUNED), GRID, [0])["methods"]
+    assert found["a"]["against_best"] is found["all data"]["against_best"] is None
+
+
+def test_controls_alone_are_no_race() -> None:
+    found = summary(ten("majority", 0.5) + ten("pooled", 0.9))["methods"]
+    assert {entry["against_best"] for entry in found.values()} == {None}
+
+
+def test_training_alone_is_a_rival() -> None:
+    found = summary(ten("local_only", 0.9) + ten("fedavg", 0.6))["methods"]
+    assert found["fedavg"]["against_best"]["method"] == "local_only"
+
+
+def test_a_global_model_is_no_rival_even_where_it_is_best() -> None:
+    better = [
+        replace(c, stages={**c.stages, GLOBAL: stage({"pump": 0.99, "fan": 0.99})}) for c in ten("b", 0.6)
+    ]
+    found = summary(ten("a", 0.5) + better)["methods"]
+    assert found["b.global"]["against_best"] is None
+    assert (found["a"]["against_best"]["method"], found["b"]["against_best"]["method"]) == ("b", "a")
+    assert found["a"]["against_best"]["p_holm"] == found["a"]["against_best"]["p"]  # one pair
 
 
 def test_equal_methods_do_not_differ() -> None:

@@ -160,7 +160,7 @@ class TestFedRep:
         assert models["n0"] == pytest.approx([5, 7], rel=1e-3)
 
     def test_without_a_first_half_it_says_what_to_do(self):
-        with pytest.raises(RecipeError, match="fedrep shares .* personalize.freeze = 0.5 freezes none"):
+        with pytest.raises(RecipeError, match=r"fedrep shares .* personalize.freeze = 0.5 freezes none"):
             own("fedrep", race(Problem((0.0,))))
 
     def test_only_the_first_half_travels(self):

@@ -20,9 +20,6 @@ from fedmetaalign.recipe import parse
 
 NETWORK = Network(9, (8, 6))
 
-SPENDS_LESS = {"fed_meta_align_guarded": 0.75}
-"""Methods that may leave some of the budget: this one halves whole rounds and epochs, and rounds down."""
-
 NEWCOMER_UNTRAINED = {*UNTRAINED, "knn_per", "pooled"}
 """Methods that take no step for a newcomer: it remembers its samples, or is handed the weights of all."""
 
@@ -186,7 +183,16 @@ class TestBudget:
         given, _ = ran(name, newcomers=False)
         budget = sum(map(given.all_steps, given.members))
         # Halved and rounded stretches may be a step off, in a round and on a device.
-        assert SPENDS_LESS.get(name, 0.98) * budget <= given.ledger.steps <= budget + len(given.members)
+        assert 0.98 * budget <= given.ledger.steps <= budget + len(given.members)
+
+    @pytest.mark.parametrize("cohort", [0.34, 0.5])
+    @trained_method
+    def test_it_is_that_of_the_devices_that_are_asked(self, name, cohort):
+        # A third is one of three devices a round; a half is two. Which they are is drawn, and they are unlike.
+        given = task(newcomers=False, **USUAL | {"cohort": cohort})
+        find(name)(given)
+        budget = sum(map(given.all_steps, given.members))
+        assert given.ledger.steps == pytest.approx(budget, rel=0.02)
 
     @every_method
     def test_a_newcomer_costs_what_phase_3_costs(self, name):

@@ -4,10 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.online import Samples
-from fedmetaalign.phases.budget import own_steps, shared_steps
+from fedmetaalign.phases.budget import own_steps, participation, shared_steps
+from fedmetaalign.phases.parallel import cohort
 from fedmetaalign.recipe import parse
 
 
@@ -31,9 +34,36 @@ def budget(**sections):
         ({"parallel": {"rounds": 2, "epochs": 7}}, 10 * 3 + 2 * 7 * 50, 10 * 700),
         # A device expects to be asked in a fifth of the parallel rounds; the tour visits all.
         ({"parallel": {"rounds": 4, "cohort": 0.2}}, 10 * 3 + 0.2 * 4 * 50, 10 * 700),
+        # Of five devices, 0.5 asks two (2.5, half to even) and 0.01 asks one.
+        ({"parallel": {"rounds": 4, "cohort": 0.5}}, 10 * 3 + 0.4 * 4 * 50, 10 * 700),
+        ({"parallel": {"rounds": 4, "cohort": 0.01}}, 10 * 3 + 0.2 * 4 * 50, 10 * 700),
         ({"personalize": {"epochs": 1}}, 10 * 3 + 10 * 50, 700),
         ({"serial": {"rounds": 0}, "parallel": {"rounds": 0}}, 0, 10 * 700),
     ],
 )
 def test_by_hand(sections, shared, own):
     assert budget(**sections) == (pytest.approx(shared), own)
+
+
+@pytest.mark.parametrize(
+    ("cohort", "devices", "share"),
+    [
+        (1.0, 3, 1),
+        (0.34, 3, 1 / 3),
+        (0.5, 3, 2 / 3),  # 1.5, half to even
+        (0.5, 2, 1 / 2),
+        (0.01, 3, 1 / 3),
+        (0.9, 3, 1),
+        (0.3, 10, 3 / 10),
+        (0.2, 1, 1),
+    ],
+)
+def test_a_cohort_is_a_whole_number_of_devices(cohort, devices, share):
+    assert participation(cohort, devices) == pytest.approx(share)
+
+
+@given(st.floats(0.001, 1), st.integers(1, 60))
+def test_the_share_is_that_of_the_rounds_that_a_device_is_drawn_for(share, devices):
+    names = tuple(f"d{i}" for i in range(devices))
+    drawn = [len(cohort(names, number, share, 0)) for number in (1, 2)]
+    assert drawn == pytest.approx([participation(share, devices) * devices] * 2)

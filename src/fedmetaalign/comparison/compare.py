@@ -16,6 +16,7 @@ from fedmetaalign.comparison.pool import Job, Pool
 from fedmetaalign.comparison.store import check_folder
 from fedmetaalign.comparison.summary import Tuning, summarise
 from fedmetaalign.comparison.table import to_csv
+from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.recipe import Recipe
@@ -113,6 +114,10 @@ def compare(
     watcher = watcher or Watcher()
     check_folder(out)
     points = {HERE if value is None else safe_name(str(value)): point for value, point in recipes.sweep(recipe)}
+    if recipe.compare.sweep is not None and len(points) < len(recipe.compare.sweep.values):
+        raise RecipeError(
+            f"Two values of compare.sweep, {recipe.compare.sweep.key}, are alike as folder names: change one."
+        )
     arms = {label: _arms(point) for label, point in points.items()}
     every = [arm for group in arms.values() for arm in group]
     numbers = range(recipe.seed, recipe.seed + seeds)
@@ -134,8 +139,10 @@ def _arms(recipe: Recipe) -> list[Arm]:
     chosen = [(name, name, recipe) for name in recipe.compare.methods]
     settings = recipes.variants(recipe)
     chosen += [(name, variant.method, settings[name]) for name, variant in recipe.compare.variants.items()]
-    for _, method, _ in chosen:
+    for _, method, own in chosen:
         methods.find(method)
+        if (why := methods.lacking(own).get(method)) is not None:
+            raise RecipeError(why)
     digests: dict[str, Mapping[str, str]] = {}
     arms = []
     for row, method, own in chosen:
@@ -216,7 +223,7 @@ def _write_sweep(out: Path, key: str, comparisons: Mapping[str, Comparison]) -> 
     """Writes what ties a sweep's comparisons together; each has a folder of its own."""
     swept = {"recipe": next(iter(comparisons.values()))["recipe"], "key": key, "comparisons": dict(comparisons)}
     with writing_to(out):
-        replace_file(out / "sweep.svg", figures.sweep(comparisons, key).encode())
+        figures.write_sweep(comparisons, key, out)
         replace_file(out / "compare.md", markdown.sweep_document(comparisons, key).encode())
         _write_json(out / "sweep.json", swept)
     return swept

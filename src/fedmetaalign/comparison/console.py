@@ -11,8 +11,8 @@ from rich.table import Table
 
 from fedmetaalign.comparison.compare import Watcher
 from fedmetaalign.report.comparison.findings import sentences
-from fedmetaalign.report.comparison.names import label
-from fedmetaalign.report.comparison.reading import read
+from fedmetaalign.report.comparison.names import ALONE, label
+from fedmetaalign.report.comparison.reading import of_unseen, read
 
 STAGES = {"tuning": "choosing learning rates", "running": "running the other seeds"}
 
@@ -67,6 +67,18 @@ def print_comparison(result: Mapping[str, Any]) -> None:
 
 
 def _print_one(comparison: Mapping[str, Any], title: str) -> None:
+    _print_table(comparison, title)
+    if comparison["unseen"]:
+        sys.stdout.write("\n")
+        _print_table(of_unseen(comparison), f"{title}, devices that took no part")
+    if any(row["edge"] for row in comparison["methods"].values()):
+        sys.stdout.write("* at an end of the grid: a value beyond it might be better.\n")
+    sys.stdout.write("\n")
+    for sentence in sentences(read(comparison)):
+        sys.stdout.write(f"{sentence}\n")
+
+
+def _print_table(comparison: Mapping[str, Any], title: str) -> None:
     table = Table(
         title=f"{title}: means over seeds and devices, in %; [95 % interval]",
         title_justify="left",
@@ -86,8 +98,8 @@ def _print_one(comparison: Mapping[str, Any], title: str) -> None:
             label(name),
             _bracket(fleet["accuracy"]),
             _percent(fleet["f1"]),
-            _percent(fleet["gain_over_local"], sign=True),
-            _percent(fleet["worse_off"]),
+            "-" if name == ALONE else _percent(fleet["gain_over_local"], sign=True),
+            "-" if name == ALONE else _percent(fleet["worse_off"]),
             _percent(fleet["worst"]),
             rate + ("*" if row["edge"] else ""),
             "-" if row["steps"] is None else f"{row['steps']:,.0f}",
@@ -100,11 +112,6 @@ def _print_one(comparison: Mapping[str, Any], title: str) -> None:
         highlight=False,
     )
     stdout.print(table)
-    if any(row["edge"] for row in comparison["methods"].values()):
-        sys.stdout.write("* at an end of the grid: a value beyond it might be better.\n")
-    sys.stdout.write("\n")
-    for sentence in sentences(read(comparison)):
-        sys.stdout.write(f"{sentence}\n")
 
 
 def _percent(interval: Mapping[str, Any], sign: bool = False) -> str:

@@ -21,10 +21,14 @@ from fedmetaalign.run_folder import replace, writing_to
 SOFTWARE = ("jax", "jaxlib", "numpy", "optax", "scikit-learn", "scipy")
 """Whose versions may change a number."""
 CODE = (
-    *("aggregation/*.py", "engine/*.py", "fleet/**/*.py", "model/*.py", "phases/*.py", "methods/_*.py"),
+    *("aggregation/*.py", "engine/*.py", "fleet/**/*.py", "model/*.py", "phases/*.py", "methods/_[!_]*.py"),
     *("evaluation/metrics.py", "evaluation/rules.py", "evaluation/thresholds.py"),
     *("comparison/race.py", "preparation.py", "randomness.py", "recipe.py"),
-    *("methods/fed_meta_align.py", "methods/local_only.py"),  # which other methods build on
+    *(
+        "methods/fed_meta_align.py",
+        "methods/fedadam.py",
+        "methods/local_only.py",
+    ),  # which other methods build on
 )
 """The part of the package that may change a number of any method."""
 IRRELEVANT = {"name", "compare", "deploy", "evaluation"}
@@ -74,14 +78,14 @@ class Store:
 
 def cell_key(method: str, recipe: Recipe, data: Mapping[str, str]) -> str:
     """Returns what names a cell: a digest of the method, the recipe with its seed and rate, data and code."""
-    return _digest([method, _content(recipe, data), sorted(data.values()), _code(f"methods/{method}.py")])
+    return _digest([method, _content(recipe, data), _files(data), _code(f"methods/{method}.py")])
 
 
 def start_key(recipe: Recipe, data: Mapping[str, str]) -> str:
     """Returns what names a start: a digest of what phase 0 depends on."""
     content = _content(recipe, data)
-    wanted = [content[section] for section in ("seed", "model", "foundation", "optimizer", "splits")]
-    return _digest([wanted, sorted(data.values()), _code()])
+    wanted = [content[section] for section in ("seed", "model", "foundation", "optimizer")]
+    return _digest([wanted, recipe.splits.query, _files(data), _code()])
 
 
 def _content(recipe: Recipe, data: Mapping[str, str]) -> dict[str, Any]:
@@ -91,6 +95,11 @@ def _content(recipe: Recipe, data: Mapping[str, str]) -> dict[str, Any]:
         if source["table"] is not None:
             source["table"] = Path(source["table"]).name
     return content
+
+
+def _files(data: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Returns each file's name, which may be a device's, with its digest, wherever the files lie."""
+    return [(Path(path).name, digest) for path, digest in sorted(data.items())]
 
 
 @cache

@@ -22,14 +22,33 @@ CONTROLS = frozenset({"majority", "one_rule", "pooled", "local_only"})
 """Methods to judge the others by: they federate nothing."""
 UNTRAINED = frozenset({"majority", "one_rule"})
 """Methods that take no gradient step, and so have no learning rate."""
-NEED_PUBLIC = frozenset({"feddf"})
-"""Methods that need public samples on the server."""
 
 
 def runnable(recipe: "Recipe") -> list[str]:
-    """Returns the methods that a recipe's data suffice for, the controls first."""
-    able = [name for name in names() if recipe.foundation.enabled or name not in NEED_PUBLIC]
-    return sorted(able, key=lambda name: name not in CONTROLS)
+    """Returns the methods that a recipe has what it takes for, the controls first."""
+    able = set(names()) - set(lacking(recipe))
+    return sorted(able, key=lambda name: (name not in CONTROLS, name))
+
+
+def lacking(recipe: "Recipe") -> dict[str, str]:
+    """Returns the methods that cannot run on a recipe, each with the sentence that says why and what to do."""
+    found = {}
+    if not recipe.foundation.enabled:
+        found["feddf"] = (
+            "feddf distils on public samples, and the recipe has none: give [foundation] a table or a simulator"
+            " and set foundation.enabled = true, or leave feddf out."
+        )
+    if int(recipe.personalize.freeze * (len(recipe.model.hidden) + 1)) == 0:
+        found["fedrep"] = nothing_frozen(recipe)
+    return found
+
+
+def nothing_frozen(recipe: "Recipe") -> str:
+    """Returns what is wrong with a recipe under which no layer is frozen, for a method that shares those."""
+    return (
+        f"fedrep shares the layers that phase 3 freezes, and personalize.freeze = {recipe.personalize.freeze:g}"
+        " freezes none: raise it, give the network more layers, or leave fedrep out."
+    )
 
 
 def names() -> tuple[str, ...]:

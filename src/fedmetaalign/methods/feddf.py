@@ -14,6 +14,7 @@ from scipy.special import expit, logit
 
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet.device import Device
+from fedmetaalign.methods import lacking
 from fedmetaalign.methods._federated import fine_tuned, minimising, rounds
 from fedmetaalign.methods._task import Outcome, Task, passes
 from fedmetaalign.model.objective import LOSS
@@ -30,10 +31,7 @@ def feddf(task: Task) -> Outcome:
         RecipeError: the recipe has no public samples.
     """
     if task.public is None:
-        raise RecipeError(
-            "feddf distils on public samples, and the recipe has none: give [foundation] a table or a simulator"
-            " and set foundation.enabled = true, or leave feddf out."
-        )
+        raise RecipeError(lacking(task.recipe)["feddf"])
     return fine_tuned(task, _rounds(task, task.public.support))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet.device import Device
+from fedmetaalign.methods import nothing_frozen
 from fedmetaalign.methods._federated import last, personal, rounds
 from fedmetaalign.methods._task import Outcome, Task
 
@@ -27,10 +28,7 @@ def fedrep(task: Task) -> Outcome:
     """
     cut = task.learner.cut(task.recipe.personalize.freeze)
     if not cut.body:
-        raise RecipeError(
-            f"fedrep shares the layers that phase 3 freezes, and personalize.freeze ="
-            f" {task.recipe.personalize.freeze:g} freezes none: raise it, or give the network more layers."
-        )
+        raise RecipeError(nothing_frozen(task.recipe))
     share = cut.parameters / len(task.start)
     heads: dict[str, np.ndarray] = {}
 

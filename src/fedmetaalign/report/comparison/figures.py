@@ -61,6 +61,20 @@ def write(comparison: Mapping[str, Any], folder: Path) -> list[str]:
     return names
 
 
+def write_sweep(comparisons: Mapping[str, Mapping[str, Any]], key: str, folder: Path) -> None:
+    """Writes a sweep's figure, and one over the devices that took no part where there are any.
+
+    Args:
+        comparisons: value of the key -> the object of its `compare.json`.
+        key: the key's name.
+        folder: is there.
+    """
+    (folder / "sweep.svg").write_text(sweep(comparisons, key), encoding="utf-8")
+    if all(each["unseen"] for each in comparisons.values()):
+        newcomers = {value: reading.of_unseen(each) for value, each in comparisons.items()}
+        (folder / "sweep-unseen.svg").write_text(sweep(newcomers, key), encoding="utf-8")
+
+
 def accuracy(comparison: Mapping[str, Any]) -> str:
     """Returns the fleet's accuracy and its interval, a line a row in the order of the file.
 

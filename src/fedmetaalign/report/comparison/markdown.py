@@ -26,6 +26,7 @@ from fedmetaalign.report.comparison.reading import (
     Row,
     accuracy_of,
     foremost,
+    of_unseen,
     read,
     shown,
 )
@@ -84,8 +85,13 @@ def sweep_document(comparisons: Mapping[str, Mapping[str, Any]], key: str) -> st
     parts.append(
         f"Means over the fleet ± half of the 95 % interval, at each value of {name}; the best in bold."
     )
-    parts += [sweep(comparisons), f"![Accuracy against {name}](sweep.svg)"]
     versus = _AGAINST_ALONE if any(read(each).row(ALONE) for each in comparisons.values()) else ()
+    if all(each["unseen"] for each in comparisons.values()):
+        newcomers = {value: of_unseen(each) for value, each in comparisons.items()}
+        parts += ["## Devices that took no part"]
+        parts += [sweep(newcomers, metric) for metric in ("accuracy", *versus)]
+        parts += [f"![Accuracy on them against {name}](sweep-unseen.svg)", "## Devices that took part"]
+    parts += [sweep(comparisons), f"![Accuracy against {name}](sweep.svg)"]
     parts += [sweep(comparisons, metric) for metric in (*versus, "brier")]
     for value, comparison in comparisons.items():
         parts += [f"## {name} = {text(plain(value))}", findings(comparison)]

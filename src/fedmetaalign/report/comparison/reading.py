@@ -110,6 +110,12 @@ def read(comparison: Mapping[str, Any]) -> Comparison:
     )
 
 
+def of_unseen(comparison: Mapping[str, Any]) -> dict[str, Any]:
+    """The same object of `compare.json`, with the devices that took no part in the place of the fleet."""
+    methods = {name: {**entry, "fleet": entry["unseen"]} for name, entry in comparison["methods"].items()}
+    return {**comparison, "methods": methods}
+
+
 def accuracy_of(row: Row, device: str) -> Interval:
     """The accuracy of a row on one device, over the seeds."""
     return row.devices.get(device, {}).get("accuracy", NOTHING)

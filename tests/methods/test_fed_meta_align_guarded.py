@@ -1,0 +1,110 @@
+"""Half the budget goes to the federation, half to training alone, and each device keeps what is better."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fake_learner import Learner
+from fake_learner import race as obedient
+from quadratic import Problem, race
+
+from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.fleet.device import Part
+from fedmetaalign.methods import fed_meta_align_guarded as guarded
+from fedmetaalign.methods._task import Model, Outcome
+from fedmetaalign.model.online import Samples
+from fedmetaalign.phases.personalize import Personal
+
+HERE = (Problem((0.0,), steps=7, own=20), Problem((1.0,), steps=4, own=11))
+
+
+def constant(value):
+    return Model(lambda x: np.full(len(x), value), 0.5)
+
+
+@pytest.fixture
+def made_of(monkeypatch):
+    """Lets both halves come to what a test says; tells which recipe and how many steps they were given."""
+
+    def make(federated, alone):
+        told = {}
+
+        def half(task):
+            told["recipe"] = task.recipe
+            return Outcome({device.name: constant(federated[device.name]) for device in task.devices})
+
+        def train_alone(task, device, steps):
+            told[device.name] = steps
+            return Personal(np.array([alone[device.name]] * 2, np.float32), Choice(0.5, None, None), [])
+
+        monkeypatch.setattr(guarded, "fed_meta_align", half)
+        monkeypatch.setattr(guarded, "train_alone", train_alone)
+        return told
+
+    return make
+
+
+def zeros(task):
+    return {device.name: 0.0 for device in task.devices}
+
+
+class TestChoice:
+    def test_each_device_keeps_the_model_with_the_smaller_brier_score(self, made_of):
+        task = obedient(Learner())
+        first, second = task.members
+        # Of scores that are the same for all samples, the share of faults has the least Brier score.
+        shares = [float(np.mean(device.own.query.y)) for device in task.members]
+        made_of({first.name: shares[0], second.name: 1 - shares[1]}, {first.name: -9.0, second.name: 0.0})
+        models = guarded.fed_meta_align_guarded(task).models
+        assert models[first.name].scores(first.own.query.x)[0] == shares[0]
+        assert models[second.name].scores(second.own.query.x)[0] == 0.5  # a logit of 0
+
+    def test_of_equals_it_is_the_federations(self, made_of):
+        task = obedient(Learner())
+        made_of(dict.fromkeys(zeros(task), 0.5), zeros(task))  # a logit of 0 is a score of 0.5
+        models = guarded.fed_meta_align_guarded(task).models
+        assert all(model.weights is None for model in models.values())
+
+    @pytest.mark.parametrize("fault", [0, 1])
+    def test_the_samples_that_were_trained_on_have_no_say(self, made_of, fault):
+        task = obedient(Learner())
+        first = task.members[0]
+        support = Samples(first.own.support.x, np.full_like(first.own.support.y, 1 - fault))
+        query = Samples(first.own.query.x, np.full_like(first.own.query.y, fault))
+        task = replace(task, members=(replace(first, own=Part(support, query)),))
+        made_of({first.name: 0.9}, {first.name: -2.0})  # a score of 0.12
+        chosen = guarded.fed_meta_align_guarded(task).models[first.name]
+        assert (chosen.weights is None) == (fault == 1)
+
+
+class TestBudget:
+    @pytest.mark.parametrize(
+        ("rounds", "rest"),
+        [
+            # Ten rounds of 7 and 4 steps, of which the federation has five; phase 3's one epoch is not halved.
+            (10, {"d0": 5 * 7, "d1": 5 * 4}),
+            (3, {"d0": 2 * 7, "d1": 2 * 4}),
+            (1, {"d0": 7, "d1": 4}),
+        ],
+    )
+    def test_training_alone_has_what_the_federation_leaves(self, made_of, rounds, rest):
+        task = race(*HERE, rounds=rounds)
+        told = made_of(dict.fromkeys(zeros(task), 0.5), zeros(task))
+        guarded.fed_meta_align_guarded(task)
+        assert told.pop("recipe").parallel.rounds == rounds // 2
+        assert told == rest
+
+    def test_phase_3_is_halved_where_it_can_be(self, made_of):
+        task = obedient(Learner(), serial=3, parallel=5)
+        told = made_of(dict.fromkeys(zeros(task), 0.5), zeros(task))
+        guarded.fed_meta_align_guarded(task)
+        recipe = told["recipe"]
+        assert (recipe.serial.rounds, recipe.parallel.rounds, recipe.personalize.epochs) == (1, 2, 5)
+
+    def test_a_newcomer_chooses_too(self, made_of):
+        task = race(*HERE, newcomers=[Problem((2.0,), own=30)], rounds=10)
+        told = made_of(dict.fromkeys(zeros(task), 0.9), zeros(task))
+        outcome = guarded.fed_meta_align_guarded(task)
+        assert list(outcome.models) == ["d0", "d1", "n0"]
+        # Of the mean member's steps, (90 + 51) / 2, the federation's half was to take (55 + 31) / 2.
+        assert told["n0"] == round((90 + 51) / 2) - round((55 + 31) / 2)
