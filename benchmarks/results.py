@@ -10,19 +10,20 @@ FOLDER holds the tables that `fedmetaalign data list` names. Runs that are finis
 
 import argparse
 import json
+import re
 import shlex
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from markers import markers, replace_between
 
 from fedmetaalign import load_recipe
-from fedmetaalign.comparison.compare import Comparison, compare
+from fedmetaalign.comparison.compare import compare
+from fedmetaalign.comparison.summary import Json
 from fedmetaalign.methods import runnable
-from fedmetaalign.recipe import with_settings
-from fedmetaalign.report.comparison import markdown
+from fedmetaalign.recipe import Recipe, with_settings
+from fedmetaalign.report.comparison import figures, markdown
+from fedmetaalign.report.comparison.names import label
 from fedmetaalign.report.comparison.reading import of_unseen
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
@@ -32,12 +33,21 @@ SEEDS = 10
 
 @dataclass(frozen=True)
 class Entry:
-    """A comparison on the page: its name in the markers, and the call that makes it."""
+    """A comparison on the page.
+
+    Attributes:
+        name: in the markers, and of its folder.
+        recipe: what to compare.
+        settings: keys that replace the recipe's.
+        every_method: compare all methods that can run.
+        variants: it is about variants of one method, whose global models would only double the rows.
+    """
 
     name: str
     recipe: str
     settings: tuple[str, ...] = ()
     every_method: bool = False
+    variants: bool = False
 
 
 PRINTED = "compare.learning_rates=[1e-5]"  # the paper's only one
@@ -45,16 +55,18 @@ FEEDERS = "extends=feeders"
 ENTRIES = (
     Entry("paper", "paper"),
     Entry("paper-1e-5", "paper", (PRINTED,)),
-    Entry("paper-all", "paper", (), True),
-    Entry("ablation", "ablation", (PRINTED,)),
-    Entry("ablation-feeders", "ablation", (FEEDERS,)),
-    Entry("floor", "floor", (PRINTED,)),
-    Entry("floor-feeders", "floor", (FEEDERS,)),
-    Entry("ratios", "ratios", (PRINTED,)),
-    Entry("ratios-feeders", "ratios", (FEEDERS, "splits.reuse=false")),
-    Entry("alignment", "alignment", (PRINTED,)),
-    Entry("alignment-feeders", "alignment", (FEEDERS,)),
-    Entry("rules", "rules"),
+    Entry("paper-all", "paper", every_method=True),
+    Entry("ablation", "ablation", (PRINTED,), variants=True),
+    Entry("ablation-feeders", "ablation", (FEEDERS,), variants=True),
+    Entry("floor", "floor", (PRINTED,), variants=True),
+    Entry("floor-feeders", "floor", (FEEDERS,), variants=True),
+    Entry("ratios", "ratios", (PRINTED,), variants=True),
+    Entry("ratios-feeders", "ratios", (FEEDERS, "splits.reuse=false"), variants=True),
+    Entry("alignment", "alignment", (PRINTED,), variants=True),
+    Entry("alignment-feeders", "alignment", (FEEDERS,), variants=True),
+    Entry("beyond", "beyond", variants=True),
+    Entry("beyond-feeders", "beyond", (FEEDERS,), variants=True),
+    Entry("rules", "rules", variants=True),
     Entry("dirichlet", "dirichlet"),
     Entry("feeders", "feeders"),
     Entry("feeders-samples", "feeders-samples"),
@@ -63,6 +75,8 @@ ENTRIES = (
     Entry("machines", "machines"),
     Entry("unseen", "unseen"),
 )
+
+FIGURE_KINDS = ("accuracy", "gains", "rounds", "stages", "sweep", "sweep-unseen")
 
 TABLE_1 = {  # Table I of the paper, in %
     "local_only": (86.40, 80.08, 83.24),
@@ -82,7 +96,10 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="only renew the page, from what is there")
     parser.add_argument("--list", action="store_true", help="print the commands and do nothing")
     arguments = parser.parse_args()
-    wanted = arguments.only.split(",") if arguments.only else [entry.name for entry in ENTRIES]
+    known = [entry.name for entry in ENTRIES]
+    wanted = arguments.only.split(",") if arguments.only else known
+    if unknown := set(wanted) - set(known):
+        parser.error(f"no comparison is called {', '.join(sorted(unknown))}: choose among {', '.join(known)}")
     for entry in ENTRIES:
         if entry.name not in wanted or arguments.page:
             continue
@@ -96,7 +113,7 @@ def main() -> None:
 
 
 def command(entry: Entry, data: Path, out: Path) -> str:
-    """Returns the call that makes an entry's comparison."""
+    """Returns the call that makes an entry's comparison by itself; this script lets all share their runs."""
     words = ["fedmetaalign", "compare", entry.recipe, "--data", str(data), "--seeds", str(SEEDS)]
     words += ["--out", str(out / entry.name)]
     words += [word for setting in entry.settings for word in ("--set", setting)]
@@ -104,53 +121,84 @@ def command(entry: Entry, data: Path, out: Path) -> str:
     return shlex.join(words)
 
 
-def recipe(entry: Entry, data: Path) -> Any:
+def recipe(entry: Entry, data: Path) -> Recipe:
     loaded = load_recipe(entry.recipe, entry.settings, None, data)
     return with_settings(loaded, {"compare.methods": runnable(loaded)}) if entry.every_method else loaded
 
 
 def write_page(out: Path) -> None:
-    """Renews every marked table of the page whose comparison is there, and the figures."""
-    tables = {
+    """Renews the marked tables of the page, and its figures, of every comparison that is there."""
+    wanted = markers(PAGE)
+    drawn = re.findall(r"figures/([\w.-]+)\.svg", PAGE.read_text(encoding="utf-8"))
+    FIGURES.mkdir(exist_ok=True)
+    for entry in ENTRIES:
+        found = read(out, entry)
+        if found is None:
+            print(f"{entry.name} is not there: the page keeps what it has of it")
+            continue
+        for marker in wanted:
+            name, *what = marker.split()
+            if name == entry.name:
+                replace_between(
+                    PAGE, marker, table_1(found, out) if what == ["table1"] else table(found, *what)
+                )
+        for kind in FIGURE_KINDS:
+            if f"{entry.name}-{kind}" in drawn:
+                (FIGURES / f"{entry.name}-{kind}.svg").write_text(figure(found, kind), encoding="utf-8")
+
+
+def read(out: Path, entry: Entry) -> Json | None:
+    """Returns what an entry's comparison, or sweep, has written; None if there is none."""
+    for name in ("sweep.json", "compare.json"):
+        path = out / entry.name / name
+        if path.exists():
+            found: Json = json.loads(path.read_text(encoding="utf-8"))
+            return of_final(found) if entry.variants else found
+    return None
+
+
+def table(found: Json, kind: str, *metric: str) -> str:
+    """Returns one of the tables of a comparison, or of a sweep; raises KeyError where there is no such kind."""
+    if "comparisons" in found:
+        return markdown.sweep(swept(found, kind == "sweep-unseen"), *metric)
+    kinds = {
         "overview": markdown.overview,
         "costs": markdown.costs,
         "devices": markdown.devices,
         "findings": markdown.findings,
-        "unseen": markdown.unseen,
     }
-    names = {entry.name for entry in ENTRIES}
-    for marker in markers(PAGE):
-        name, kind, *metric = marker.split()
-        if name not in names:
-            continue  # another script's
-        folder = out / name
-        if (folder / "sweep.json").exists():
-            comparisons = read(folder / "sweep.json")["comparisons"]
-            if kind == "unseen":
-                comparisons = {value: of_unseen(each) for value, each in comparisons.items()}
-            replace_between(PAGE, marker, markdown.sweep(comparisons, *metric))
-        elif (folder / "compare.json").exists():
-            comparison = read(folder / "compare.json")
-            text = table_1(comparison, out) if kind == "table1" else tables[kind](comparison)
-            replace_between(PAGE, marker, text)
-        else:
-            print(f"{marker}: {folder} is not there, so the page keeps what it has")
-    FIGURES.mkdir(exist_ok=True)
-    for entry in ENTRIES:
-        for figure in sorted((out / entry.name).glob("*.svg")):
-            name = f"{entry.name}-{figure.name}"
-            if f"figures/{name}" in PAGE.read_text(encoding="utf-8"):
-                shutil.copyfile(figure, FIGURES / name)
+    return kinds[kind](found)
 
 
-def read(path: Path) -> Comparison:
-    found: Comparison = json.loads(path.read_text(encoding="utf-8"))
-    return found
+def figure(found: Json, kind: str) -> str:
+    """Returns one of the figures of a comparison, or of a sweep, as SVG."""
+    if "comparisons" in found:
+        return figures.sweep(swept(found, kind == "sweep-unseen"), found["key"])
+    kinds = {
+        "accuracy": figures.accuracy,
+        "gains": figures.gains,
+        "rounds": figures.rounds,
+        "stages": figures.stages,
+    }
+    return kinds[kind](found)
 
 
-def table_1(tuned: Comparison, out: Path) -> str:
+def swept(found: Json, unseen: bool) -> dict[str, Json]:
+    """Returns a sweep's comparisons by value; with `unseen` over the devices that took no part."""
+    return {value: of_unseen(each) if unseen else each for value, each in found["comparisons"].items()}
+
+
+def of_final(comparison: Json) -> Json:
+    """Returns the comparison without its global models."""
+    rows = {name: entry for name, entry in comparison["methods"].items() if entry["stage"] == "final"}
+    return {**comparison, "methods": rows}
+
+
+def table_1(tuned: Json, out: Path) -> str:
     """Returns Table I: as printed, with the paper's learning rate, and with the one that validation chooses."""
-    fixed = read(out / "paper-1e-5" / "compare.json")
+    fixed = read(out, next(entry for entry in ENTRIES if entry.name == "paper-1e-5"))
+    if fixed is None:
+        raise SystemExit("Table I needs paper-1e-5: run that, too.")
     lines = [
         "| | printed: device 1, 2, mean | at 1e-5: feeder, machine, mean | tuned: feeder, machine, mean |",
         "|---|---|---|---|",
@@ -165,7 +213,7 @@ def table_1(tuned: Comparison, out: Path) -> str:
                 ", ".join(f"{100 * value:.1f}" for value in (*means, fleet["mean"]))
                 + f" [{100 * fleet['low']:.1f}, {100 * fleet['high']:.1f}]"
             )
-        lines.append(f"| {markdown.label(row)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {label(row)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

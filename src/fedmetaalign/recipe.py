@@ -181,7 +181,7 @@ def load(
 
     Raises:
         RecipeError: no such recipe, not TOML, an unknown key or a value out of range; the sentence names the
-            file that is wrong.
+            file or the setting that is wrong.
     """
     pairs = {key: (value, text) for text in settings for key, value in [recipe_file.setting(text)]}
     extends, _ = pairs.pop("extends", (None, ""))
@@ -193,8 +193,11 @@ def load(
         raw["seed"] = seed
 
     def origin(location: Location) -> str:
-        replaced = any(f"{dotted(location)}.".startswith(f"{key}.") for key in [*pairs, "name"])
-        return str(files[0].path if replaced else recipe_file.origin(files, location))
+        where = f"{dotted(location)}."
+        for key, (_, text) in pairs.items():
+            if where.startswith(f"{key}."):
+                return f"--set {text!r}"
+        return str(files[0].path if where == "name." else recipe_file.origin(files, location))
 
     return _located(_checked(raw, origin), (data or files[0].path.parent).resolve())
 

@@ -15,6 +15,8 @@ def _not_its_own(key: str) -> str:
         "name": "a row is called as its variant is",
         "seed": "a comparison takes its seeds from --seeds",
         "compare": "a comparison does not change itself",
+        "deploy": "a comparison deploys nothing",
+        "evaluation": "compare.methods says what is compared",
         "optimizer.learning_rate": "a comparison chooses the learning rate from compare.learning_rates",
     }
     for own, why in decided.items():
@@ -76,4 +78,7 @@ class Compare(Section):
                 raise ValueError(f"names the method {method} twice: take one of them out")
             if method in self.variants:
                 raise ValueError(f"calls a variant {method}, as one of its methods is: give it another name")
+        for name in self.variants:
+            if name.endswith(".global"):
+                raise ValueError(f"calls a variant {name}, as a method's global model is: give it another name")
         return self

@@ -134,13 +134,13 @@ class RunFolder:
 
 
 @contextmanager
-def writing_to(path: Path) -> Iterator[None]:
-    """Turns what the system says of a failed write into a RunError."""
+def writing_to(path: Path, again: str = "use --resume") -> Iterator[None]:
+    """Turns what the system says of a failed write into a RunError; `again` says how to go on."""
     try:
         yield
     except OSError as error:
         raise RunError(
-            f"Cannot write to {path}: {error.strerror}; mend that and --resume, or choose another --out."
+            f"Cannot write to {path}: {error.strerror}; mend that and {again}, or choose another --out."
         ) from None
 
 

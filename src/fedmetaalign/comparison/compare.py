@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,8 +12,8 @@ from fedmetaalign import recipe as recipes
 from fedmetaalign.comparison import pool
 from fedmetaalign.comparison.cell import Cell
 from fedmetaalign.comparison.pool import Job, Pool
-from fedmetaalign.comparison.store import check_folder
-from fedmetaalign.comparison.summary import Tuning, summarise
+from fedmetaalign.comparison.store import AGAIN, check_folder
+from fedmetaalign.comparison.summary import Json, Tuning, summarise
 from fedmetaalign.comparison.table import to_csv
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet.build import build
@@ -24,10 +23,8 @@ from fedmetaalign.report.comparison import figures, markdown
 from fedmetaalign.run_folder import replace as replace_file
 from fedmetaalign.run_folder import writing_to
 
-Comparison = dict[str, Any]
-"""What compare.json holds."""
-HERE = "."
-"""Where a comparison without a sweep writes, below its folder."""
+NO_SWEEP = ""
+"""The value of a comparison without a sweep."""
 
 
 class Watcher:
@@ -91,7 +88,7 @@ def compare(
     watcher: Watcher | None = None,
     workers: int | None = None,
     cells: Path | None = None,
-) -> Comparison:
+) -> Json:
     """Runs a comparison, or as many as the recipe's sweep has values.
 
     Finished cells are used again, so that the same call goes on where another was stopped.
@@ -99,7 +96,7 @@ def compare(
     Args:
         recipe: what to compare; its [compare] section names the methods, the grid, variants and the sweep.
         out: the comparison's folder, new, or one that a comparison has written.
-        seeds: how many, from the recipe's own on.
+        seeds: how many, at least 1, from the recipe's own on.
         watcher: is told of the progress.
         workers: processes, by default one a core.
         cells: where finished cells are kept, by default under `out`; comparisons may share the folder.
@@ -113,25 +110,43 @@ def compare(
     """
     watcher = watcher or Watcher()
     check_folder(out)
-    points = {HERE if value is None else safe_name(str(value)): point for value, point in recipes.sweep(recipe)}
-    if recipe.compare.sweep is not None and len(points) < len(recipe.compare.sweep.values):
-        raise RecipeError(
-            f"Two values of compare.sweep, {recipe.compare.sweep.key}, are alike as folder names: change one."
-        )
-    arms = {label: _arms(point) for label, point in points.items()}
+    points = dict(_points(recipe))
+    arms = {value: _arms(point) for value, point in points.items()}
     every = [arm for group in arms.values() for arm in group]
     numbers = range(recipe.seed, recipe.seed + seeds)
+    with writing_to(out, AGAIN):
+        out.mkdir(parents=True, exist_ok=True)
+        replace_file(out / "recipe.toml", recipes.dump(recipe).encode())
     with pool.processes(cells or out / "cells", workers) as running:
         chosen = iter(_run(running, every, numbers, watcher))
     results = {
-        label: _write(out / label, points[label], [next(chosen) for _ in group])
-        for label, group in arms.items()
+        value: _write(out / _folder(value), points[value], [next(chosen) for _ in group])
+        for value, group in arms.items()
     }
-    with writing_to(out):
-        replace_file(out / "recipe.toml", recipes.dump(recipe).encode())
     if recipe.compare.sweep is None:
-        return results[HERE]
+        return results[NO_SWEEP]
     return _write_sweep(out, recipe.compare.sweep.key, results)
+
+
+def _points(recipe: Recipe) -> list[tuple[str, Recipe]]:
+    """Lists the values of a recipe's sweep, as text, each with its recipe; without a sweep, itself.
+
+    Raises:
+        RecipeError: two values would have the same folder, or one the cells'.
+    """
+    points = [(NO_SWEEP if value is None else str(value), point) for value, point in recipes.sweep(recipe)]
+    folders = ["cells", *(_folder(value) for value, _ in points)]
+    for i, (value, _) in enumerate(points, 1):
+        if folders[i] in folders[:i]:
+            raise RecipeError(
+                f"compare.sweep cannot have the value {value!r}: its folder, {folders[i]}, is taken; change it."
+            )
+    return points
+
+
+def _folder(value: str) -> str:
+    """Returns the folder of a sweep's value, below the comparison's own, which serves without a sweep."""
+    return safe_name(value) if value != NO_SWEEP else "."
 
 
 def _arms(recipe: Recipe) -> list[Arm]:
@@ -139,10 +154,10 @@ def _arms(recipe: Recipe) -> list[Arm]:
     chosen = [(name, name, recipe) for name in recipe.compare.methods]
     settings = recipes.variants(recipe)
     chosen += [(name, variant.method, settings[name]) for name, variant in recipe.compare.variants.items()]
-    for _, method, own in chosen:
+    for row, method, own in chosen:
         methods.find(method)
         if (why := methods.lacking(own).get(method)) is not None:
-            raise RecipeError(why)
+            raise RecipeError(why if row == method else f'compare.variants."{row}": {why}')
     digests: dict[str, Mapping[str, str]] = {}
     arms = []
     for row, method, own in chosen:
@@ -195,10 +210,10 @@ def _tuning(arm: Arm, cells: Sequence[Cell]) -> Tuning:
         known = [value for value in values if value is not None]
         found[rate] = float(np.mean(known)) if len(known) == len(values) else None
     fit = {rate: value for rate, value in found.items() if value is not None}
-    return Tuning(min(fit or found, key=lambda rate: fit.get(rate, 0.0)), found)
+    return Tuning(min(fit, key=fit.__getitem__) if fit else min(found), found)
 
 
-def _write(out: Path, recipe: Recipe, chosen: Sequence[Chosen]) -> Comparison:
+def _write(out: Path, recipe: Recipe, chosen: Sequence[Chosen]) -> Json:
     """Writes one comparison's files and returns what compare.json holds."""
     cells = [cell for each in chosen for cell in each.cells]
     names = {each.arm.row: each.arm.method for each in chosen}
@@ -210,7 +225,7 @@ def _write(out: Path, recipe: Recipe, chosen: Sequence[Chosen]) -> Comparison:
         recipe.compare.learning_rates,
         [cell.seed for cell in chosen[0].cells][: recipe.compare.tune_seeds],
     )
-    with writing_to(out):
+    with writing_to(out, AGAIN):
         out.mkdir(parents=True, exist_ok=True)
         replace_file(out / "compare.csv", to_csv(cells, list(names)).encode())
         figures.write(comparison, out)
@@ -219,15 +234,15 @@ def _write(out: Path, recipe: Recipe, chosen: Sequence[Chosen]) -> Comparison:
     return comparison
 
 
-def _write_sweep(out: Path, key: str, comparisons: Mapping[str, Comparison]) -> Comparison:
+def _write_sweep(out: Path, key: str, comparisons: Mapping[str, Json]) -> Json:
     """Writes what ties a sweep's comparisons together; each has a folder of its own."""
     swept = {"recipe": next(iter(comparisons.values()))["recipe"], "key": key, "comparisons": dict(comparisons)}
-    with writing_to(out):
+    with writing_to(out, AGAIN):
         figures.write_sweep(comparisons, key, out)
         replace_file(out / "compare.md", markdown.sweep_document(comparisons, key).encode())
         _write_json(out / "sweep.json", swept)
     return swept
 
 
-def _write_json(path: Path, value: Comparison) -> None:
+def _write_json(path: Path, value: Json) -> None:
     replace_file(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())

@@ -10,8 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from fedmetaalign.comparison.compare import Watcher
+from fedmetaalign.methods import ALONE
 from fedmetaalign.report.comparison.findings import sentences
-from fedmetaalign.report.comparison.names import ALONE, label
+from fedmetaalign.report.comparison.names import label
 from fedmetaalign.report.comparison.reading import of_unseen, read
 
 STAGES = {"tuning": "choosing learning rates", "running": "running the other seeds"}

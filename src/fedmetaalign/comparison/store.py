@@ -31,6 +31,8 @@ CODE = (
     ),  # which other methods build on
 )
 """The part of the package that may change a number of any method."""
+AGAIN = "run the same command again"
+"""How a comparison that could not write goes on."""
 IRRELEVANT = {"name", "compare", "deploy", "evaluation"}
 """Sections of a recipe that no cell depends on."""
 
@@ -71,7 +73,7 @@ class Store:
         self._write(f"start-{key}.safetensors", save({"weights": start.weights}, metadata={"spent": spent}))
 
     def _write(self, name: str, data: bytes) -> None:
-        with writing_to(self.path):
+        with writing_to(self.path, AGAIN):
             self.path.mkdir(parents=True, exist_ok=True)
             replace(self.path / name, data)
 
@@ -125,6 +127,6 @@ def check_folder(path: Path) -> None:
     Raises:
         RunError: it does, or it is a file.
     """
-    ours = (path / "cells").is_dir() or (path / "compare.md").exists()
+    ours = (path / "recipe.toml").exists() and not (path / "rounds.jsonl").exists()  # as a run's folder has
     if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not ours)):
         raise RunError(f"{path} holds something other than a comparison: choose another --out.")

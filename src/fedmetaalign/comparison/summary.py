@@ -24,11 +24,7 @@ from fedmetaalign.evaluation.statistics import (
     worst,
     worst_decile,
 )
-
-ALONE = "local_only"
-"""The method that gains are measured against."""
-CONTROLS = frozenset({"majority", "one_rule", "pooled"})
-"""Methods that are no rivals: two that learn nothing, and one that federates nothing."""
+from fedmetaalign.methods import ALONE, NO_RIVALS
 
 Json = dict[str, Any]
 
@@ -87,7 +83,7 @@ def summarise(
     fleet = Group(members, draw(len(seeds), len(members)))
     newcomers = Group(unseen, draw(len(seeds), len(unseen))) if unseen else None
     alone = next((row for row in table if row.name == ALONE), None)
-    raced = [row for row in table if row.stage == FINAL and methods[row.method] not in CONTROLS]
+    raced = [row for row in table if row.stage == FINAL and methods[row.method] not in NO_RIVALS]
     accuracies = {row.name: _values(row, fleet.devices)[0] for row in raced}
     rivals = _against_best(accuracies, fleet.draws) if raced else {}
     return {

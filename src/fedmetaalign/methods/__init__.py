@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     Method = Callable[[Task], Outcome]
 
 
-CONTROLS = frozenset({"majority", "one_rule", "pooled", "local_only"})
-"""Methods to judge the others by: they federate nothing."""
+ALONE = "local_only"
+"""The method that gains are measured against."""
+NO_RIVALS = frozenset({"majority", "one_rule", "pooled"})
+"""Methods to judge the others by that are in no race with them: two have no network, one has all data."""
+CONTROLS = NO_RIVALS | {ALONE}
+"""Methods that federate nothing."""
 UNTRAINED = frozenset({"majority", "one_rule"})
 """Methods that take no gradient step, and so have no learning rate."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from fedmetaalign.methods import ALONE, CONTROLS
 from fedmetaalign.report import svg
 from fedmetaalign.report.comparison import reading
 from fedmetaalign.report.comparison.drawing import (
@@ -23,7 +24,7 @@ from fedmetaalign.report.comparison.drawing import (
     name_ends,
     named_rows,
 )
-from fedmetaalign.report.comparison.names import ALONE, CONTROLS, GLOBAL_SUFFIX, OURS, plain
+from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, OURS, plain
 from fedmetaalign.report.comparison.reading import (
     NOTHING,
     Interval,
@@ -295,4 +296,4 @@ def _left_out(lines: Sequence[Line], rows: Sequence[Row]) -> str:
 def _colour(row: Row) -> str:
     if row.name in (OURS, f"{OURS}{GLOBAL_SUFFIX}"):
         return svg.ACCENT
-    return svg.MUTED if row.name in CONTROLS else svg.SERIES[0]
+    return svg.MUTED if row.method in CONTROLS else svg.SERIES[0]

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from fedmetaalign.methods import CONTROLS, NO_RIVALS
 from fedmetaalign.report.comparison.formats import ALPHA, METRICS, bracket, probability
-from fedmetaalign.report.comparison.names import CONTROLS, OURS
+from fedmetaalign.report.comparison.names import OURS
 from fedmetaalign.report.comparison.reading import NOTHING, Comparison, Rival, Row, ranked
 from fedmetaalign.report.numbers import count, listing, percent, points
 
@@ -22,47 +23,49 @@ def sentences(comparison: Comparison, name: Naming = str) -> list[str]:
         comparison: what was compared.
         name: writes a method's label: as it is, unless the sentences' place needs it escaped or marked.
     """
-    order = ranked(comparison.rows)
-    if not order:
+    final = ranked(row for row in comparison.rows if row.stage == "final")
+    raced = [row for row in final if row.method not in NO_RIVALS]
+    if not raced:
         return ["No method came to a result: all of them diverged."]
-    found = [_best(order, name), _federated(order, name), _ours(order, name), *_worse_off(comparison, name)]
-    return [sentence for sentence in [*found, _limits(comparison)] if sentence]
+    found = [_best(raced[0], name), _federated(raced, name), _pooled(final, raced[0], name), _ours(raced, name)]
+    return [sentence for sentence in [*found, *_worse_off(comparison, name), _limits(comparison)] if sentence]
 
 
-def _best(order: list[Row], name: Naming) -> str:
-    best = order[0]
+def _best(best: Row, name: Naming) -> str:
     interval = bracket(METRICS["accuracy"], best.accuracy)
     told = f"{name(best.label)} is best, with a mean accuracy of {percent(best.accuracy.mean)} {interval}"
     rival = best.rival
     if rival is None or rival.difference.mean is None:
         return f"{told.rstrip()}."
-    lead = f"{points(rival.difference.mean)} ahead of {name(rival.label)}"
-    return f"{told.rstrip()}, {lead}; {_luck('that lead', rival)}."
+    return f"{told.rstrip()}, {_distance(rival, name)}; {_luck('that lead', rival)}."
 
 
-def _federated(order: list[Row], name: Naming) -> str:
-    """Who is best of those that take part in the race, where a control wins it."""
-    best = next((row for row in order if row.name not in CONTROLS), None)
-    if order[0].name not in CONTROLS or best is None:
+def _federated(raced: list[Row], name: Naming) -> str:
+    """Who is best of those that federate, where training alone is better."""
+    best = next((row for row in raced if row.method not in CONTROLS), None)
+    if best is None or best is raced[0]:
         return ""
-    return (
-        f"{name(order[0].label)} is a control; the best federated method is {name(best.label)} "
-        f"with {percent(best.accuracy.mean)}."
-    )
+    return f"The best method that federates is {name(best.label)} with {percent(best.accuracy.mean)}."
 
 
-def _ours(order: list[Row], name: Naming) -> str:
-    place = next((place for place, row in enumerate(order) if row.name == OURS), None)
+def _pooled(final: list[Row], best: Row, name: Naming) -> str:
+    """What all data in one place would give, where no method comes up to it."""
+    if final[0].method != "pooled":
+        return ""
+    told = f"{name(final[0].label)}, all samples in one place, would give {percent(final[0].accuracy.mean)}"
+    return f"{told}: more than {name(best.label)}."
+
+
+def _ours(raced: list[Row], name: Naming) -> str:
+    place = next((place for place, row in enumerate(raced) if row.name == OURS), None)
     if place is None:
         return ""
-    ours, rival = order[place], order[place].rival
+    ours, rival = raced[place], raced[place].rival
     parts = []
     if place > 0:
-        behind = ""
-        if rival is not None and rival.difference.mean is not None:
-            distance = points(-rival.difference.mean)
-            behind = f", {distance} behind {name(rival.label)} ({_luck('that distance', rival)})"
-        parts.append(f"takes place {place + 1} of {len(order)} with {percent(ours.accuracy.mean)}{behind}")
+        known = rival is not None and rival.difference.mean is not None
+        behind = f", {_distance(rival, name)} ({_luck('that distance', rival)})" if rival and known else ""
+        parts.append(f"takes place {place + 1} of {len(raced)} with {percent(ours.accuracy.mean)}{behind}")
     gain = ours.fleet.get("gain_over_local", NOTHING)
     if gain.mean is not None:
         side = "above" if gain.mean >= 0 else "below"
@@ -74,12 +77,18 @@ def _ours(order: list[Row], name: Naming) -> str:
     return f"{name(ours.label)} {'; it '.join(parts)}." if parts else ""
 
 
+def _distance(rival: Rival, name: Naming) -> str:
+    """How far ahead of its rival a row is, or behind it."""
+    lead = rival.difference.mean or 0.0
+    return f"{points(abs(lead))} {'behind' if lead < 0 else 'ahead of'} {name(rival.label)}"
+
+
 def _worse_off(comparison: Comparison, name: Naming) -> list[str]:
     """Which of the final models leave devices with less than they had alone, most of them first."""
     shares = [
         (row.fleet.get("worse_off", NOTHING).mean, name(row.label))
         for row in comparison.rows
-        if row.stage == "final" and row.name != OURS and row.name not in CONTROLS
+        if row.stage == "final" and row.name != OURS and row.method not in CONTROLS
     ]
     known = [(share, method) for share, method in shares if share is not None]
     known.sort(key=lambda each: -each[0])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fedmetaalign.methods import ALONE
 from fedmetaalign.report.comparison.findings import sentences
 from fedmetaalign.report.comparison.formats import (
     METRICS,
@@ -18,7 +19,7 @@ from fedmetaalign.report.comparison.formats import (
     text,
     traffic,
 )
-from fedmetaalign.report.comparison.names import ALONE, plain
+from fedmetaalign.report.comparison.names import plain
 from fedmetaalign.report.comparison.reading import (
     NOTHING,
     Comparison,
@@ -116,7 +117,7 @@ def unseen(comparison: Mapping[str, Any]) -> str:
 
 
 def costs(comparison: Mapping[str, Any]) -> str:
-    """Returns what each row took, and how it does against the best other row."""
+    """Returns what each row took, and how it does against the best other method."""
     rows = read(comparison).rows
     head = ["", "learning rate", "steps", "sent", "time", "accuracy against the best other, in points"]
     lines = [
@@ -203,7 +204,7 @@ def _conditions(of: Comparison) -> str:
         )
     return told + (
         " Brackets hold 95 % bootstrap intervals: over the seeds for one device, over seeds and devices for "
-        "the fleet. Differences are paired by seed; p is corrected over the rows by Holm's method."
+        "the fleet. Differences are paired by seed; p is corrected over the methods by Holm's procedure."
     )
 
 

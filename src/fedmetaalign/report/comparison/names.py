@@ -1,11 +1,9 @@
 """What the rows of a comparison are called where people read them."""
 
-OURS = "fed_meta_align"
-ALONE = "local_only"
-GLOBAL_SUFFIX = ".global"
+from fedmetaalign.methods import ALONE
 
-CONTROLS = frozenset({"majority", "one_rule", "pooled", ALONE})
-"""Rows to judge the others by; no federation makes them."""
+OURS = "fed_meta_align"
+GLOBAL_SUFFIX = ".global"
 
 PAPER = (OURS, ALONE, "fedavg", "fedprox")
 """The paper's own four, which stand first where not all rows have room."""
@@ -13,31 +11,25 @@ PAPER = (OURS, ALONE, "fedavg", "fedprox")
 _LABELS = {
     OURS: "Fed-Meta-Align",
     ALONE: "Local only",
+    "fed_meta_align_guarded": "Fed-Meta-Align, guarded",
     "apfl": "APFL",
     "cyclicfl": "CyclicFL",
     "ditto": "Ditto",
     "fedadam": "FedAdam",
-    "fedadp": "FedAdp",
     "fedavg": "FedAvg",
     "fedavgm": "FedAvgM",
     "feddf": "FedDF",
-    "fedfv": "FedFV",
-    "fedmgda": "FedMGDA+",
     "fednova": "FedNova",
     "fedprox": "FedProx",
     "fedrep": "FedRep",
     "fedyogi": "FedYogi",
-    "fltrust": "FLTrust",
     "knn_per": "kNN-Per",
-    "krum": "Krum",
     "majority": "Majority class",
-    "median": "Coordinate median",
     "one_rule": "Best single rule",
     "per_fedavg": "Per-FedAvg",
     "pooled": "Pooled data",
     "reptile": "Reptile",
     "scaffold": "SCAFFOLD",
-    "trimmed_mean": "Trimmed mean",
 }
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fedmetaalign.report.comparison.names import ALONE, CONTROLS, GLOBAL_SUFFIX, OURS, PAPER, label, plain
+from fedmetaalign.methods import ALONE, CONTROLS
+from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, OURS, PAPER, label, plain
 from fedmetaalign.report.reading import mean, number
 
 
@@ -26,7 +27,7 @@ Metrics = Mapping[str, Interval]
 
 @dataclass(frozen=True)
 class Rival:
-    """The best other row, and the difference in the fleet's accuracy to it, with its p, plain and corrected."""
+    """The best other method, and the difference in the fleet's accuracy to it with its p and corrected p."""
 
     label: str
     difference: Interval
@@ -40,6 +41,7 @@ class Row:
 
     Attributes:
         label: its proper name, one line of printable text.
+        method: the file's name under `methods/`.
         edge: whether the learning rate chosen lies at an end of the grid.
         diverged: seeds in which training diverged.
         devices: device -> metric -> interval, unseen devices too.
@@ -50,6 +52,7 @@ class Row:
 
     name: str
     label: str
+    method: str
     stage: str
     learning_rate: float | None
     edge: bool
@@ -156,7 +159,7 @@ def gains(comparison: Comparison) -> dict[str, dict[str, float]]:
         return {}
     found = {}
     for row in comparison.rows:
-        if row.stage == "final" and row.name not in CONTROLS:
+        if row.stage == "final" and row.method not in CONTROLS:
             paired = {d: _gain(accuracy_of(row, d), accuracy_of(alone, d)) for d in comparison.devices}
             found[row.name] = {device: gain for device, gain in paired.items() if gain is not None}
     return {name: devices for name, devices in found.items() if devices}
@@ -198,6 +201,7 @@ def _row(name: str, entry: Mapping[str, Any]) -> Row:
     return Row(
         name=name,
         label=label(name),
+        method=entry["method"],
         stage=entry["stage"],
         learning_rate=number(rate),
         edge=bool(entry.get("edge")),
