@@ -1,7 +1,7 @@
 """Runs a recipe for several seeds and tabulates it.
 
     python benchmarks/recipes.py paper --data FOLDER --seeds 3 --markdown docs/results.md
-    python benchmarks/recipes.py docs/examples/feeders.toml --data FOLDER --seeds 3 --markdown docs/results.md
+    python benchmarks/recipes.py feeders --data FOLDER --seeds 3 --markdown docs/results.md
 
 FOLDER holds the recipe's tables (`fedmetaalign data list` says where they are had). With --markdown the table
 between that file's markers of the recipe's name is replaced. --set is handed on to the recipe.
