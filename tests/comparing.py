@@ -8,6 +8,7 @@ import numpy as np
 from fedmetaalign.comparison import pool
 from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Stage
 from fedmetaalign.comparison.race import Start
+from fedmetaalign.methods import UNTRAINED
 
 SMALL = """
 [fleet]
@@ -68,20 +69,19 @@ def in_process(monkeypatch, most=None):
 def imagine(monkeypatch, validation=lambda method, rate, seed: 0.25):
     """Replaces races by made-up results, which `validation` (None where training diverges) is a part of."""
 
-    def race(row, method, recipe, fleet, begin, tuned):
-        rate = recipe.optimizer.learning_rate if tuned else None
+    def race(method, recipe, fleet, begin):
+        rate = None if method in UNTRAINED else recipe.optimizer.learning_rate
         brier = validation(method, rate, recipe.seed)
         names = [device.name for device in (*fleet.devices, *fleet.newcomers)]
-        unseen = tuple(device.name for device in fleet.newcomers)
         if brier is None:
-            return Cell(row, recipe.seed, rate, None, {}, (), unseen)
+            return Cell(method, recipe.seed, rate, None, {}, (), fleet.unseen)
         accuracies = {name: (len(method) + 3 * recipe.seed + i) % 10 / 10 for i, name in enumerate(names)}
         stage = Stage(
             {name: {"accuracy": value, "threshold": 0.5} for name, value in accuracies.items()}, 9, 8, 7.0
         )
         stages = {GLOBAL: stage, FINAL: stage} if method.startswith("fed") else {FINAL: stage}
         rounds = (accuracies, accuracies) if GLOBAL in stages else ()
-        return Cell(row, recipe.seed, rate, brier, stages, rounds, unseen)
+        return Cell(method, recipe.seed, rate, brier, stages, rounds, fleet.unseen)
 
     monkeypatch.setattr("os.fsync", lambda file: None)  # a test need not survive a power cut
     monkeypatch.setattr(pool, "race", race)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import fedmetaalign.run
+from fedmetaalign.comparison.console import CompareWatcher
 from fedmetaalign.console import PHASES, RunWatcher, fleet_table, sentences
 from fedmetaalign.report.findings import summary
 from fedmetaalign.report.reading import read_run
@@ -68,12 +69,38 @@ def test_progress_is_shown_on_a_terminal_through_every_phase(finished, tmp_path,
     assert PHASES["deploy"] in shown
 
 
-def test_nothing_is_shown_where_there_is_no_terminal(capfd):
-    with RunWatcher() as watcher:
-        watcher.begin(10)
+def tell(watcher):
+    watcher.begin(3)
+    if isinstance(watcher, CompareWatcher):
+        watcher.stage("running")
+        watcher.advance()
+        watcher.advance()
+    else:
         watcher.phase("serial")
-        watcher.advance(10)
+        watcher.advance(2)
+
+
+@pytest.mark.parametrize("kind", [RunWatcher, CompareWatcher])
+def test_nothing_is_shown_where_there_is_no_terminal(capfd, kind):
+    with kind() as watcher:
+        tell(watcher)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (RunWatcher, ["phase 1: serial tour", "67 %"]),
+        (CompareWatcher, ["running the other seeds", "2/3", "runs"]),
+    ],
+)
+def test_on_a_terminal_it_is_shown_what_is_done_and_how_far(monkeypatch, kind, told):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with kind() as watcher:
+        tell(watcher)
+    shown = sys.stderr.getvalue()
+    assert [text for text in told if text not in shown] == []
 
 
 def test_the_table_has_a_line_a_device_with_its_numbers(results, capsys):

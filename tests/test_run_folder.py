@@ -16,7 +16,7 @@ from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import RunError
 from fedmetaalign.methods.fed_meta_align import State
 from fedmetaalign.recipe import parse
-from fedmetaalign.run_folder import RunFolder, free_folder, replace
+from fedmetaalign.run_folder import RunFolder, free_folder, replace, writing_to
 
 STAGES = ["foundation", "serial", "parallel", "personalized", "deployed"]
 METRICS = {
@@ -332,3 +332,15 @@ def test_the_first_free_name_is_taken(tmp_path):
     (tmp_path / "demo-2").touch()
     (tmp_path / "demo-4").mkdir()
     assert free_folder("demo", tmp_path) == tmp_path / "demo-3"
+
+
+@pytest.mark.parametrize(
+    ("more", "how"), [((), "use --resume"), (("run the same command again",), "run the same command again")]
+)
+def test_a_failed_write_says_how_to_go_on(tmp_path, more, how):
+    with pytest.raises(RunError) as told, writing_to(tmp_path / "out", *more):
+        (tmp_path / "missing/file").touch()
+    assert str(told.value) == (
+        f"Cannot write to {tmp_path / 'out'}: No such file or directory; mend that and {how},"
+        " or choose another --out."
+    )

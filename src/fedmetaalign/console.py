@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -43,16 +43,15 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:,.0f} steps/s" if speed else "", style="progress.data.speed")
 
 
-class RunWatcher(Watcher):
-    """Shows a run's progress on standard error; silent where that is not a terminal."""
+class Bar:
+    """A progress bar on standard error, there in its context; silent where that is not a terminal."""
 
-    def __init__(self) -> None:
-        """Prepares the bar; it appears on entering the context."""
+    def __init__(self, *columns: ProgressColumn) -> None:
+        """Prepares a bar with these columns between itself and the time that is left."""
         self._bar = Progress(
             TextColumn("{task.description:<24}"),
             BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            _Rate(),
+            *columns,
             TimeRemainingColumn(),
             console=Console(stderr=True),
             disable=not sys.stderr.isatty(),
@@ -60,7 +59,7 @@ class RunWatcher(Watcher):
         )
         self._task = self._bar.add_task("reading the fleet", total=None)
 
-    def __enter__(self) -> "RunWatcher":
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
@@ -69,17 +68,29 @@ class RunWatcher(Watcher):
     ) -> None:
         self._bar.stop()
 
-    def begin(self, steps: int) -> None:
+    def begin(self, total: int) -> None:
         """Shows how much there is to do."""
-        self._bar.update(self._task, total=steps)
+        self._bar.update(self._task, total=total)
+
+    def describe(self, text: str) -> None:
+        """Says beside the bar what is being done."""
+        self._bar.update(self._task, description=text)
+
+    def advance(self, amount: int = 1) -> None:
+        """Moves the bar."""
+        self._bar.advance(self._task, amount)
+
+
+class RunWatcher(Bar, Watcher):
+    """Shows a run's progress: the steps taken, and how fast."""
+
+    def __init__(self) -> None:
+        """Prepares the bar; it appears on entering the context."""
+        super().__init__(TextColumn("{task.percentage:>3.0f} %"), _Rate())
 
     def phase(self, name: str) -> None:
         """Names the phase beside the bar."""
-        self._bar.update(self._task, description=PHASES[name])
-
-    def advance(self, steps: int) -> None:
-        """Moves the bar."""
-        self._bar.advance(self._task, steps)
+        self.describe(PHASES[name])
 
 
 def fleet_table(name: str, results: Mapping[str, Any]) -> None:

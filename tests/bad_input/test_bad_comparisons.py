@@ -104,16 +104,23 @@ def test_an_out_that_holds_something_else(simulated, refused):
 
 
 def test_an_out_that_holds_a_run(simulated, refused):
-    Path("out/devices").mkdir(parents=True)
+    Path("out").mkdir()
     Path("out/recipe.toml").touch()
+    Path("out/rounds.jsonl").touch()
+    assert refused("compare", simulated(), "--out", "out").startswith("out holds something other than")
+
+
+def test_an_out_that_holds_cells_of_nobody_knows_what(simulated, refused):
+    Path("out/cells").mkdir(parents=True)
     assert refused("compare", simulated(), "--out", "out").startswith("out holds something other than")
 
 
 def test_an_out_that_is_a_file_or_lies_below_one(simulated, refused):
     Path("file").touch()
     assert refused("compare", simulated(), "--out", "file").startswith("file holds something other than")
-    assert refused("compare", simulated(), "--methods", "majority", "--out", "file/out").startswith(
-        "Cannot write to file/out"
+    assert refused("compare", simulated(), "--methods", "majority", "--out", "file/out") == (
+        "Cannot write to file/out: Not a directory; mend that and run the same command again,"
+        " or choose another --out."
     )
 
 
@@ -132,14 +139,30 @@ def test_a_recipe_that_is_not_there(refused):
     assert refused("compare", "missing.toml").startswith("There is no recipe 'missing.toml'")
 
 
+@pytest.mark.parametrize(
+    ("key", "values", "value", "folder"),
+    [
+        ("model.hidden", "[[4, 2], [4, 2]]", "[4, 2]", "_4_2_"),
+        ("fleet.features", "[['a b'], ['a.b'], ['a_b']]", "['a_b']", "_a_b_"),
+        ("fleet.label", "['fault', 'cells']", "cells", "cells"),
+    ],
+)
+def test_a_sweep_whose_values_have_the_same_folder(simulated, refused, key, values, value, folder):
+    sentence = refused("compare", simulated(f"[compare.sweep]\nkey = '{key}'\nvalues = {values}\n"))
+    assert (
+        sentence == f"compare.sweep cannot have the value {value!r}: its folder, {folder}, is taken; change it."
+    )
+
+
 class TestMethodsThatCannotRun:
     @pytest.mark.parametrize("more", ["", "[compare.variants.v]\nmethod = 'feddf'\n"])
     def test_feddf_without_public_data(self, simulated, refused, more):
         sentence = refused(
             "compare", simulated(more), "--methods", "local_only" if more else "local_only,feddf"
         )
+        who = 'compare.variants."v": ' if more else ""
         assert sentence.startswith(
-            "feddf distils on public samples, and the recipe has none: give [foundation]"
+            f"{who}feddf distils on public samples, and the recipe has none: give [foundation]"
         )
 
     def test_fedrep_with_nothing_frozen(self, simulated, refused):

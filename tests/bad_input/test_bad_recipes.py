@@ -127,9 +127,10 @@ def test_a_value_out_of_range_is_named_with_its_key(refused, key, value):
     Path("recipe.toml").write_text(base, encoding="utf-8")
     sentence = refused("run", "recipe.toml", *([] if in_devices else ["--set", f"{key}={value}"]))
     shown = key.replace("fleet.devices.", "fleet.devices.0.")
-    assert sentence.startswith(f"recipe.toml: {shown}")
+    where = "recipe.toml" if in_devices else f"--set {f'{key}={value}'!r}"
+    assert sentence.startswith(f"{where}: {shown}")
     # What follows the key says what is allowed, not how the recipe is read.
-    assert sentence.removeprefix(f"recipe.toml: {shown}").startswith((" = ", ".0 = ", ".1 = "))
+    assert sentence.removeprefix(f"{where}: {shown}").startswith((" = ", ".0 = ", ".1 = "))
 
 
 @pytest.mark.parametrize(
@@ -166,9 +167,10 @@ def test_a_value_out_of_range_is_named_with_its_key(refused, key, value):
 def test_a_value_of_the_wrong_type_is_named_with_its_key(refused, key, value):
     fleet = '[fleet]\nsimulator = "feeder"\ncount = 1\nsamples = 100\n[model]\nhidden = [4]\n'
     Path("recipe.toml").write_text(fleet, encoding="utf-8")
-    sentence = refused("run", "recipe.toml", "--set", f"{key}={value}")
-    assert sentence.startswith(f"recipe.toml: {key}")
-    assert sentence.removeprefix(f"recipe.toml: {key}").startswith((" = ", ".0 = "))
+    setting = f"{key}={value}"
+    sentence = refused("run", "recipe.toml", "--set", setting)
+    assert sentence.startswith(f"--set {setting!r}: {key}")
+    assert sentence.removeprefix(f"--set {setting!r}: {key}").startswith((" = ", ".0 = "))
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,15 @@ def test_a_setting_of_an_unknown_key(refused):
 
 
 def test_a_setting_below_a_key_that_is_no_section(refused):
-    assert "seed is not a section" in refused("run", "--set", "seed.value=3")
+    assert refused("run", "--set", "seed.value=3").startswith("--set 'seed.value=3': seed is not a section")
+
+
+def test_the_setting_that_is_wrong_is_blamed_and_no_other(refused):
+    sentence = refused("run", "demo", "--set", "parallel.rounds=3", "--set", "parallel={floor = 3}")
+    assert sentence.startswith("--set 'parallel={floor = 3}': parallel.floor = 3 must be")
+    Path("mine.toml").write_text("extends = 'demo'\n[parallel]\nfloor = 4\n", encoding="utf-8")
+    sentence = refused("run", "mine.toml", "--set", "parallel.floors=0", "--set", "parallel.rounds=3")
+    assert sentence.startswith("mine.toml: parallel.floor = 4")
 
 
 def test_a_negative_seed(refused):
@@ -308,6 +318,23 @@ SIMULATED = '[fleet]\nsimulator = "feeder"\n'
             " a comparison chooses the learning rate from compare.learning_rates.",
         ),
         (
+            "[compare.variants.v]\nmethod = 'fedavg'\nsettings = {'deploy.format' = 'float32'}",
+            "compare.variants.v.settings cannot replace deploy.format: a comparison deploys nothing.",
+        ),
+        (
+            "[compare.variants.v]\nmethod = 'fedavg'\nsettings = {'evaluation' = {alone = false}}",
+            "compare.variants.v.settings cannot replace evaluation: compare.methods says what is compared.",
+        ),
+        (
+            "[compare.variants.v]\nmethod = 'fedavg'\nsettings = {'foundation.table' = 'a.csv'}",
+            "compare.variants.v.settings cannot replace foundation.table:"
+            " give another table a recipe of its own, with extends.",
+        ),
+        (
+            "[compare.variants.'short.global']\nmethod = 'fedavg'",
+            "compare calls a variant short.global, as a method's global model is: give it another name.",
+        ),
+        (
             "[compare.variants.v]\nmethod = 'fedavg'\nsettings = {'fleet.count' = 2}",
             'compare.variants."v" changes the devices or their test sets, which all rows of a table share:'
             " vary that with compare.sweep.",
@@ -318,6 +345,19 @@ SIMULATED = '[fleet]\nsimulator = "feeder"\n'
             " vary that with compare.sweep.",
         ),
         ("[compare.sweep]\nkey = 'seed'\nvalues = []", "compare.sweep.key cannot replace seed"),
+        (
+            "[compare.sweep]\nkey = 'deploy.max_bytes'\nvalues = [1000]",
+            "compare.sweep.key cannot replace deploy.max_bytes: a comparison deploys nothing.",
+        ),
+        (
+            "[compare.sweep]\nkey = 'evaluation.alone'\nvalues = [true]",
+            "compare.sweep.key cannot replace evaluation.alone: compare.methods says what is compared.",
+        ),
+        (
+            "[compare.sweep]\nkey = 'fleet.table'\nvalues = ['a.csv', 'b.csv']",
+            "compare.sweep.key cannot replace fleet.table:"
+            " give another table a recipe of its own, with extends.",
+        ),
         (
             "[compare.sweep]\nkey = 'parallel.floor'\nvalues = [0.1, 3]",
             "compare.sweep, parallel.floor = 3: parallel.floor = 3 must be less than or equal to 1.",
@@ -377,7 +417,7 @@ class TestExtends:
         assert refused("run", "mine.toml").startswith("base.toml: parallel.floor = 2 must be")
         # Whoever replaces the key is to blame for it.
         assert refused("run", "mine.toml", "--set", "parallel.floor=3").startswith(
-            "mine.toml: parallel.floor = 3"
+            "--set 'parallel.floor=3': parallel.floor = 3"
         )
         Path("mine.toml").write_text("extends = 'base.toml'\n[parallel]\nfloor = 4\n", encoding="utf-8")
         assert refused("run", "mine.toml").startswith("mine.toml: parallel.floor = 4")

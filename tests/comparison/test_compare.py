@@ -141,6 +141,8 @@ class TestCells:
         stopped = in_process(monkeypatch, most)
         with pytest.raises(KeyboardInterrupt):
             compare(recipe(), tmp_path / "out", 3)
+        # What was asked for is there before the first cell, and tells the folder from others.
+        assert recipes.load(str(tmp_path / "out/recipe.toml")) == recipe()
         assert not (tmp_path / "out/compare.json").exists()
         resumed = in_process(monkeypatch)
         compare(recipe(), tmp_path / "out", 3)
@@ -307,6 +309,15 @@ class TestVariants:
             compare(recipe(variants={"v": {"method": "fedavrg"}}), tmp_path / "out", 2)
         assert not (tmp_path / "out").exists()
 
+    def test_a_variant_that_cannot_run_is_named(self, here, recipe, tmp_path):
+        variant = {"method": "fedrep", "settings": {"personalize.freeze": 0.0}}
+        with pytest.raises(
+            RecipeError, match=r'^compare\.variants\."v": fedrep shares the layers that phase 3'
+        ):
+            compare(recipe(methods=["fedrep"], variants={"v": variant}), tmp_path / "out", 2)
+        with pytest.raises(RecipeError, match=r"^feddf distils on public samples"):
+            compare(recipe(methods=["feddf"]), tmp_path / "out", 2)
+
 
 class TestSweeps:
     def test_every_value_has_a_folder(self, here, recipe, tmp_path):
@@ -357,8 +368,25 @@ class TestSweeps:
     def test_values_that_are_no_folders_names_keep_apart(self, here, recipe, tmp_path):
         sweep = {"key": "model.hidden", "values": [[4], [4, 2]]}
         found = compare(recipe(methods=["majority"], sweep=sweep), tmp_path, 1)
-        assert len(found["comparisons"]) == 2
-        assert all((tmp_path / name / "compare.json").exists() for name in found["comparisons"])
+        assert list(found["comparisons"]) == ["[4]", "[4, 2]"]
+        assert json.loads((tmp_path / "sweep.json").read_text(encoding="utf-8")) == found
+        for value, folder in (("[4]", "_4_"), ("[4, 2]", "_4_2_")):
+            written = json.loads((tmp_path / folder / "compare.json").read_text(encoding="utf-8"))
+            assert written == found["comparisons"][value]
+
+    @pytest.mark.parametrize(
+        ("key", "values", "folder"),
+        [("fleet.scaling", ["fleet", "fleet"], "fleet"), ("fleet.label", ["cells"], "cells")],
+    )
+    def test_values_with_one_folder_are_refused_before_anything_is_written(
+        self, here, recipe, tmp_path, key, values, folder
+    ):
+        asked = recipe(methods=["majority"], sweep={"key": key, "values": values})
+        with pytest.raises(
+            RecipeError, match=f"cannot have the value '{values[-1]}': its folder, {folder}, is"
+        ):
+            compare(asked, tmp_path / "out", 1)
+        assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("no_figures")

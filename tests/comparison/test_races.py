@@ -2,6 +2,10 @@
 
 import json
 import multiprocessing
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -137,9 +141,43 @@ def test_processes_make_what_this_one_makes_even_if_they_were_killed(recipe, tmp
         compare(asked, tmp_path / "out", 2, Killing(), workers=1)
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/cells").iterdir()}
     assert len(kept) == 3  # a start, and two learning rates of local_only
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cells"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"cells", "recipe.toml"}
     found = compare(asked, tmp_path / "out", 2, workers=1)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert multiprocessing.active_children() == []
     in_process(monkeypatch)
     assert without_seconds(compare(asked, tmp_path / "here", 2)) == without_seconds(found)
+
+
+def test_an_error_does_not_wait_for_what_runs_beside_it(tmp_path):
+    began = time.monotonic()
+    with pytest.raises(RunError, match="enough"), pool.processes(tmp_path, workers=1) as running:
+        running.executor.submit(time.sleep, 100)
+        time.sleep(0.5)
+        raise RunError("enough")
+    assert time.monotonic() - began < 50
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sent", "status", "told"),
+    [
+        (signal.SIGINT, 130, "fedmetaalign: stopped; the same command goes on where it was.\n"),
+        (signal.SIGKILL, -signal.SIGKILL, None),
+    ],
+)
+def test_a_command_that_is_stopped_leaves_no_process_and_no_part_of_a_cell(tmp_path, sent, status, told):
+    compared = '[compare]\nmethods = ["majority", "fedavg"]\nlearning_rates = [0.01]\n'
+    endless = SMALL.replace("epochs = 1", "epochs = 1000000") + compared
+    (tmp_path / "endless.toml").write_text(endless, encoding="utf-8")
+    call = [sys.executable, "-m", "fedmetaalign", "compare", "endless.toml", "--seeds=1", "--out=out"]
+    with subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as command:  # noqa: S603
+        while not any((tmp_path / "out").glob("cells/*.json")):  # majority is done, fedavg is under way
+            assert command.poll() is None
+            time.sleep(0.1)
+        command.send_signal(sent)
+        _, err = command.communicate(timeout=60)  # ends when all processes have let go of standard error
+    assert command.returncode == status
+    assert err == told or told is None  # the resource tracker has its say about who was killed
+    assert len([path for path in (tmp_path / "out/cells").iterdir() if path.suffix == ".json"]) == 1

@@ -226,7 +226,7 @@ class TestFolder:
         check_folder(tmp_path / "new")
         check_folder(tmp_path)
         (tmp_path / "cells").mkdir()
-        (tmp_path / "compare.json").touch()
+        (tmp_path / "recipe.toml").touch()
         check_folder(tmp_path)
 
     def test_a_file_and_what_others_wrote_will_not(self, tmp_path):
@@ -234,6 +234,12 @@ class TestFolder:
         for path in (tmp_path, tmp_path / "notes.txt"):
             with pytest.raises(RunError, match="holds something other than a comparison: choose another --out"):
                 check_folder(path)
+
+    def test_a_runs_will_not_although_it_has_a_recipe(self, tmp_path):
+        for name in ("recipe.toml", "rounds.jsonl"):
+            (tmp_path / name).touch()
+        with pytest.raises(RunError, match="holds something other than a comparison"):
+            check_folder(tmp_path)
 
 
 class TestCode:

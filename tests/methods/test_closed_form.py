@@ -1,5 +1,7 @@
 """The methods on quadratic problems, where what they come to can be written down."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from quadratic import Problem, race
@@ -8,6 +10,7 @@ from fedmetaalign.errors import RecipeError
 from fedmetaalign.methods import apfl, find
 from fedmetaalign.methods.apfl import Mixture, trained
 from fedmetaalign.methods.per_fedavg import ALPHA
+from fedmetaalign.recipe import with_settings
 
 
 def shared(name, task):
@@ -160,8 +163,10 @@ class TestFedRep:
         assert models["n0"] == pytest.approx([5, 7], rel=1e-3)
 
     def test_without_a_first_half_it_says_what_to_do(self):
-        with pytest.raises(RecipeError, match=r"fedrep shares .* personalize.freeze = 0.5 freezes none"):
-            own("fedrep", race(Problem((0.0,))))
+        task = race(*self.TASK)
+        task = replace(task, recipe=with_settings(task.recipe, {"personalize.freeze": 0}))
+        with pytest.raises(RecipeError, match=r"fedrep shares .* personalize.freeze = 0 freezes none"):
+            own("fedrep", task)
 
     def test_only_the_first_half_travels(self):
         task = race(*self.TASK, newcomers=[Problem((2.0, 2.0))], rounds=7)

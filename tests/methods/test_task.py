@@ -105,7 +105,7 @@ class TestPasses:
 
     def test_the_last_stretch_is_as_long_as_phase_3(self):
         task = race(*HERE)
-        assert [len(task.last(device)) for device in task.members] == [20, 11]
+        assert [len(task.own_stream(device)) for device in task.members] == [20, 11]
 
 
 class TestSteps:

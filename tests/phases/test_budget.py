@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.online import Samples
-from fedmetaalign.phases.budget import own_steps, participation, shared_steps
+from fedmetaalign.phases.budget import cohort_size, own_steps, participation, shared_steps
 from fedmetaalign.phases.parallel import cohort
 from fedmetaalign.recipe import parse
 
@@ -46,24 +46,25 @@ def test_by_hand(sections, shared, own):
 
 
 @pytest.mark.parametrize(
-    ("cohort", "devices", "share"),
+    ("share", "devices", "size"),
     [
-        (1.0, 3, 1),
-        (0.34, 3, 1 / 3),
-        (0.5, 3, 2 / 3),  # 1.5, half to even
-        (0.5, 2, 1 / 2),
-        (0.01, 3, 1 / 3),
-        (0.9, 3, 1),
-        (0.3, 10, 3 / 10),
+        (1.0, 3, 3),
+        (0.34, 3, 1),
+        (0.5, 3, 2),  # 1.5, half to even
+        (0.5, 2, 1),
+        (0.01, 3, 1),
+        (0.9, 3, 3),
+        (0.3, 10, 3),
         (0.2, 1, 1),
     ],
 )
-def test_a_cohort_is_a_whole_number_of_devices(cohort, devices, share):
-    assert participation(cohort, devices) == pytest.approx(share)
+def test_a_cohort_is_a_whole_number_of_devices(share, devices, size):
+    assert cohort_size(share, devices) == size
+    assert participation(share, devices) == size / devices
 
 
 @given(st.floats(0.001, 1), st.integers(1, 60))
-def test_the_share_is_that_of_the_rounds_that_a_device_is_drawn_for(share, devices):
+def test_as_many_are_drawn_in_every_round(share, devices):
     names = tuple(f"d{i}" for i in range(devices))
     drawn = [len(cohort(names, number, share, 0)) for number in (1, 2)]
-    assert drawn == pytest.approx([participation(share, devices) * devices] * 2)
+    assert drawn == [cohort_size(share, devices)] * 2

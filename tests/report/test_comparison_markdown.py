@@ -6,6 +6,7 @@ import pytest
 from comparison_file import against, comparison, interval, large, row
 from markdown_it import MarkdownIt
 
+from fedmetaalign import methods
 from fedmetaalign.report.comparison import markdown
 from fedmetaalign.report.comparison.findings import sentences
 from fedmetaalign.report.comparison.formats import duration, learning_rate, numbered, probability, traffic
@@ -114,7 +115,7 @@ def test_it_says_who_is_best_and_where_fed_meta_align_stands() -> None:
     assert said(comparison()) == [
         "FedAvg is best, with a mean accuracy of 94.5 % [93.5, 95.5], 1.2 points ahead of Fed-Meta-Align; "
         "that lead is more than chance, Holm-corrected p < 0.001.",
-        "Fed-Meta-Align takes place 2 of 5 with 93.3 %, 1.2 points behind FedAvg (that distance may be chance, "
+        "Fed-Meta-Align takes place 2 of 3 with 93.3 %, 1.2 points behind FedAvg (that distance may be chance, "
         "Holm-corrected p = 0.34); it is 2.3 points above training alone [+1.3, +3.3] and leaves no device "
         "worse off.",
         "No device is worse off with FedAvg.",
@@ -134,10 +135,63 @@ def test_it_says_so_where_fed_meta_align_does_harm() -> None:
     assert told[2] == "Devices worse off than alone: 12.5 % with FedAvg."
 
 
-def test_a_control_that_wins_is_called_one() -> None:
+def test_where_training_alone_is_best_the_best_that_federates_is_told() -> None:
     made = comparison()
     made["methods"]["local_only"]["fleet"]["accuracy"] = interval(0.99)
-    assert "Local only is a control; the best federated method is FedAvg with 94.5 %." in said(made)
+    made["methods"]["local_only"]["against_best"] = against("fedavg", 0.045, 0.002, 0.006)
+    assert said(made)[:2] == [
+        "Local only is best, with a mean accuracy of 99.0 % [98.0, 100.0], 4.5 points ahead of FedAvg; "
+        "that lead is more than chance, Holm-corrected p = 0.006.",
+        "The best method that federates is FedAvg with 94.5 %.",
+    ]
+    assert not any(sentence.startswith("The best method") for sentence in said(comparison()))
+
+
+def test_global_models_take_no_place() -> None:
+    made = comparison()
+    made["methods"]["fedavg.global"]["fleet"]["accuracy"] = interval(0.99)
+    assert said(made) == said(comparison())
+
+
+@pytest.mark.parametrize("method", ["pooled", "majority", "one_rule"])
+@pytest.mark.parametrize("name", [None, "a variant of it"])
+def test_controls_are_in_no_race_whatever_they_are_called(method: str, name: str | None) -> None:
+    made = comparison()
+    made["methods"][name or method] = row(method, "final", {}, 0.97)
+    told = said(made)
+    assert told[0] == said(comparison())[0]
+    assert any("takes place 2 of 3 " in sentence for sentence in told)
+    ceiling = [sentence for sentence in told if "all samples in one place" in sentence]
+    assert ceiling == (
+        [f"{label(name or method)}, all samples in one place, would give 97.0 %: more than FedAvg."]
+        if method == "pooled"
+        else []
+    )
+
+
+def test_pooled_data_that_gives_no_more_is_not_told_of() -> None:
+    made = comparison()
+    made["methods"]["pooled"] = row("pooled", "final", {}, 0.94)
+    assert said(made) == said(comparison())
+
+
+def test_a_row_is_ahead_of_its_rival_or_behind_by_the_sign() -> None:
+    made = comparison()
+    made["methods"]["fedavg"]["against_best"] = against("pooled", -0.02, 0.002, 0.004)
+    made["methods"]["fed_meta_align"]["against_best"] = against("local_only", 0.023, 0.002, 0.004)
+    told = said(made)
+    assert "2.0 points behind Pooled data; that lead" in told[0]
+    assert "with 93.3 %, 2.3 points ahead of Local only (" in told[1]
+
+
+def test_a_row_is_what_its_method_is_and_not_what_it_is_called() -> None:
+    made = comparison()
+    made["methods"]["alone, longer"] = row("local_only", "final", {"feeder": (0.9, 0.9)}, 0.92)
+    made["methods"]["fedavg, longer"] = row("fedavg", "final", {"feeder": (0.95, 0.97)}, 0.95)
+    of = read(made)
+    assert {each.name: each.method for each in of.rows}["alone, longer"] == "local_only"
+    assert list(gains(of)) == ["fedavg", "fed_meta_align", "fedavg, longer"]
+    assert "alone, longer" not in " ".join(said(made))
 
 
 def test_it_says_so_where_seeds_are_too_few_for_any_difference_to_be_more_than_chance() -> None:
@@ -275,6 +329,11 @@ def test_names() -> None:
     assert label("c = 0.3") == "c = 0.3"
     assert label("c = 0.3.global") == "c = 0.3 (global)"
     assert label("two\nlines\x00") == "two lines"
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_method_has_a_proper_name(name: str) -> None:
+    assert label(name) != name
 
 
 def test_numbers() -> None:

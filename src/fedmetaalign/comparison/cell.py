@@ -39,10 +39,10 @@ class Cell:
         learning_rate: None where the method has none.
         validation: mean over the members of the Brier score on their validation parts; what learning rates are
             chosen by. None where training diverged.
-        stages: by name; `FINAL` is there unless training diverged, `GLOBAL` where the method has one model for
-            all, and further ones, such as "serial", for figures.
+        stages: by name; `FINAL` is there unless training diverged, `GLOBAL` where phase 3 starts from one
+            global model, and further ones, such as "serial", for figures.
         rounds: each device's test accuracy with the global model after every round, for a figure; empty where
-            there is no global model.
+            phase 3 does not start from one.
         unseen: devices that took no part in the federation and only received its model.
     """
 

@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, TextColumn
 from rich.table import Table
 
 from fedmetaalign.comparison.compare import Watcher
+from fedmetaalign.console import Bar
 from fedmetaalign.methods import ALONE
 from fedmetaalign.report.comparison.findings import sentences
 from fedmetaalign.report.comparison.names import label
@@ -18,43 +18,16 @@ from fedmetaalign.report.comparison.reading import of_unseen, read
 STAGES = {"tuning": "choosing learning rates", "running": "running the other seeds"}
 
 
-class CompareWatcher(Watcher):
-    """Shows a comparison's progress on standard error; silent where that is not a terminal."""
+class CompareWatcher(Bar, Watcher):
+    """Shows a comparison's progress: the runs that are there, of all."""
 
     def __init__(self) -> None:
         """Prepares the bar; it appears on entering the context."""
-        self._bar = Progress(
-            TextColumn("{task.description:<24}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("runs"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("reading the fleet", total=None)
-
-    def __enter__(self) -> "CompareWatcher":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def begin(self, cells: int) -> None:
-        """Shows how much there is to do."""
-        self._bar.update(self._task, total=cells)
+        super().__init__(MofNCompleteColumn(), TextColumn("runs"))
 
     def stage(self, name: str) -> None:
         """Names the stage beside the bar."""
-        self._bar.update(self._task, description=STAGES[name])
-
-    def advance(self) -> None:
-        """Moves the bar."""
-        self._bar.advance(self._task)
+        self.describe(STAGES[name])
 
 
 def print_comparison(result: Mapping[str, Any]) -> None:

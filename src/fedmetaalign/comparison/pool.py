@@ -1,13 +1,16 @@
 """Makes the starts and cells that are missing, each in one process, as many at once as there are cores."""
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fedmetaalign.comparison.cell import Cell
@@ -18,6 +21,9 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.recipe import Recipe
+
+_POLL = 0.5
+"""Seconds after which an interrupt is noticed."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +103,13 @@ class Pool:
     ) -> None:
         """Has every job done; the first error ends it."""
         try:
-            for future in as_completed([self.executor.submit(make, job, self.folder) for job in jobs]):
-                future.result()
-                on_done()
+            waiting = {self.executor.submit(make, job, self.folder) for job in jobs}
+            while waiting:
+                # Under the signal handler of polars an interrupt does not end a wait that has no end itself.
+                done, waiting = wait(waiting, timeout=_POLL, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                    on_done()
         except BrokenProcessPool:
             raise RunError(
                 "A process of the comparison was killed, perhaps for want of memory: the same command goes on"
@@ -109,20 +119,27 @@ class Pool:
 
 @contextmanager
 def processes(folder: Path, workers: int | None = None) -> Iterator[Pool]:
-    """Starts processes, by default one a core, and ends them: after their jobs, or after the present ones.
+    """Starts processes, by default one a core, and ends them after their jobs.
+
+    On an error or an interruption, or when this process is killed, they end at once: a cell is written whole or
+    not at all, and one that was not is made again.
 
     Args:
         folder: where cells are kept.
         workers: how many.
     """
     # Fresh interpreters: the threads of one that has trained already do not survive a fork.
-    executor = ProcessPoolExecutor(
-        workers or cores(), multiprocessing.get_context("spawn"), _leave_interrupts_to_the_parent
-    )
-    try:
-        yield Pool(folder, executor)
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+    context = multiprocessing.get_context("spawn")
+    held, lifeline = context.Pipe(duplex=False)
+    with held, lifeline:
+        executor = ProcessPoolExecutor(workers or cores(), context, _hang_on, (held,))
+        try:
+            yield Pool(folder, executor)
+        except BaseException:
+            lifeline.close()
+            raise
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _make_start(job: Job, folder: Path) -> None:
@@ -134,8 +151,7 @@ def _make_cell(job: Job, folder: Path) -> None:
     begin = store.start(start_key(job.recipe, job.data))
     if begin is None:
         raise RunError(f"The start of a cell in {folder} has vanished: run the comparison again.")
-    tuned = job.learning_rate is not None
-    store.keep(job.key, race(job.row, job.method, job.tuned, _fleet(job.recipe), begin, tuned))
+    store.keep(job.key, race(job.method, job.tuned, _fleet(job.recipe), begin))
 
 
 @lru_cache(maxsize=4)  # a process makes many cells of a fleet, one after another
@@ -148,5 +164,12 @@ def _fleet(recipe: Recipe) -> Fleet:
     return _cached_fleet(recipe.model_dump_json())
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _hang_on(lifeline: Connection) -> None:
+    """Leaves interrupts to the parent, and ends this process when the parent lets go of the lifeline."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+
+
+def _end_with(lifeline: Connection) -> None:
+    lifeline.poll(None)  # nothing is ever sent: this ends when the other end is closed
+    os._exit(1)

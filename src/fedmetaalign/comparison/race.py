@@ -46,21 +46,20 @@ def start(recipe: Recipe, fleet: Fleet) -> Start:
     return Start(weights, steps, time.perf_counter() - began)
 
 
-def race(row: str, method: str, recipe: Recipe, fleet: Fleet, begin: Start, tuned: bool) -> Cell:
+def race(method: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     """Runs a method and measures what it comes to.
 
     Args:
-        row: the name of the cell's row.
         method: a file's name under `methods/`.
         recipe: with the seed and the learning rate to run with.
         fleet: the recipe's devices.
         begin: the common start.
-        tuned: whether the method has a learning rate.
 
     Raises:
         FedMetaAlignError: the method cannot run on this recipe.
     """
     network = Network(recipe.model.inputs, recipe.model.hidden)
+    trained = method not in methods.UNTRAINED
     task = Task(
         recipe,
         Perceptron(network),
@@ -68,24 +67,23 @@ def race(row: str, method: str, recipe: Recipe, fleet: Fleet, begin: Start, tune
         fleet.newcomers,
         fleet.public,
         begin.weights,
-        Ledger(begin.steps, 0, begin.seconds) if tuned else Ledger(),
+        Ledger(begin.steps, 0, begin.seconds) if trained else Ledger(),
     )
-    rate = recipe.optimizer.learning_rate if tuned else None
-    unseen = tuple(device.name for device in fleet.newcomers)
+    rate = recipe.optimizer.learning_rate if trained else None
     try:
         outcome = methods.find(method)(task)
         end = task.milestone(begin.weights)
         return Cell(
-            method=row,
+            method=method,
             seed=recipe.seed,
             learning_rate=rate,
             validation=_validation(task, outcome),
             stages=_stages(network, outcome, end, fleet.test),
             rounds=tuple(_accuracies(network, weights, fleet.test) for weights in outcome.rounds),
-            unseen=unseen,
+            unseen=fleet.unseen,
         )
     except DivergenceError:
-        return Cell(row, recipe.seed, rate, None, {}, (), unseen)
+        return Cell(method, recipe.seed, rate, None, {}, (), fleet.unseen)
 
 
 def _validation(task: Task, outcome: Outcome) -> float:

@@ -33,7 +33,7 @@ class Rows:
 
     @property
     def train(self) -> np.ndarray:
-        """All rows but the test rows."""
+        """All rows of the phases."""
         return np.unique(np.concatenate([getattr(self, f.name) for f in fields(self) if f.name != "test"]))
 
     @property

@@ -36,23 +36,22 @@ def runnable(recipe: "Recipe") -> list[str]:
 
 def lacking(recipe: "Recipe") -> dict[str, str]:
     """Returns the methods that cannot run on a recipe, each with the sentence that says why and what to do."""
+    from fedmetaalign.model.mlp import Network
+    from fedmetaalign.phases.personalize import frozen_layers
+
     found = {}
     if not recipe.foundation.enabled:
         found["feddf"] = (
             "feddf distils on public samples, and the recipe has none: give [foundation] a table or a simulator"
             " and set foundation.enabled = true, or leave feddf out."
         )
-    if int(recipe.personalize.freeze * (len(recipe.model.hidden) + 1)) == 0:
-        found["fedrep"] = nothing_frozen(recipe)
+    freeze = recipe.personalize.freeze
+    if frozen_layers(Network(recipe.model.inputs, recipe.model.hidden), freeze) == 0:
+        found["fedrep"] = (
+            f"fedrep shares the layers that phase 3 freezes, and personalize.freeze = {freeze:g} freezes none:"
+            " raise it, give the network more layers, or leave fedrep out."
+        )
     return found
-
-
-def nothing_frozen(recipe: "Recipe") -> str:
-    """Returns what is wrong with a recipe under which no layer is frozen, for a method that shares those."""
-    return (
-        f"fedrep shares the layers that phase 3 freezes, and personalize.freeze = {recipe.personalize.freeze:g}"
-        " freezes none: raise it, give the network more layers, or leave fedrep out."
-    )
 
 
 def names() -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def minimising(objective: Callable[[np.ndarray], Objective], share: float = 1.0)
     return local
 
 
-loss = minimising(lambda weights: LOSS)
+plain = minimising(lambda weights: LOSS)
 """Local training on the samples' loss alone."""
 
 
@@ -39,13 +39,17 @@ def rounds(
     task: Task,
     weights: np.ndarray,
     *,
-    local: Local = loss,
+    local: Local = plain,
     rule: Rule = mean,
     server: optax.GradientTransformation | None = None,
     numbers: Iterable[int] | None = None,
     vectors: float = 1.0,
 ) -> Iterator[np.ndarray]:
     """Runs rounds of exchange, and yields the global weights after each.
+
+    Of its `Cohort` a rule may use the deltas, the samples (all that a device trains on) and the steps (those
+    of the whole stretch, whatever share of it the method takes). The scores are equal, and there are no names,
+    no memory and no root: a rule that needs those is phase 2's.
 
     Args:
         task: the race.
@@ -90,7 +94,7 @@ def tour(task: Task, weights: np.ndarray, number: int, eps: float = 1.0) -> np.n
     """
     devices = task.cohort(number)
     for i in generator(task.recipe.seed, "order", "tour", number).permutation(len(devices)):
-        weights = weights + eps * (loss(task, devices[i], weights, number) - weights)
+        weights = weights + eps * (plain(task, devices[i], weights, number) - weights)
     task.send(messages=2 * len(devices))  # to each device and back
     return weights
 
@@ -115,7 +119,7 @@ def personalized(
     return Outcome({d.name: personal(task, d, weights) for d in task.devices}, stages, tuple(history))
 
 
-def last(task: Task, every: Iterable[np.ndarray], vectors: float = 1.0) -> np.ndarray:
+def finish(task: Task, every: Iterable[np.ndarray], vectors: float = 1.0) -> np.ndarray:
     """Runs a method's rounds to their end, and sends the weights to every device.
 
     Args:

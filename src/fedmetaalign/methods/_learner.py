@@ -51,19 +51,46 @@ class Learner(Protocol):
     def fine_tune(
         self, recipe: Recipe, device: Device, weights: np.ndarray, on_steps: Callable[[int], None]
     ) -> Personal:
-        """Phase 3 of the paper on a device."""
+        """Phase 3 of the paper on a device; see `phases.personalize`.
+
+        Args:
+            recipe: its sections on phase 3 and the optimizer, and its seed.
+            device: whose model this becomes.
+            weights: (parameters,) float32, the global model.
+            on_steps: told of the steps taken.
+        """
         ...
 
     def scores(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Returns the fault scores of samples, (rows,) float64 in [0, 1]."""
+        """Returns the fault scores of samples.
+
+        Args:
+            weights: (parameters,) float32.
+            x: (rows, inputs) float32.
+
+        Returns:
+            (rows,) float64 in [0, 1].
+        """
         ...
 
     def features(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Returns the representation of samples, (rows, features) float32."""
+        """Returns the representation of samples, what the last layer is given.
+
+        Args:
+            weights: (parameters,) float32.
+            x: (rows, inputs) float32.
+
+        Returns:
+            (rows, features) float32.
+        """
         ...
 
     def cut(self, share: float) -> Cut:
-        """Cuts off the share of the layers that phase 3 freezes when told to freeze so many."""
+        """Cuts where phase 3 does when it freezes this share of the layers.
+
+        Args:
+            share: in [0, 1), counted from the input; rounded down to whole layers.
+        """
         ...
 
 

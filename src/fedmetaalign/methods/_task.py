@@ -30,7 +30,7 @@ from fedmetaalign.recipe import Recipe
 FLOAT_BYTES = 4
 """Of a weight on its way."""
 GLOBAL = "global"
-"""The stage of a method's one model for all."""
+"""The stage where phase 3 starts from one global model for all."""
 
 
 class DivergenceError(RunError):
@@ -70,7 +70,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Milestone:
-    """The global weights at some stage, and what had been spent when they were reached."""
+    """The global weights at some stage, and what had been spent when they were reached.
+
+    Attributes:
+        weights: (parameters,) float32.
+        steps: gradient steps, over all devices and the server.
+        bytes: sent in both directions, over all devices.
+        seconds: of one process.
+    """
 
     weights: np.ndarray
     steps: int
@@ -84,8 +91,9 @@ class Outcome:
 
     Attributes:
         models: every device's, members and newcomers.
-        stages: global weights by stage: `GLOBAL` where the method has one model for all, and others on the way.
-        rounds: (parameters,) global weights after each round.
+        stages: global weights by stage: `GLOBAL` where phase 3 starts from one global model, and others on the
+            way.
+        rounds: (parameters,) global weights after each round; empty where phase 3 starts from no global model.
     """
 
     models: Mapping[str, Model]
@@ -164,7 +172,7 @@ class Task:
         stretch = self.stretch(device, number, share)
         return passes(device.own.support, stretch.start, stretch.stop, self.recipe.seed, "shared", device.name)
 
-    def last(self, device: Device) -> Samples:
+    def own_stream(self, device: Device) -> Samples:
         """Returns what a device trains a model of its own on after the rounds, with phase 3's steps."""
         steps = own_steps(self.recipe, device)
         support = device.parts["personalize"].support

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods._federated import last, minimising, rounds
+from fedmetaalign.methods._federated import finish, minimising, rounds
 from fedmetaalign.methods._task import Outcome, Task
 from fedmetaalign.model.objective import LOSS, Objective
 from fedmetaalign.model.online import Samples
@@ -58,12 +58,12 @@ def apfl(task: Task) -> Outcome:
         mixtures[device.name] = trained(task, begin, weights, samples, "own", number, device.name)
         return shared(task, device, weights, number)
 
-    weights = last(task, rounds(task, task.start, local=local))
+    weights = finish(task, rounds(task, task.start, local=local))
 
     def final(device: Device) -> np.ndarray:
         begin = mixtures.get(device.name, Mixture(weights))
         rate = task.recipe.personalize.learning_rate
-        end = trained(task, begin, weights, task.last(device), "last", device.name, learning_rate=rate)
+        end = trained(task, begin, weights, task.own_stream(device), "last", device.name, learning_rate=rate)
         return replace(end, alpha=begin.alpha).weights(weights)
 
     return Outcome({device.name: task.model(task.own(device, final(device))) for device in task.devices})

@@ -11,7 +11,7 @@ train v_k beside the final w. A newcomer's v_k starts at that.
 import numpy as np
 
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods._federated import last, minimising, rounds
+from fedmetaalign.methods._federated import finish, minimising, rounds
 from fedmetaalign.methods._task import Outcome, Task
 from fedmetaalign.model.objective import LOSS, Objective
 
@@ -32,11 +32,11 @@ def ditto(task: Task) -> Outcome:
         own[device.name] = task.train(begin, samples, "own", number, device.name, objective=near).weights
         return shared(task, device, weights, number)
 
-    weights = last(task, rounds(task, task.start, local=local))
+    weights = finish(task, rounds(task, task.start, local=local))
     near = Objective.proximal(weights, LAMBDA)
     for device in task.devices:
         begin = own.get(device.name, weights)
-        rate = task.recipe.personalize.learning_rate
-        trained = task.train(begin, task.last(device), "last", device.name, objective=near, learning_rate=rate)
+        rate, samples = task.recipe.personalize.learning_rate, task.own_stream(device)
+        trained = task.train(begin, samples, "last", device.name, objective=near, learning_rate=rate)
         own[device.name] = trained.weights
     return Outcome({device.name: task.model(task.own(device, own[device.name])) for device in task.devices})

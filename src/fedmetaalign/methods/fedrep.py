@@ -15,8 +15,8 @@ import numpy as np
 
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods import nothing_frozen
-from fedmetaalign.methods._federated import last, personal, rounds
+from fedmetaalign.methods import lacking
+from fedmetaalign.methods._federated import finish, personal, rounds
 from fedmetaalign.methods._task import Outcome, Task
 
 
@@ -28,7 +28,7 @@ def fedrep(task: Task) -> Outcome:
     """
     cut = task.learner.cut(task.recipe.personalize.freeze)
     if not cut.body:
-        raise RecipeError(nothing_frozen(task.recipe))
+        raise RecipeError(lacking(task.recipe)["fedrep"])
     share = cut.parameters / len(task.start)
     heads: dict[str, np.ndarray] = {}
 
@@ -42,6 +42,6 @@ def fedrep(task: Task) -> Outcome:
         end = task.train(heads[device.name], samples, "body", number, device.name, head=cut.head).weights
         return joined(end, weights)
 
-    weights = last(task, rounds(task, task.start, local=local, vectors=share), share)
+    weights = finish(task, rounds(task, task.start, local=local, vectors=share), share)
     own = {d.name: joined(weights, heads.get(d.name, task.start)) for d in task.devices}
     return Outcome({d.name: personal(task, d, own[d.name]) for d in task.devices})

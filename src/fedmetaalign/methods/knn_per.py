@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods._federated import last, rounds
+from fedmetaalign.methods._federated import finish, rounds
 from fedmetaalign.methods._task import Model, Outcome, Task
 
 NEIGHBOURS = 10
@@ -27,7 +27,7 @@ SHARES = np.linspace(0, 1, 11)
 
 def knn_per(task: Task) -> Outcome:
     """Runs FedAvg, then gives every device a memory."""
-    weights = last(task, rounds(task, task.start, local=local))
+    weights = finish(task, rounds(task, task.start, local=local))
     return Outcome({device.name: remembering(task, device, weights) for device in task.devices})
 
 

@@ -15,11 +15,14 @@ class Objective:
 
     Attributes:
         scale: share of the trained weights in the network that the samples meet.
-        shift: (parameters,) float32, the rest of that network; None for zero.
+        shift: (parameters,) float32, the rest of that network; None for zero, which goes with a scale of 1.
         stiffness: not negative.
         slope: (parameters,) float32; None for zero, which goes with a stiffness of 0.
         lookahead: the gradient of each sample is taken after one plain gradient step of this size on the sample
             before it (first-order MAML), at twice the cost; 0 for none.
+
+    Raises:
+        ValueError: there is a scale without a shift, or a stiffness without a slope.
     """
 
     scale: float = 1.0
@@ -27,6 +30,12 @@ class Objective:
     stiffness: float = 0.0
     slope: np.ndarray | None = None
     lookahead: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.scale != 1 and self.shift is None:
+            raise ValueError(f"A scale of {self.scale:g} needs a shift.")
+        if self.stiffness and self.slope is None:
+            raise ValueError(f"A stiffness of {self.stiffness:g} needs a slope.")
 
     @classmethod
     def proximal(cls, anchor: np.ndarray, stiffness: float) -> "Objective":

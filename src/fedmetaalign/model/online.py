@@ -53,8 +53,8 @@ class Trained(NamedTuple):
     Attributes:
         weights: (parameters,) float32.
         losses: one number an epoch, the mean binary cross-entropy of each sample just before the step on it.
-        gradient: (parameters,) float32, the mean over all steps of the samples' gradient, where it was asked
-            for.
+        gradient: (parameters,) float32, the mean over all steps of the samples' gradient, zero in layers that
+            are not trained; None where it was not asked for.
     """
 
     weights: np.ndarray

@@ -4,14 +4,19 @@ from fedmetaalign.fleet.device import Device
 from fedmetaalign.recipe import Recipe
 
 
-def participation(cohort: float, devices: int) -> float:
+def cohort_size(share: float, devices: int) -> int:
+    """Returns how many of the devices take part in a parallel round: the share, and at least one."""
+    return max(1, round(share * devices))
+
+
+def participation(share: float, devices: int) -> float:
     """Returns the share of the parallel rounds that a device may expect to take part in.
 
     Args:
-        cohort: the recipe's; as a whole number of devices, and at least one, it is a little more or less.
+        share: the recipe's cohort, which whole devices make a little more or less.
         devices: in the federation.
     """
-    return max(1, round(cohort * devices)) / devices
+    return cohort_size(share, devices) / devices
 
 
 def shared_steps(recipe: Recipe, device: Device, devices: int) -> float:

@@ -11,7 +11,7 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import Samples, ignore_steps, train
-from fedmetaalign.phases.budget import participation
+from fedmetaalign.phases.budget import cohort_size
 from fedmetaalign.phases.local import Update, train_locally
 from fedmetaalign.phases.records import Record, record
 from fedmetaalign.randomness import generator
@@ -97,7 +97,7 @@ def root_size(samples: Sequence[int]) -> int:
 
 def cohort(names: tuple[str, ...], number: int, share: float, seed: int) -> tuple[str, ...]:
     """Draws the devices of a round, C_r: a share of all, at least one, sorted by name."""
-    size = round(participation(share, len(names)) * len(names))
+    size = cohort_size(share, len(names))
     chosen = generator(seed, "cohort", number).choice(len(names), size, replace=False)
     return tuple(names[i] for i in sorted(chosen))
 
