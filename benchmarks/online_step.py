@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from online.contenders import C_LIBRARY, CONTENDERS
 from online.problem import HIDDEN, INPUTS, Problem, reference
 from online.tables import render
 from online.worker import FLEETS
+from peers import python_of
 
 TOLERANCE = 0.001  # of the way that training moves the weights
 PINS = {"keras": "tensorflow-cpu==2.21.0", "torch": "torch==2.13.0"}
@@ -72,7 +72,8 @@ def measure(names: Sequence[str], rounds: int, steps: int) -> dict[str, Any]:
         `FLEETS`, and on two cores for `alone` and `together`: one thread on one core, two on two.
     """
     compiler = {"C compiler": compile_c()} if "c" in names else {}
-    pythons = {name: python_of(name.partition("-")[0]) for name in names}
+    peers = {name: name.partition("-")[0] for name in names}
+    pythons = {n: python_of(p, PINS[p], f"--skip {p}") for n, p in peers.items() if p in PINS}
     cores = sorted(os.sched_getaffinity(0))[:2]
     problem, taken = draw(steps), []
     with tempfile.TemporaryDirectory() as folder:
@@ -135,20 +136,6 @@ def compile_c() -> str:
     flags = ["-std=c99", "-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
     call([compiler, *flags, HERE / "online" / "loop.c", "-o", C_LIBRARY, "-lm"])
     return call([compiler, "--version"]).splitlines()[0]
-
-
-def python_of(environment: str) -> str | Path:
-    """Returns the interpreter of `environment`, which is made if it is one of `PINS` and does not exist."""
-    if environment not in PINS:
-        return sys.executable
-    folder, pin = HERE.parent / "build" / f"benchmark-{environment}", PINS[environment]
-    python, complete = folder / "bin" / "python", folder / f"{pin}.installed"
-    if not complete.exists():
-        print(f"installing {pin}, once; leave it out with --skip {environment}", file=sys.stderr)
-        venv.create(folder, with_pip=True)
-        call([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "numpy", pin])
-        complete.touch()
-    return python
 
 
 def call(command: Sequence[str | Path], cores: Sequence[int] | None = None) -> str:

@@ -20,7 +20,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Known data sets: list them, f
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Runtime = Literal["litert", "litert-reference", "litert-xnnpack", "tflm"]
+Runtime = Literal["firmware", "c", "litert", "litert-reference", "litert-xnnpack", "tflm"]
 
 
 def main() -> None:
@@ -168,12 +168,14 @@ def predict(
 ) -> None:
     """Scores samples with a bundle: score > threshold means fault."""
     from fedmetaalign.fleet import files, tables
+    from fedmetaalign.fleet.units import in_units
     from fedmetaalign.run_folder import replace
     from fedmetaalign.tinyml.bundle import read
 
     content = read(bundle)
     preparation = content.preparation
-    x = tables.features_of(files.load(csv), preparation.features, preparation.categories)
+    raw = in_units(files.load(csv), preparation.features, preparation.units)
+    x = tables.features_of(raw, preparation.features, preparation.categories)
     scores = content.scores(x, runtime).tolist()
     alarms = ["fault" if score > content.threshold else "normal" for score in scores]
     if outside := content.outside(x):
@@ -196,6 +198,65 @@ def predict(
         )
     elif out is None:
         sys.stdout.write(text)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A device's bundle folder.")],
+    as_json: Json = False,
+) -> None:
+    """Runs a bundle in every runtime and on emulated Cortex-M cores: all have to agree, bit for bit."""
+    from dataclasses import asdict
+
+    from fedmetaalign.tinyml import verify as verification
+    from fedmetaalign.tinyml.console import progress, verification_table
+
+    with progress() as watch:
+        rows = verification.verify(folder, watch=watch)
+    if as_json:
+        _print_json([asdict(row) for row in rows])
+    else:
+        verification_table(str(folder), rows)
+    verification.check(folder, rows)
+
+
+@app.command()
+def footprint(
+    folder: Annotated[Path, typer.Argument(metavar="RUN|BUNDLE", help="A finished run, or one bundle.")],
+    as_json: Json = False,
+) -> None:
+    """Measures each device's model in float32, in uint8 and as deployed: size, latency, instructions."""
+    from dataclasses import asdict
+
+    from fedmetaalign.tinyml import footprint as footprints
+    from fedmetaalign.tinyml.console import footprint_table, progress
+
+    with progress() as watch:
+        measured = footprints.footprint(folder, watch)
+    if as_json:
+        _print_json([asdict(row) for row in measured])
+    else:
+        footprint_table(str(folder), measured)
+
+
+@app.command()
+def adapt(
+    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle that the device runs.")],
+    state: Annotated[Path, typer.Argument(metavar="STATE", help="The file that the device exported.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The new bundle's folder.")],
+) -> None:
+    """Makes a new bundle of what a device has learned on its own."""
+    from importlib.metadata import version
+
+    from fedmetaalign.run_folder import writing_to
+    from fedmetaalign.tinyml.adapt import adapt as execute
+
+    versions = {name: version(name) for name in ("fedmetaalign", "numpy", "ai-edge-litert")}
+    with writing_to(out, "call again"):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise FedMetaAlignError(f"{out} is not empty: choose another --out.")
+        execute(folder, state, out, versions)
+    sys.stdout.write(f"{out}\n")
 
 
 @app.command()

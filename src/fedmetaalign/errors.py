@@ -23,3 +23,7 @@ class RunError(FedMetaAlignError):
 
 class BundleError(FedMetaAlignError):
     """A device's bundle is incomplete, altered, or does not fit the data given to it."""
+
+
+class ToolError(FedMetaAlignError):
+    """A compiler or an emulator is missing, or refuses the firmware."""

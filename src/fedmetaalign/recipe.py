@@ -18,6 +18,7 @@ from fedmetaalign.recipe_data import Count, Fleet, Positive, Rate, Section, Shar
 from fedmetaalign.recipe_data import Partition as Partition
 from fedmetaalign.recipe_data import Source as Source
 from fedmetaalign.recipe_data import Splits as Splits
+from fedmetaalign.recipe_deploy import Deploy as Deploy
 from fedmetaalign.recipe_errors import Location, dotted, sentence
 from fedmetaalign.recipe_file import builtin as builtin
 
@@ -107,16 +108,6 @@ class Personalize(Section):
     """Maximise F1 on the validation part, or a fixed threshold."""
 
 
-class Deploy(Section):
-    """What the device receives."""
-
-    format: Literal["uint8", "float32"] = "uint8"
-    threshold: Literal["deployed", "personalized"] = "deployed"
-    """Choose the threshold again on the deployed model's own scores, or keep the personalised model's."""
-    max_bytes: Count | None = None
-    target: Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33"] = "cortex-m4"
-
-
 class Evaluation(Section):
     """What a run is compared with."""
 
@@ -155,6 +146,13 @@ class Recipe(Section):
             and any(s.table for s in self.fleet.sources)
         ):
             raise ValueError('splits.kind = "units" needs splits.unit, the column that names the unit')
+        layers = len(self.model.hidden) + 1
+        if self.deploy.format == "int8-float-head" and not int(self.personalize.freeze * layers):
+            raise ValueError(
+                f'deploy.format = "int8-float-head" keeps the layers that phase 3 trains in float32, and with'
+                f" personalize.freeze = {self.personalize.freeze:g} it trains all {layers}: use"
+                ' deploy.format = "float32", or freeze some'
+            )
         if self.serial.rounds and not self.splits.serial:
             raise ValueError(
                 f"serial.rounds = {self.serial.rounds} needs samples, and splits.serial is 0: give it a share,"

@@ -20,9 +20,8 @@ from fedmetaalign.fleet.device import Device, Fleet
 from fedmetaalign.methods import fed_meta_align
 from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged
 from fedmetaalign.phases.budget import own_steps, shared_steps
-from fedmetaalign.phases.deploy import RUNTIME, Deployed, convert, deploy, float_layers
+from fedmetaalign.phases.deploy import RUNTIME, Deployed, deploy, smallest_bytes, too_large
 from fedmetaalign.phases.parallel import cohort, root_size
-from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
 from fedmetaalign.run_folder import RunFolder, writing_to
@@ -91,14 +90,14 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
     watcher.phase("deploy")
     with clock.measure("deploy"):
         deployed = {
-            device.name: deploy(network, device, personal[device.name], recipe.deploy, recipe.personalize)
+            device.name: deploy(
+                network, device, personal[device.name], recipe.deploy, recipe.personalize, recipe.seed
+            )
             for device in fleet.devices
         }
         versions = {name: version(name) for name in SOFTWARE}
         for device in fleet.devices:
-            _write_bundle(
-                folder, recipe, network, device, personal[device.name], deployed[device.name], versions
-            )
+            _write_bundle(folder, recipe, device, deployed[device.name], versions)
     with clock.measure("evaluate"):
         results = evaluate(fleet, network, state.stages, personal, deployed, alone)
     folder.write_json("results.json", results)
@@ -170,25 +169,17 @@ def _check_finite(weights: np.ndarray, when: str) -> None:
 
 
 def _check_size(recipe: Recipe, network: Network) -> None:
-    """Finds out before training whether the model can fit: the file's size does not depend on the weights."""
-    limit = recipe.deploy.max_bytes
-    if limit is None:
-        return
-    weights = fed_meta_align.start(recipe).weights
-    size = len(convert(network, weights, np.zeros((1, network.inputs), np.float32), recipe.deploy))
-    if size > limit:
-        raise RunError(
-            f"The {recipe.deploy.format} model of this network takes {size} bytes, and deploy.max_bytes is"
-            f" {limit}: choose a smaller model.hidden or another deploy.format."
-        )
+    """Finds out before training whether any model can fit: a file's size does not depend on the weights."""
+    if recipe.deploy.max_bytes is not None:
+        size = smallest_bytes(network, recipe.deploy, recipe.personalize)
+        if size > recipe.deploy.max_bytes:
+            raise too_large(recipe.deploy, size)
 
 
 def _write_bundle(
     folder: RunFolder,
     recipe: Recipe,
-    network: Network,
     device: Device,
-    personal: Personal,
     deployed: Deployed,
     versions: Mapping[str, str],
 ) -> None:
@@ -204,7 +195,7 @@ def _write_bundle(
     path = folder.path / "devices" / device.name
     # The golden samples are the device's own: the bundle stays on the device that they come from.
     with writing_to(path):
-        bundle.write(path, content, float_layers(network, personal.weights), device.examples, versions)
+        bundle.write(path, content, deployed.layers, device.examples, versions)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def test_an_out_that_cannot_be_made(good, refused):
 def test_a_model_that_cannot_fit_is_refused_before_training(good, refused, monkeypatch):
     monkeypatch.setattr("fedmetaalign.run._train", lambda *_: pytest.fail("it trained"))
     sentence = refused("run", good, "--set", "deploy.max_bytes=100")
-    assert "deploy.max_bytes is 100" in sentence
+    assert "deploy.max_bytes = 100 cannot be met: the smallest uint8 model" in sentence
     assert "model.hidden" in sentence
 
 

@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-Layers = list[tuple[np.ndarray, np.ndarray]]
+from fedmetaalign.tinyml.network import Bits, Dense, QuantizedNetwork
+from fedmetaalign.tinyml.quantize import quantize
+
+Layers = list[Dense]
 
 PAPER = (9, 256, 128, 64, 32, 16, 12, 8, 1)
 
@@ -20,26 +23,28 @@ def make_network(seed: int, widths: Sequence[int] = PAPER) -> Layers:
     """
     rng = np.random.default_rng(seed)
     layers = [
-        (
+        Dense(
             rng.normal(0.0, np.sqrt(2.0 / fan_in), (fan_in, fan_out)).astype(np.float32),
             rng.normal(0.0, 0.1, fan_out).astype(np.float32),
+            relu=i < len(widths) - 1,
         )
-        for fan_in, fan_out in itertools.pairwise(widths)
+        for i, (fan_in, fan_out) in enumerate(itertools.pairwise(widths), 1)
     ]
     logits = forward_logits(layers, rng.normal(size=(1000, widths[0])).astype(np.float32))
-    weights, biases = layers[-1]
+    weights, biases = layers[-1].weights, layers[-1].biases
     scale = 3.0 / max(float(logits.std()), 1e-3)
-    layers[-1] = (weights * np.float32(scale), ((biases - logits.mean()) * scale).astype(np.float32))
+    biases = ((biases - logits.mean()) * scale).astype(np.float32)
+    layers[-1] = Dense(weights * np.float32(scale), biases, relu=False)
     return layers
 
 
 def forward_logits(layers: Layers, x: np.ndarray) -> np.ndarray:
     """(rows,) float64 logits."""
     h = x.astype(np.float64)
-    for weights, biases in layers[:-1]:
-        h = np.maximum(h @ weights + biases, 0.0)
-    weights, biases = layers[-1]
-    return np.asarray((h @ weights + biases)[:, 0])
+    for layer in layers:
+        h = h @ layer.weights + layer.biases
+        h = np.maximum(h, 0.0) if layer.relu else h
+    return np.asarray(h[:, 0])
 
 
 def forward(layers: Layers, x: np.ndarray) -> np.ndarray:
@@ -50,6 +55,57 @@ def forward(layers: Layers, x: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="session")
 def network() -> Callable[..., Layers]:
     return make_network
+
+
+def factorized(layers: Layers, number: int, rank: int) -> Layers:
+    """The network with one layer, counted from 0, as two of lower rank, the first without ReLU and biases."""
+    whole = layers[number]
+    u, s, v = np.linalg.svd(whole.weights, full_matrices=False)
+    first = Dense((u[:, :rank] * s[:rank]).astype(np.float32), np.zeros(rank, np.float32), relu=False)
+    second = Dense(v[:rank].astype(np.float32), whole.biases, whole.relu)
+    return [*layers[:number], first, second, *layers[number + 1 :]]
+
+
+def in_every_format(layers: Layers, x: np.ndarray) -> dict[str, QuantizedNetwork | Layers]:
+    """The network, of three layers or more, in all that a file may hold."""
+    mixed: list[Bits] = [8, 4, *[8] * (len(layers) - 2)]
+    low_rank = factorized(layers, 1, min(layers[1].weights.shape) // 2)
+    return {
+        "float32": layers,
+        "uint8": quantize(layers, x),
+        "int8": quantize(layers, x, edges="int8"),
+        "float io": quantize(layers, x, edges="float32"),
+        "uint8 per channel": quantize(layers, x, per_channel=True),
+        "float head": quantize(layers, x, head=2),
+        "float head per channel, float io": quantize(layers, x, per_channel=True, head=1, edges="float32"),
+        "float head, int8": quantize(layers, x, head=1, edges="int8"),
+        "int4": quantize(layers, x, bits=4),
+        "int4, some": quantize(layers, x, bits=mixed),
+        "int4, float head": quantize(layers, x, bits=mixed[:-1], head=1, edges="float32"),
+        "low rank": quantize(low_rank, x),
+        "low rank per channel": quantize(low_rank, x, per_channel=True, edges="int8"),
+        "low rank int4": quantize(low_rank, x, bits=4),
+        "low rank float32": low_rank,
+    }
+
+
+FORMATS = tuple(in_every_format(make_network(0, (3, 4, 2, 1)), np.eye(3, dtype=np.float32)))
+
+
+@pytest.fixture(params=FORMATS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """A format: a test that takes this runs once for each."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def every_format() -> Callable[[Layers, np.ndarray], dict[str, QuantizedNetwork | Layers]]:
+    return in_every_format
+
+
+@pytest.fixture(scope="session")
+def low_rank() -> Callable[[Layers, int, int], Layers]:
+    return factorized
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +128,11 @@ def trained() -> tuple[Layers, np.ndarray, np.ndarray]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that six epochs are few
         classifier.fit(x[:2000], y[:2000])
-    pairs = zip(classifier.coefs_, classifier.intercepts_, strict=True)
-    return [(w.astype(np.float32), b.astype(np.float32)) for w, b in pairs], x, y
+    layers = [
+        Dense(w.astype(np.float32), b.astype(np.float32), relu=len(b) > 1)
+        for w, b in zip(classifier.coefs_, classifier.intercepts_, strict=True)
+    ]
+    return layers, x, y
 
 
 @pytest.fixture
@@ -88,7 +147,7 @@ def samples() -> Callable[..., np.ndarray]:
 def by_hand() -> tuple[Layers, np.ndarray]:
     """A 2-2-1 network and two calibration rows whose input, weight and hidden scales are all 0.01."""
     layers = [
-        (np.float32([[1.27, -0.5], [0.3, 0.63]]), np.float32([0.8815, -0.2])),
-        (np.float32([[-1.27], [0.64]]), np.float32([0.05])),
+        Dense(np.float32([[1.27, -0.5], [0.3, 0.63]]), np.float32([0.8815, -0.2]), relu=True),
+        Dense(np.float32([[-1.27], [0.64]]), np.float32([0.05]), relu=False),
     ]
     return layers, np.float32([[-1.0, 1.55], [1.55, -1.0]])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from fedmetaalign.errors import BundleError
@@ -15,9 +16,14 @@ from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.tables import Columns
 from fedmetaalign.fleet.tables import read as read_table
 from fedmetaalign.preparation import Preparation
-from fedmetaalign.tinyml.bundle import Bundle, read, write
-from fedmetaalign.tinyml.quantize import quantize, quantize_input
-from fedmetaalign.tinyml.runtimes import scores
+from fedmetaalign.tinyml import codegen
+from fedmetaalign.tinyml.bundle import Bundle, read, read_weights, write
+from fedmetaalign.tinyml.features import device_inputs
+from fedmetaalign.tinyml.head import header
+from fedmetaalign.tinyml.integer import firmware_scores
+from fedmetaalign.tinyml.network import Dense, QuantizedNetwork
+from fedmetaalign.tinyml.quantize import quantize
+from fedmetaalign.tinyml.runtimes import run
 from fedmetaalign.tinyml.tflite import write as write_model
 from fedmetaalign.tinyml.tflite_reader import read as read_model
 
@@ -34,10 +40,10 @@ VERSIONS = {"fedmetaalign": "0.1.0"}
 
 @pytest.fixture
 def layers():
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(5)
     return [
-        (rng.normal(size=(i, o)).astype(np.float32), rng.normal(size=o).astype(np.float32))
-        for i, o in ((4, 6), (6, 1))
+        Dense(rng.normal(size=(i, o)).astype(np.float32), rng.normal(size=o).astype(np.float32), relu=o > 1)
+        for i, o in ((4, 6), (6, 3), (3, 1))
     ]
 
 
@@ -47,22 +53,28 @@ def samples():
     return np.random.default_rng(4).normal([100, -3], [20, 0.5], (50, 2))
 
 
-@pytest.fixture(params=["uint8", "float32"])
-def bundle(request, layers, samples):
-    inputs = PREPARATION.apply(samples)
-    model = write_model(quantize(layers, inputs) if request.param == "uint8" else layers)
-    return Bundle("pump", PREPARATION, 0.375, None, "cortex-m4", "litert", model)
+@pytest.fixture
+def bundle(kind, layers, samples, every_format):
+    model = write_model(every_format(layers, PREPARATION.apply(samples))[kind])
+    return Bundle("pump", PREPARATION, 0.375, None, "cortex-m4", "firmware", model)
 
 
 @pytest.fixture
 def quantized(layers, samples):
     model = write_model(quantize(layers, PREPARATION.apply(samples)))
-    return Bundle("pump", PREPARATION, 0.375, None, "cortex-m4", "litert", model)
+    return Bundle("pump", PREPARATION, 0.375, None, "cortex-m4", "firmware", model)
 
 
 @pytest.fixture
 def written(bundle, layers, samples, tmp_path):
     write(tmp_path / "pump", bundle, layers, samples, VERSIONS)
+    return tmp_path / "pump"
+
+
+@pytest.fixture
+def ordinary(quantized, layers, samples, tmp_path):
+    """The folder of a uint8 bundle."""
+    write(tmp_path / "pump", quantized, layers, samples, VERSIONS)
     return tmp_path / "pump"
 
 
@@ -92,18 +104,34 @@ def test_the_reason_of_a_fallback_threshold_survives(quantized, layers, samples,
 
 def test_every_file_is_described_with_its_size_and_sha256(written):
     described = facts(written)
-    files = {path.name for path in written.iterdir() if path.is_file()} - {"bundle.json"}
-    assert set(described["sha256"]) == set(described["bytes"])
-    assert {"model.tflite", "golden.csv", "weights.safetensors"} <= files
-    assert files <= set(described["sha256"])
+    files = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
+    assert {*described["sha256"], "bundle.json"} == {*described["bytes"], "bundle.json"} == files
+    assert {"model.tflite", "golden.csv", "weights.safetensors", "firmware/fma_infer.c"} <= files
     for name, digest in described["sha256"].items():
         data = (written / name).read_bytes()
         assert digest == hashlib.sha256(data).hexdigest()
         assert described["bytes"][name] == len(data)
 
 
-def test_the_description_holds_the_schema_and_the_scaler(written):
-    described = facts(written)
+def test_the_firmware_is_that_of_the_model(written, bundle, samples):
+    made = codegen.files(
+        "pump", read_model(bundle.model), PREPARATION, 0.375, samples, header(read_model(bundle.model))
+    )
+    found = {path.name: path.read_text(encoding="utf-8") for path in (written / "firmware").iterdir()}
+    assert found == made
+    learns = isinstance(read_model(bundle.model), QuantizedNetwork)
+    assert ("fma_adapt.c" in found) == ("fma_head.h" in found) == learns
+
+
+def test_the_float_network_is_read_back(written, layers):
+    for found, layer in zip(read_weights(written), layers, strict=True):
+        assert found.weights.tobytes() == layer.weights.tobytes()
+        assert found.biases.tobytes() == layer.biases.tobytes()
+        assert found.relu == layer.relu
+
+
+def test_the_description_holds_the_schema_and_the_scaler(ordinary):
+    described = facts(ordinary)
     assert described["device"] == "pump"
     assert described["preparation"]["features"] == ["current", "voltage"]
     assert described["preparation"]["units"] == ["A", ""]
@@ -111,22 +139,39 @@ def test_the_description_holds_the_schema_and_the_scaler(written):
     assert described["preparation"]["scale"] == [20.0, 0.5]
     assert described["preparation"]["columns"] == [0, 1, -1, 0]
     assert described["threshold"] == 0.375
-    assert (described["target"], described["runtime"]) == ("cortex-m4", "litert")
+    assert (described["target"], described["runtime"]) == ("cortex-m4", "firmware")
     assert described["versions"] == VERSIONS
 
 
-def test_the_quantisation_is_that_of_the_model(quantized, layers, samples, tmp_path):
-    write(tmp_path / "pump", quantized, layers, samples, VERSIONS)
+UNSIGNED = {"edges": "uint8", "score": {"scale": 1 / 256, "zero_point": 0}}
+SIGNED = {"edges": "int8", "score": {"scale": 1 / 256, "zero_point": -128}}
+WHOLE = {"bits": [8, 8, 8], "per_channel": False, "head": 0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("float32", {"format": "float32", "edges": "float32"}),
+        ("uint8", {"format": "uint8"} | UNSIGNED | WHOLE),
+        ("int8", {"format": "int8"} | SIGNED | WHOLE),
+        ("float io", {"format": "int8-float-io"} | SIGNED | WHOLE | {"edges": "float32"}),
+        ("uint8 per channel", {"format": "uint8"} | UNSIGNED | WHOLE | {"per_channel": True}),
+        (
+            "float head",
+            {"format": "int8-float-head", "edges": "uint8", "bits": [8], "per_channel": False, "head": 2},
+        ),
+        ("int4, some", {"format": "int4"} | UNSIGNED | WHOLE | {"bits": [8, 4, 8]}),
+        ("low rank", {"format": "uint8"} | UNSIGNED | WHOLE | {"bits": [8] * 4}),
+    ],
+)
+def test_the_quantisation_is_that_of_the_model(bundle, layers, samples, tmp_path, kind, expected):
+    write(tmp_path / "pump", bundle, layers, samples, VERSIONS)
     told = facts(tmp_path / "pump")["quantization"]
-    model = read_model(quantized.model)
-    assert told["format"] == "uint8"
-    assert told["input"]["scale"] == float(model.input.scale)
-    # -> uint8 bytes: q = x / scale + zero point, checked on the golden inputs themselves.
-    found = golden(tmp_path / "pump")
-    x = PREPARATION.apply(samples)[:, 0]
-    bytes_ = np.clip(np.floor(x / told["input"]["scale"] + 0.5) + told["input"]["zero_point"], 0, 255)
-    assert np.abs(bytes_ - np.array(found["q0"], int)).max() <= 1
-    assert told["score"] == {"scale": 1 / 256, "zero_point": 0}
+    model = read_model(bundle.model)
+    if kind != "float32":
+        grid = model.input.unsigned if expected["edges"] == "uint8" else model.input
+        expected = expected | {"input": {"scale": grid.scale, "zero_point": grid.zero_point}}
+    assert told == expected
 
 
 # Golden vectors
@@ -138,8 +183,8 @@ def test_golden_scores_come_out_again_from_the_raw_features(written):
     assert content.scores(x).tolist() == [float(cell) for cell in found["score"]]
 
 
-def test_golden_raw_features_are_the_samples_to_the_last_bit(written, samples):
-    found = golden(written)
+def test_golden_raw_features_are_the_samples_to_the_last_bit(ordinary, samples):
+    found = golden(ordinary)
     assert [float(cell) for cell in found["current"]] == samples[:, 0].tolist()
     assert [float(cell) for cell in found["voltage"]] == samples[:, 1].tolist()
 
@@ -150,12 +195,21 @@ def test_golden_decisions_are_scores_above_the_threshold(written):
     assert set(found["fault"]) == {"0", "1"}
 
 
-def test_golden_bytes_are_the_quantised_raw_features(quantized, layers, samples, tmp_path):
-    write(tmp_path / "pump", quantized, layers, samples, VERSIONS)
-    found = golden(tmp_path / "pump")
+def test_golden_inputs_are_what_the_device_makes_of_the_raw_features(written, bundle):
+    found, network = golden(written), read_model(bundle.model)
     x = np.array([[float(cell) for cell in found[name]] for name in ("current", "voltage")]).T
-    expected = quantize_input(read_model(quantized.model), PREPARATION.apply(x))
-    assert np.array([[int(cell) for cell in found[f"q{i}"]] for i in range(4)]).T.tolist() == expected.tolist()
+    expected = device_inputs(PREPARATION, network, x)
+    letter = "z" if expected.dtype == np.float32 else "q"
+    cells = np.array([found[f"{letter}{i}"] for i in range(4)]).T
+    assert (cells.astype(np.float64).astype(expected.dtype) == expected).all()
+
+
+def test_golden_scores_are_the_firmwares_of_the_golden_inputs(written, bundle):
+    found, network = golden(written), read_model(bundle.model)
+    names = [name for name in found if name[0] in "qz"]
+    kind = network.edges if isinstance(network, QuantizedNetwork) else "float32"
+    inputs = np.array([found[name] for name in names]).T.astype(np.float64).astype(kind)
+    assert firmware_scores(network, inputs).tolist() == [float(cell) for cell in found["score"]]
 
 
 @pytest.mark.parametrize("name", ["feeder-00", "feeder-01", "feeder-02"])
@@ -165,10 +219,10 @@ def test_the_golden_vectors_of_a_run_come_out_again(finished, name):
     features = content.preparation.features
     assert features == ("Ia", "Ib", "Ic", "Va", "Vb", "Vc")
     x = np.array([[float(cell) for cell in found[feature]] for feature in features]).T
-    assert content.scores(x, "litert").tolist() == [float(cell) for cell in found["score"]]
+    assert content.scores(x, "firmware").tolist() == [float(cell) for cell in found["score"]]
     alarms = [float(cell) > content.threshold for cell in found["score"]]
     assert [cell == "1" for cell in found["fault"]] == alarms
-    expected = quantize_input(read_model(content.model), content.preparation.apply(x))
+    expected = device_inputs(content.preparation, read_model(content.model), x)
     assert np.array([[int(cell) for cell in found[f"q{i}"]] for i in range(9)]).T.tolist() == expected.tolist()
 
 
@@ -186,31 +240,39 @@ def test_the_golden_vectors_of_a_run_are_training_samples(finished, csv_fleet):
 
 
 @pytest.mark.parametrize("runtime", ["litert", "litert-reference", "tflm"])
-def test_every_runtime_scores_a_bundle(written, samples, runtime):
+def test_every_runtime_scores_a_bundle(bundle, samples, runtime, kind):
     if runtime == "tflm":
         pytest.importorskip("tflite_micro")
-    content = read(written)
-    ours, theirs = content.scores(samples), content.scores(samples, runtime)
+    ours, theirs = bundle.scores(samples), bundle.scores(samples, runtime)
     assert theirs.shape == (50,)
     assert np.abs(ours - theirs).max() <= 0.05
+    if runtime == "tflm":
+        assert np.abs(ours - theirs).max() <= (1e-6 if "head" in kind or "float32" in kind else 0)
 
 
 def test_the_bundles_own_runtime_is_used_unless_another_is_named(quantized, samples):
     other = Bundle(**{**vars(quantized), "runtime": "litert-reference"})
-    expected = scores(quantized.model, PREPARATION.apply(samples), "litert-reference")
-    assert other.scores(samples).tolist() == expected.tolist()
+    network = read_model(quantized.model)
+    inputs = device_inputs(PREPARATION, network, samples)
+    assert other.scores(samples).tolist() == run(network, inputs, "litert-reference").tolist()
+    assert quantized.scores(samples).tolist() == run(network, inputs, "firmware").tolist()
 
 
 # Weights
 
 
-def test_the_float_weights_are_kept_for_further_training(written, layers):
-    found = load_file(written / "weights.safetensors")
-    assert set(found) == {"0.weight", "0.bias", "1.weight", "1.bias"}
-    for i, (weight, bias) in enumerate(layers):
-        assert found[f"{i}.weight"].tobytes() == weight.tobytes()
-        assert found[f"{i}.bias"].tobytes() == bias.tobytes()
+def test_the_float_weights_are_kept_for_further_training(ordinary, layers):
+    found = load_file(ordinary / "weights.safetensors")
+    assert set(found) == {f"{i}.{part}" for i in range(3) for part in ("weight", "bias")}
+    for i, layer in enumerate(layers):
+        assert found[f"{i}.weight"].tobytes() == layer.weights.tobytes()
+        assert found[f"{i}.bias"].tobytes() == layer.biases.tobytes()
         assert found[f"{i}.weight"].dtype == np.float32
+
+
+def test_the_kept_weights_say_where_a_relu_is(ordinary):
+    with safe_open(ordinary / "weights.safetensors", "numpy") as file:
+        assert json.loads(file.metadata()["relu"]) == [True, True, False]
 
 
 def test_the_kept_weights_are_the_network_that_the_model_was_made_of(finished):
@@ -280,7 +342,7 @@ def test_the_edge_of_the_range_is_where_the_bytes_saturate(quantized):
 
 
 def test_a_float_model_has_no_range(layers):
-    content = Bundle("pump", PREPARATION, 0.5, None, "cortex-m4", "litert", write_model(layers))
+    content = Bundle("pump", PREPARATION, 0.5, None, "cortex-m4", "firmware", write_model(layers))
     assert content.outside(np.array([[1e6, 1e6]])) == 0
 
 
@@ -322,39 +384,41 @@ def test_a_bundle_replaces_the_one_before_and_what_a_crash_has_left(quantized, l
 # Altered bundles
 
 
-@pytest.mark.parametrize("name", ["model.tflite", "golden.csv", "weights.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["model.tflite", "golden.csv", "weights.safetensors", "firmware/fma_model.h", "firmware/main.c"]
+)
 @pytest.mark.parametrize("where", [0, 0.5, -1])
-def test_one_flipped_bit_is_noticed(written, name, where):
-    data = bytearray((written / name).read_bytes())
+def test_one_flipped_bit_is_noticed(ordinary, name, where):
+    data = bytearray((ordinary / name).read_bytes())
     data[int(where * len(data)) if where >= 0 else -1] ^= 4
-    (written / name).write_bytes(data)
+    (ordinary / name).write_bytes(data)
     with pytest.raises(BundleError, match=f"{name} is not the file that bundle.json describes"):
-        read(written)
+        read(ordinary)
 
 
-def test_a_file_outside_the_bundle_is_never_read(written, tmp_path):
+def test_a_file_outside_the_bundle_is_never_read(ordinary, tmp_path):
     (tmp_path / "secret").write_bytes(b"x")
-    described = facts(written)
+    described = facts(ordinary)
     described["sha256"]["../secret"] = hashlib.sha256(b"x").hexdigest()
-    (written / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
+    (ordinary / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
     with pytest.raises(BundleError):
-        read(written)
+        read(ordinary)
 
 
 @pytest.mark.parametrize(
     "key", ["version", "device", "preparation", "threshold", "threshold_note", "target", "runtime", "sha256"]
 )
-def test_a_description_without_one_of_its_keys_is_told(written, key):
-    described = facts(written)
+def test_a_description_without_one_of_its_keys_is_told(ordinary, key):
+    described = facts(ordinary)
     del described[key]
-    (written / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
+    (ordinary / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
     with pytest.raises(BundleError, match=r"bundle\.json cannot be read"):
-        read(written)
+        read(ordinary)
 
 
-def test_a_description_that_forgets_the_model_is_told(written):
-    described = facts(written)
+def test_a_description_that_forgets_the_model_is_told(ordinary):
+    described = facts(ordinary)
     del described["sha256"]["model.tflite"]
-    (written / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
+    (ordinary / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
     with pytest.raises(BundleError):
-        read(written)
+        read(ordinary)

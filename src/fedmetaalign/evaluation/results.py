@@ -1,6 +1,7 @@
 """The final evaluation: the only reader of the test sets."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ def evaluate(
             "samples": {phase: len(p.support) + len(p.query) for phase, p in device.parts.items()}
             | {"train": len(device.train), "test": len(y)},
             "model_bytes": len(final.model),
+            **({"ladder": [asdict(rung) for rung in final.ladder]} if final.ladder else {}),
         }
     return {"devices": devices, "fleet": summary(devices)}
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import math
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,20 +13,26 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.preparation import Preparation
-from fedmetaalign.tinyml.network import SCORE, Layers, QuantizedNetwork
-from fedmetaalign.tinyml.quantize import quantize_input
-from fedmetaalign.tinyml.runtimes import Runtime, scores
+from fedmetaalign.tinyml import codegen
+from fedmetaalign.tinyml.features import device_inputs, outside
+from fedmetaalign.tinyml.head import header
+from fedmetaalign.tinyml.network import SCORE, Dense, Layers, QuantizedNetwork
+from fedmetaalign.tinyml.runtimes import Runtime, run
 from fedmetaalign.tinyml.tflite_reader import read as read_model
 
 VERSION = 1
 """Of the layout of bundle.json."""
 
 FILES = ("model.tflite", "golden.csv", "weights.safetensors")
-"""What a bundle holds beside bundle.json."""
+"""What a bundle holds beside bundle.json and the C code."""
+
+FIRMWARE = "firmware"
+"""The bundle's folder of C code."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +59,12 @@ class Bundle:
 
     def scores(self, x: np.ndarray, runtime: Runtime | None = None) -> np.ndarray:
         """Returns the deployed scores of raw features, (rows, features) float64 -> (rows,) float64."""
-        return scores(self.model, self.preparation.apply(x), runtime or self.runtime)
+        network = read_model(self.model)
+        return run(network, device_inputs(self.preparation, network, x), runtime or self.runtime)
 
     def outside(self, x: np.ndarray) -> int:
         """Counts the samples with an input beyond the calibrated range, where the model saturates."""
-        network = read_model(self.model)
-        if not isinstance(network, QuantizedNetwork):
-            return 0
-        grid, inputs = network.input, self.preparation.apply(x)
-        low, high = ((limit - grid.zero_point) * grid.scale for limit in (-128.5, 127.5))
-        return int(((inputs < low) | (inputs > high)).any(axis=1).sum())
+        return int(np.count_nonzero(outside(self.preparation, read_model(self.model), x)))
 
 
 def write(
@@ -72,18 +75,26 @@ def write(
     Args:
         folder: replaced if it exists.
         bundle: what to write.
-        layers: float32 weights and biases of each layer, kept for further training.
+        layers: the float network, kept for further training; which layers have a ReLU stands in the metadata
+            of weights.safetensors.
         golden: (rows, features) float64, raw samples whose scores the bundle promises.
         versions: of the software that made it.
     """
+    network = read_model(bundle.model)
     files = {
         "model.tflite": bundle.model,
         "golden.csv": _golden(bundle, golden).encode(),
         "weights.safetensors": save(
-            {f"{i}.{kind}": a for i, (w, b) in enumerate(layers) for kind, a in (("weight", w), ("bias", b))}
+            {
+                f"{i}.{kind}": a
+                for i, layer in enumerate(layers)
+                for kind, a in (("weight", layer.weights), ("bias", layer.biases))
+            },
+            {"relu": json.dumps([layer.relu for layer in layers])},
         ),
     }
-    network = read_model(bundle.model)
+    texts = codegen.files(bundle.device, network, bundle.preparation, bundle.threshold, golden, header(network))
+    files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
         "version": VERSION,
         "device": bundle.device,
@@ -101,7 +112,7 @@ def write(
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
+        (partial / FIRMWARE).mkdir(parents=True)
         for name, data in files.items():
             (partial / name).write_bytes(data)
         if folder.exists():
@@ -124,10 +135,10 @@ def read(folder: Path) -> Bundle:
             raise BundleError(
                 f"{path} has layout {facts['version']}, this version reads {VERSION}: make it again."
             )
-        if set(facts["sha256"]) != set(FILES):
-            raise ValueError(f"it describes other files than {', '.join(FILES)}")
+        if not _complete(set(facts["sha256"])):
+            raise ValueError(f"it has to describe {', '.join(FILES)}, the files in {FIRMWARE}/ and no other")
         contents = {}
-        for name in FILES:
+        for name in facts["sha256"]:
             contents[name] = (folder / name).read_bytes()
             if hashlib.sha256(contents[name]).hexdigest() != facts["sha256"][name]:
                 raise BundleError(
@@ -162,29 +173,56 @@ def read(folder: Path) -> Bundle:
         raise BundleError(f"{path} cannot be read ({error}): copy the bundle again.") from None
 
 
-def _inputs(network: QuantizedNetwork | list[tuple[np.ndarray, np.ndarray]]) -> int:
+def read_weights(folder: Path) -> list[Dense]:
+    """Reads the float network of a bundle that `read` has checked."""
+    with safe_open(folder / "weights.safetensors", "numpy") as file:
+        relus = json.loads(file.metadata()["relu"])
+        return [
+            Dense(file.get_tensor(f"{i}.weight"), file.get_tensor(f"{i}.bias"), relu)
+            for i, relu in enumerate(relus)
+        ]
+
+
+def format_of(network: QuantizedNetwork | Layers) -> str:
+    """Names a network's format as a recipe's deploy.format does."""
+    if not isinstance(network, QuantizedNetwork):
+        return "float32"
+    if network.head:
+        return "int8-float-head"
+    if any(layer.bits == 4 for layer in network.layers):
+        return "int4"
+    return {"uint8": "uint8", "int8": "int8", "float32": "int8-float-io"}[network.edges]
+
+
+def _complete(names: set[str]) -> bool:
+    """Tells whether these are the files of a bundle, and none outside its folder."""
+    firmware = {name for name in names if re.fullmatch(rf"{FIRMWARE}/\w+\.(c|h|md)", name)}
+    return set(FILES) == names - firmware and f"{FIRMWARE}/fma_model.h" in firmware
+
+
+def _inputs(network: QuantizedNetwork | Layers) -> int:
     """Returns how many inputs a network takes."""
-    first = network.layers[0].weights if isinstance(network, QuantizedNetwork) else network[0][0]
+    first = network.layers[0].weights if isinstance(network, QuantizedNetwork) else network[0].weights
     return len(first)
 
 
 def _golden(bundle: Bundle, x: np.ndarray) -> str:
-    """Returns golden.csv: raw features, the bytes that the model takes (uint8 files), scores, decisions."""
+    """Returns golden.csv: raw features, the inputs that the model takes of them, scores, decisions.
+
+    Inputs are columns q0, q1, ... of integers, or z0, z1, ... of float32 numbers.
+    """
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    network = read_model(bundle.model)
-    inputs = bundle.preparation.apply(x)
-    quantized = (
-        quantize_input(network, inputs) if isinstance(network, QuantizedNetwork) else np.empty((len(x), 0), int)
-    )
+    inputs = device_inputs(bundle.preparation, read_model(bundle.model), x)
     names = bundle.preparation.features
-    table.writerow([*names, *(f"q{i}" for i in range(quantized.shape[1])), "score", "fault"])
-    for row, bytes_, score in zip(x, quantized, bundle.scores(x), strict=True):
+    letter = "z" if inputs.dtype == np.float32 else "q"
+    table.writerow([*names, *(f"{letter}{i}" for i in range(inputs.shape[1])), "score", "fault"])
+    for row, input_, score in zip(x, inputs, bundle.scores(x), strict=True):
         raw = [
             _text(value, bundle.preparation.categories.get(name))
             for name, value in zip(names, row, strict=True)
         ]
-        table.writerow([*raw, *bytes_.tolist(), repr(float(score)), int(score > bundle.threshold)])
+        table.writerow([*raw, *map(str, input_), repr(float(score)), int(score > bundle.threshold)])
     return out.getvalue()
 
 
@@ -193,11 +231,21 @@ def _text(value: float, categories: tuple[str, ...] | None) -> str:
     return repr(float(value)) if categories is None else categories[int(value)]
 
 
-def _quantization(network: QuantizedNetwork | list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+def _quantization(network: QuantizedNetwork | Layers) -> dict[str, Any]:
+    """Returns what a reader of bundle.json needs to know to feed the model and to read its score.
+
+    `input` is the grid of the integer features, for float32 features the one that they are put on first;
+    `score` is the grid of the score, which a float32 head does not have.
+    """
     if not isinstance(network, QuantizedNetwork):
-        return {"format": "float32"}
-    return {
-        "format": "uint8",
-        "input": asdict(network.input.unsigned),
-        "score": asdict(SCORE.unsigned),
+        return {"format": format_of(network), "edges": "float32"}
+    unsigned = network.edges == "uint8"
+    facts = {
+        "format": format_of(network),
+        "edges": network.edges,
+        "bits": [layer.bits for layer in network.layers],
+        "per_channel": any(len(layer.weight_scales) > 1 for layer in network.layers),
+        "head": len(network.head),
+        "input": asdict(network.input.unsigned if unsigned else network.input),
     }
+    return facts if network.head else facts | {"score": asdict(SCORE.unsigned if unsigned else SCORE)}

@@ -14,18 +14,42 @@ the same grid, moved by 128.
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from fedmetaalign.errors import BundleError
 
-Layers = Sequence[tuple[np.ndarray, np.ndarray]]
-"""A float network: (weights (inputs, outputs) float32, biases (outputs,) float32), ReLU in between, and a
-sigmoid after the last layer, which has one output."""
+Edges = Literal["uint8", "int8", "float32"]
+"""What goes into a quantised network and comes out of it; the arithmetic in between is the same."""
+
+Bits = Literal[4, 8]
+"""Of an integer weight in the file."""
+
+
+@dataclass(frozen=True)
+class Dense:
+    """One fully connected layer in float.
+
+    Attributes:
+        weights: (inputs, outputs) float32.
+        biases: (outputs,) float32.
+        relu: whether negative outputs become 0; never in the last layer, nor in the first of two factors of a
+            low-rank layer.
+    """
+
+    weights: np.ndarray
+    biases: np.ndarray
+    relu: bool
+
+
+Layers = Sequence[Dense]
+"""A float network: a sigmoid follows the last layer, which has one output."""
 
 LARGEST_BIAS = 2.0**30
 """Of an integer layer: leaves half of the int32 accumulator to the products."""
 _MOST_INPUTS = 2**15  # of a layer: its products, each below 2**15, fit into the other half
+_SMALLEST_SCALE = np.finfo(np.float32).tiny  # of an accumulator; some processors take a smaller number for 0
 _LOGIT_SCALES = (2.0**-20, 1.0)  # TensorFlow Lite Micro's LOGISTIC shifts by 27 + log2(scale) bits, in [0, 31]
 
 
@@ -59,26 +83,36 @@ class QuantizedLayer:
         weights: (inputs, outputs) int8 in [-127, 127].
         weight_scales: (1,) float32, one scale for the tensor, or (outputs,) float32, one an output channel.
         biases: (outputs,) int32 on the grid of input scale * weight scale.
-        output: grid of the layer's int8 output (after ReLU, but for the last layer, which gives the logit).
+        output: grid of the layer's int8 output, after ReLU where there is one.
+        relu: as in `Dense`.
+        bits: of a weight in the file; 4 confines the weights to [-7, 7].
     """
 
     weights: np.ndarray
     weight_scales: np.ndarray
     biases: np.ndarray
     output: Grid
+    relu: bool
+    bits: Bits = 8
 
 
 @dataclass(frozen=True)
 class QuantizedNetwork:
-    """A network whose arithmetic is all integer.
+    """A network whose arithmetic is integer, all of it or up to a float head.
 
     Attributes:
-        input: grid of the int8 features; the uint8 that goes in is the same plus 128.
-        layers: the layers, first to last; the last one gives one logit, whose sigmoid is on `SCORE`.
+        input: grid of the int8 features; uint8 features are the same plus 128.
+        layers: the integer layers, first to last; without a head the last one gives one logit, whose sigmoid is
+            on `SCORE`.
+        head: float layers after them, which take the reals that the last integer layer's output stands for;
+            the score is then float32.
+        edges: type of the features, and of the score where there is no head.
     """
 
     input: Grid
     layers: tuple[QuantizedLayer, ...]
+    head: tuple[Dense, ...] = ()
+    edges: Edges = "uint8"
 
 
 def check_layers(layers: Layers) -> None:
@@ -88,11 +122,13 @@ def check_layers(layers: Layers) -> None:
         layers: the float network.
 
     Raises:
-        BundleError: the shapes do not chain to one output, or a weight is not finite.
+        BundleError: the shapes do not chain to one output, a weight is not finite, or the last layer has a
+            ReLU.
     """
     if not layers:
-        raise BundleError("The network has no layers; give at least one pair of weights and biases.")
-    for i, (weights, biases) in enumerate(layers, 1):
+        raise BundleError("The network has no layers; give at least one.")
+    for i, layer in enumerate(layers, 1):
+        weights, biases = layer.weights, layer.biases
         if weights.ndim != 2 or biases.shape != weights.shape[1:] or 0 in weights.shape:
             raise BundleError(
                 f"Layer {i} has weights of shape {weights.shape} and biases of shape {biases.shape}; "
@@ -102,14 +138,17 @@ def check_layers(layers: Layers) -> None:
             raise BundleError(
                 f"Layer {i} has a weight or bias that is not finite; lower the learning rate and train again."
             )
-    for i, ((before, _), (after, _)) in enumerate(itertools.pairwise(layers), 1):
-        if before.shape[1] != after.shape[0]:
+    for i, (before, after) in enumerate(itertools.pairwise(layers), 1):
+        outputs, inputs = before.weights.shape[1], after.weights.shape[0]
+        if outputs != inputs:
             raise BundleError(
-                f"Layer {i} has {before.shape[1]} outputs but layer {i + 1} has {after.shape[0]} inputs; "
-                "the two must be equal."
+                f"Layer {i} has {outputs} outputs but layer {i + 1} has {inputs} inputs; the two must be equal."
             )
-    if layers[-1][0].shape[1] != 1:
-        raise BundleError(f"The last layer has {layers[-1][0].shape[1]} outputs; a fault classifier has one.")
+    last = layers[-1]
+    if len(last.biases) != 1:
+        raise BundleError(f"The last layer has {len(last.biases)} outputs; a fault classifier has one.")
+    if last.relu:
+        raise BundleError("The last layer has a ReLU, which would take away all logits below 0; leave it out.")
 
 
 def check_quantized(network: QuantizedNetwork) -> None:
@@ -119,10 +158,16 @@ def check_quantized(network: QuantizedNetwork) -> None:
         network: a quantised network whose shapes chain.
 
     Raises:
-        BundleError: a scale is not a positive number, a zero point is no int8, an accumulator could overflow, a
-            requantisation multiplier is not below 1, or the logit's scale is not one that LOGISTIC can take.
+        BundleError: a scale is not a positive number, a zero point is no int8, a weight is out of range, an
+            accumulator could overflow, a requantisation multiplier is not below 1, the logit's scale is not one
+            that LOGISTIC can take, or the head is no network or does not fit.
     """
     fault = None
+    if network.head:
+        check_layers(network.head)
+        inputs, outputs = len(network.head[0].weights), len(network.layers[-1].biases)
+        if inputs != outputs:
+            fault = f"the float head takes {inputs} inputs, and the integer layers give {outputs}"
     scale = network.input.scale
     for grid_ in (network.input, *(layer.output for layer in network.layers)):
         if not (0.0 < grid_.scale < np.inf and -128 <= grid_.zero_point <= 127):
@@ -130,12 +175,19 @@ def check_quantized(network: QuantizedNetwork) -> None:
     for i, layer in enumerate(network.layers, 1):
         with np.errstate(all="ignore"):  # a scale may be any float32 here
             bias_scales = np.float32(scale) * layer.weight_scales
-        if not ((bias_scales > 0.0) & (bias_scales < layer.output.scale)).all():
-            fault = f"the scales of layer {i} give a multiplier outside (0, 1)"
+        if not ((bias_scales >= _SMALLEST_SCALE) & (bias_scales < layer.output.scale)).all():
+            fault = f"the scales of layer {i} vanish, or give a multiplier outside (0, 1)"
+        limit = 2 ** (layer.bits - 1) - 1
+        if np.abs(layer.weights.astype(np.int16)).max() > limit:
+            fault = f"layer {i} has a weight beyond {limit}"
+        if layer.bits == 4 and len(layer.weight_scales) > 1:
+            fault = f"layer {i} has 4-bit weights with a scale for each output, and kernels take one for all"
         if np.abs(layer.biases.astype(np.int64)).max() > LARGEST_BIAS or len(layer.weights) > _MOST_INPUTS:
             fault = f"layer {i} can overflow its int32 accumulators"
         scale = layer.output.scale
-    if not fault and not _LOGIT_SCALES[0] <= scale <= _LOGIT_SCALES[1]:
-        fault = f"the logit has scale {scale:.3g}"
+    if not network.head and not _LOGIT_SCALES[0] <= scale <= _LOGIT_SCALES[1]:
+        fault = fault or f"the logit has scale {scale:.3g}"
+    if not network.head and network.layers[-1].relu:
+        fault = "its last layer has a ReLU"
     if fault:
         raise BundleError(f"The quantised network cannot run, since {fault}; export it again.")

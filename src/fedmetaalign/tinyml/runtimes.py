@@ -6,15 +6,17 @@ rounding family:
 
 | runtime | int8 kernels | requantisation |
 |---|---|---|
+| `firmware` | this package's C code, computed in Python by `integer`, bit for bit | two roundings (gemmlowp) |
+| `c` | the same, compiled for this machine | two roundings (gemmlowp) |
 | `tflm` | TensorFlow Lite Micro's reference, the same integers as CMSIS-NN | two roundings (gemmlowp) |
 | `litert` | LiteRT without delegates | two roundings, with another rule for ties in the second |
 | `litert-reference` | LiteRT's reference kernels | one rounding |
 | `litert-xnnpack` | LiteRT as it comes, with XNNPACK (announces itself on standard error) | one, in float32 |
 
-What runs on a device is `tflm`. Of the runtimes that are always installed, `litert` is nearest to it, and so
-the default: trained networks of the paper's size gave the same score in both for more than 99 rows in 100, and
-in either of the others for 86 to 95. In a float32 file only the order of the sums matters; `litert` takes the
-reference kernels for it, which add in the same order as `tflm`, whatever the number of rows.
+What runs on a device is `firmware` or `tflm`, which give the same integers. LiteRT comes near: trained networks
+of the paper's size gave the same score in `litert` and on the device for more than 99 rows in 100, and in the
+other two for 86 to 95. In float32 layers only the order of the sums and the exponential matter; for a float32
+file `litert` takes the reference kernels, which add in the same order as `tflm`, whatever the number of rows.
 """
 
 from typing import Literal, get_args
@@ -22,18 +24,20 @@ from typing import Literal, get_args
 import numpy as np
 
 from fedmetaalign.errors import BundleError
-from fedmetaalign.tinyml.network import QuantizedNetwork
+from fedmetaalign.tinyml import native
+from fedmetaalign.tinyml.integer import firmware_scores
+from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import dequantize_score, quantize_input
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.tflite_reader import read
 
-Runtime = Literal["litert", "litert-reference", "litert-xnnpack", "tflm"]
+Runtime = Literal["firmware", "c", "litert", "litert-reference", "litert-xnnpack", "tflm"]
 
 _BATCH = 4096  # rows at a time in LiteRT: a bound on memory
 _SMALLEST_ARENA = 1 << 16  # bytes; TensorFlow Lite Micro's bookkeeping alone takes some thousand
 
 
-def scores(model: bytes, x: np.ndarray, runtime: Runtime = "litert") -> np.ndarray:
+def scores(model: bytes, x: np.ndarray, runtime: Runtime = "firmware") -> np.ndarray:
     """Runs a classifier on many samples.
 
     TensorFlow Lite Micro trusts what it is given: one flipped bit can end the process. So the file is first
@@ -41,34 +45,54 @@ def scores(model: bytes, x: np.ndarray, runtime: Runtime = "litert") -> np.ndarr
     is that file byte for byte.
 
     Args:
-        model: a `.tflite` file's bytes, uint8 or float32 (see `tflite.write`).
+        model: a `.tflite` file's bytes (see `tflite.write`).
         x: (rows, inputs) float32, features scaled as in training; quantised here by the file's own parameters.
         runtime: whose kernels to use; see the table at the top of this module.
 
     Returns:
-        (rows,) float64, the probability of a fault; in steps of 1/256 where the file is uint8.
+        (rows,) float64, the probability of a fault; in steps of 1/256 where the last layer is int8.
 
     Raises:
         BundleError: the file is damaged or of another kind, `x` does not fit it or holds NaN, or the runtime is
             not installed.
+        ToolError: the C compiler is not installed.
     """
-    if runtime not in get_args(Runtime):
-        raise BundleError(f"There is no runtime {runtime!r}; choose one of {', '.join(get_args(Runtime))}.")
     network = read(model)
-    quantized = isinstance(network, QuantizedNetwork)
-    inputs = len(network.layers[0].weights if isinstance(network, QuantizedNetwork) else network[0][0])
+    inputs = len(network.layers[0].weights if isinstance(network, QuantizedNetwork) else network[0].weights)
     _check_rows(x, inputs)
-    if not len(x):
-        return np.zeros(0)
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and saturates
         features = x.astype(np.float32)
     if isinstance(network, QuantizedNetwork):
         features = quantize_input(network, features)
-    if runtime == "tflm":
-        outputs = _run_tflm(write(network), features)
+    return run(network, features, runtime)
+
+
+def run(network: QuantizedNetwork | Layers, inputs: np.ndarray, runtime: Runtime) -> np.ndarray:
+    """Runs a network on inputs as they are on the device.
+
+    Args:
+        network: a quantised network, or float layers.
+        inputs: (rows, inputs) of the type of the network's edges, float32 for float layers; no NaN.
+        runtime: as in `scores`.
+
+    Returns:
+        As `scores` does.
+
+    Raises:
+        BundleError: the runtime is not installed or cannot run this network, or a score is not finite.
+    """
+    if runtime not in get_args(Runtime):
+        raise BundleError(f"There is no runtime {runtime!r}; choose one of {', '.join(get_args(Runtime))}.")
+    if not len(inputs):
+        return np.zeros(0)
+    if runtime == "firmware":
+        result = firmware_scores(network, inputs)
+    elif runtime == "c":
+        result = native.scores(network, inputs)
+    elif runtime == "tflm":
+        result = dequantize_score(_run_tflm(write(network), inputs))
     else:
-        outputs = _run_litert(write(network), features, _resolver(runtime, quantized))
-    result = dequantize_score(outputs) if quantized else outputs.astype(np.float64)
+        result = dequantize_score(_run_litert(network, inputs, runtime))
     if not np.isfinite(result).all():
         raise BundleError(
             f"The score of row {np.argmin(np.isfinite(result))} is not finite; the weights or the features are "
@@ -96,23 +120,31 @@ def _resolver(runtime: Runtime, quantized: bool) -> str:
     return "BUILTIN_REF"
 
 
-def _run_litert(model: bytes, features: np.ndarray, resolver: str) -> np.ndarray:
-    """Returns (rows,) outputs as the file has them, uint8 or float32."""
+def _run_litert(network: QuantizedNetwork | Layers, features: np.ndarray, runtime: Runtime) -> np.ndarray:
+    """Returns (rows,) outputs as the file has them, integers or float32."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+    quantized = isinstance(network, QuantizedNetwork)
+    resolver = _resolver(runtime, quantized)
+    # So that a row scores the same in company, one goes at a time where a float head has optimised kernels.
+    floats = isinstance(network, QuantizedNetwork) and network.head
+    rows_at_once = 1 if runtime == "litert" and floats else _BATCH
     try:
         interpreter = Interpreter(
-            model_content=model,
+            model_content=write(network),
             experimental_op_resolver_type=OpResolverType[resolver],
             num_threads=1,  # how many threads split a sum must not show in a float score
         )
         source = interpreter.get_input_details()[0]["index"]
         target = interpreter.get_output_details()[0]["index"]
         outputs = []
-        for start in range(0, len(features), _BATCH):
-            rows = features[start : start + _BATCH]
-            interpreter.resize_tensor_input(source, rows.shape)
-            interpreter.allocate_tensors()
+        shape = None
+        for start in range(0, len(features), rows_at_once):
+            rows = features[start : start + rows_at_once]
+            if rows.shape != shape:
+                shape = rows.shape
+                interpreter.resize_tensor_input(source, shape)
+                interpreter.allocate_tensors()
             interpreter.set_tensor(source, rows)
             interpreter.invoke()
             outputs.append(interpreter.get_tensor(target)[:, 0])

@@ -1,21 +1,37 @@
 """Writes a network as a `.tflite` flatbuffer; `tflite_reader` reads one back.
 
-The graph is built with the schema's object API that `ai-edge-litert` carries; TensorFlow is not involved.
+The graph is built with the schema's object API that `ai-edge-litert` carries; TensorFlow is not involved. With
+FC for FULLY_CONNECTED, where there is a ReLU fused with it:
 
-    uint8:   features -> QUANTIZE -> FULLY_CONNECTED (ReLU) ... FULLY_CONNECTED -> LOGISTIC -> QUANTIZE -> score
-    float32: features -> FULLY_CONNECTED (ReLU) ... FULLY_CONNECTED -> LOGISTIC -> score
+    uint8:   features -> QUANTIZE -> FC ... FC -> LOGISTIC -> QUANTIZE -> score
+    int8:    features -> FC ... FC -> LOGISTIC -> score
+    float32 around int8:  features -> QUANTIZE -> FC ... FC -> LOGISTIC -> DEQUANTIZE -> score
+    float32 head:         features -> (as above) FC ... FC -> DEQUANTIZE -> FC ... FC -> LOGISTIC -> score
+    float32: features -> FC ... FC -> LOGISTIC -> score
 
-The same network gives the same bytes.
+The same network gives the same bytes, and few beside the weights: equal vectors are stored once, biases that
+are all 0 not at all, weights of 4 bits two to a byte, the first in the low half, and only features and score
+have names.
 """
 
 from typing import Any
 
 import numpy as np
 
-from fedmetaalign.tinyml.network import SCORE, Grid, Layers, QuantizedNetwork, check_layers
+from fedmetaalign.tinyml.network import (
+    SCORE,
+    Grid,
+    Layers,
+    QuantizedNetwork,
+    check_layers,
+    check_quantized,
+)
 
 IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every .tflite file."""
+
+NO_TENSOR = -1
+"""Stands in an operator's inputs for biases that are left out."""
 
 _ALIGNMENT = 16  # of every buffer: kernels on the device read weights in place, in words
 _SCHEMA_VERSION = 3
@@ -25,59 +41,84 @@ def write(network: QuantizedNetwork | Layers) -> bytes:
     """Writes a `.tflite` file.
 
     Args:
-        network: a quantised network, for uint8 features and score around int8 arithmetic; or float layers, for
-            a file that is float32 throughout.
+        network: a quantised network, or float layers for a file that is float32 throughout.
 
     Returns:
         The file's bytes.
 
     Raises:
-        BundleError: float layers do not form a network (see `check_layers`).
+        BundleError: the layers do not form a network that the runtimes can run (see `check_layers` and
+            `check_quantized`).
     """
     graph = _Graph()
     if isinstance(network, QuantizedNetwork):
+        check_quantized(network)
         _add_quantized(graph, network)
     else:
         check_layers(network)
-        _add_float(graph, network)
+        features = graph.activation(np.float32, len(network[0].weights), name="features")
+        graph.inputs, graph.outputs = [features], [_add_float(graph, features, network)]
     return graph.pack()
 
 
 def _add_quantized(graph: "_Graph", network: QuantizedNetwork) -> None:
-    inputs = len(network.layers[0].weights)
-    features = graph.activation("features", np.uint8, inputs, network.input.unsigned)
-    current = graph.activation("features_int8", np.int8, inputs, network.input)
-    graph.quantize(features, current)
+    inputs, edge = len(network.layers[0].weights), np.dtype(network.edges).type
+    if network.edges == "int8":
+        features = current = graph.activation(np.int8, inputs, network.input, "features")
+    else:
+        outside = network.input.unsigned if network.edges == "uint8" else None
+        features = graph.activation(edge, inputs, outside, "features")
+        current = graph.activation(np.int8, inputs, network.input)
+        graph.operator("QUANTIZE", 2, [features], current)
     scale = network.input.scale
-    for i, layer in enumerate(network.layers, 1):
-        weights = graph.constant(f"w{i}", layer.weights.T, layer.weight_scales)
-        biases = graph.constant(f"b{i}", layer.biases, np.float32(scale) * layer.weight_scales)
-        last = i == len(network.layers)
-        output = graph.activation("logit" if last else f"h{i}", np.int8, len(layer.biases), layer.output)
-        graph.fully_connected(current, weights, biases, output, relu=not last)
+    for layer in network.layers:
+        weights = graph.constant(layer.weights.T, layer.weight_scales, layer.bits)
+        biases = graph.biases(layer.biases, np.float32(scale) * layer.weight_scales)
+        output = graph.activation(np.int8, len(layer.biases), layer.output)
+        # Version 7 brought weights of 4 bits, version 4 those of 8.
+        graph.fully_connected(7 if layer.bits == 4 else 4, [current, weights, biases], output, layer.relu)
         current, scale = output, layer.output.scale
-    score_int8 = graph.activation("score_int8", np.int8, 1, SCORE)
-    score = graph.activation("score", np.uint8, 1, SCORE.unsigned)
-    graph.logistic(current, score_int8)
-    graph.quantize(score_int8, score)
-    graph.inputs, graph.outputs = [features], [score]
-    graph.description = f"Fed-Meta-Align fault classifier, int8: {inputs} features -> score, P(fault) * 256"
+    graph.inputs = [features]
+    if network.head:
+        reals = graph.activation(np.float32, len(network.layers[-1].biases))
+        graph.operator("DEQUANTIZE", 2, [current], reals)
+        graph.outputs = [_add_float(graph, reals, network.head)]
+    elif network.edges == "int8":
+        graph.outputs = [graph.activation(np.int8, 1, SCORE, "score")]
+        graph.operator("LOGISTIC", 2, [current], graph.outputs[0])
+    else:
+        inside = graph.activation(np.int8, 1, SCORE)
+        graph.operator("LOGISTIC", 2, [current], inside)
+        unsigned = network.edges == "uint8"
+        score = graph.activation(edge, 1, SCORE.unsigned if unsigned else None, "score")
+        graph.operator("QUANTIZE" if unsigned else "DEQUANTIZE", 2, [inside], score)
+        graph.outputs = [score]
 
 
-def _add_float(graph: "_Graph", layers: Layers) -> None:
-    inputs = len(layers[0][0])
-    features = current = graph.activation("features", np.float32, inputs)
-    for i, (weights, biases) in enumerate(layers, 1):
-        w = graph.constant(f"w{i}", weights.T.astype(np.float32))
-        b = graph.constant(f"b{i}", biases.astype(np.float32))
-        last = i == len(layers)
-        output = graph.activation("logit" if last else f"h{i}", np.float32, len(biases))
-        graph.fully_connected(current, w, b, output, relu=not last)
+def _add_float(graph: "_Graph", current: int, layers: Layers) -> int:
+    """Adds float layers and the sigmoid; returns the score's tensor."""
+    for layer in layers:
+        weights = graph.constant(layer.weights.T.astype(np.float32))
+        biases = graph.biases(layer.biases.astype(np.float32))
+        output = graph.activation(np.float32, len(layer.biases))
+        graph.fully_connected(1, [current, weights, biases], output, layer.relu)
         current = output
-    score = graph.activation("score", np.float32, 1)
-    graph.logistic(current, score)
-    graph.inputs, graph.outputs = [features], [score]
-    graph.description = f"Fed-Meta-Align fault classifier, float32: {inputs} features -> score, P(fault)"
+    score = graph.activation(np.float32, 1, name="score")
+    graph.operator("LOGISTIC", 1, [current], score)
+    return score
+
+
+def pack_int4(values: np.ndarray) -> np.ndarray:
+    """Packs int8 values in [-8, 7], of any shape, two to a byte: (ceil(size / 2),) uint8, the first one low."""
+    nibbles = np.append(values.ravel(), np.zeros(values.size % 2, np.int8)).view(np.uint8) & 0xF
+    packed: np.ndarray = nibbles[::2] | nibbles[1::2] << 4
+    return packed
+
+
+def unpack_int4(data: np.ndarray, count: int) -> np.ndarray:
+    """Returns the first `count` values that `pack_int4` has packed, (count,) int8."""
+    low, high = data.astype(np.uint8) << 4, data.astype(np.uint8)
+    return np.stack([low, high], axis=1).ravel().view(np.int8)[:count] >> 4
 
 
 class _Graph:
@@ -97,34 +138,47 @@ class _Graph:
         self._buffers: list[Any] = [schema.BufferT()]  # buffer 0 is empty: "computed at run time"
         self._tensors: list[Any] = []
         self._operators: list[Any] = []
-        self._codes: dict[int, Any] = {}
+        self._codes: dict[str, Any] = {}
         self.inputs: list[int] = []
         self.outputs: list[int] = []
-        self.description = ""
 
-    def activation(self, name: str, dtype: type[np.generic], units: int, grid: Grid | None = None) -> int:
+    def activation(
+        self, dtype: type[np.generic], units: int, grid: Grid | None = None, name: str | None = None
+    ) -> int:
         parameters = None
         if grid is not None:
             parameters = self._parameters(np.array([grid.scale]), grid.zero_point)
-        return self._tensor(name, np.dtype(dtype), (1, units), 0, parameters)
+        return self._tensor(self._types[np.dtype(dtype)], (1, units), 0, parameters, name)
 
-    def constant(self, name: str, values: np.ndarray, scales: np.ndarray | None = None) -> int:
-        self._buffers.append(self._schema.BufferT(data=np.frombuffer(values.tobytes(), np.uint8)))
+    def constant(self, values: np.ndarray, scales: np.ndarray | None = None, bits: int = 8) -> int:
+        kind = self._schema.TensorType.INT4 if bits == 4 else self._types[values.dtype]
+        data = pack_int4(values) if bits == 4 else np.frombuffer(values.tobytes(), np.uint8)
+        self._buffers.append(self._schema.BufferT(data=data))
         parameters = None if scales is None else self._parameters(scales, 0)
-        return self._tensor(name, values.dtype, values.shape, len(self._buffers) - 1, parameters)
+        return self._tensor(kind, values.shape, len(self._buffers) - 1, parameters)
 
-    def fully_connected(self, x: int, weights: int, biases: int, output: int, relu: bool) -> None:
+    def biases(self, values: np.ndarray, scales: np.ndarray | None = None) -> int:
+        return self.constant(values, scales) if values.any() else NO_TENSOR
+
+    def fully_connected(self, version: int, inputs: list[int], output: int, relu: bool) -> None:
         kind = self._schema.ActivationFunctionType
         options = self._schema.FullyConnectedOptionsT(fusedActivationFunction=kind.RELU if relu else kind.NONE)
-        quantized = self._tensors[weights].quantization is not None
-        self._operator("FULLY_CONNECTED", 4 if quantized else 1, [x, weights, biases], output, options)
+        self.operator("FULLY_CONNECTED", version, inputs, output, options)
 
-    def logistic(self, x: int, output: int) -> None:
-        quantized = self._tensors[x].quantization is not None
-        self._operator("LOGISTIC", 2 if quantized else 1, [x], output)
-
-    def quantize(self, x: int, output: int) -> None:
-        self._operator("QUANTIZE", 2, [x], output, self._schema.QuantizeOptionsT())
+    def operator(self, name: str, version: int, inputs: list[int], output: int, options: Any = None) -> None:
+        schema = self._schema
+        number = getattr(schema.BuiltinOperator, name)
+        code = self._codes.setdefault(
+            name, schema.OperatorCodeT(deprecatedBuiltinCode=number, builtinCode=number, version=version)
+        )
+        code.version = max(code.version, version)
+        operator = schema.OperatorT(
+            opcodeIndex=list(self._codes).index(name), inputs=inputs, outputs=[output], builtinOptions=options
+        )
+        if options is not None:
+            kind = type(options).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+        self._operators.append(operator)
 
     def pack(self) -> bytes:
         schema = self._schema
@@ -135,21 +189,23 @@ class _Graph:
             version=_SCHEMA_VERSION,
             operatorCodes=list(self._codes.values()),
             subgraphs=[subgraph],
-            description=self.description,
+            description="Fed-Meta-Align",
             buffers=self._buffers,
         )
         builder = _sharing_builder()
         builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
         return bytes(builder.Output())
 
-    def _tensor(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], buffer: int, grid: Any) -> int:
+    def _tensor(
+        self, kind: int, shape: tuple[int, ...], buffer: int, parameters: Any, name: str | None = None
+    ) -> int:
         self._tensors.append(
             self._schema.TensorT(
                 name=name,
-                type=self._types[dtype],
+                type=kind,
                 shape=np.array(shape, np.int32),
                 buffer=buffer,
-                quantization=grid,
+                quantization=parameters,
             )
         )
         return len(self._tensors) - 1
@@ -159,21 +215,6 @@ class _Graph:
         return self._schema.QuantizationParametersT(
             scale=scales.astype(np.float32), zeroPoint=np.full(len(scales), zero_point, np.int64)
         )
-
-    def _operator(self, name: str, version: int, inputs: list[int], output: int, options: Any = None) -> None:
-        schema = self._schema
-        number = getattr(schema.BuiltinOperator, name)
-        self._codes.setdefault(
-            number,
-            schema.OperatorCodeT(deprecatedBuiltinCode=number, builtinCode=number, version=version),
-        )
-        operator = schema.OperatorT(
-            opcodeIndex=list(self._codes).index(number), inputs=inputs, outputs=[output], builtinOptions=options
-        )
-        if options is not None:
-            kind = type(options).__name__.removesuffix("T")
-            operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
-        self._operators.append(operator)
 
 
 def _sharing_builder() -> Any:

@@ -1,0 +1,1 @@
+/* emlearn includes it and uses nothing of it here. */

@@ -1,0 +1,209 @@
+/* See fma_infer.h. The integers are those of TensorFlow Lite Micro: int8 activations and weights, int32 sums,
+ * and gemmlowp's rounding (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+ * Integer-Arithmetic-Only Inference"). */
+
+#include "fma_float.h" /* first of all, for it turns fused multiply-adds off */
+
+#define FMA_MODEL_DATA
+#include "fma_infer.h"
+
+#if defined(__clang__)
+#define FMA_ROLLED _Pragma("clang loop unroll(disable)") /* a few instructions more, and half the code */
+#else
+#define FMA_ROLLED
+#endif
+
+#if FMA_LAYERS
+
+#include "fma_dsp.h"
+
+static int8_t fma_units[FMA_UNITS]; /* the inputs, and then the outputs of one layer after another */
+
+static inline int32_t fma_clip(int32_t value, int32_t lowest) {
+    return value < lowest ? lowest : value > 127 ? 127 : value;
+}
+
+/* Sums a block's products, in parts where layers are wide; returns the next block. */
+static inline const int32_t *fma_sum(const int32_t *weights, const fma_step_t *x, int32_t steps, int bits,
+                                     int32_t sums[4]) {
+    for (int i = 0; i < 4; i++) sums[i] = 0;
+    do {
+        const int32_t part = FMA_UNITS > 4 * FMA_MOST_STEPS && steps > FMA_MOST_STEPS ? FMA_MOST_STEPS : steps;
+        int32_t parts[4]; /* times 2^bits */
+        weights = bits == 4 ? fma_dot_4(weights, x, part, parts) : fma_dot_8(weights, x, part, parts);
+        for (int i = 0; i < 4; i++) sums[i] += parts[i] >> bits;
+        x += part;
+        steps -= part;
+    } while (steps > 0);
+    return weights;
+}
+
+/* Scales a sum down as gemmlowp does: the high half of the doubled product with a 31-bit multiplier, rounded
+ * half up, and a shift that rounds half away from zero. */
+static inline int32_t fma_scale(int32_t sum, int32_t multiplier, int32_t shift, int32_t zero_point) {
+    const int32_t high = fma_multiply(sum, multiplier);
+#if FMA_SMALLEST_SHIFT == 0
+    if (shift == 0) return fma_clip(high + zero_point, -128);
+#endif
+    return fma_halve(((high + (high >> 31)) >> (shift - 1)) + 1 + 2 * zero_point);
+}
+
+/* Takes fma_units through a layer. */
+static void fma_run_layer(const fma_layer_t *which) {
+    static fma_step_t packed[FMA_UNITS / 4];
+    const fma_layer_t layer = *which;
+    const int bits = FMA_4_BITS && FMA_8_BITS ? layer.bits : FMA_4_BITS ? 4 : 8;
+    const int32_t *next = layer.blocks;
+    int8_t *units = fma_units;
+    FMA_ROLLED
+    for (int32_t i = 0; i < layer.steps; i++, units += 4) packed[i] = fma_pack(units);
+    for (units = fma_units; units < fma_units + layer.outputs; units += 4) {
+        const int32_t *const block = next;
+        int32_t sums[4];
+        next = fma_sum(block + FMA_BLOCK_HEAD, packed, layer.steps, bits, sums);
+        for (int i = 0; i < 4; i++) {
+            const int32_t multiplier = FMA_PER_CHANNEL ? block[4 + i] : layer.multiplier;
+            const int32_t shift = FMA_PER_CHANNEL ? block[8] >> 8 * i & 31 : layer.shift;
+            const int32_t q = fma_scale(block[i] + sums[i], multiplier, shift, layer.zero_point);
+            units[i] = (int8_t)(FMA_RELU_CLIPS ? fma_clip(q, layer.lowest) : q);
+        }
+    }
+}
+
+/* A real number as an integer, ties away from zero. What is far outside of int8 saturates, as does NaN. */
+static int32_t fma_round(float x) {
+    int32_t whole;
+    float rest;
+    if (!(x > -1000.0f)) return -1000;
+    if (x > 1000.0f) return 1000;
+    whole = (int32_t)x;
+    rest = x - (float)whole;
+    return whole + (rest >= 0.5f) - (rest <= -0.5f);
+}
+
+static void fma_run(const fma_input_t *input, int layers) {
+    FMA_ROLLED
+    for (int i = 0; i < FMA_INPUTS; i++) {
+#if FMA_FLOAT_EDGES
+        fma_units[i] = (int8_t)fma_clip(fma_round(input[i] / FMA_INPUT_SCALE) + FMA_INPUT_ZERO_POINT, -128);
+#else
+        fma_units[i] = (int8_t)(input[i] - FMA_EDGE_OFFSET);
+#endif
+    }
+    for (int i = 0; i < layers; i++) fma_run_layer(&fma_layers[i]);
+}
+
+#endif
+
+#if FMA_FLOAT_LAYERS
+
+/* Takes real numbers through a float layer; four outputs at a time need an input only once. */
+static void fma_dense(const float *weights, const float *x, int inputs, int outputs, int relu, float *y) {
+    const float *const biases = weights + inputs * outputs;
+    int o = 0;
+    for (; o + 4 <= outputs; o += 4) {
+        float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
+        const float *row = weights + o;
+        FMA_ROLLED
+        for (int i = 0; i < inputs; i++, row += outputs) {
+            s0 += x[i] * row[0];
+            s1 += x[i] * row[1];
+            s2 += x[i] * row[2];
+            s3 += x[i] * row[3];
+        }
+        y[o] = s0;
+        y[o + 1] = s1;
+        y[o + 2] = s2;
+        y[o + 3] = s3;
+    }
+    for (; o < outputs; o++) {
+        y[o] = 0.0f;
+        FMA_ROLLED
+        for (int i = 0; i < inputs; i++) y[o] += x[i] * weights[i * outputs + o];
+    }
+    FMA_ROLLED
+    for (o = 0; o < outputs; o++) {
+        y[o] += biases[o];
+        if (relu && y[o] < 0.0f) y[o] = 0.0f;
+    }
+}
+
+/* The score of real numbers; both buffers are overwritten. */
+static float fma_float_score(float *x, float *y) {
+    const float *weights = fma_float_weights;
+    for (int layer = 0; layer < FMA_FLOAT_LAYERS; layer++) {
+        const int inputs = fma_float_sizes[layer], outputs = fma_float_sizes[layer + 1];
+        float *const swap = x;
+        fma_dense(weights, x, inputs, outputs, fma_float_relu[layer], y);
+        weights += (inputs + 1) * outputs;
+        x = y;
+        y = swap;
+    }
+    return fma_sigmoid(x[0]);
+}
+
+#endif
+
+int fma_prepare(const float *raw, fma_input_t *input) {
+    int outside = 0;
+    FMA_ROLLED
+    for (int i = 0; i < FMA_INPUTS; i++) {
+        const int feature = fma_columns[i];
+        const float z = feature < 0 ? 0.0f : (raw[feature] - fma_mean[feature]) * fma_factor[feature];
+#if FMA_LAYERS
+        const int32_t q = fma_round(FMA_FLOAT_EDGES ? z / FMA_INPUT_SCALE : z) + FMA_INPUT_ZERO_POINT;
+        const int32_t inside = fma_clip(q, -128);
+        outside += q != inside;
+#endif
+#if FMA_FLOAT_EDGES
+        input[i] = z;
+#else
+        input[i] = (fma_input_t)(inside + FMA_EDGE_OFFSET);
+#endif
+    }
+    return outside;
+}
+
+fma_score_t fma_score(const fma_input_t *input) {
+#if FMA_LAYERS
+    fma_run(input, FMA_LAYERS);
+#endif
+#if FMA_FLOAT_LAYERS
+    static float x[FMA_FLOAT_UNITS], y[FMA_FLOAT_UNITS];
+    FMA_ROLLED
+    for (int i = 0; i < fma_float_sizes[0]; i++) {
+#if FMA_LAYERS
+        x[i] = (float)(fma_units[i] - FMA_HEAD_ZERO_POINT) * FMA_HEAD_SCALE;
+#else
+        x[i] = input[i];
+#endif
+    }
+    return fma_float_score(x, y);
+#elif FMA_FLOAT_EDGES
+    return (float)fma_logistic[fma_units[0] + 128] / 256.0f;
+#else
+    return fma_logistic[fma_units[0] + 128];
+#endif
+}
+
+int fma_fault(fma_score_t score) {
+    return score > fma_threshold;
+}
+
+int fma_classify(const float *raw, fma_score_t *score) {
+    fma_input_t input[FMA_INPUTS];
+    fma_prepare(raw, input);
+    *score = fma_score(input);
+    return fma_fault(*score);
+}
+
+#if FMA_TRUNK
+
+#include "fma_head.h"
+
+void fma_trunk(const fma_input_t *input, int8_t *output) {
+    fma_run(input, FMA_TRUNK_LAYERS);
+    for (int i = 0; i < FMA_TRUNK_OUTPUTS; i++) output[i] = fma_units[i];
+}
+
+#endif

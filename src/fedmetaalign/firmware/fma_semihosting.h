@@ -1,0 +1,7 @@
+/* What startup.c offers to a program that runs under a debugger or in QEMU. main's result is the exit status. */
+#ifndef FMA_SEMIHOSTING_H
+#define FMA_SEMIHOSTING_H
+
+void fma_print(const char *text);
+
+#endif

@@ -1,0 +1,27 @@
+/* Replays the golden vectors of fma_golden.h, and returns how many came out differently (255 at most, since an
+ * exit status has a byte): 0 if this device computes what the bundle promises. */
+
+#include "fma_golden.h"
+
+#ifdef FMA_HOSTED
+#include <stdio.h>
+#endif
+
+static int same(int row) {
+    fma_input_t input[FMA_INPUTS];
+    fma_score_t score;
+    int good;
+    fma_prepare(fma_golden_raw[row], input);
+    good = fma_classify(fma_golden_raw[row], &score) == fma_golden_faults[row];
+    for (int i = 0; i < FMA_INPUTS; i++) good &= input[i] == fma_golden_inputs[row][i];
+    return good & (score == fma_golden_scores[row]);
+}
+
+int main(void) {
+    int wrong = 0;
+    for (int row = 0; row < FMA_GOLDEN_ROWS; row++) wrong += !same(row);
+#ifdef FMA_HOSTED
+    printf("%d of %d golden vectors came out differently.\n", wrong, FMA_GOLDEN_ROWS);
+#endif
+    return wrong < 255 ? wrong : 255;
+}

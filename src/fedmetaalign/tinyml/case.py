@@ -1,0 +1,94 @@
+"""A bundle and the samples that it is verified on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedmetaalign.tinyml import golden, integer
+from fedmetaalign.tinyml.bundle import FIRMWARE, Bundle, read
+from fedmetaalign.tinyml.features import device_inputs
+from fedmetaalign.tinyml.integer import Rounding
+from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
+from fedmetaalign.tinyml.runtimes import Runtime
+from fedmetaalign.tinyml.tflite_reader import read as read_model
+
+ROUNDINGS: dict[str, Rounding] = {
+    "firmware": "gemmlowp",
+    "c": "gemmlowp",
+    "tflm": "gemmlowp",
+    "litert": "half-up",
+    "litert-reference": "single",
+    "litert-xnnpack": "float32",
+}
+"""How each runtime rounds."""
+
+_REACH = 4.0  # standard deviations that random samples of a float32 network span
+_BEYOND = 0.05  # of the calibrated range, at both ends: some random samples lie outside
+
+
+@dataclass(frozen=True)
+class Case:
+    """A bundle, and what it is run on.
+
+    Attributes:
+        folder: the bundle's.
+        bundle: the bundle.
+        network: its network.
+        golden: its golden vectors.
+        raw: (samples, features) float64, the golden samples and random ones.
+        inputs: (samples, inputs) of the network's edge type, what it takes of them.
+    """
+
+    folder: Path
+    bundle: Bundle
+    network: QuantizedNetwork | Layers
+    golden: golden.Golden
+    raw: np.ndarray
+    inputs: np.ndarray
+
+    @property
+    def firmware(self) -> Path:
+        """The folder of the bundle's C code."""
+        return self.folder / FIRMWARE
+
+    @property
+    def rounds(self) -> bool:
+        """Whether any layer is in integers."""
+        return isinstance(self.network, QuantizedNetwork)
+
+    @property
+    def whole(self) -> bool:
+        """Whether a score is in steps of 1/256."""
+        return isinstance(self.network, QuantizedNetwork) and not self.network.head
+
+    def scores(self, runtime: Runtime = "firmware") -> np.ndarray:
+        """Returns what a runtime has to give, (samples,) float64."""
+        if isinstance(self.network, QuantizedNetwork):
+            return integer.scores(self.network, self.inputs, ROUNDINGS[runtime])
+        return integer.firmware_scores(self.network, self.inputs)
+
+
+def load(folder: Path, samples: int) -> Case:
+    """Reads a bundle, and draws `samples` random samples beside its golden ones.
+
+    Raises:
+        BundleError: the bundle is damaged.
+    """
+    bundle = read(folder)
+    network = read_model(bundle.model)
+    vectors = golden.read(folder / "golden.csv", bundle.preparation)
+    raw = np.concatenate([vectors.raw, _random(bundle, network, samples)])
+    return Case(folder, bundle, network, vectors, raw, device_inputs(bundle.preparation, network, raw))
+
+
+def _random(bundle: Bundle, network: QuantizedNetwork | Layers, rows: int) -> np.ndarray:
+    """Draws raw samples, (rows, features) float64, all over the calibrated range and a little beyond."""
+    low, high = -_REACH, _REACH
+    if isinstance(network, QuantizedNetwork):
+        grid = network.input
+        low, high = ((limit - grid.zero_point) * grid.scale for limit in (-128, 127))
+    margin = _BEYOND * (high - low)
+    preparation = bundle.preparation
+    z = np.random.default_rng(0).uniform(low - margin, high + margin, (rows, len(preparation.features)))
+    return np.asarray(z * np.array(preparation.scale) + np.array(preparation.mean))

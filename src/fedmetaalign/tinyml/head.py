@@ -1,0 +1,143 @@
+"""The half of a deployed network that learns on the microcontroller, and what its firmware starts from."""
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedmetaalign.errors import BundleError
+from fedmetaalign.tinyml.network import Dense, Grid, Layers, QuantizedLayer, QuantizedNetwork
+
+
+@dataclass(frozen=True)
+class Halves:
+    """A deployed network, cut where learning on the device begins.
+
+    Attributes:
+        trunk: the integer layers that stay as they are.
+        head: the float layers that learn.
+    """
+
+    trunk: tuple[QuantizedLayer, ...]
+    head: tuple[Dense, ...]
+
+    @property
+    def grid(self) -> Grid:
+        """Of the trunk's output."""
+        return self.trunk[-1].output
+
+
+def split(network: QuantizedNetwork | Layers) -> Halves:
+    """Cuts a deployed network in two halves.
+
+    A float head is what learns. A network without one is cut in the middle, as phase 3 does: of eight layers
+    four stay (the two factors of a low-rank layer are one layer), and the head starts from the reals that its
+    integers stand for, so that at first the device scores as before, but for the rounding of activations.
+
+    Args:
+        network: what `tflite_reader.read` returns.
+
+    Raises:
+        BundleError: the network has no integer layers, or a single layer.
+    """
+    if not isinstance(network, QuantizedNetwork):
+        raise BundleError(
+            "A float32 network has no integer trunk to keep; deploy it as uint8 or int8-float-head to learn on "
+            "the device."
+        )
+    if network.head:
+        return Halves(network.layers, network.head)
+    ends = [i for i, layer in enumerate(network.layers, 1) if layer.relu]
+    frozen = (len(ends) + 1) // 2
+    if not frozen:
+        raise BundleError(
+            "A network of one layer has no half that can stay fixed; deploy one with a hidden layer to learn "
+            "on the device."
+        )
+    cut = ends[frozen - 1]
+    scales = [layer.output.scale for layer in network.layers[cut - 1 :]]
+    head = map(_dequantize, scales, network.layers[cut:])
+    return Halves(network.layers[:cut], tuple(head))
+
+
+def origin(head: Layers, grid: Grid) -> int:
+    """Names a head by a CRC-32 of its shape, its weights and the grid it is fed from: 32 bits.
+
+    A device's state is good only for the trunk that it learned on. Heads are personal, so theirs differ from
+    device to device.
+    """
+    shape = [*sizes(head), *(layer.relu for layer in head)]
+    data = struct.pack(f"<{len(shape)}Hfi", *shape, grid.scale, grid.zero_point)
+    return zlib.crc32(data + flat(head).tobytes())
+
+
+def header(network: QuantizedNetwork | Layers) -> str | None:
+    """Returns the text of `fma_head.h`; None for a network that cannot learn on a device, see `split`."""
+    try:
+        halves = split(network)
+    except BundleError:
+        return None
+    return head_header(halves.head, halves.grid, len(halves.trunk))
+
+
+def head_header(head: Layers, grid: Grid, trunk_layers: int) -> str:
+    """Returns `fma_head.h`, which `fma_adapt.c` is compiled with.
+
+    Args:
+        head: the float layers that learn, with the weights to start from.
+        grid: of the trunk's output.
+        trunk_layers: the integer layers before the head.
+    """
+    widths, weights = sizes(head), flat(head)
+    values = [f"{float(w).hex()}f," for w in weights]
+    rows = "\n".join("    " + " ".join(values[i : i + 5]) for i in range(0, len(values), 5))
+    return f"""\
+/* Where learning on the device begins: made for one device, by the Python package. */
+#ifndef FMA_HEAD_H
+#define FMA_HEAD_H
+
+#include <stdint.h>
+
+#define FMA_TRUNK_LAYERS {trunk_layers}
+#define FMA_TRUNK_OUTPUTS {widths[0]}
+#define FMA_TRUNK_SCALE {grid.scale.hex()}f
+#define FMA_TRUNK_ZERO_POINT ({grid.zero_point})
+
+#define FMA_HEAD_LAYERS {len(head)}
+#define FMA_HEAD_PARAMETERS {len(weights)}
+#define FMA_HEAD_UNITS {sum(widths) + len(head)} /* inputs, outputs, and a 1 for the biases of each layer */
+#define FMA_HEAD_ORIGIN {origin(head, grid):#010x}u
+
+#ifdef FMA_HEAD_DATA /* the rest is for fma_adapt.c */
+
+static const uint16_t fma_head_sizes[] = {{{", ".join(map(str, widths))}}};
+static const uint8_t fma_head_relu[] = {{{", ".join(str(int(layer.relu)) for layer in head)}}};
+
+/* Layer by layer, one row of weights an input, the biases as the last row. */
+static const float fma_head_weights[FMA_HEAD_PARAMETERS] = {{
+{rows}
+}};
+
+#endif
+#endif
+"""
+
+
+def sizes(head: Layers) -> tuple[int, ...]:
+    """Returns how many inputs a head takes, and then how many outputs each of its layers gives."""
+    return (len(head[0].weights), *(len(layer.biases) for layer in head))
+
+
+def flat(head: Layers) -> np.ndarray:
+    """Returns weights and biases, (parameters,) little-endian float32: layer by layer, biases last."""
+    return np.concatenate([p.ravel() for layer in head for p in (layer.weights, layer.biases)]).astype("<f4")
+
+
+def _dequantize(input_scale: float, layer: QuantizedLayer) -> Dense:
+    bias_scales = np.float32(input_scale) * layer.weight_scales
+    return Dense(
+        layer.weights.astype(np.float32) * layer.weight_scales,
+        layer.biases.astype(np.float32) * bias_scales,
+        layer.relu,
+    )

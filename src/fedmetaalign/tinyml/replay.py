@@ -1,0 +1,183 @@
+"""Takes samples through a bundle's firmware on a machine: to score them, and to learn from them."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedmetaalign.tinyml import compiled
+from fedmetaalign.tinyml.compiled import Edges, Machine
+from fedmetaalign.tinyml.elf import sizes
+from fedmetaalign.tinyml.emulator import Call, Emulator
+from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
+from fedmetaalign.tinyml.quantize import dequantize_score
+from fedmetaalign.tinyml.toolchain import FIRMWARE, Compiler, Core
+
+_LEARNING_RATE = 1e-3
+_FALLBACK = 0.5  # the threshold while no better one is chosen
+_COUNTED = 16  # samples whose instructions are counted: they differ little, and counting is slow
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a part of the firmware takes on a microcontroller.
+
+    Attributes:
+        instructions: of one inference from the network's inputs to its score, or of one step of learning; the
+            mean over samples.
+        cycles: of the same, as `thumb` estimates them for a Cortex-M4.
+        code: bytes of instructions, from a raw sample to a decision; for learning, beside inference.
+        constants: bytes that are read only: the model; for learning, the weights that it starts from.
+        ram: bytes of variables; for learning, `fma_adapt_t` included.
+        stack: bytes, at the deepest.
+    """
+
+    instructions: int
+    cycles: int
+    code: int
+    constants: int
+    ram: int
+    stack: int
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What firmware makes of raw samples.
+
+    Attributes:
+        inputs: (rows, inputs) of the network's edge type.
+        outside: (rows,) int64, how many of them lie outside the calibrated range.
+        scores: (rows,) float64 probabilities.
+        faults: (rows,) bool.
+        cost: None on this machine.
+    """
+
+    inputs: np.ndarray
+    outside: np.ndarray
+    scores: np.ndarray
+    faults: np.ndarray
+    cost: Cost | None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What firmware remembers while it learns.
+
+    Attributes:
+        states: after each step, and once more with the threshold chosen, the trunk's output and `fma_adapt_t`.
+        cost: None on this machine.
+    """
+
+    states: list[bytes]
+    cost: Cost | None
+
+
+def score(
+    firmware: Path,
+    network: QuantizedNetwork | Layers,
+    raw: np.ndarray,
+    where: Core | Compiler,
+) -> Answers:
+    """Takes raw samples to a decision.
+
+    Args:
+        firmware: the bundle's folder `firmware`.
+        network: the bundle's network.
+        raw: (rows, features) float64, at least one row.
+        where: an emulated core, or a compiler for this machine.
+
+    Raises:
+        ToolError: the compiler or the emulator is missing, or refuses the firmware.
+    """
+    functions = ("fma_classify", "fma_prepare", "fma_score")
+    sources = [firmware / "fma_infer.c"]
+    on = _machine(sources, firmware, where, functions)
+    edges = Edges.of(network)
+    raw_, input_, score_ = (on.allocate(4 * values) for values in (raw.shape[1], edges.inputs, 1))
+    rows: list[tuple[np.ndarray, int, float, bool]] = []
+    calls: list[Call] = []
+    stack = 0
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and saturates
+        samples = raw.astype(np.float32)
+    for sample in samples:
+        on.write(raw_, sample.tobytes())
+        outside = on.call("fma_prepare", raw_, input_, count=False).result
+        inputs = np.frombuffer(on.read(input_, edges.inputs * edges.input.itemsize), edges.input)
+        if len(calls) < _COUNTED:
+            calls.append(on.call("fma_score", input_))
+        classified = on.call("fma_classify", raw_, score_, count=False)
+        scored = np.frombuffer(on.read(score_, edges.score.itemsize), edges.score)
+        rows.append((inputs, outside, float(dequantize_score(scored)[0]), bool(classified.result)))
+        stack = max(stack, classified.stack)
+    inputs_, outside_, scores, faults = zip(*rows, strict=True)
+    cost = None
+    if isinstance(where, Core):
+        cost = _cost(compiled.elf(sources, [firmware], where, ["fma_classify"]), calls, stack, 0)
+    return Answers(np.array(inputs_), np.array(outside_), np.array(scores), np.array(faults), cost)
+
+
+def learn(
+    firmware: Path,
+    units: int,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    where: Core | Compiler,
+) -> Learned:
+    """Lets the firmware learn from samples, and choose a threshold in the end.
+
+    Args:
+        firmware: the folder `firmware` of a bundle whose device can learn.
+        units: outputs of its trunk.
+        inputs: (rows, inputs) of the network's edge type.
+        labels: (rows,) 0 or 1.
+        where: as in `score`.
+
+    Raises:
+        ToolError: as in `score`.
+    """
+    sources = [firmware / "fma_infer.c", firmware / "fma_adapt.c", FIRMWARE / "replay.c"]
+    functions = ("replay_start", "replay_step", "replay_choose")
+    on = _machine(sources, firmware, where, [*functions, "replay_size", "fma_trunk"])
+    size = on.call("replay_size", count=False).result
+    state, input_, trunk, settings = (on.allocate(n) for n in (size, 4 * inputs.shape[1], units, 8))
+    on.write(settings, struct.pack("<2f", _LEARNING_RATE, _FALLBACK))
+    on.call("replay_start", state, settings, settings + 4, count=False)
+    states: list[bytes] = []
+    calls: list[Call] = []
+    for row, label in zip(inputs, labels.tolist(), strict=True):
+        on.write(input_, row.tobytes())
+        on.call("fma_trunk", input_, trunk, count=False)
+        calls.append(on.call("replay_step", state, trunk, label, count=len(calls) < _COUNTED))
+        states.append(on.read(trunk, units) + on.read(state, size))
+    calls.append(on.call("replay_choose", state, count=False))
+    states.append(on.read(trunk, units) + on.read(state, size))
+    cost = None
+    if isinstance(where, Core):
+        counted = [call for call in calls if call.instructions]
+        without_trunk = compiled.elf(sources, [firmware], where, functions)
+        cost = _cost(without_trunk, counted, max(call.stack for call in calls), size)
+    return Learned(states, cost)
+
+
+def _machine(
+    sources: Sequence[Path], include: Path, where: Core | Compiler, functions: Sequence[str]
+) -> Machine:
+    """Compiles firmware, and returns where it runs."""
+    if isinstance(where, Core):
+        return Emulator(compiled.elf(sources, [include], where, functions), where)
+    return compiled.host(sources, [include], where)
+
+
+def _cost(elf: bytes, calls: Sequence[Call], stack: int, ram: int) -> Cost:
+    """Sums up; `ram` is what the caller of the firmware provides."""
+    measured = sizes(elf)
+    return Cost(
+        instructions=round(float(np.mean([call.instructions for call in calls]))),
+        cycles=round(float(np.mean([call.cycles for call in calls]))),
+        code=measured.code,
+        constants=measured.constants,
+        ram=measured.ram + ram,
+        stack=stack,
+    )

@@ -1,0 +1,114 @@
+import ctypes
+
+import numpy as np
+import pytest
+
+from fedmetaalign.tinyml import float32
+from fedmetaalign.tinyml.emulator import Emulator
+from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE, compile_firmware, compile_library
+
+HARNESS = """
+#include "fma_float.h"
+void exponentials(const float *x, float *y, int count);
+void sigmoids(const float *x, float *y, int count);
+void exponentials(const float *x, float *y, int count) {
+    while (count--) *y++ = fma_exp(*x++);
+}
+void sigmoids(const float *x, float *y, int count) {
+    while (count--) *y++ = fma_sigmoid(*x++);
+}
+"""
+
+
+def neighbours(values):
+    values = np.float32(values)
+    return np.concatenate([values, np.nextafter(values, np.float32(9)), np.nextafter(values, np.float32(-9))])
+
+
+@pytest.fixture(scope="module")
+def values():
+    """Float32 numbers of all sizes, and those where the algorithm changes its course."""
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2**32, 20_000, dtype=np.uint32).view(np.float32)
+    bits[np.isnan(bits)] = np.nan  # not one that signals
+    halves = (np.arange(-126, 127) + 0.5) * np.log(2.0)  # where k goes on
+    special = [0.0, -0.0, np.inf, -np.inf, 1e-45, -1e-45]
+    edges = [*halves, 87.0, -87.0, 88.0, -88.0, 104.0, -104.0]
+    return np.concatenate(
+        [bits, rng.uniform(-90, 90, 20_000).astype(np.float32), neighbours(edges), np.float32(special)]
+    )
+
+
+def same_bits(a, b):
+    return np.array_equal(a[~np.isnan(a)].view(np.int32), b[~np.isnan(b)].view(np.int32))
+
+
+def test_the_exponential_is_right_to_one_unit_in_the_last_place():
+    x = np.random.default_rng(1).uniform(-87, 87, 200_000).astype(np.float32)
+    exact = np.exp(x.astype(np.float64))
+    assert (np.abs(float32.exp(x) - exact) <= np.spacing(exact.astype(np.float32))).all()
+    small = np.float32([1e-30, 1e-8, -1e-8, 0.0, -0.0])
+    assert float32.exp(small).tolist() == [1.0] * 5
+
+
+def test_the_exponential_never_falls():
+    x = np.sort(neighbours(np.random.default_rng(2).uniform(-88, 88, 200_000)))
+    for y in (float32.exp(x), float32.sigmoid(x)):
+        assert (y[1:] >= y[:-1]).all()
+
+
+def test_far_out_scores_are_0_and_1_and_never_subnormal():
+    x = np.float32([-np.inf, -1e30, -87.5, -86.9, 0.0, 86.9, 87.5, 1e30, np.inf])
+    assert float32.exp(x).tolist()[:3] == [0.0] * 3
+    assert float32.exp(x).tolist()[-3:] == [np.inf] * 3
+    scores = float32.sigmoid(x)
+    assert scores[:3].tolist() == [0.0] * 3
+    assert scores[4:].tolist() == [0.5, 1.0, 1.0, 1.0, 1.0]
+    assert scores[3] >= np.finfo(np.float32).tiny
+    assert np.isnan(float32.sigmoid(np.float32([np.nan]))).all()
+
+
+def test_a_layer_by_hand():
+    x = np.float32([[1.0, 2.0], [-1.0, 0.5]])
+    weights, biases = np.float32([[1.0, -1.0], [0.5, 2.0]]), np.float32([0.25, -4.0])
+    assert float32.dense(x, weights, biases, relu=False).tolist() == [[2.25, -1.0], [-0.5, -2.0]]
+    assert float32.dense(x, weights, biases, relu=True).tolist() == [[2.25, 0.0], [0.0, 0.0]]
+
+
+def test_a_layer_adds_in_order_and_the_bias_last():
+    # 2^24 + 1 + 1 is 2^24 in float32 from left to right, and 2^24 + 2 in any other order.
+    x, weights = np.float32([[1.0, 1.0, 1.0]]), np.float32([[2**24], [1.0], [1.0]])
+    assert float32.dense(x, weights, np.float32([-(2.0**24)]), relu=False).tolist() == [[0.0]]
+    assert float32.dense(x, weights[::-1], np.float32([-(2.0**24)]), relu=False).tolist() == [[2.0]]
+
+
+@pytest.mark.firmware
+@pytest.mark.parametrize("compiler", ["zig", "gcc"])
+def test_c_gives_the_same_bits(compiler, values, tmp_path):
+    (tmp_path / "harness.c").write_text(HARNESS)
+    out = compile_library(
+        [tmp_path / "harness.c"], tmp_path / "harness.so", include=[FIRMWARE], compiler=compiler
+    )
+    library = ctypes.CDLL(str(out))
+    for name, twin in (("exponentials", float32.exp), ("sigmoids", float32.sigmoid)):
+        found = np.zeros_like(values)
+        getattr(library, name)(
+            values.ctypes.data_as(ctypes.c_void_p), found.ctypes.data_as(ctypes.c_void_p), len(values)
+        )
+        assert same_bits(found, twin(values))
+        assert np.array_equal(np.isnan(found), np.isnan(values))
+
+
+@pytest.mark.firmware
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4", "cortex-m33"])
+def test_microcontrollers_give_the_same_bits(core, values, tmp_path):
+    (tmp_path / "harness.c").write_text(HARNESS)
+    source, out = tmp_path / "harness.c", tmp_path / "harness.elf"
+    compile_firmware([source], CORES[core], out, "exponentials", keep=["sigmoids"], include=[FIRMWARE])
+    emulator = Emulator(out.read_bytes(), CORES[core])
+    few = values[::7][: 1 << 12]
+    x, y = emulator.allocate(few.nbytes), emulator.allocate(few.nbytes)
+    emulator.write(x, few.tobytes())
+    for name, twin in (("exponentials", float32.exp), ("sigmoids", float32.sigmoid)):
+        emulator.call(name, x, y, len(few), count=False)
+        assert same_bits(np.frombuffer(emulator.read(y, few.nbytes), np.float32), twin(few))
