@@ -29,7 +29,7 @@ from fedmetaalign.tinyml import codegen, compiled, features, integer, replay
 from fedmetaalign.tinyml.elf import sizes
 from fedmetaalign.tinyml.emulator import Emulator
 from fedmetaalign.tinyml.head import header, split
-from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
+from fedmetaalign.tinyml.network import Network, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import bits_of_int4, quantize
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.toolchain import CORES
@@ -40,8 +40,6 @@ STEPS = 200
 TOLERANCE = 0.05  # of a score: what 8-bit arithmetic may change on average
 HERE = Path(__file__).resolve().parent
 M4 = CORES["cortex-m4"]
-
-Network = QuantizedNetwork | Layers
 
 
 def main() -> None:

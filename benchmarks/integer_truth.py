@@ -2,7 +2,7 @@
 
     python benchmarks/integer_truth.py                                    # 100,000 inputs, about 3 minutes
     python benchmarks/integer_truth.py --rows 10000 --skip tflm           # without the slowest
-    python benchmarks/integer_truth.py --markdown docs/benchmarks.md      # rewrite the manual's table
+    python benchmarks/integer_truth.py --markdown docs/firmware.md        # rewrite the manual's table
 
 The paper's network, trained on random samples, is put into every format with an int8 score and runs in every
 runtime. A column says how many per cent of a runtime's scores a rounding gives to the last bit: all of them, in
@@ -22,8 +22,7 @@ from fedmetaalign.tinyml import compress
 from fedmetaalign.tinyml.integer import scores
 from fedmetaalign.tinyml.network import Dense, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import bits_of_int4, quantize, quantize_input
-from fedmetaalign.tinyml.runtimes import run
-from fedmetaalign.tinyml.verify import ROUNDINGS
+from fedmetaalign.tinyml.runtimes import ROUNDINGS, run
 
 HIDDEN = (256, 128, 64, 32, 16, 12, 8)
 RUNTIMES = ("tflm", "litert", "litert-reference", "litert-xnnpack")

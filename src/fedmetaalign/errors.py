@@ -26,4 +26,4 @@ class BundleError(FedMetaAlignError):
 
 
 class ToolError(FedMetaAlignError):
-    """A compiler or an emulator is missing, or refuses the firmware."""
+    """A compiler, an emulator or an interpreter is missing, or refuses the firmware."""

@@ -26,7 +26,9 @@ class Deploy(Section):
     threshold: Literal["deployed", "personalized"] = "deployed"
     """Choose the threshold again on the deployed model's own scores, or keep the personalised model's."""
     max_bytes: Count | None = None
+    """Of the model file, at most; a network that is larger is made smaller: in low rank, pruned, in 4 bits."""
     target: Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33"] = "cortex-m4"
+    """What bundle.json names as the device's core; the C code runs on all of them."""
 
     @model_validator(mode="after")
     def _scales_are_of_8_bits(self) -> "Deploy":

@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from fedmetaalign.cores import cores
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.results import evaluate
@@ -22,10 +25,11 @@ from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged
 from fedmetaalign.phases.budget import own_steps, shared_steps
 from fedmetaalign.phases.deploy import RUNTIME, Deployed, deploy, smallest_bytes, too_large
 from fedmetaalign.phases.parallel import cohort, root_size
+from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
 from fedmetaalign.run_folder import RunFolder, writing_to
-from fedmetaalign.tinyml import bundle
+from fedmetaalign.tinyml import bundle, features
 
 SOFTWARE = ("fedmetaalign", "jax", "jaxlib", "numpy", "ai-edge-litert")
 
@@ -66,6 +70,8 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         fleet = build(recipe)
         network = Network(recipe.model.inputs, recipe.model.hidden)
         _check_size(recipe, network)
+        for device in fleet.devices:
+            features.check(device.preparation, device.train.x)
     folder = RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe)
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
@@ -89,12 +95,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
             alone = engine.alone(fed_meta_align.start(recipe).weights)
     watcher.phase("deploy")
     with clock.measure("deploy"):
-        deployed = {
-            device.name: deploy(
-                network, device, personal[device.name], recipe.deploy, recipe.personalize, recipe.seed
-            )
-            for device in fleet.devices
-        }
+        deployed = _deploy(recipe, fleet, network, personal)
         versions = {name: version(name) for name in SOFTWARE}
         for device in fleet.devices:
             _write_bundle(folder, recipe, device, deployed[device.name], versions)
@@ -158,6 +159,20 @@ def _train(
         _check_finite(state.weights, f"after {done.phase} round {done.number}")
         folder.checkpoint(state, records)
     return state
+
+
+def _deploy(
+    recipe: Recipe, fleet: Fleet, network: Network, personal: Mapping[str, Personal]
+) -> dict[str, Deployed]:
+    """Deploys every device, as many at once as there are cores: to meet a size takes seconds for each."""
+
+    def step(device: Device) -> Deployed:
+        return deploy(network, device, personal[device.name], recipe.deploy, recipe.personalize, recipe.seed)
+
+    # A matrix product on several threads would take the cores from the other devices, and mostly wait.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
+        deployed = pool.map(step, fleet.devices)
+        return {device.name: each for device, each in zip(fleet.devices, deployed, strict=True)}
 
 
 def _check_finite(weights: np.ndarray, when: str) -> None:

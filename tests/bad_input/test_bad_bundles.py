@@ -118,17 +118,17 @@ def test_a_scale_that_the_device_cannot_hold(refused, bundle):
 def test_a_bundle_of_another_version(refused, bundle):
     facts = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     (bundle / "bundle.json").write_text(json.dumps(facts | {"version": 99}), encoding="utf-8")
-    assert "bundle/bundle.json has layout 99, this version reads 1" in refused("predict", "bundle", "new.csv")
+    assert "bundle/bundle.json has layout 99, this version reads 2" in refused("predict", "bundle", "new.csv")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"text"', "{}", '{"version": 1}', "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"text"', "{}", '{"version": 2}', "\x00"])
 def test_a_description_that_is_no_description(refused, bundle, text):
     (bundle / "bundle.json").write_text(text, encoding="utf-8")
     assert "bundle/bundle.json" in refused("predict", "bundle", "new.csv")
 
 
 def test_a_description_that_is_not_utf_8(refused, bundle):
-    (bundle / "bundle.json").write_bytes(b'{"version": 1, "device": "\xff"}')
+    (bundle / "bundle.json").write_bytes(b'{"version": 2, "device": "\xff"}')
     assert "bundle/bundle.json" in refused("predict", "bundle", "new.csv")
 
 
@@ -145,6 +145,9 @@ def test_a_description_that_is_not_utf_8(refused, bundle):
         ("mean", [float("nan")] * 6),
         ("mean", None),
         ("features", ["Ia"]),
+        ("features", [1, 2, 3, 4, 5, 6]),
+        ("units", [1, 2, 3, 4, 5, 6]),
+        ("columns", [0, 1, 2, 3, 4, 5, float("inf")]),
         ("categories", []),
         ("units", None),
     ],
@@ -162,6 +165,8 @@ def test_a_preparation_that_does_not_fit_together(refused, bundle, key, value):
         ("threshold", None),
         ("threshold", "high"),
         ("threshold", float("nan")),
+        ("threshold", 10**400),
+        ("device", ["pump"]),
         ("runtime", "abacus"),
         ("runtime", None),
         ("sha256", {}),
@@ -173,6 +178,11 @@ def test_a_description_with_a_damaged_value(refused, bundle, key, value):
     facts = json.loads((bundle / "bundle.json").read_text(encoding="utf-8")) | {key: value}
     (bundle / "bundle.json").write_text(json.dumps(facts), encoding="utf-8")
     refused("predict", "bundle", "new.csv")
+
+
+def test_a_description_of_brackets(refused, bundle):
+    (bundle / "bundle.json").write_text("[" * 100_000, encoding="utf-8")
+    assert refused("predict", "bundle", "new.csv").startswith("bundle/bundle.json cannot be read")
 
 
 def test_samples_that_lack_a_feature(refused, bundle):

@@ -1,6 +1,7 @@
 """Runs that cannot be written, resumed or trained, and calls of the other verbs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,24 @@ def test_an_out_that_cannot_be_made(good, refused):
     assert refused("run", good, "--out", "file/out").startswith("Cannot write to file/out: ")
 
 
-def test_a_model_that_cannot_fit_is_refused_before_training(good, refused, monkeypatch):
+@pytest.mark.parametrize("name", ["uint8", "int8-float-head", "int4", "float32"])
+def test_a_size_that_cannot_be_met_is_refused_before_training(good, refused, monkeypatch, name):
     monkeypatch.setattr("fedmetaalign.run._train", lambda *_: pytest.fail("it trained"))
-    sentence = refused("run", good, "--set", "deploy.max_bytes=100")
-    assert "deploy.max_bytes = 100 cannot be met: the smallest uint8 model" in sentence
-    assert "model.hidden" in sentence
+    sentence = refused("run", good, "--set", "deploy.max_bytes=500", "--set", f"deploy.format='{name}'")
+    told = re.fullmatch(
+        rf"deploy.max_bytes = 500 cannot be met: the smallest {name} model that can be made of this network has"
+        r" (\d+) bytes; raise it, or give model.hidden fewer layers\.",
+        sentence,
+    )
+    assert told
+    assert 1_000 < int(told[1]) < 1_800
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_size_that_only_a_smaller_network_meets_is_not_refused(good, cli):
+    assert cli("run", good, "--set", "deploy.max_bytes=1600", "--out", "out").status == 0
+    (model,) = Path("out/devices").glob("*/model.tflite")
+    assert model.stat().st_size <= 1600
 
 
 @pytest.mark.parametrize("name", ["../escape", "a/b", "{here}/absolute", "..", "."])

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
-from fedmetaalign.tinyml.network import Bits, Dense, QuantizedNetwork
+from fedmetaalign.tinyml.network import Bits, Dense, Network
 from fedmetaalign.tinyml.quantize import quantize
 
 Layers = list[Dense]
@@ -66,7 +67,7 @@ def factorized(layers: Layers, number: int, rank: int) -> Layers:
     return [*layers[:number], first, second, *layers[number + 1 :]]
 
 
-def in_every_format(layers: Layers, x: np.ndarray) -> dict[str, QuantizedNetwork | Layers]:
+def in_every_format(layers: Layers, x: np.ndarray) -> dict[str, Network]:
     """The network, of three layers or more, in all that a file may hold."""
     mixed: list[Bits] = [8, 4, *[8] * (len(layers) - 2)]
     low_rank = factorized(layers, 1, min(layers[1].weights.shape) // 2)
@@ -99,7 +100,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def every_format() -> Callable[[Layers, np.ndarray], dict[str, QuantizedNetwork | Layers]]:
+def every_format() -> Callable[[Layers, np.ndarray], dict[str, Network]]:
     return in_every_format
 
 
@@ -127,7 +128,8 @@ def trained() -> tuple[Layers, np.ndarray, np.ndarray]:
     classifier = MLPClassifier(PAPER[1:-1], batch_size=64, max_iter=6, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that six epochs are few
-        classifier.fit(x[:2000], y[:2000])
+        with threadpool_limits(1):  # more threads than this only wait for each other on matrices so small
+            classifier.fit(x[:2000], y[:2000])
     layers = [
         Dense(w.astype(np.float32), b.astype(np.float32), relu=len(b) > 1)
         for w, b in zip(classifier.coefs_, classifier.intercepts_, strict=True)

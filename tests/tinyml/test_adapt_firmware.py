@@ -1,6 +1,5 @@
 """Phase 3 in C, on this machine and on emulated microcontrollers, against phase 3 in Python."""
 
-import ctypes
 import shutil
 import struct
 import zlib
@@ -16,159 +15,61 @@ from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import Samples, train
 from fedmetaalign.preparation import Preparation
-from fedmetaalign.tinyml import adapt, codegen, integer
+from fedmetaalign.tinyml import adapt, codegen, compiled, integer
 from fedmetaalign.tinyml.bundle import Bundle
+from fedmetaalign.tinyml.compiled import Machine
 from fedmetaalign.tinyml.emulator import Emulator
 from fedmetaalign.tinyml.features import device_inputs
 from fedmetaalign.tinyml.head import head_header, origin, split
-from fedmetaalign.tinyml.network import Dense, Grid
+from fedmetaalign.tinyml.network import Dense, Grid, flat_weights
 from fedmetaalign.tinyml.quantize import quantize, quantize_input
 from fedmetaalign.tinyml.tflite import write as write_model
 from fedmetaalign.tinyml.tflite_reader import read as read_model
-from fedmetaalign.tinyml.toolchain import CORES, compile_firmware, compile_library
+from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE, compile_firmware
 
 pytestmark = pytest.mark.firmware
 
-FIRMWARE = Path(adapt.__file__).parents[1] / "firmware"
 PAPER = (32, 16, 12, 8, 1)
 GRID = Grid(float(np.float32(0.013)), -128)
 RATE = 1e-3
 
-# Functions without float arguments, which travel differently on every core, and a look at what is static.
-HARNESS = """\
-#include "fma_adapt.c"
-uint32_t state_size(void) { return sizeof(fma_adapt_t); }
-void init(fma_adapt_t *state, const float *settings) { fma_adapt_init(state, settings[0], settings[1]); }
-void step(fma_adapt_t *state, const int8_t *trunk, int label) { fma_adapt_step(state, trunk, label); }
-void learn(fma_adapt_t *state, const int8_t *trunk, const uint8_t *labels, float *scores, uint32_t count)
-{
-    for (; count--; trunk += FMA_TRUNK_OUTPUTS, labels++, scores++) {
-        *scores = fma_adapt_step(state, trunk, *labels);
-        fma_adapt_record(state, *scores, *labels);
-    }
-}
-void score(const fma_adapt_t *state, const int8_t *trunk, float *scores, uint32_t count)
-{
-    for (; count--; trunk += FMA_TRUNK_OUTPUTS)
-        *scores++ = fma_adapt_score(state, trunk);
-}
-void record(fma_adapt_t *state, const float *scores, const uint8_t *labels, uint32_t count)
-{
-    for (; count--; scores++, labels++)
-        fma_adapt_record(state, *scores, *labels);
-}
-uint32_t choose(fma_adapt_t *state) { return to_bits(fma_adapt_choose(state)); }
-int fault(const fma_adapt_t *state, const float *score) { return fma_adapt_fault(state, *score); }
-static void put(uint8_t byte, void *context)
-{
-    uint8_t **at = context;
-    *(*at)++ = byte;
-}
-uint32_t save(const fma_adapt_t *state, uint8_t *bytes)
-{
-    uint8_t *end = bytes;
-    fma_adapt_export(state, put, &end);
-    return (uint32_t)(end - bytes);
-}
-int restore(fma_adapt_t *state, const uint8_t *bytes, uint32_t count, const float *rate)
-{
-    return fma_adapt_restore(state, bytes, count, *rate);
-}
-void roots(float *values, uint32_t count)
-{
-    for (; count--; values++)
-        *values = root(*values);
-}
-"""
-# As the comment at the top of fma_adapt.h has it.
-WHOLE = """\
-#include "fma_adapt.h"
-#include "fma_infer.h"
-void whole(const float *raw, const uint8_t *labels, float *scores, uint32_t count);
-void whole(const float *raw, const uint8_t *labels, float *scores, uint32_t count)
-{
-    static fma_adapt_t state;
-    fma_adapt_init(&state, 1e-3f, 0.5f);
-    for (; count--; raw += FMA_FEATURES, labels++, scores++) {
-        fma_input_t input[FMA_INPUTS];
-        int8_t trunk[FMA_TRUNK_OUTPUTS];
-        fma_prepare(raw, input);
-        fma_trunk(input, trunk);
-        *scores = fma_adapt_step(&state, trunk, *labels);
-    }
-}
-"""
+HARNESS = Path(__file__).with_name("adapt.c")
+WHOLE = Path(__file__).with_name("adapt_whole.c")
 FUNCTIONS = (
-    "state_size",
-    "init",
-    "step",
-    "learn",
-    "score",
-    "record",
-    "choose",
-    "fault",
-    "save",
-    "restore",
-    "roots",
+    *("init", "state_size", "step", "learn", "score", "record", "choose", "fault", "save", "restore", "roots"),
 )
 
 
-class Host:
-    """The firmware as a library of this machine."""
-
-    def __init__(self, library: Path) -> None:
-        self._library = ctypes.CDLL(str(library))
-        self._buffers = []
-
-    def place(self, data: bytes) -> int:
-        buffer = ctypes.create_string_buffer(data, len(data))
-        self._buffers.append(buffer)  # which keeps it alive
-        return ctypes.addressof(buffer)
-
-    def read(self, address: int, size: int) -> bytes:
-        return ctypes.string_at(address, size)
-
-    def call(self, name: str, *arguments: int) -> int:
-        function = getattr(self._library, name)
-        function.restype = ctypes.c_uint32
-        return function(*map(ctypes.c_size_t, arguments))
-
-
-class Chip:
-    """The firmware on an emulated core."""
-
-    def __init__(self, elf: Path, core: str) -> None:
-        self.emulator = Emulator(elf.read_bytes(), CORES[core])
-
-    def place(self, data: bytes) -> int:
-        address = self.emulator.allocate(len(data))
-        self.emulator.write(address, data)
-        return address
-
-    def read(self, address: int, size: int) -> bytes:
-        return self.emulator.read(address, size)
-
-    def call(self, name: str, *arguments: int) -> int:
-        return self.emulator.call(name, *arguments, count=False).result
+def place(on: Machine, data: bytes) -> int:
+    """Returns the address of a copy."""
+    address = on.allocate(len(data))
+    on.write(address, data)
+    return address
 
 
 @dataclass
 class Learner:
     """One `fma_adapt_t` on a machine."""
 
-    machine: Host | Chip
+    machine: Machine
     parameters: int = 845
     fallback: float = 0.5
     rate: float = RATE
 
+    def place(self, data: bytes) -> int:
+        return place(self.machine, data)
+
+    def call(self, function: str, *arguments: int) -> int:
+        return self.machine.call(function, *arguments, count=False).result
+
     @cached_property
     def size(self) -> int:
-        return self.machine.call("state_size")
+        return self.call("state_size")
 
     @cached_property
     def state(self) -> int:
-        state = self.machine.place(bytes(self.size))
-        self.machine.call("init", state, self.machine.place(struct.pack("<2f", self.rate, self.fallback)))
+        state = self.place(bytes(self.size))
+        self.call("init", state, self.place(struct.pack("<2f", self.rate, self.fallback)))
         return state
 
     @property
@@ -176,31 +77,31 @@ class Learner:
         return np.frombuffer(self.machine.read(self.state, 12 * self.parameters), "<f4")[::3]
 
     def learn(self, trunk: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        x, y, scores = (
-            self.machine.place(data) for data in (trunk.tobytes(), labels.tobytes(), bytes(4 * len(labels)))
-        )
-        self.machine.call("learn", self.state, x, y, scores, len(labels))
+        x, y, scores = map(self.place, (trunk.tobytes(), labels.tobytes(), bytes(4 * len(labels))))
+        self.call("learn", self.state, x, y, scores, len(labels))
         return np.frombuffer(self.machine.read(scores, 4 * len(labels)), "<f4")
 
     def score(self, trunk: np.ndarray) -> np.ndarray:
-        scores = self.machine.place(bytes(4 * len(trunk)))
-        self.machine.call("score", self.state, self.machine.place(trunk.tobytes()), scores, len(trunk))
+        scores = self.place(bytes(4 * len(trunk)))
+        self.call("score", self.state, self.place(trunk.tobytes()), scores, len(trunk))
         return np.frombuffer(self.machine.read(scores, 4 * len(trunk)), "<f4")
 
     def record(self, scores: np.ndarray, labels: np.ndarray) -> None:
-        places = (self.machine.place(scores.astype("<f4").tobytes()), self.machine.place(labels.tobytes()))
-        self.machine.call("record", self.state, *places, len(labels))
+        places = (self.place(scores.astype("<f4").tobytes()), self.place(labels.tobytes()))
+        self.call("record", self.state, *places, len(labels))
 
     def choose(self) -> np.float32:
-        return np.uint32(self.machine.call("choose", self.state)).view(np.float32)
+        threshold = self.place(bytes(4))
+        self.call("choose", self.state, threshold)
+        return np.frombuffer(self.machine.read(threshold, 4), "<f4")[0]
 
     def save(self) -> bytes:
-        address = self.machine.place(bytes(4096))
-        return self.machine.read(address, self.machine.call("save", self.state, address))
+        address = self.place(bytes(4096))
+        return self.machine.read(address, self.call("save", self.state, address))
 
     def restore(self, data: bytes, rate: float = RATE) -> int:
-        places = self.machine.place(data), len(data), self.machine.place(struct.pack("<f", rate))
-        return self.machine.call("restore", self.state, *places)
+        places = self.place(data), len(data), self.place(struct.pack("<f", rate))
+        return self.call("restore", self.state, *places)
 
 
 def make_head(widths=PAPER, seed=0):
@@ -214,10 +115,6 @@ def make_head(widths=PAPER, seed=0):
         )
         for n, (i, o) in enumerate(pairs, 1)
     )
-
-
-def flat(head):
-    return np.concatenate([p.ravel() for layer in head for p in (layer.weights, layer.biases)])
 
 
 def samples(rows, inputs=32, seed=1):
@@ -247,7 +144,7 @@ def phase3(head, trunk, labels, rate=RATE):
     network = Network(len(head[0].weights), tuple(widths))
     return train(
         network,
-        flat(head),
+        flat_weights(head),
         Samples(reals(trunk), labels.astype(np.float32)),
         learning_rate=rate,
         epochs=1,
@@ -282,13 +179,14 @@ def build(tmp_path_factory):
 
     def make(head=None, core=None, compiler="zig", grid=GRID):
         folder = tmp_path_factory.mktemp("adapt")
-        (folder / "harness.c").write_text(HARNESS)
         (folder / "fma_head.h").write_text(head_header(head or make_head(), grid, 4))
-        paths, options = [folder / "harness.c"], {"include": [FIRMWARE, folder], "compiler": compiler}
+        include = [FIRMWARE, folder]
         if core is None:
-            return Host(compile_library(paths, folder / "adapt.so", **options))
-        elf = compile_firmware(paths, CORES[core], folder / "adapt.elf", "init", keep=FUNCTIONS, **options)
-        return Chip(elf, core)
+            return compiled.host([HARNESS], include, compiler)
+        entry, *keep = FUNCTIONS
+        out, options = folder / "adapt.elf", {"include": include, "compiler": compiler}
+        elf = compile_firmware([HARNESS], CORES[core], out, entry, keep=keep, **options)
+        return Emulator(elf.read_bytes(), CORES[core])
 
     return make
 
@@ -322,7 +220,7 @@ def test_a_first_step_moves_each_weight_by_the_learning_rate_against_its_gradien
 def test_a_thousand_steps_are_phase_3_of_the_python_package(learned):
     learner, _ = learned
     assert np.abs(learner.weights - phase3(make_head(), *samples(1000))).max() < 1e-4
-    assert np.abs(learner.weights - flat(make_head())).max() > 0.1  # they have learned
+    assert np.abs(learner.weights - flat_weights(make_head())).max() > 0.1  # they have learned
 
 
 def test_a_thousand_steps_are_adam_in_float64(learned):
@@ -342,7 +240,7 @@ def test_a_layer_without_a_relu_passes_every_error_on(build):
     widths = (8, 3, 6, 1)
     head = make_head(widths)
     head = (replace(head[0], relu=False), *head[1:])
-    learner = Learner(build(head), parameters=len(flat(head)))
+    learner = Learner(build(head), parameters=len(flat_weights(head)))
     trunk, labels = samples(200, 8)
     learner.learn(trunk, labels)
     assert np.abs(learner.weights - adam64(head, trunk, labels)).max() < 1e-5
@@ -360,7 +258,7 @@ def test_a_step_returns_the_score_before_it_and_learns_the_sample(host):
 def test_the_weights_of_an_input_that_never_speaks_stay_bit_for_bit(learned):
     learner, _ = learned
     row = slice(3 * 16, 4 * 16)
-    assert (learner.weights[row] == flat(make_head())[row]).all()
+    assert (learner.weights[row] == flat_weights(make_head())[row]).all()
 
 
 # Every machine agrees
@@ -400,9 +298,9 @@ def test_the_square_root_in_integers_is_correctly_rounded(host):
     others = rng.integers(0, 0x7F800001, 100_000, dtype=np.uint32).view(np.float32)
     subnormal = np.arange(1000, dtype=np.uint32).view(np.float32)
     values = np.concatenate([every, others, subnormal, np.float32([np.inf, 0])])
-    place = host.place(values.tobytes())
-    host.call("roots", place, len(values))
-    got = np.frombuffer(host.read(place, values.nbytes), np.uint32)
+    address = place(host, values.tobytes())
+    host.call("roots", address, len(values))
+    got = np.frombuffer(host.read(address, values.nbytes), np.uint32)
     assert (got == np.sqrt(values).view(np.uint32)).all()
 
 
@@ -476,7 +374,7 @@ def test_a_fault_lies_strictly_above_the_threshold(host):
     learner = Learner(host, fallback=0.375)
     above = np.nextafter(np.float32(0.375), np.float32(1))
     for score, fault in ((0.375, 0), (above, 1), (0.0, 0)):
-        assert host.call("fault", learner.state, host.place(struct.pack("<f", score))) == fault
+        assert learner.call("fault", learner.state, learner.place(struct.pack("<f", score))) == fault
 
 
 # Export
@@ -503,7 +401,7 @@ def test_the_new_bundle_scores_as_the_device_bit_for_bit(build, network):
     x = rng.normal(size=(300, 9)).astype(np.float32)
     deployed = quantize(network(1, (9, 24, 16, 12, 8, 1)), x, edges="int8")
     halves = split(deployed)
-    learner = Learner(build(halves.head, grid=halves.grid), parameters=len(flat(halves.head)))
+    learner = Learner(build(halves.head, grid=halves.grid), parameters=len(flat_weights(halves.head)))
     inputs = quantize_input(deployed, x)
     trunk = integer.trunk(deployed, inputs, len(halves.trunk))
     learner.learn(trunk[:200], (x[:200, 0] > 0).astype(np.uint8))
@@ -526,26 +424,23 @@ def test_the_whole_firmware_of_a_bundle_learns(network, tmp_path, core, head):
     header = head_header(halves.head, halves.grid, len(halves.trunk))
     for name, text in codegen.files("pump", deployed, preparation, 0.5, raw, header).items():
         (tmp_path / name).write_text(text)
-    (tmp_path / "harness.c").write_text(WHOLE)
-    sources = [tmp_path / "harness.c", tmp_path / "fma_infer.c", tmp_path / "fma_adapt.c"]
-    elf = compile_firmware(sources, CORES[core], tmp_path / "whole.elf", "whole")
+    sources = [WHOLE, tmp_path / "fma_infer.c", tmp_path / "fma_adapt.c"]
+    chip = compiled.machine(sources, [tmp_path], CORES[core], ["whole"])
     labels = (raw[:, 0] > 5).astype(np.uint8)
-    chip = Chip(elf, core)
-    places = [chip.place(data) for data in (raw.astype(np.float32).tobytes(), labels.tobytes(), bytes(80))]
-    chip.call("whole", *places, 20)
+    places = [place(chip, data) for data in (raw.astype(np.float32).tobytes(), labels.tobytes(), bytes(80))]
+    chip.call("whole", *places, 20, count=False)
     trunk = integer.trunk(deployed, device_inputs(preparation, deployed, raw), len(halves.trunk))
-    (tmp_path / "alone.c").write_text(HARNESS)
-    learner = Learner(Host(compile_library([tmp_path / "alone.c"], tmp_path / "alone.so")))
+    learner = Learner(compiled.host([HARNESS], [tmp_path], "zig"))
     assert chip.read(places[2], 80) == learner.learn(trunk, labels).tobytes()
 
 
 @pytest.mark.parametrize("widths", [(5, 1), (7, 3, 1), (6, 5, 4, 1)])
 def test_heads_of_any_shape_are_exported(build, widths):
     head = make_head(widths)
-    learner = Learner(build(head), parameters=len(flat(head)))
+    learner = Learner(build(head), parameters=len(flat_weights(head)))
     state = adapt.read_state(learner.save())
     assert state.sizes == widths
-    assert (state.weights == flat(head)).all()
+    assert (state.weights == flat_weights(head)).all()
 
 
 def test_a_device_goes_on_after_a_reset(learned, host):
@@ -584,6 +479,6 @@ def test_a_step_takes_at_most_25000_instructions_and_11_kilobytes(build):
     learner = Learner(chip)
     trunk, labels = samples(10)
     for row, label in zip(trunk, labels, strict=True):
-        step = chip.emulator.call("step", learner.state, chip.place(row.tobytes()), int(label))
+        step = chip.call("step", learner.state, place(chip, row.tobytes()), int(label))
         assert 15_000 < step.instructions <= 25_000
         assert learner.size + step.stack <= 11 * 1024

@@ -2,6 +2,7 @@ import csv
 import hashlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,6 @@ from fedmetaalign.tinyml.network import Dense, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.runtimes import run
 from fedmetaalign.tinyml.tflite import write as write_model
-from fedmetaalign.tinyml.tflite_reader import read as read_model
 
 PREPARATION = Preparation(
     features=("current", "voltage"),
@@ -97,7 +97,7 @@ def test_a_bundle_is_read_as_it_was_written(written, bundle):
 
 
 def test_the_reason_of_a_fallback_threshold_survives(quantized, layers, samples, tmp_path):
-    noted = Bundle(**{**vars(quantized), "threshold_note": "7 samples are too few."})
+    noted = replace(quantized, threshold_note="7 samples are too few.")
     write(tmp_path / "pump", noted, layers, samples, VERSIONS)
     assert read(tmp_path / "pump").threshold_note == "7 samples are too few."
 
@@ -114,12 +114,11 @@ def test_every_file_is_described_with_its_size_and_sha256(written):
 
 
 def test_the_firmware_is_that_of_the_model(written, bundle, samples):
-    made = codegen.files(
-        "pump", read_model(bundle.model), PREPARATION, 0.375, samples, header(read_model(bundle.model))
-    )
+    network = bundle.network
+    made = codegen.files("pump", network, PREPARATION, 0.375, samples, header(network))
     found = {path.name: path.read_text(encoding="utf-8") for path in (written / "firmware").iterdir()}
     assert found == made
-    learns = isinstance(read_model(bundle.model), QuantizedNetwork)
+    learns = isinstance(network, QuantizedNetwork)
     assert ("fma_adapt.c" in found) == ("fma_head.h" in found) == learns
 
 
@@ -167,7 +166,7 @@ WHOLE = {"bits": [8, 8, 8], "per_channel": False, "head": 0}
 def test_the_quantisation_is_that_of_the_model(bundle, layers, samples, tmp_path, kind, expected):
     write(tmp_path / "pump", bundle, layers, samples, VERSIONS)
     told = facts(tmp_path / "pump")["quantization"]
-    model = read_model(bundle.model)
+    model = bundle.network
     if kind != "float32":
         grid = model.input.unsigned if expected["edges"] == "uint8" else model.input
         expected = expected | {"input": {"scale": grid.scale, "zero_point": grid.zero_point}}
@@ -196,7 +195,7 @@ def test_golden_decisions_are_scores_above_the_threshold(written):
 
 
 def test_golden_inputs_are_what_the_device_makes_of_the_raw_features(written, bundle):
-    found, network = golden(written), read_model(bundle.model)
+    found, network = golden(written), bundle.network
     x = np.array([[float(cell) for cell in found[name]] for name in ("current", "voltage")]).T
     expected = device_inputs(PREPARATION, network, x)
     letter = "z" if expected.dtype == np.float32 else "q"
@@ -205,7 +204,7 @@ def test_golden_inputs_are_what_the_device_makes_of_the_raw_features(written, bu
 
 
 def test_golden_scores_are_the_firmwares_of_the_golden_inputs(written, bundle):
-    found, network = golden(written), read_model(bundle.model)
+    found, network = golden(written), bundle.network
     names = [name for name in found if name[0] in "qz"]
     kind = network.edges if isinstance(network, QuantizedNetwork) else "float32"
     inputs = np.array([found[name] for name in names]).T.astype(np.float64).astype(kind)
@@ -222,7 +221,7 @@ def test_the_golden_vectors_of_a_run_come_out_again(finished, name):
     assert content.scores(x, "firmware").tolist() == [float(cell) for cell in found["score"]]
     alarms = [float(cell) > content.threshold for cell in found["score"]]
     assert [cell == "1" for cell in found["fault"]] == alarms
-    expected = device_inputs(content.preparation, read_model(content.model), x)
+    expected = device_inputs(content.preparation, content.network, x)
     assert np.array([[int(cell) for cell in found[f"q{i}"]] for i in range(9)]).T.tolist() == expected.tolist()
 
 
@@ -251,8 +250,8 @@ def test_every_runtime_scores_a_bundle(bundle, samples, runtime, kind):
 
 
 def test_the_bundles_own_runtime_is_used_unless_another_is_named(quantized, samples):
-    other = Bundle(**{**vars(quantized), "runtime": "litert-reference"})
-    network = read_model(quantized.model)
+    other = replace(quantized, runtime="litert-reference")
+    network = quantized.network
     inputs = device_inputs(PREPARATION, network, samples)
     assert other.scores(samples).tolist() == run(network, inputs, "litert-reference").tolist()
     assert quantized.scores(samples).tolist() == run(network, inputs, "firmware").tolist()
@@ -332,7 +331,7 @@ def test_samples_beyond_the_calibrated_range_are_counted(quantized, samples):
 
 
 def test_the_edge_of_the_range_is_where_the_bytes_saturate(quantized):
-    network = read_model(quantized.model)
+    network = quantized.network
     scale, zero = float(network.input.scale), network.input.zero_point
     highest = (127 - zero) * scale  # the input that is byte 255
     inside, beyond = highest + 0.4 * scale, highest + 0.6 * scale

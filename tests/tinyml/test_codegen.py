@@ -138,6 +138,13 @@ def test_a_device_that_cannot_learn_gets_no_code_for_it():
     assert "Raw features, in order: current [A], voltage.\n" in texts["README.md"]
 
 
+def test_the_numbers_that_stand_for_texts_are_told():
+    names = replace(PREPARATION, features=("grade", "voltage"), categories={"grade": ("L", "M", "H")})
+    texts = codegen.files("pump", one_layer([[1], [2], [3]]), names, 0.5, np.array([[2.0, -3.0]]))
+    assert "Raw features, in order: grade [A] (L = 0, M = 1, H = 2), voltage.\n" in texts["README.md"]
+    assert " *   grade [A] (L = 0, M = 1, H = 2)\n" in texts["fma_model.h"]
+
+
 def test_names_cannot_end_a_comment():
     names = replace(PREPARATION, features=("a */ int x; /*", "new\nline ??/"))
     text = codegen.model_header("/*/", one_layer([[1], [2], [3]]), names, 0.5)

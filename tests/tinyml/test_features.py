@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.preparation import Preparation
-from fedmetaalign.tinyml.features import constants, device_inputs, outside
+from fedmetaalign.tinyml.features import check, constants, device_inputs, outside
 from fedmetaalign.tinyml.network import Dense, Grid, QuantizedLayer, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize_input
 
@@ -130,3 +130,30 @@ def test_what_cannot_be_prepared_is_refused():
         with pytest.raises(BundleError, match=r"'voltage' has mean .* float32 cannot hold; give it in anoth"):
             constants(changed, network)
     assert device_inputs(PREPARATION, network, np.zeros((0, 2))).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("mean", "scale", "fine"),
+    [
+        (101_325.0, 100.0, True),  # pascals: steps of 2**-7
+        (1e9, 1e4, True),  # steps of 64
+        (1e9, 1e3, False),
+        (-1e9, 1.0, False),
+        (0.0, 1e-30, True),
+    ],
+)
+def test_what_float32_cannot_tell_apart_is_refused(mean, scale, fine):
+    preparation = Preparation(("time",), ("s",), {}, (mean,), (scale,), (-1, 0))
+    x = np.float32([[0, -1], [0, 1]])
+    check(preparation, np.zeros_like(x))  # constant: nothing to tell apart
+    if fine:
+        check(preparation, x)
+    else:
+        with pytest.raises(BundleError, match=r"'time' varies by .* cannot tell apart; subtract an offset"):
+            check(preparation, x)
+
+
+def test_a_mean_beyond_float32_is_refused():
+    preparation = Preparation(("time",), ("s",), {}, (1e300,), (1e300,), (0,))
+    with pytest.raises(BundleError, match="which float32 cannot hold"):
+        check(preparation, np.zeros((2, 1), np.float32))

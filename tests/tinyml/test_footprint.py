@@ -106,6 +106,7 @@ def test_the_table_has_a_line_for_each_device_and_format(write, tmp_path, no_emu
     assert outcome.status == 0
     lines = [line.split()[:2] for line in outcome.out.splitlines() if line.startswith("pump")]
     assert lines == [["pump-0", "float32"], ["pump-0", "uint8"], ["pump-1", "float32"], ["pump-1", "uint8"]]
+    assert outcome.out.endswith("\nNothing ran on a Cortex-M4: install fedmetaalign[firmware].\n")
     rows = json.loads(cli("footprint", tmp_path / "run", "--json").out)
     assert [row["device"] for row in rows] == ["pump-0", "pump-0", "pump-1", "pump-1"]
     assert rows[0]["speedup"] is None

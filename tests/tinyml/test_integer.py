@@ -8,7 +8,7 @@ import pytest
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.tinyml import integer
-from fedmetaalign.tinyml.network import Dense, Grid, QuantizedLayer, QuantizedNetwork, check_quantized
+from fedmetaalign.tinyml.network import Grid, QuantizedLayer, QuantizedNetwork, check_quantized
 from fedmetaalign.tinyml.quantize import quantize, quantize_input
 from fedmetaalign.tinyml.runtimes import run
 
@@ -37,19 +37,6 @@ def runtime(request):
 def agree(network, x, runtime):
     """Whether all scores have the same bits in a runtime and in integers."""
     return (run(network, x, runtime) == integer.scores(network, x, ROUNDINGS[runtime])).all()
-
-
-def low_rank(layers, ranks):
-    """The layers with their weights cut to products of two factors, for {index: rank}."""
-    result = []
-    for i, layer in enumerate(layers):
-        if i in ranks:
-            u, s, v = np.linalg.svd(layer.weights, full_matrices=False)
-            first = (u * s)[:, : ranks[i]].astype(np.float32)
-            result.append(Dense(first, np.zeros(ranks[i], np.float32), relu=False))
-            layer = replace(layer, weights=v[: ranks[i]].astype(np.float32))
-        result.append(layer)
-    return result
 
 
 def one_weight(weight, weight_scale, biases=0, output=Grid(1.0, 0), inputs=Grid(0.5, 0)):  # noqa: B008
@@ -176,7 +163,7 @@ def test_accumulators_at_the_edge_of_int32():
 
 
 @pytest.fixture(scope="module")
-def quantized(network, trained):
+def quantized(network, trained, low_rank):
     """Networks of the paper's shape by name and format: random, trained, and trained and cut to a low rank."""
     layers, x, _ = trained
     random = np.random.default_rng(0).normal(size=(400, 9)).astype(np.float32)
@@ -184,7 +171,7 @@ def quantized(network, trained):
         "random": (network(0), random),
         "another random": (network(1), random),
         "trained": (layers, x[:400]),
-        "low rank": (low_rank(layers, {1: 16, 2: 23}), x[:400]),
+        "low rank": (low_rank(low_rank(layers, 2, 23), 1, 16), x[:400]),
     }
     return functools.cache(lambda name, form: quantize(*source[name], **FORMATS[form]))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedmetaalign.errors import BundleError
+from fedmetaalign.errors import BundleError, ToolError
 from fedmetaalign.tinyml.network import Dense
 from fedmetaalign.tinyml.quantize import quantize, quantize_input
 from fedmetaalign.tinyml.runtimes import run, scores
@@ -238,7 +238,7 @@ def test_what_does_not_fit_is_refused(by_hand, monkeypatch):
         return ordinary(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(BundleError, match=r"install fedmetaalign\[firmware\]"):
+    with pytest.raises(ToolError, match=r"install fedmetaalign\[firmware\]"):
         scores(model, np.zeros((1, 2), np.float32), "tflm")
 
 

@@ -93,6 +93,13 @@ def test_only_the_entry_and_what_is_kept_stays(m4):
     assert {"weigh", "counter"} <= addresses(m4(PROBE, entry="square", keep=["weigh", "count_up"])).keys()
 
 
+@pytest.mark.parametrize("compiler", [needs("zig"), needs("arm")])
+@pytest.mark.parametrize("optimize", ["-O2", "-Os"])
+def test_symbols_stay_at_each_level_of_optimisation(optimize, compiler, m4):
+    symbols = addresses(m4(PROBE, entry="square", optimize=optimize, compiler=compiler))
+    assert {"square", "squares", "_bss_end"} <= symbols.keys()
+
+
 def test_macros_and_folders_of_headers_reach_the_compiler(source, m4, tmp_path):
     (tmp_path / "headers").mkdir()
     (tmp_path / "headers" / "model.h").write_text("#define WIDTH 7\n", encoding="utf-8")

@@ -213,6 +213,12 @@ def test_an_altered_golden_score_is_told(uint8):
     assert (row.samples, row.agreeing, row.wrong) == (40, 39, True)
 
 
+def test_an_altered_golden_decision_is_told(uint8):
+    alter(uint8, "golden.csv", lambda text: re.sub(r",(\d)\n$", lambda fault: f",{1 - int(fault[1])}\n", text))
+    row = golden_row(load(uint8, 1), "golden.csv")
+    assert (row.samples, row.agreeing, row.deciding, row.wrong) == (40, 39, 39, True)
+
+
 def test_firmware_that_does_not_compile_is_an_error(uint8):
     alter(uint8, "firmware/fma_infer.c", lambda text: text + "\nint broken(void) { return 1 }\n")
     with pytest.raises(ToolError, match=r"^The firmware does not compile: .*fma_infer\.c"):
@@ -255,18 +261,14 @@ def test_the_status_of_main_c_tells_how_many_golden_vectors_are_wrong(uint8_case
     assert (row.samples, row.agreeing, row.wrong) == (40, right, right < 40)
 
 
-def test_a_fault_in_qemu_is_told(uint8_case, monkeypatch):
-    monkeypatch.setattr(verify, "compile_firmware", lambda *_, **__: None)
-    monkeypatch.setattr(qemu, "run", lambda *_: qemu.Run(0, "The processor took a fault.\n"))
-    row = qemu_row(uint8_case, "", qemu.BOARDS["mps2-an386"])
-    assert (row.agreeing, row.wrong, row.note) == (0, True, "The processor took a fault.")
-
-
 def test_only_what_is_wrong_is_an_error(tmp_path):
-    fine, off = Row("fine", samples=5, agreeing=4), Row("off", samples=5, agreeing=3, wrong=True)
+    fine = Row("fine", samples=5, agreeing=4, deciding=5)
+    off = Row("off", samples=5, agreeing=3, deciding=5, wrong=True)
     verify.check(tmp_path, [fine])
     with pytest.raises(BundleError, match=r"of 5 samples, 3 came out right in off; do not deploy it"):
         verify.check(tmp_path, [fine, off])
+    with pytest.raises(BundleError, match=r"of 5 samples, 2 came out right in off; "):
+        verify.check(tmp_path, [replace(off, agreeing=5, deciding=2)])
     with pytest.raises(BundleError, match=r"in off and 1 more; "):
         verify.check(tmp_path, [off, fine, replace(off, name="more")])
 
@@ -284,7 +286,7 @@ def test_what_is_missing_is_one_line_and_no_failure(uint8, cli, monkeypatch):
     assert lines["TensorFlow Lite Micro"] == extra
     assert lines["firmware here (Zig)"] == extra
     assert lines["firmware on Cortex-M0 to M33"] == extra
-    assert lines["GCC, QEMU"] == "not run: install arm-none-eabi-gcc and qemu-system-arm"
+    assert lines["GCC, QEMU"] == "not run: install gcc-arm-none-eabi and qemu-system-arm"
     assert lines["golden.csv"].startswith("gemmlowp")
 
 

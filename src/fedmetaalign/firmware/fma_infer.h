@@ -16,7 +16,8 @@ extern "C" {
 #endif
 
 /* Scales FMA_FEATURES raw values and, where the network takes integers, puts them on its grid. Returns how many
- * of the FMA_INPUTS inputs lie outside the range that the network was calibrated on, where it saturates. */
+ * of the FMA_INPUTS inputs lie outside the range that the network was calibrated on, where it saturates; NaN is
+ * among them. A network that is all float has no such range: 0, and of NaN it makes NaN, which is no fault. */
 int fma_prepare(const float *raw, fma_input_t *input);
 
 /* The probability of a fault. */

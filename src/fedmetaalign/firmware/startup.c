@@ -51,4 +51,6 @@ struct vectors {
 
 extern const struct vectors vectors;
 __attribute__((section(".vectors"), used)) const struct vectors vectors = {
-    _stack, {reset_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler}};
+    _stack,
+    {reset_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler},
+};

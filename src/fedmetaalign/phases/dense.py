@@ -3,7 +3,7 @@
 import numpy as np
 
 from fedmetaalign.model.mlp import Network
-from fedmetaalign.tinyml.network import Dense, Layers
+from fedmetaalign.tinyml.network import Dense, Layers, flat_weights, layer_widths
 
 
 def float_layers(network: Network, weights: np.ndarray) -> list[Dense]:
@@ -14,6 +14,5 @@ def float_layers(network: Network, weights: np.ndarray) -> list[Dense]:
 
 def weight_vector(layers: Layers) -> tuple[Network, np.ndarray]:
     """Returns the network and the weight vector, (parameters,) float32, of layers with ReLUs in between."""
-    network = Network(len(layers[0].weights), tuple(len(layer.biases) for layer in layers[:-1]))
-    matrices = [np.vstack([layer.weights, layer.biases]) for layer in layers]
-    return network, np.concatenate([matrix.ravel() for matrix in matrices]).astype(np.float32)
+    inputs, *hidden, _ = layer_widths(layers)
+    return Network(inputs, tuple(hidden)), flat_weights(layers)

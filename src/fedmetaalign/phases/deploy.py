@@ -8,7 +8,7 @@ import numpy as np
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.model.mlp import Network
+from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.phases.dense import float_layers as float_layers
 from fedmetaalign.phases.fitting import Lesson, Precision, candidates, choose, distil, smallest
 from fedmetaalign.phases.personalize import Personal, choose_threshold, frozen_layers
@@ -190,7 +190,9 @@ def fixed_layers(layers: Layers, head: int, settings: Deploy) -> int:
 def smallest_bytes(network: Network, settings: Deploy, personalize: Personalize) -> int:
     """Returns the size of the smallest model that a device can get, which does not depend on the weights."""
     random = generator(0, "size")
-    layers = float_layers(network, random.normal(size=network.parameters).astype(np.float32))
+    # Biases that are all zero would be stored once for layers of the same width.
+    weights = initialize(network, random) + random.uniform(-0.1, 0.1, network.parameters)
+    layers = float_layers(network, weights.astype(np.float32))
     calibration = random.normal(size=(8, network.inputs)).astype(np.float32)
     return smallest(layers, precisions(trained_layers(network, personalize), calibration, settings))
 

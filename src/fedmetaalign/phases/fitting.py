@@ -140,8 +140,8 @@ def candidates(
         teach: `distil`, for pruned networks.
 
     Returns:
-        The whole network in each precision, be it too large, and smaller ones that fit; if the whole network
-        fits in the first precision, it alone.
+        The whole network in each precision, and smaller ones that fit, or come as near to it as they can; if
+        the whole network fits in the first precision, it alone.
     """
     whole = [Candidate("whole", p.bits, layers, p.write(layers)) for p in precisions]
     if len(whole[0].model) <= most:
@@ -158,10 +158,10 @@ def candidates(
     found, unpruned = list(whole), Splittable.of(layers, fixed, lesson)
     for precision, plain in zip(precisions, whole, strict=True):
         budget = most - (len(plain.model) - precision.cost.of(layers))
-        found += _fitting("low rank", unpruned, precision, most, budget)
+        found.append(_fitted("low rank", unpruned, precision, most, budget))
         limit = _best_limit(compress.limits(layers), pruned, precision.cost, budget, lesson)
         if limit is not None:
-            found += _fitting(f"pruned to {limit} units", taught(limit), precision, most, budget)
+            found.append(_fitted(f"pruned to {limit} units", taught(limit), precision, most, budget))
     return found
 
 
@@ -204,20 +204,20 @@ class Splittable:
         return low_rank.factorise(self.layers, self.components, cost, most)
 
 
-def _fitting(way: str, network: Splittable, precision: Precision, most: int, budget: float) -> list[Candidate]:
-    """Makes the largest file of a network, in low rank if need be, that has at most `most` bytes; one or none.
+def _fitted(way: str, network: Splittable, precision: Precision, most: int, budget: float) -> Candidate:
+    """Makes the largest file of a network, in low rank if need be, that has at most `most` bytes.
 
-    `budget` is what its layers may cost, to begin with; each file tells better.
+    `budget` is what its layers may cost, to begin with; each file tells better. Where none fits it is the
+    smallest one.
     """
     found: list[Candidate] = []
     for _ in range(_ATTEMPTS):
         made = network.shrunk(precision.cost, budget)
-        model = precision.write(made)
-        if len(model) <= most:
-            plain = way == "low rank" or len(made) == len(network.layers)
-            found.append(Candidate(way if plain else f"{way}, low rank", precision.bits, made, model))
-        budget += most - len(model)
-    return sorted(found, key=lambda candidate: len(candidate.model))[-1:]
+        name = way if way == "low rank" or len(made) == len(network.layers) else f"{way}, low rank"
+        found.append(Candidate(name, precision.bits, made, precision.write(made)))
+        budget += most - len(found[-1].model)
+    found.sort(key=lambda candidate: len(candidate.model))
+    return [found[0], *(candidate for candidate in found if len(candidate.model) <= most)][-1]
 
 
 def _best_limit(

@@ -119,7 +119,8 @@ def findings(run: Run) -> tuple[Finding, ...]:
         (
             "quantisation drop",
             "Accuracy lost to quantisation",
-            f"The deployed model is more than {100 * QUANTISATION_DROP:.0f} point below the personalised one.",
+            f"The deployed model is more than {100 * QUANTISATION_DROP:.0f} point below the personalised one. "
+            "Where the recipe sets deploy.max_bytes, a larger one may keep the accuracy.",
             _quantisation,
         ),
         (

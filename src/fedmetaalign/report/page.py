@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from fedmetaalign.errors import RunError
-from fedmetaalign.report import facts, figures, tables
+from fedmetaalign.report import facts, figures, ladder, tables
 from fedmetaalign.report.findings import Finding, beyond_chance, findings, headline, verdict
 from fedmetaalign.report.numbers import ABSENT, count, listing, percent, signed
 from fedmetaalign.report.reading import Run, read_run
@@ -69,6 +69,7 @@ def build(run: Run) -> str:
         _accuracy(run),
         _gains(run),
         _fleet(run, found),
+        ladder.section(run),
         _rounds(run),
         _detail(run),
         _sources(run),

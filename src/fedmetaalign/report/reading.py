@@ -28,6 +28,26 @@ Metrics = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
+class Rung:
+    """A model that a device's was chosen from; None where the run does not say.
+
+    Attributes:
+        way: how it was made smaller.
+        bits: of most of its weights.
+        difference: of its scores from the personal model's.
+        accuracy: on validation samples.
+        shipped: it is the one that the device got.
+    """
+
+    way: str
+    bits: int | None
+    bytes: int | None
+    difference: float | None
+    accuracy: float | None
+    shipped: bool
+
+
+@dataclass(frozen=True)
 class Device:
     """What `results.json` and the bundle say about one device; None where they say nothing.
 
@@ -37,6 +57,7 @@ class Device:
         one_rule: test accuracy of the best single-threshold rule, which is spelled out in `rule`.
         alone: metrics of the model that the device trained without the others; empty if it did not.
         samples: part name -> number of samples.
+        ladder: the models that the deployed one was chosen from, the largest first; empty without `max_bytes`.
         bundle: `bundle.json`, empty if there is none.
     """
 
@@ -50,6 +71,7 @@ class Device:
     alone: Metrics
     samples: Mapping[str, int]
     model_bytes: int | None
+    ladder: tuple[Rung, ...]
     bundle: Mapping[str, Any]
 
     @property
@@ -192,7 +214,7 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> D
     counts = {part: number(count) for part, count in _mapping(entry.get("samples")).items()}
     note = entry.get("threshold_note")
     rule = _mapping(entry.get("one_rule")).get("rule")
-    size = number(entry.get("model_bytes"))
+    ladder = entry.get("ladder")
     return Device(
         name=name,
         stages={stage: _metrics(stages[stage]) for stage in STAGES if stages.get(stage)},
@@ -203,9 +225,27 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> D
         rule=str(rule) if rule else None,
         alone=_metrics(entry.get("alone")),
         samples={part: int(count) for part, count in counts.items() if count is not None},
-        model_bytes=None if size is None else int(size),
+        model_bytes=_whole(entry.get("model_bytes")),
+        ladder=tuple(map(_rung, ladder)) if isinstance(ladder, list) else (),
         bundle=bundle,
     )
+
+
+def _rung(value: object) -> Rung:
+    entry = _mapping(value)
+    return Rung(
+        way=str(entry.get("way", "")),
+        bits=_whole(entry.get("bits")),
+        bytes=_whole(entry.get("bytes")),
+        difference=number(entry.get("difference")),
+        accuracy=number(entry.get("accuracy")),
+        shipped=entry.get("shipped") is True,
+    )
+
+
+def _whole(value: object) -> int | None:
+    found = number(value)
+    return None if found is None else int(found)
 
 
 def _metrics(value: object) -> Metrics:

@@ -30,10 +30,9 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import golden
 from fedmetaalign.tinyml.bundle import Bundle
-from fedmetaalign.tinyml.head import origin, sizes, split
-from fedmetaalign.tinyml.network import Dense, Layers, QuantizedNetwork
+from fedmetaalign.tinyml.head import origin, split
+from fedmetaalign.tinyml.network import Dense, Layers, QuantizedNetwork, layer_widths
 from fedmetaalign.tinyml.tflite import write as write_model
-from fedmetaalign.tinyml.tflite_reader import read as read_model
 
 _MAGIC = b"FMAS"
 _VERSION = 1
@@ -45,7 +44,7 @@ class State:
     """What a device has learned, as its firmware exports it.
 
     Attributes:
-        origin: of the head that it started from, see `origin`.
+        origin: of the head that it started from, see `head.origin`.
         steps: taken since then.
         threshold: a sample is a fault if its score is strictly greater; a float32 value.
         normals: normal samples that the threshold was chosen from, 0 where it is the one that it was given.
@@ -116,9 +115,9 @@ def adapted(bundle: Bundle, state: State) -> Bundle:
     Raises:
         BundleError: the device runs another bundle's firmware.
     """
-    network = read_model(bundle.model)
+    network = bundle.network
     halves = split(network)
-    if state.origin != origin(halves.head, halves.grid) or state.sizes != sizes(halves.head):
+    if state.origin != origin(halves.head, halves.grid) or state.sizes != layer_widths(halves.head):
         raise BundleError(
             f"The state was exported by the firmware of another bundle than this one of {bundle.device!r}; "
             "give the bundle that the device's firmware was made from."
@@ -158,7 +157,7 @@ def adapt(folder: Path, state: Path, out: Path, versions: Mapping[str, str]) -> 
         raise BundleError(f"{state} cannot be read ({error.strerror}); give the exported state.") from error
     learned = read_state(data)
     new = adapted(old, learned)
-    head = split(read_model(new.model)).head
+    head = split(new.network).head
     raw = golden.read(folder / "golden.csv", old.preparation).raw
     bundles.write(out, new, _with_head(bundles.read_weights(folder), head), raw, versions)
     return new

@@ -1,14 +1,13 @@
 """What one device receives: a folder that is complete, and says so with a sha256 of every file."""
 
-import csv
 import hashlib
-import io
 import json
 import math
 import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,14 +17,14 @@ from safetensors.numpy import save
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.preparation import Preparation
-from fedmetaalign.tinyml import codegen
+from fedmetaalign.tinyml import codegen, golden
 from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header
-from fedmetaalign.tinyml.network import SCORE, Dense, Layers, QuantizedNetwork
+from fedmetaalign.tinyml.network import SCORE, Dense, Interface, Layers, Network, QuantizedNetwork
 from fedmetaalign.tinyml.runtimes import Runtime, run
 from fedmetaalign.tinyml.tflite_reader import read as read_model
 
-VERSION = 1
+VERSION = 2
 """Of the layout of bundle.json."""
 
 FILES = ("model.tflite", "golden.csv", "weights.safetensors")
@@ -57,19 +56,26 @@ class Bundle:
     runtime: Runtime
     model: bytes
 
+    @cached_property
+    def network(self) -> Network:
+        """What the .tflite file holds.
+
+        Raises:
+            BundleError: it is damaged.
+        """
+        return read_model(self.model)
+
     def scores(self, x: np.ndarray, runtime: Runtime | None = None) -> np.ndarray:
         """Returns the deployed scores of raw features, (rows, features) float64 -> (rows,) float64."""
-        network = read_model(self.model)
-        return run(network, device_inputs(self.preparation, network, x), runtime or self.runtime)
+        inputs = device_inputs(self.preparation, self.network, x)
+        return run(self.network, inputs, runtime or self.runtime)
 
     def outside(self, x: np.ndarray) -> int:
         """Counts the samples with an input beyond the calibrated range, where the model saturates."""
-        return int(np.count_nonzero(outside(self.preparation, read_model(self.model), x)))
+        return int(np.count_nonzero(outside(self.preparation, self.network, x)))
 
 
-def write(
-    folder: Path, bundle: Bundle, layers: Layers, golden: np.ndarray, versions: Mapping[str, str]
-) -> None:
+def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, versions: Mapping[str, str]) -> None:
     """Writes a bundle's folder, whole or not at all.
 
     Args:
@@ -77,13 +83,16 @@ def write(
         bundle: what to write.
         layers: the float network, kept for further training; which layers have a ReLU stands in the metadata
             of weights.safetensors.
-        golden: (rows, features) float64, raw samples whose scores the bundle promises.
+        raw: (rows, features) float64, samples whose scores the bundle promises.
         versions: of the software that made it.
     """
-    network = read_model(bundle.model)
+    network, preparation = bundle.network, bundle.preparation
+    inputs = device_inputs(preparation, network, raw)
+    scores = run(network, inputs, bundle.runtime)
+    vectors = golden.Golden(raw, inputs, scores, scores > bundle.threshold)
     files = {
         "model.tflite": bundle.model,
-        "golden.csv": _golden(bundle, golden).encode(),
+        "golden.csv": golden.text(vectors, preparation).encode(),
         "weights.safetensors": save(
             {
                 f"{i}.{kind}": a
@@ -93,12 +102,12 @@ def write(
             {"relu": json.dumps([layer.relu for layer in layers])},
         ),
     }
-    texts = codegen.files(bundle.device, network, bundle.preparation, bundle.threshold, golden, header(network))
+    texts = codegen.files(bundle.device, network, preparation, bundle.threshold, raw, header(network))
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
         "version": VERSION,
         "device": bundle.device,
-        "preparation": asdict(bundle.preparation),
+        "preparation": asdict(preparation),
         "threshold": bundle.threshold,
         "threshold_note": bundle.threshold_note,
         "target": bundle.target,
@@ -145,6 +154,8 @@ def read(folder: Path) -> Bundle:
                     f"{folder / name} is not the file that bundle.json describes: copy the bundle again."
                 )
         p = facts["preparation"]
+        if not all(isinstance(text, str) for text in (*p["features"], *p["units"], facts["device"])):
+            raise ValueError("features, units and device have to be texts")
         preparation = Preparation(
             features=tuple(p["features"]),
             units=tuple(p["units"]),
@@ -154,7 +165,7 @@ def read(folder: Path) -> Bundle:
             columns=tuple(map(int, p["columns"])),
         )
         bundle = Bundle(
-            device=str(facts["device"]),
+            device=facts["device"],
             preparation=preparation,
             threshold=float(facts["threshold"]),
             threshold_note=facts["threshold_note"],
@@ -164,12 +175,12 @@ def read(folder: Path) -> Bundle:
         )
         if not math.isfinite(bundle.threshold) or bundle.runtime not in get_args(Runtime):
             raise ValueError(f"threshold {bundle.threshold} or runtime {bundle.runtime!r} is not one")
-        if _inputs(read_model(bundle.model)) != len(preparation.columns):
+        if Interface.of(bundle.network).inputs != len(preparation.columns):
             raise ValueError("its columns are not the model's inputs")
         return bundle
     except FileNotFoundError as error:
         raise BundleError(f"{error.filename} is missing: {folder} is not a complete bundle.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read ({error}): copy the bundle again.") from None
 
 
@@ -183,7 +194,7 @@ def read_weights(folder: Path) -> list[Dense]:
         ]
 
 
-def format_of(network: QuantizedNetwork | Layers) -> str:
+def format_of(network: Network) -> str:
     """Names a network's format as a recipe's deploy.format does."""
     if not isinstance(network, QuantizedNetwork):
         return "float32"
@@ -200,38 +211,7 @@ def _complete(names: set[str]) -> bool:
     return set(FILES) == names - firmware and f"{FIRMWARE}/fma_model.h" in firmware
 
 
-def _inputs(network: QuantizedNetwork | Layers) -> int:
-    """Returns how many inputs a network takes."""
-    first = network.layers[0].weights if isinstance(network, QuantizedNetwork) else network[0].weights
-    return len(first)
-
-
-def _golden(bundle: Bundle, x: np.ndarray) -> str:
-    """Returns golden.csv: raw features, the inputs that the model takes of them, scores, decisions.
-
-    Inputs are columns q0, q1, ... of integers, or z0, z1, ... of float32 numbers.
-    """
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    inputs = device_inputs(bundle.preparation, read_model(bundle.model), x)
-    names = bundle.preparation.features
-    letter = "z" if inputs.dtype == np.float32 else "q"
-    table.writerow([*names, *(f"{letter}{i}" for i in range(inputs.shape[1])), "score", "fault"])
-    for row, input_, score in zip(x, inputs, bundle.scores(x), strict=True):
-        raw = [
-            _text(value, bundle.preparation.categories.get(name))
-            for name, value in zip(names, row, strict=True)
-        ]
-        table.writerow([*raw, *map(str, input_), repr(float(score)), int(score > bundle.threshold)])
-    return out.getvalue()
-
-
-def _text(value: float, categories: tuple[str, ...] | None) -> str:
-    """Returns a raw feature as a table of raw samples holds it."""
-    return repr(float(value)) if categories is None else categories[int(value)]
-
-
-def _quantization(network: QuantizedNetwork | Layers) -> dict[str, Any]:
+def _quantization(network: Network) -> dict[str, Any]:
     """Returns what a reader of bundle.json needs to know to feed the model and to read its score.
 
     `input` is the grid of the integer features, for float32 features the one that they are put on first;

@@ -8,20 +8,8 @@ import numpy as np
 from fedmetaalign.tinyml import golden, integer
 from fedmetaalign.tinyml.bundle import FIRMWARE, Bundle, read
 from fedmetaalign.tinyml.features import device_inputs
-from fedmetaalign.tinyml.integer import Rounding
-from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
-from fedmetaalign.tinyml.runtimes import Runtime
-from fedmetaalign.tinyml.tflite_reader import read as read_model
-
-ROUNDINGS: dict[str, Rounding] = {
-    "firmware": "gemmlowp",
-    "c": "gemmlowp",
-    "tflm": "gemmlowp",
-    "litert": "half-up",
-    "litert-reference": "single",
-    "litert-xnnpack": "float32",
-}
-"""How each runtime rounds."""
+from fedmetaalign.tinyml.network import Network, QuantizedNetwork
+from fedmetaalign.tinyml.runtimes import ROUNDINGS, Runtime
 
 _REACH = 4.0  # standard deviations that random samples of a float32 network span
 _BEYOND = 0.05  # of the calibrated range, at both ends: some random samples lie outside
@@ -34,7 +22,6 @@ class Case:
     Attributes:
         folder: the bundle's.
         bundle: the bundle.
-        network: its network.
         golden: its golden vectors.
         raw: (samples, features) float64, the golden samples and random ones.
         inputs: (samples, inputs) of the network's edge type, what it takes of them.
@@ -42,10 +29,14 @@ class Case:
 
     folder: Path
     bundle: Bundle
-    network: QuantizedNetwork | Layers
     golden: golden.Golden
     raw: np.ndarray
     inputs: np.ndarray
+
+    @property
+    def network(self) -> Network:
+        """The bundle's."""
+        return self.bundle.network
 
     @property
     def firmware(self) -> Path:
@@ -76,14 +67,14 @@ def load(folder: Path, samples: int) -> Case:
         BundleError: the bundle is damaged.
     """
     bundle = read(folder)
-    network = read_model(bundle.model)
     vectors = golden.read(folder / "golden.csv", bundle.preparation)
-    raw = np.concatenate([vectors.raw, _random(bundle, network, samples)])
-    return Case(folder, bundle, network, vectors, raw, device_inputs(bundle.preparation, network, raw))
+    raw = np.concatenate([vectors.raw, _random(bundle, samples)])
+    return Case(folder, bundle, vectors, raw, device_inputs(bundle.preparation, bundle.network, raw))
 
 
-def _random(bundle: Bundle, network: QuantizedNetwork | Layers, rows: int) -> np.ndarray:
+def _random(bundle: Bundle, rows: int) -> np.ndarray:
     """Draws raw samples, (rows, features) float64, all over the calibrated range and a little beyond."""
+    network = bundle.network
     low, high = -_REACH, _REACH
     if isinstance(network, QuantizedNetwork):
         grid = network.input

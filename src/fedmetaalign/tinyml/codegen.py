@@ -17,7 +17,16 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import features, integer
 from fedmetaalign.tinyml.blocks import blocks, multipliers
-from fedmetaalign.tinyml.network import Dense, Edges, Grid, Layers, QuantizedLayer, QuantizedNetwork
+from fedmetaalign.tinyml.network import (
+    Dense,
+    Grid,
+    Interface,
+    Network,
+    QuantizedLayer,
+    QuantizedNetwork,
+    flat_weights,
+    layer_widths,
+)
 
 _SOURCES = ("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h", "main.c")
 _LEARNING = ("fma_adapt.c", "fma_adapt.h")
@@ -37,12 +46,12 @@ typedef struct {
 } fma_layer_t;
 """
 
-_TYPES: dict[Edges, str] = {"uint8": "uint8_t", "int8": "int8_t", "float32": "float"}
+_TYPES = {"uint8": "uint8_t", "int8": "int8_t", "float32": "float"}
 
 
 def files(
     device: str,
-    network: QuantizedNetwork | Layers,
+    network: Network,
     preparation: Preparation,
     threshold: float,
     raw: np.ndarray,
@@ -56,7 +65,7 @@ def files(
         preparation: from its raw features to the network's inputs.
         threshold: a sample is a fault if its score is strictly greater.
         raw: (rows, features) float64, samples that the firmware can be tried with.
-        head: the text of `fma_head.h` where the device can learn, see `adapt.head_header`.
+        head: the text of `fma_head.h` where the device can learn, see `head.header`.
 
     Raises:
         BundleError: float32 cannot hold a feature's mean or scale, or a layer is too wide.
@@ -75,7 +84,7 @@ def files(
 
 def model_header(
     device: str,
-    network: QuantizedNetwork | Layers,
+    network: Network,
     preparation: Preparation,
     threshold: float,
     learns: bool = False,
@@ -94,7 +103,8 @@ def model_header(
     """
     constants = features.constants(preparation, network)
     layers, dense = (network.layers, network.head) if isinstance(network, QuantizedNetwork) else ((), network)
-    edges, score = _types(network)
+    interface = Interface.of(network)
+    edges, score = interface.input.name, interface.score.name
     lines = [
         *_comment(f"The classifier of {device}, made by Fed-Meta-Align. Raw features, in order:", preparation),
         "#ifndef FMA_MODEL_H",
@@ -129,9 +139,7 @@ def model_header(
     return "\n".join([*lines, "", "#endif", "#endif", ""])
 
 
-def golden_header(
-    network: QuantizedNetwork | Layers, preparation: Preparation, threshold: float, raw: np.ndarray
-) -> str:
+def golden_header(network: Network, preparation: Preparation, threshold: float, raw: np.ndarray) -> str:
     """Returns `fma_golden.h`: samples, what they become, and what the firmware has to make of them.
 
     Args:
@@ -156,7 +164,7 @@ def golden_header(
         "",
         *_table("float fma_golden_raw", "FMA_FEATURES", raw.astype(np.float32)),
         *_table("fma_input_t fma_golden_inputs", "FMA_INPUTS", inputs),
-        *_array("fma_score_t fma_golden_scores", _as_type(_types(network)[1], scores)),
+        *_array("fma_score_t fma_golden_scores", _as_type(Interface.of(network).score.name, scores)),
         *_array("uint8_t fma_golden_faults", scores > threshold),
     ]
     return "\n".join([*lines, "", "#endif", ""])
@@ -164,7 +172,7 @@ def golden_header(
 
 def _integer_part(network: QuantizedNetwork) -> list[str]:
     layers = network.layers
-    widths = [len(layers[0].weights), *(len(layer.biases) for layer in layers)]
+    widths = layer_widths(layers)
     if max(widths) > _MOST_UNITS:
         raise BundleError(f"A layer has {max(widths)} units, but the firmware takes {_MOST_UNITS} at most.")
     bits = {layer.bits for layer in layers}
@@ -207,16 +215,15 @@ def _layers(sources: Sequence[Grid], layers: Sequence[QuantizedLayer], per_chann
     return [*arrays, "", "static const fma_layer_t fma_layers[] = {", *table, "};"]
 
 
-def _logistic(logit: Grid, kind: Edges) -> list[str]:
+def _logistic(logit: Grid, kind: str) -> list[str]:
     table = integer.logistic_table(logit.scale, logit.zero_point) / 256.0
     array = _array(f"{_TYPES[kind]} fma_logistic", _as_type(kind, table))
     return ["", "/* The score for each logit from -128 to 127. */", *array]
 
 
 def _float_part(layers: Sequence[Dense], trunk: Grid | None) -> list[str]:
-    sizes = [len(layers[0].weights), *(len(layer.biases) for layer in layers)]
-    values = np.concatenate([p.ravel() for layer in layers for p in (layer.weights, layer.biases)])
-    lines = ["", f"#define FMA_FLOAT_UNITS {max(sizes)} /* of the widest float layer */"]
+    widths = layer_widths(layers)
+    lines = ["", f"#define FMA_FLOAT_UNITS {max(widths)} /* of the widest float layer */"]
     if trunk is not None:
         lines.append(f"#define FMA_HEAD_SCALE {_float(trunk.scale)} /* of the integers that go into them */")
         lines.append(f"#define FMA_HEAD_ZERO_POINT ({trunk.zero_point})")
@@ -225,27 +232,20 @@ def _float_part(layers: Sequence[Dense], trunk: Grid | None) -> list[str]:
         "",
         "/* Inputs of the float layers, and outputs of each; whether each has a ReLU; and layer by layer a row",
         " * of weights for each input, and one of biases. */",
-        *_array("uint16_t fma_float_sizes", np.array(sizes)),
+        *_array("uint16_t fma_float_sizes", np.array(widths)),
         *_array("uint8_t fma_float_relu", np.array([layer.relu for layer in layers])),
-        *_array("float fma_float_weights", values.astype(np.float32)),
+        *_array("float fma_float_weights", flat_weights(layers)),
     ]
 
 
-def _types(network: QuantizedNetwork | Layers) -> tuple[Edges, Edges]:
-    """Returns the types of an input and of the score."""
-    if not isinstance(network, QuantizedNetwork):
-        return "float32", "float32"
-    return network.edges, "float32" if network.head else network.edges
-
-
-def _as_type(kind: Edges, scores: np.ndarray) -> np.ndarray:
+def _as_type(kind: str, scores: np.ndarray) -> np.ndarray:
     """Returns scores, (rows,) float64, as a device has them."""
     if kind == "float32":
         return scores.astype(np.float32)
     return (256.0 * scores).astype(int) - (128 if kind == "int8" else 0)
 
 
-def _limit(threshold: float, kind: Edges) -> str:
+def _limit(threshold: float, kind: str) -> str:
     """Returns the highest score that is not above a threshold, or a number below all scores."""
     threshold = min(max(threshold, -1.0), 2.0)
     if kind == "float32":
@@ -285,9 +285,16 @@ def _comment(title: str, preparation: Preparation) -> list[str]:
 
 
 def _names(preparation: Preparation) -> list[str]:
-    """Returns the features with their units."""
-    pairs = zip(preparation.features, preparation.units, strict=True)
-    return [_plain(f"{name} [{unit}]" if unit else name) for name, unit in pairs]
+    """Returns the features with their units, and with the numbers that stand for texts."""
+    return [
+        _plain(f"{name}{f' [{unit}]' if unit else ''}{_codes(preparation.categories.get(name, ()))}")
+        for name, unit in zip(preparation.features, preparation.units, strict=True)
+    ]
+
+
+def _codes(texts: Sequence[str]) -> str:
+    codes = ", ".join(f"{text} = {code}" for code, text in enumerate(texts))
+    return f" ({codes})" if texts else ""
 
 
 def _plain(text: str) -> str:

@@ -3,40 +3,12 @@
 import ctypes
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-import numpy as np
-
-from fedmetaalign.tinyml.emulator import Call
-from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
+from fedmetaalign.tinyml.emulator import Call, Emulator
 from fedmetaalign.tinyml.toolchain import Compiler, Core, compile_firmware, compile_library
-
-
-@dataclass(frozen=True)
-class Edges:
-    """The C types at the edges of a network's firmware.
-
-    Attributes:
-        inputs: how many inputs it takes.
-        input: `fma_input_t`: uint8, int8 or float32.
-        score: `fma_score_t`: uint8, int8 or float32.
-    """
-
-    inputs: int
-    input: np.dtype[np.generic]
-    score: np.dtype[np.generic]
-
-    @classmethod
-    def of(cls, network: QuantizedNetwork | Layers) -> "Edges":
-        """Returns a network's."""
-        real = np.dtype(np.float32)
-        if not isinstance(network, QuantizedNetwork):
-            return cls(len(network[0].weights), real, real)
-        edges = np.dtype(network.edges)
-        return cls(len(network.layers[0].weights), edges, real if network.head else edges)
 
 
 class Machine(Protocol):
@@ -64,7 +36,7 @@ class Host:
 
     def __init__(self, library: Path) -> None:
         """Loads a library of `toolchain.compile_library`."""
-        self._library = ctypes.CDLL(str(library))
+        self.library = ctypes.CDLL(str(library))
         self._buffers: list[ctypes.Array[ctypes.c_char]] = []
 
     def allocate(self, size: int) -> int:
@@ -91,7 +63,7 @@ class Host:
         Returns:
             The result of a function that returns an int, and zeros.
         """
-        result = getattr(self._library, function)(*map(ctypes.c_ssize_t, arguments))
+        result = getattr(self.library, function)(*map(ctypes.c_ssize_t, arguments))
         return Call(result, 0.0, 0, 0, 0)
 
 
@@ -113,6 +85,25 @@ def host(sources: Sequence[Path], include: Sequence[Path], compiler: Compiler) -
     """
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows keeps a library that is loaded
         return Host(compile_library(sources, Path(folder, "fma.so"), include=include, compiler=compiler))
+
+
+def machine(
+    sources: Sequence[Path], include: Sequence[Path], where: Core | Compiler, functions: Sequence[str]
+) -> Machine:
+    """Compiles firmware, and returns where it runs.
+
+    Args:
+        sources: C files.
+        include: folders of headers.
+        where: an emulated core, or a compiler for this machine.
+        functions: what is to be called; on a core the rest is left out.
+
+    Raises:
+        ToolError: the compiler or the emulator is missing, or refuses the firmware.
+    """
+    if isinstance(where, Core):
+        return Emulator(elf(sources, include, where, functions), where)
+    return host(sources, include, where)
 
 
 def elf(sources: Sequence[Path], include: Sequence[Path], core: Core, functions: Sequence[str]) -> bytes:

@@ -47,9 +47,11 @@ def verification_table(title: str, rows: Iterable[Row]) -> None:
 def footprint_table(title: str, measured: Iterable[Footprint]) -> None:
     """Prints what `footprint` measured, a line a device and format."""
     columns = ("format", "", "bytes", "LiteRT,\nus", "speed-\nup, %", "instruc-\ntions", "Cortex-M4,\nms")
-    lines = [(row.device, *_measured(row)) for row in measured]
-    _print_table(title, columns, lines, left=("format", ""))
+    rows = list(measured)
+    _print_table(title, columns, [(row.device, *_measured(row)) for row in rows], left=("format", ""))
     sys.stdout.write(f"\n{_FOOTPRINT_NOTES}")
+    if any(row.instructions is None for row in rows):
+        sys.stdout.write("Nothing ran on a Cortex-M4: install fedmetaalign[firmware].\n")
 
 
 def _measured(row: Footprint) -> Sequence[str]:

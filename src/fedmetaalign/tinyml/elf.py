@@ -74,12 +74,20 @@ def sizes(elf: bytes) -> Sizes:
 
 
 def addresses(elf: bytes) -> dict[str, int]:
-    """Returns the address of each symbol; a Thumb function's is odd."""
+    """Returns the address of each symbol; a Thumb function's is odd.
+
+    Raises:
+        ToolError: pyelftools is not installed.
+    """
     return {symbol.name: symbol["st_value"] for symbol in _symbols(_open(elf)) if symbol.name}
 
 
 def segments(elf: bytes) -> list[tuple[int, bytes]]:
-    """Returns what a loader writes: the address and the bytes of each segment that has any."""
+    """Returns what a loader writes: the address and the bytes of each segment that has any.
+
+    Raises:
+        ToolError: pyelftools is not installed.
+    """
     return [
         (segment["p_vaddr"], segment.data())
         for segment in _open(elf).iter_segments("PT_LOAD")

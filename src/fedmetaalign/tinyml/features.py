@@ -17,8 +17,10 @@ import numpy as np
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.preparation import Preparation
-from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
+from fedmetaalign.tinyml.network import Network, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import to_grid
+
+_STEPS = 64  # of float32 in a standard deviation, at least: as fine as 8-bit inputs
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Constants:
     factor: np.ndarray
 
 
-def constants(preparation: Preparation, network: QuantizedNetwork | Layers) -> Constants:
+def constants(preparation: Preparation, network: Network) -> Constants:
     """Returns the constants of a device's preparation.
 
     Raises:
@@ -56,7 +58,29 @@ def constants(preparation: Preparation, network: QuantizedNetwork | Layers) -> C
     return Constants(mean, factor)
 
 
-def device_inputs(preparation: Preparation, network: QuantizedNetwork | Layers, raw: np.ndarray) -> np.ndarray:
+def check(preparation: Preparation, x: np.ndarray) -> None:
+    """Makes sure that a device, which computes in float32, can tell the values of its features apart.
+
+    Args:
+        preparation: of the device.
+        x: (rows, inputs) float32, its training samples.
+
+    Raises:
+        BundleError: float32 is too coarse, or cannot hold a mean or scale; the sentence names the feature.
+    """
+    constants(preparation, ())
+    steps = np.spacing(np.abs(np.array(preparation.mean)).astype(np.float32))
+    for c in np.flatnonzero(_STEPS * steps > np.array(preparation.scale)):
+        column = x[:, preparation.columns.index(int(c))]
+        if (column != column[0]).any():
+            raise BundleError(
+                f"Feature {preparation.features[c]!r} varies by {preparation.scale[c]:.3g} about a mean of"
+                f" {preparation.mean[c]:.9g}, which the float32 of a microcontroller cannot tell apart;"
+                " subtract an offset from it in the tables."
+            )
+
+
+def device_inputs(preparation: Preparation, network: Network, raw: np.ndarray) -> np.ndarray:
     """Turns raw features into the network's inputs, as the device does.
 
     Args:
@@ -79,7 +103,7 @@ def device_inputs(preparation: Preparation, network: QuantizedNetwork | Layers, 
     return to_grid(z, 1.0, network.input.unsigned.zero_point, np.uint8)
 
 
-def outside(preparation: Preparation, network: QuantizedNetwork | Layers, raw: np.ndarray) -> np.ndarray:
+def outside(preparation: Preparation, network: Network, raw: np.ndarray) -> np.ndarray:
     """Counts each sample's inputs beyond the calibrated range, where a quantised network saturates.
 
     Args:
@@ -105,7 +129,7 @@ def outside(preparation: Preparation, network: QuantizedNetwork | Layers, raw: n
     return counts
 
 
-def _scaled(preparation: Preparation, network: QuantizedNetwork | Layers, raw: np.ndarray) -> np.ndarray:
+def _scaled(preparation: Preparation, network: Network, raw: np.ndarray) -> np.ndarray:
     """Returns z, (rows, inputs) float32."""
     if raw.ndim != 2 or raw.shape[1] != len(preparation.features):
         raise BundleError(

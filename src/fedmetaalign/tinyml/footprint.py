@@ -19,11 +19,10 @@ import numpy as np
 from fedmetaalign.errors import BundleError
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import codegen, golden, replay
-from fedmetaalign.tinyml.compiled import Edges, installed
-from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
+from fedmetaalign.tinyml.compiled import installed
+from fedmetaalign.tinyml.network import Interface, Network, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write
-from fedmetaalign.tinyml.tflite_reader import read
 from fedmetaalign.tinyml.toolchain import CORES
 
 CLOCK = 64e6
@@ -31,8 +30,6 @@ CLOCK = 64e6
 
 _TURNS = 2000  # inferences of each model, taken in turns
 _COUNTED = 16  # samples that go through the emulator
-
-Network = QuantizedNetwork | Layers
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,7 @@ def _device(folder: Path) -> list[Footprint]:
     bundle = bundles.read(folder)
     raw = golden.read(folder / "golden.csv", bundle.preparation).raw
     layers = bundles.read_weights(folder)
-    deployed = read(bundle.model)
+    deployed = bundle.network
     uint8 = quantize(layers, bundle.preparation.apply(raw))
     models: dict[str, Network] = {"float32": layers, "uint8": uint8}
     name = _name(deployed, uint8)
@@ -158,6 +155,6 @@ def _interpreter(network: Network) -> Any:
 
     interpreter = Interpreter(model_content=write(network), num_threads=1)
     interpreter.allocate_tensors()
-    edges, (taken,) = Edges.of(network), interpreter.get_input_details()
-    interpreter.set_tensor(taken["index"], np.zeros((1, edges.inputs), edges.input))
+    interface, (taken,) = Interface.of(network), interpreter.get_input_details()
+    interpreter.set_tensor(taken["index"], np.zeros((1, interface.inputs), interface.input))
     return interpreter

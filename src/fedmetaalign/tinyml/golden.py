@@ -1,6 +1,7 @@
 """A bundle's golden vectors, as golden.csv has them."""
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ class Golden:
 
     Attributes:
         raw: (rows, features) float64.
-        inputs: (rows, inputs) float64, what the network takes of them.
+        inputs: (rows, inputs), what the network takes of them: of its edge type, or float64 as `read` has it.
         scores: (rows,) float64.
         faults: (rows,) bool.
     """
@@ -25,6 +26,32 @@ class Golden:
     inputs: np.ndarray
     scores: np.ndarray
     faults: np.ndarray
+
+
+def text(golden: Golden, preparation: Preparation) -> str:
+    """Returns golden.csv: raw features, the inputs that the model takes of them, scores, decisions.
+
+    Inputs are columns q0, q1, ... of integers, or z0, z1, ... of float32 numbers.
+
+    Args:
+        golden: with inputs of the network's edge type.
+        preparation: the bundle's.
+    """
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    letter = "z" if golden.inputs.dtype == np.float32 else "q"
+    inputs = [f"{letter}{i}" for i in range(golden.inputs.shape[1])]
+    table.writerow([*preparation.features, *inputs, "score", "fault"])
+    categories = [preparation.categories.get(name) for name in preparation.features]
+    for row, input_, score, fault in zip(golden.raw, golden.inputs, golden.scores, golden.faults, strict=True):
+        raw = [_cell(value, texts) for value, texts in zip(row, categories, strict=True)]
+        table.writerow([*raw, *map(str, input_), repr(float(score)), int(fault)])
+    return out.getvalue()
+
+
+def _cell(value: float, categories: tuple[str, ...] | None) -> str:
+    """Returns a raw feature as a table of raw samples holds it."""
+    return repr(float(value)) if categories is None else categories[int(value)]
 
 
 def read(path: Path, preparation: Preparation) -> Golden:

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedmetaalign.errors import BundleError
-from fedmetaalign.tinyml.network import Dense, Grid, Layers, QuantizedLayer, QuantizedNetwork
+from fedmetaalign.tinyml.network import (
+    Dense,
+    Grid,
+    Layers,
+    Network,
+    QuantizedLayer,
+    QuantizedNetwork,
+    flat_weights,
+    layer_widths,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Halves:
         return self.trunk[-1].output
 
 
-def split(network: QuantizedNetwork | Layers) -> Halves:
+def split(network: Network) -> Halves:
     """Cuts a deployed network in two halves.
 
     A float head is what learns. A network without one is cut in the middle, as phase 3 does: of eight layers
@@ -67,12 +76,12 @@ def origin(head: Layers, grid: Grid) -> int:
     A device's state is good only for the trunk that it learned on. Heads are personal, so theirs differ from
     device to device.
     """
-    shape = [*sizes(head), *(layer.relu for layer in head)]
+    shape = [*layer_widths(head), *(layer.relu for layer in head)]
     data = struct.pack(f"<{len(shape)}Hfi", *shape, grid.scale, grid.zero_point)
-    return zlib.crc32(data + flat(head).tobytes())
+    return zlib.crc32(data + flat_weights(head).astype("<f4").tobytes())
 
 
-def header(network: QuantizedNetwork | Layers) -> str | None:
+def header(network: Network) -> str | None:
     """Returns the text of `fma_head.h`; None for a network that cannot learn on a device, see `split`."""
     try:
         halves = split(network)
@@ -89,7 +98,7 @@ def head_header(head: Layers, grid: Grid, trunk_layers: int) -> str:
         grid: of the trunk's output.
         trunk_layers: the integer layers before the head.
     """
-    widths, weights = sizes(head), flat(head)
+    widths, weights = layer_widths(head), flat_weights(head)
     values = [f"{float(w).hex()}f," for w in weights]
     rows = "\n".join("    " + " ".join(values[i : i + 5]) for i in range(0, len(values), 5))
     return f"""\
@@ -122,16 +131,6 @@ static const float fma_head_weights[FMA_HEAD_PARAMETERS] = {{
 #endif
 #endif
 """
-
-
-def sizes(head: Layers) -> tuple[int, ...]:
-    """Returns how many inputs a head takes, and then how many outputs each of its layers gives."""
-    return (len(head[0].weights), *(len(layer.biases) for layer in head))
-
-
-def flat(head: Layers) -> np.ndarray:
-    """Returns weights and biases, (parameters,) little-endian float32: layer by layer, biases last."""
-    return np.concatenate([p.ravel() for layer in head for p in (layer.weights, layer.biases)]).astype("<f4")
 
 
 def _dequantize(input_scale: float, layer: QuantizedLayer) -> Dense:

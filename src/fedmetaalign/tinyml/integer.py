@@ -28,7 +28,7 @@ import numpy as np
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.tinyml import float32
-from fedmetaalign.tinyml.network import Layers, QuantizedLayer, QuantizedNetwork
+from fedmetaalign.tinyml.network import Layers, Network, QuantizedLayer, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import to_grid
 
 Rounding = Literal["single", "gemmlowp", "half-up", "float32"]
@@ -39,7 +39,7 @@ _MOST_SHIFT = 31  # bits; a multiplier that needs more is 0
 _ONE = 2**31 - 1  # 1 as a fixed-point number of 31 fractional bits, where it saturates
 
 
-def firmware_scores(network: QuantizedNetwork | Layers, x: np.ndarray) -> np.ndarray:
+def firmware_scores(network: Network, x: np.ndarray) -> np.ndarray:
     """Computes what the firmware computes, for every kind of deployed network.
 
     Args:

@@ -80,7 +80,7 @@ class Spectrum:
     up: np.ndarray
     energies: np.ndarray
 
-    def options(self, cost: Cost) -> "Options":
+    def options(self, cost: Cost) -> Options:
         """Returns the ranks worth trying: from 8 on multiples of 4, which suit kernels and lose nothing."""
         inputs, outputs = self.layer.weights.shape
         ranks = [r for r in range(1, min(inputs, outputs)) if r < 8 or r % 4 == 0]
@@ -128,7 +128,8 @@ def spectra(layers: Layers, count: int, x: np.ndarray) -> list[Spectrum]:
         x: (rows, inputs), what the network has to be right on.
     """
     values = list(activations(layers, x.astype(np.float64)))
-    slopes, found = np.ones((len(x), 1)), list[Spectrum]()
+    slopes = np.ones((len(x), 1))
+    found: list[Spectrum] = []
     for i in range(len(layers) - 2, -1, -1):
         slopes = slopes @ layers[i + 1].weights.T.astype(np.float64)
         if layers[i].relu:

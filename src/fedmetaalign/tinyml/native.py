@@ -13,15 +13,15 @@ import numpy as np
 from fedmetaalign.errors import BundleError
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml.codegen import model_header
-from fedmetaalign.tinyml.compiled import Edges
-from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
+from fedmetaalign.tinyml.compiled import host
+from fedmetaalign.tinyml.network import Interface, Network
 from fedmetaalign.tinyml.quantize import dequantize_score
-from fedmetaalign.tinyml.toolchain import FIRMWARE, Compiler, compile_library
+from fedmetaalign.tinyml.toolchain import FIRMWARE, Compiler
 
 _C_TYPES = {"uint8": ctypes.c_uint8, "int8": ctypes.c_int8, "float32": ctypes.c_float}
 
 
-def scores(network: QuantizedNetwork | Layers, inputs: np.ndarray, compiler: Compiler = "zig") -> np.ndarray:
+def scores(network: Network, inputs: np.ndarray, compiler: Compiler = "zig") -> np.ndarray:
     """Scores samples, with one call of `fma_score` each, whose buffers are static: one thread at a time may.
 
     The first call for a network compiles it, which takes 0.2 seconds, and some more on a machine where the
@@ -39,27 +39,26 @@ def scores(network: QuantizedNetwork | Layers, inputs: np.ndarray, compiler: Com
         BundleError: the inputs have another type or shape, or a layer is too wide for the firmware.
         ToolError: the compiler is missing, or refuses the firmware.
     """
-    edges = Edges.of(network)
-    if inputs.dtype != edges.input or inputs.shape[1:] != (edges.inputs,):
+    interface = Interface.of(network)
+    if inputs.dtype != interface.input or inputs.shape[1:] != (interface.inputs,):
         raise BundleError(
             f"The inputs are {inputs.dtype} of shape {inputs.shape}, but the firmware takes rows of "
-            f"{edges.inputs} {edges.input}."
+            f"{interface.inputs} {interface.input}."
         )
-    library = _library(model_header("this machine", network, _as_they_are(edges.inputs), 0.5), compiler)
+    library = _library(model_header("this machine", network, _as_they_are(interface.inputs), 0.5), compiler)
     score = library.fma_score
-    score.argtypes, score.restype = [ctypes.c_void_p], _C_TYPES[edges.score.name]
+    score.argtypes, score.restype = [ctypes.c_void_p], _C_TYPES[interface.score.name]
     rows = np.ascontiguousarray(inputs)
     results = [score(rows.ctypes.data + row * rows.strides[0]) for row in range(len(rows))]
-    return dequantize_score(np.array(results, edges.score))
+    return dequantize_score(np.array(results, interface.score))
 
 
 @lru_cache(maxsize=8)
 def _library(header: str, compiler: Compiler) -> ctypes.CDLL:
     """Compiles the firmware with a `fma_model.h`."""
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows keeps a library that is loaded
+    with TemporaryDirectory() as folder:
         Path(folder, "fma_model.h").write_text(header, encoding="utf-8")
-        sources, out = [FIRMWARE / "fma_infer.c"], Path(folder, "fma.so")
-        return ctypes.CDLL(str(compile_library(sources, out, include=[Path(folder)], compiler=compiler)))
+        return host([FIRMWARE / "fma_infer.c"], [Path(folder)], compiler).library
 
 
 def _as_they_are(inputs: int) -> Preparation:

@@ -12,7 +12,7 @@ the same grid, moved by 128.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -115,6 +115,45 @@ class QuantizedNetwork:
     edges: Edges = "uint8"
 
 
+Network = QuantizedNetwork | Layers
+"""What a device runs."""
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What goes into a network and comes out of it, on the device and in its `.tflite` file.
+
+    Attributes:
+        inputs: how many it takes.
+        input: their type, `fma_input_t` of the firmware: uint8, int8 or float32.
+        score: type of the one score, `fma_score_t`: uint8, int8 or float32.
+    """
+
+    inputs: int
+    input: np.dtype[np.generic]
+    score: np.dtype[np.generic]
+
+    @classmethod
+    def of(cls, network: Network) -> "Interface":
+        """Returns a network's."""
+        real = np.dtype(np.float32)
+        if not isinstance(network, QuantizedNetwork):
+            return cls(len(network[0].weights), real, real)
+        edges = np.dtype(network.edges)
+        return cls(len(network.layers[0].weights), edges, real if network.head else edges)
+
+
+def layer_widths(layers: Layers | Sequence[QuantizedLayer]) -> tuple[int, ...]:
+    """Returns how many inputs the first layer takes, and then how many outputs each layer gives."""
+    return (len(layers[0].weights), *(len(layer.biases) for layer in layers))
+
+
+def flat_weights(layers: Layers) -> np.ndarray:
+    """Returns weights and biases, (parameters,) float32: layer by layer, row by row, the biases last."""
+    arrays = [array.ravel() for layer in layers for array in (layer.weights, layer.biases)]
+    return np.concatenate(arrays).astype(np.float32)
+
+
 def check_layers(layers: Layers) -> None:
     """Makes sure that arrays form a network that can be exported.
 
@@ -162,32 +201,36 @@ def check_quantized(network: QuantizedNetwork) -> None:
             accumulator could overflow, a requantisation multiplier is not below 1, the logit's scale is not one
             that LOGISTIC can take, or the head is no network or does not fit.
     """
-    fault = None
     if network.head:
         check_layers(network.head)
-        inputs, outputs = len(network.head[0].weights), len(network.layers[-1].biases)
-        if inputs != outputs:
-            fault = f"the float head takes {inputs} inputs, and the integer layers give {outputs}"
-    scale = network.input.scale
-    for grid_ in (network.input, *(layer.output for layer in network.layers)):
-        if not (0.0 < grid_.scale < np.inf and -128 <= grid_.zero_point <= 127):
-            fault = f"an activation has scale {grid_.scale:.3g} and zero point {grid_.zero_point}"
-    for i, layer in enumerate(network.layers, 1):
-        with np.errstate(all="ignore"):  # a scale may be any float32 here
-            bias_scales = np.float32(scale) * layer.weight_scales
-        if not ((bias_scales >= _SMALLEST_SCALE) & (bias_scales < layer.output.scale)).all():
-            fault = f"the scales of layer {i} vanish, or give a multiplier outside (0, 1)"
-        limit = 2 ** (layer.bits - 1) - 1
-        if np.abs(layer.weights.astype(np.int16)).max() > limit:
-            fault = f"layer {i} has a weight beyond {limit}"
-        if layer.bits == 4 and len(layer.weight_scales) > 1:
-            fault = f"layer {i} has 4-bit weights with a scale for each output, and kernels take one for all"
-        if np.abs(layer.biases.astype(np.int64)).max() > LARGEST_BIAS or len(layer.weights) > _MOST_INPUTS:
-            fault = f"layer {i} can overflow its int32 accumulators"
-        scale = layer.output.scale
-    if not network.head and not _LOGIT_SCALES[0] <= scale <= _LOGIT_SCALES[1]:
-        fault = fault or f"the logit has scale {scale:.3g}"
-    if not network.head and network.layers[-1].relu:
-        fault = "its last layer has a ReLU"
+    fault = next(_faults(network), None)
     if fault:
         raise BundleError(f"The quantised network cannot run, since {fault}; export it again.")
+
+
+def _faults(network: QuantizedNetwork) -> Iterator[str]:
+    """Tells what a quantised network cannot run for, from its last layer to its first."""
+    layers = network.layers
+    grids = [network.input, *(layer.output for layer in layers)]
+    if not network.head and layers[-1].relu:
+        yield "its last layer has a ReLU"
+    for i, (source, layer) in reversed([*enumerate(zip(grids, layers, strict=False), 1)]):
+        if np.abs(layer.biases.astype(np.int64)).max() > LARGEST_BIAS or len(layer.weights) > _MOST_INPUTS:
+            yield f"layer {i} can overflow its int32 accumulators"
+        if layer.bits == 4 and len(layer.weight_scales) > 1:
+            yield f"layer {i} has 4-bit weights with a scale for each output, and kernels take one for all"
+        limit = 2 ** (layer.bits - 1) - 1
+        if np.abs(layer.weights.astype(np.int16)).max() > limit:
+            yield f"layer {i} has a weight beyond {limit}"
+        with np.errstate(all="ignore"):  # a scale may be any float32 here
+            bias_scales = np.float32(source.scale) * layer.weight_scales
+        if not ((bias_scales >= _SMALLEST_SCALE) & (bias_scales < layer.output.scale)).all():
+            yield f"the scales of layer {i} vanish, or give a multiplier outside (0, 1)"
+    for grid in reversed(grids):
+        if not (0.0 < grid.scale < np.inf and -128 <= grid.zero_point <= 127):
+            yield f"an activation has scale {grid.scale:.3g} and zero point {grid.zero_point}"
+    if network.head and len(network.head[0].weights) != len(layers[-1].biases):
+        inputs, outputs = len(network.head[0].weights), len(layers[-1].biases)
+        yield f"the float head takes {inputs} inputs, and the integer layers give {outputs}"
+    if not network.head and not _LOGIT_SCALES[0] <= grids[-1].scale <= _LOGIT_SCALES[1]:
+        yield f"the logit has scale {grids[-1].scale:.3g}"

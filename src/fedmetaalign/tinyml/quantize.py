@@ -43,8 +43,8 @@ def quantize(
     Args:
         layers: the float network.
         calibration: (rows, inputs) float32, scaled features such as the device will see.
-        per_channel: one weight scale for each output of a layer instead of one for the layer: finer, for 4
-            bytes of scale and 8 of zero point an output.
+        per_channel: one weight scale for each output of a layer instead of one for the layer: finer, for 16
+            bytes an output: the scales of its weights and of its bias, and a zero point that they share.
         bits: of the weights, for all integer layers or one for each; 4 excludes `per_channel`.
         head: how many layers, counted from the last, stay float32.
         edges: type of the features, and of the score where there is no head.

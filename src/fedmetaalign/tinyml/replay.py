@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.tinyml import compiled
-from fedmetaalign.tinyml.compiled import Edges, Machine
 from fedmetaalign.tinyml.elf import sizes
-from fedmetaalign.tinyml.emulator import Call, Emulator
-from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
+from fedmetaalign.tinyml.emulator import Call
+from fedmetaalign.tinyml.network import Interface, Network
 from fedmetaalign.tinyml.quantize import dequantize_score
 from fedmetaalign.tinyml.toolchain import FIRMWARE, Compiler, Core
 
@@ -76,7 +75,7 @@ class Learned:
 
 def score(
     firmware: Path,
-    network: QuantizedNetwork | Layers,
+    network: Network,
     raw: np.ndarray,
     where: Core | Compiler,
 ) -> Answers:
@@ -93,9 +92,9 @@ def score(
     """
     functions = ("fma_classify", "fma_prepare", "fma_score")
     sources = [firmware / "fma_infer.c"]
-    on = _machine(sources, firmware, where, functions)
-    edges = Edges.of(network)
-    raw_, input_, score_ = (on.allocate(4 * values) for values in (raw.shape[1], edges.inputs, 1))
+    on = compiled.machine(sources, [firmware], where, functions)
+    interface = Interface.of(network)
+    raw_, input_, score_ = (on.allocate(4 * values) for values in (raw.shape[1], interface.inputs, 1))
     rows: list[tuple[np.ndarray, int, float, bool]] = []
     calls: list[Call] = []
     stack = 0
@@ -104,11 +103,11 @@ def score(
     for sample in samples:
         on.write(raw_, sample.tobytes())
         outside = on.call("fma_prepare", raw_, input_, count=False).result
-        inputs = np.frombuffer(on.read(input_, edges.inputs * edges.input.itemsize), edges.input)
+        inputs = np.frombuffer(on.read(input_, interface.inputs * interface.input.itemsize), interface.input)
         if len(calls) < _COUNTED:
             calls.append(on.call("fma_score", input_))
         classified = on.call("fma_classify", raw_, score_, count=False)
-        scored = np.frombuffer(on.read(score_, edges.score.itemsize), edges.score)
+        scored = np.frombuffer(on.read(score_, interface.score.itemsize), interface.score)
         rows.append((inputs, outside, float(dequantize_score(scored)[0]), bool(classified.result)))
         stack = max(stack, classified.stack)
     inputs_, outside_, scores, faults = zip(*rows, strict=True)
@@ -139,7 +138,7 @@ def learn(
     """
     sources = [firmware / "fma_infer.c", firmware / "fma_adapt.c", FIRMWARE / "replay.c"]
     functions = ("replay_start", "replay_step", "replay_choose")
-    on = _machine(sources, firmware, where, [*functions, "replay_size", "fma_trunk"])
+    on = compiled.machine(sources, [firmware], where, [*functions, "replay_size", "fma_trunk"])
     size = on.call("replay_size", count=False).result
     state, input_, trunk, settings = (on.allocate(n) for n in (size, 4 * inputs.shape[1], units, 8))
     on.write(settings, struct.pack("<2f", _LEARNING_RATE, _FALLBACK))
@@ -159,15 +158,6 @@ def learn(
         without_trunk = compiled.elf(sources, [firmware], where, functions)
         cost = _cost(without_trunk, counted, max(call.stack for call in calls), size)
     return Learned(states, cost)
-
-
-def _machine(
-    sources: Sequence[Path], include: Path, where: Core | Compiler, functions: Sequence[str]
-) -> Machine:
-    """Compiles firmware, and returns where it runs."""
-    if isinstance(where, Core):
-        return Emulator(compiled.elf(sources, [include], where, functions), where)
-    return compiled.host(sources, [include], where)
 
 
 def _cost(elf: bytes, calls: Sequence[Call], stack: int, ram: int) -> Cost:

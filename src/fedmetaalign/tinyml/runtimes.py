@@ -23,15 +23,25 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from fedmetaalign.errors import BundleError
+from fedmetaalign.errors import BundleError, ToolError
 from fedmetaalign.tinyml import native
-from fedmetaalign.tinyml.integer import firmware_scores
-from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
+from fedmetaalign.tinyml.integer import Rounding, firmware_scores
+from fedmetaalign.tinyml.network import Interface, Network, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import dequantize_score, quantize_input
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.tflite_reader import read
 
 Runtime = Literal["firmware", "c", "litert", "litert-reference", "litert-xnnpack", "tflm"]
+
+ROUNDINGS: dict[Runtime, Rounding] = {
+    "firmware": "gemmlowp",
+    "c": "gemmlowp",
+    "tflm": "gemmlowp",
+    "litert": "half-up",
+    "litert-reference": "single",
+    "litert-xnnpack": "float32",
+}
+"""How each runtime rounds."""
 
 _BATCH = 4096  # rows at a time in LiteRT: a bound on memory
 _SMALLEST_ARENA = 1 << 16  # bytes; TensorFlow Lite Micro's bookkeeping alone takes some thousand
@@ -53,13 +63,12 @@ def scores(model: bytes, x: np.ndarray, runtime: Runtime = "firmware") -> np.nda
         (rows,) float64, the probability of a fault; in steps of 1/256 where the last layer is int8.
 
     Raises:
-        BundleError: the file is damaged or of another kind, `x` does not fit it or holds NaN, or the runtime is
-            not installed.
-        ToolError: the C compiler is not installed.
+        BundleError: the file is damaged or of another kind, `x` does not fit it or holds NaN, or there is no
+            such runtime.
+        ToolError: the C compiler or TensorFlow Lite Micro is not installed.
     """
     network = read(model)
-    inputs = len(network.layers[0].weights if isinstance(network, QuantizedNetwork) else network[0].weights)
-    _check_rows(x, inputs)
+    _check_rows(x, Interface.of(network).inputs)
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and saturates
         features = x.astype(np.float32)
     if isinstance(network, QuantizedNetwork):
@@ -67,7 +76,7 @@ def scores(model: bytes, x: np.ndarray, runtime: Runtime = "firmware") -> np.nda
     return run(network, features, runtime)
 
 
-def run(network: QuantizedNetwork | Layers, inputs: np.ndarray, runtime: Runtime) -> np.ndarray:
+def run(network: Network, inputs: np.ndarray, runtime: Runtime) -> np.ndarray:
     """Runs a network on inputs as they are on the device.
 
     Args:
@@ -79,7 +88,8 @@ def run(network: QuantizedNetwork | Layers, inputs: np.ndarray, runtime: Runtime
         As `scores` does.
 
     Raises:
-        BundleError: the runtime is not installed or cannot run this network, or a score is not finite.
+        BundleError: there is no such runtime, it cannot run this network, or a score is not finite.
+        ToolError: the C compiler or TensorFlow Lite Micro is not installed.
     """
     if runtime not in get_args(Runtime):
         raise BundleError(f"There is no runtime {runtime!r}; choose one of {', '.join(get_args(Runtime))}.")
@@ -120,7 +130,7 @@ def _resolver(runtime: Runtime, quantized: bool) -> str:
     return "BUILTIN_REF"
 
 
-def _run_litert(network: QuantizedNetwork | Layers, features: np.ndarray, runtime: Runtime) -> np.ndarray:
+def _run_litert(network: Network, features: np.ndarray, runtime: Runtime) -> np.ndarray:
     """Returns (rows,) outputs as the file has them, integers or float32."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -158,7 +168,7 @@ def _run_tflm(model: bytes, features: np.ndarray) -> np.ndarray:
     try:
         from tflite_micro import runtime as micro
     except ImportError as error:
-        raise BundleError(
+        raise ToolError(
             "TensorFlow Lite Micro is not installed; install fedmetaalign[firmware] or choose another runtime."
         ) from error
     outputs = []

@@ -22,6 +22,7 @@ from fedmetaalign.tinyml.network import (
     SCORE,
     Grid,
     Layers,
+    Network,
     QuantizedNetwork,
     check_layers,
     check_quantized,
@@ -37,7 +38,7 @@ _ALIGNMENT = 16  # of every buffer: kernels on the device read weights in place,
 _SCHEMA_VERSION = 3
 
 
-def write(network: QuantizedNetwork | Layers) -> bytes:
+def write(network: Network) -> bytes:
     """Writes a `.tflite` file.
 
     Args:

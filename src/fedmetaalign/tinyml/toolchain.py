@@ -86,7 +86,8 @@ _STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror
 _ARITHMETIC = ["-ffp-contract=off", "-fno-math-errno"]
 _FREESTANDING = [
     *("-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fomit-frame-pointer"),
-    *("-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-g0"),
+    *("-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
+    "-g1",  # without it, Zig strips the symbols of what is optimised for size
 ]
 # The loops of the start code must not become calls of a C library.
 _GCC = ["-nostdlib", "-fno-tree-loop-distribute-patterns"]
@@ -148,7 +149,8 @@ def compile_firmware(
         script = Path(folder, "link.ld")
         script.write_text(_LINK_SCRIPT.substitute(vars(memory)), encoding="utf-8")
         command = [*_arm(core, compiler), *_STRICT, *_ARITHMETIC, *_FREESTANDING, optimize]
-        command += _common(sources, out, include, defines)
+        command += _common(sources, out, include)
+        command += [f"-D{name}={value}" for name, value in (defines or {}).items()]
         command += [f"-Wl,-T,{script}", f"-Wl,-e,{entry}", "-Wl,--gc-sections"]
         command += [f"-Wl,-u,{name}" for name in keep]
         _run([*command, "-lgcc"] if compiler == "gcc" else command)
@@ -160,8 +162,6 @@ def compile_library(
     out: Path,
     *,
     include: Sequence[Path] = (),
-    defines: Mapping[str, str] | None = None,
-    optimize: str = "-O2",
     compiler: Compiler = "zig",
 ) -> Path:
     """Compiles a shared library for this machine, to be loaded with ctypes.
@@ -170,8 +170,6 @@ def compile_library(
         sources: C files.
         out: the library to write.
         include: folders of headers.
-        defines: macros.
-        optimize: the level of optimisation.
         compiler: Zig, GCC or clang.
 
     Returns:
@@ -181,16 +179,13 @@ def compile_library(
         ToolError: the compiler is missing, or refuses the sources.
     """
     driver = _zig() if compiler == "zig" else [_program(compiler, compiler)]
-    command = [*driver, *_STRICT, *_ARITHMETIC, optimize, "-shared", "-fPIC", "-g0"]
-    _run([*command, *_common(sources, out, include, defines)])
+    command = [*driver, *_STRICT, *_ARITHMETIC, "-O2", "-shared", "-fPIC", "-g0"]
+    _run([*command, *_common(sources, out, include)])
     return out
 
 
-def _common(
-    sources: Sequence[Path], out: Path, include: Sequence[Path], defines: Mapping[str, str] | None
-) -> list[str]:
-    macros = [f"-D{name}={value}" for name, value in (defines or {}).items()]
-    return [*map(str, sources), "-o", str(out), *(f"-I{folder}" for folder in include), *macros]
+def _common(sources: Sequence[Path], out: Path, include: Sequence[Path]) -> list[str]:
+    return [*map(str, sources), "-o", str(out), *(f"-I{folder}" for folder in include)]
 
 
 def _arm(core: Core, compiler: Literal["zig", "gcc"]) -> list[str]:
@@ -217,8 +212,15 @@ def _program(name: str, package: str) -> str:
 def _run(command: Sequence[str]) -> None:
     import pooch
 
-    cache = str(pooch.os_cache("fedmetaalign") / "zig")  # it would be put into the working directory
-    environment = {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache} | os.environ
+    cache = pooch.os_cache("fedmetaalign") / "zig"  # it would be put into the working directory
+    environment = {"ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)} | os.environ
+    try:
+        Path(environment["ZIG_GLOBAL_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToolError(
+            f"The compiler's cache {error.filename} cannot be made ({error.strerror}): name a folder that can"
+            " be written in ZIG_GLOBAL_CACHE_DIR and ZIG_LOCAL_CACHE_DIR."
+        ) from None
     done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", errors="replace")  # noqa: S603
     if done.returncode:
         found = re.search(r".*\b(error|undefined)\b.*", done.stderr)

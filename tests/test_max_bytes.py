@@ -1,0 +1,86 @@
+"""A run under a limit of size, from the recipe to the page."""
+
+import numpy as np
+import pytest
+
+from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.errors import RunError
+from fedmetaalign.fleet.build import build
+from fedmetaalign.methods import fed_meta_align
+from fedmetaalign.model.mlp import Network
+from fedmetaalign.phases.deploy import deploy
+from fedmetaalign.report import write_report
+from fedmetaalign.run import run
+from fedmetaalign.tinyml.runtimes import scores
+
+
+@pytest.fixture(scope="module")
+def limited(finished, tmp_path_factory):
+    """A run of the small recipe whose models may have 1,600 bytes: they have 1,648 otherwise."""
+    recipe = recipes.with_settings(finished.recipe, {"deploy.max_bytes": 1600, "evaluation.alone": False})
+    folder = tmp_path_factory.mktemp("limited") / "run"
+    return folder, recipe, run(recipe, folder)
+
+
+def test_every_model_fits_and_has_a_ladder(finished, limited):
+    folder, _, results = limited
+    for name, device in results["devices"].items():
+        size = (folder / "devices" / name / "model.tflite").stat().st_size
+        assert size == device["model_bytes"] <= 1600 < finished.results["devices"][name]["model_bytes"]
+        (shipped,) = (rung for rung in device["ladder"] if rung["shipped"])
+        assert shipped["bytes"] == size
+        assert shipped["way"] == "pruned to 4 units"
+        assert device["ladder"][0]["way"] == "whole"
+        assert device["ladder"][0]["bytes"] > 1600
+
+
+def test_without_a_limit_there_is_no_ladder(finished):
+    assert all("ladder" not in device for device in finished.results["devices"].values())
+
+
+def test_training_is_the_same(finished, limited):
+    folder, _, _ = limited
+    assert (folder / "rounds.jsonl").read_bytes() == (finished.folder / "rounds.jsonl").read_bytes()
+
+
+def test_the_page_shows_it(limited):
+    folder, _, _ = limited
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "What the size costs" in page
+    assert "Pruned to 4 units" in page
+
+
+def test_a_recipe_gives_the_same_bytes_again(limited, deterministic, tmp_path):
+    folder, recipe, _ = limited
+    run(recipe, tmp_path / "again")
+    assert deterministic(tmp_path / "again") == deterministic(folder)
+
+
+def test_a_size_missed_by_a_few_bytes_is_told_after_training_at_the_latest(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("fedmetaalign.run.smallest_bytes", lambda *_: 0)
+    recipe = recipes.with_settings(finished.recipe, {"deploy.max_bytes": 1000, "evaluation.alone": False})
+    with pytest.raises(RunError, match=r"deploy\.max_bytes = 1000 cannot be met: .* has 15\d\d bytes; "):
+        run(recipe, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_the_papers_size_costs_the_real_feeder_next_to_nothing(real_data):
+    settings = ("serial.rounds=1", "parallel.rounds=1", "foundation.epochs=1", "optimizer.learning_rate=3e-4")
+    recipe = recipes.load("paper", settings, data=real_data)
+    fleet = build(recipe)
+    engine = LocalEngine(recipe, fleet.devices)
+    plan = fed_meta_align.schedule(recipe, engine, fleet.public, lambda steps: None)
+    *_, (_, state, _) = fed_meta_align.rounds(plan, fed_meta_align.start(recipe))
+    feeder, network = fleet.devices[0], Network(recipe.model.inputs, recipe.model.hidden)
+    personal, test = engine.personalize(state.weights)["feeder"], fleet.test["feeder"]
+    right = {}
+    for most in (None, 22_790, 10_000):
+        section = recipe.deploy.model_copy(update={"max_bytes": most, "threshold": "deployed"})
+        found = deploy(network, feeder, personal, section, recipe.personalize, recipe.seed)
+        alarms = scores(found.model, test.x) > found.threshold.threshold
+        right[most] = np.mean(alarms == (test.y > 0))
+        assert len(found.model) <= (most or 51_200)
+    assert right[None] > 0.98
+    assert right[22_790] > right[None] - 0.005
+    assert right[10_000] > right[None] - 0.01
