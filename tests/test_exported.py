@@ -40,6 +40,7 @@ def test_the_public_interface_is_this_and_no_more():
         "FedMetaAlignError",
         "RecipeError",
         "RunError",
+        "ToolError",
         "audit_files",
         "build_fleet",
         "load_recipe",

@@ -66,7 +66,12 @@ def test_a_size_missed_by_a_few_bytes_is_told_after_training_at_the_latest(finis
 
 @pytest.mark.slow
 def test_the_papers_size_costs_the_real_feeder_next_to_nothing(real_data):
-    settings = ("serial.rounds=1", "parallel.rounds=1", "foundation.epochs=1", "optimizer.learning_rate=3e-4")
+    settings = (
+        "serial.rounds=1",
+        "parallel.rounds=1",
+        "foundation.enabled=false",
+        "optimizer.learning_rate=3e-4",
+    )
     recipe = recipes.load("paper", settings, data=real_data)
     fleet = build(recipe)
     engine = LocalEngine(recipe, fleet.devices)

@@ -13,7 +13,7 @@ What stands in `__all__` is the public interface; it is imported when it is firs
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError, RecipeError, RunError
+from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError, RecipeError, RunError, ToolError
 
 if TYPE_CHECKING:
     from fedmetaalign.fleet.audit import audit_files
@@ -29,6 +29,7 @@ __all__ = [
     "FedMetaAlignError",
     "RecipeError",
     "RunError",
+    "ToolError",
     "audit_files",
     "build_fleet",
     "load_recipe",
