@@ -16,9 +16,9 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from cortex.problem import low_rank
 from markers import replace_between
 
-from fedmetaalign.tinyml import compress
 from fedmetaalign.tinyml.integer import scores
 from fedmetaalign.tinyml.network import Dense, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import bits_of_int4, quantize, quantize_input
@@ -79,8 +79,6 @@ def measure(rows: int, runtimes: list[str]) -> tuple[list[str], bool]:
 def networks() -> dict[str, QuantizedNetwork]:
     """Returns the trained network in each format with an int8 score."""
     layers, x = train()
-    small = compress.factorise(layers, compress.spectra(layers, x), compress.Cost(1.0), BUDGET)
-    assert small is not None  # noqa: S101  # rank 1 would fit
     return {
         "uint8": quantize(layers, x),
         "uint8, a scale for each output": quantize(layers, x, per_channel=True),
@@ -88,7 +86,7 @@ def networks() -> dict[str, QuantizedNetwork]:
         "int8, float32 features and score": quantize(layers, x, edges="float32"),
         "4-bit weights in large layers": quantize(layers, x, bits=bits_of_int4(layers)),
         "4-bit weights": quantize(layers, x, bits=4),
-        "low rank, 8 bits": quantize(small, x),
+        "low rank, 8 bits": low_rank(layers, x, BUDGET),
     }
 
 

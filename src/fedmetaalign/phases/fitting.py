@@ -6,7 +6,7 @@ Hinton et al. 2015, "Distilling the Knowledge in a Neural Network"), in low rank
 
 Which one is best is told by how far its scores lie from the personal model's, without labels. A device has a
 few dozen labelled samples for validation, and networks that differ on one sample in a hundred differ there by
-luck. `benchmarks/compression.py --criteria` measures what either is worth.
+luck. `benchmarks/max_bytes.py --criteria` measures what either is worth.
 """
 
 from collections.abc import Callable, Sequence

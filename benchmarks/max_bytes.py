@@ -1,8 +1,8 @@
 """What does a limit of size cost in accuracy, on the real tables? And who chooses best among models that fit?
 
-    python benchmarks/compression.py --data FOLDER --markdown docs/firmware.md    # half an hour on two cores
-    python benchmarks/compression.py --data FOLDER --recipes paper --seeds 1      # two minutes
-    python benchmarks/compression.py --criteria                                   # on simulators
+    python benchmarks/max_bytes.py --data FOLDER --markdown docs/firmware.md    # half an hour on two cores
+    python benchmarks/max_bytes.py --data FOLDER --recipes paper --seeds 1      # two minutes
+    python benchmarks/max_bytes.py --criteria                                   # on simulators
 
 FOLDER holds the tables that `fedmetaalign data list` names. Training is that of each recipe; then every
 device's personal model is deployed once in each size. Points lost are against the whole network in the recipe's
