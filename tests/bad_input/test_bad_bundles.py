@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fedmetaalign.tinyml.bundle import digest
+
 
 @pytest.fixture
 def bundle(here, finished):
@@ -61,7 +63,7 @@ def golden_of_other_features(bundle):
     (bundle / "golden.csv").write_text("a,b,score,fault\n1,2,0.5,1\n", encoding="utf-8")
     facts = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     facts["sha256"]["golden.csv"] = sha256((bundle / "golden.csv").read_bytes()).hexdigest()
-    (bundle / "bundle.json").write_text(json.dumps(facts), encoding="utf-8")
+    (bundle / "bundle.json").write_text(json.dumps(facts | {"digest": digest(facts)}), encoding="utf-8")
 
 
 @pytest.mark.parametrize("verb", ["verify", "footprint"])
@@ -106,10 +108,20 @@ def test_a_model_that_was_damaged_before_it_was_described(refused, bundle, damag
     assert refused("predict", "bundle", "new.csv").startswith("The .tflite file ")
 
 
+@pytest.mark.parametrize(
+    "verb", [("predict", "bundle", "new.csv"), ("verify", "bundle"), ("footprint", "bundle")]
+)
+@pytest.mark.parametrize(("key", "value"), [("threshold", 0.75), ("device", "another"), ("versions", {})])
+def test_an_altered_description(refused, bundle, verb, key, value):
+    facts = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+    (bundle / "bundle.json").write_text(json.dumps(facts | {key: value}), encoding="utf-8")
+    assert refused(*verb) == "bundle/bundle.json has been altered: copy the bundle again, or make it anew."
+
+
 def test_a_scale_that_the_device_cannot_hold(refused, bundle):
     facts = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     facts["preparation"]["scale"][2] = 1e-50
-    (bundle / "bundle.json").write_text(json.dumps(facts), encoding="utf-8")
+    (bundle / "bundle.json").write_text(json.dumps(facts | {"digest": digest(facts)}), encoding="utf-8")
     sentence = refused("predict", "bundle", "new.csv")
     assert sentence.startswith("Feature 'Ic' has mean ")
     assert sentence.endswith("and scale 1e-50, which float32 cannot hold; give it in another unit.")

@@ -12,7 +12,7 @@ from fedmetaalign.errors import BundleError, ToolError
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import qemu, verify
-from fedmetaalign.tinyml.bundle import Bundle
+from fedmetaalign.tinyml.bundle import Bundle, digest
 from fedmetaalign.tinyml.case import load
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write as write_model
@@ -84,6 +84,7 @@ def alter(folder, name, change):
     (folder / name).write_text(changed, encoding="utf-8")
     facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
     facts["sha256"][name] = hashlib.sha256(changed.encode()).hexdigest()
+    facts["digest"] = digest(facts)
     (folder / "bundle.json").write_text(json.dumps(facts), encoding="utf-8")
 
 

@@ -117,6 +117,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         "versions": dict(versions),
     }
+    facts["digest"] = digest(facts)
     files["bundle.json"] = (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode()
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -129,6 +130,12 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def digest(facts: Mapping[str, Any]) -> str:
+    """Returns the sha256 of what bundle.json says, but for "digest" itself."""
+    said = {key: value for key, value in facts.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def read(folder: Path) -> Bundle:
@@ -177,6 +184,8 @@ def read(folder: Path) -> Bundle:
             raise ValueError(f"threshold {bundle.threshold} or runtime {bundle.runtime!r} is not one")
         if Interface.of(bundle.network).inputs != len(preparation.columns):
             raise ValueError("its columns are not the model's inputs")
+        if facts["digest"] != digest(facts):
+            raise BundleError(f"{path} has been altered: copy the bundle again, or make it anew.")
         return bundle
     except FileNotFoundError as error:
         raise BundleError(f"{error.filename} is missing: {folder} is not a complete bundle.") from None
