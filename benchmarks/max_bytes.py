@@ -33,11 +33,11 @@ from fedmetaalign.methods import fed_meta_align
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.mlp import scores as float_scores
 from fedmetaalign.model.online import Samples
+from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.deploy import (
     RUNTIME,
     deploy,
     fixed_layers,
-    float_layers,
     precisions,
     trained_layers,
 )

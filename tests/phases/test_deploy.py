@@ -11,7 +11,8 @@ from fedmetaalign.errors import RecipeError
 from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.fleet.build import build
 from fedmetaalign.model.mlp import Network, initialize, logits
-from fedmetaalign.phases.deploy import convert, deploy, float_layers, trained_layers
+from fedmetaalign.phases.dense import float_layers
+from fedmetaalign.phases.deploy import convert, deploy, trained_layers
 from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.recipe import Deploy, Personalize
 from fedmetaalign.run import run

@@ -13,8 +13,8 @@ from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.mlp import Network, initialize, scores
 from fedmetaalign.model.online import Samples, train
-from fedmetaalign.phases.dense import weight_vector
-from fedmetaalign.phases.deploy import deploy, float_layers, smallest_bytes
+from fedmetaalign.phases.dense import float_layers, weight_vector
+from fedmetaalign.phases.deploy import deploy, smallest_bytes
 from fedmetaalign.phases.fitting import Candidate, Lesson, choose, distil
 from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.recipe import Deploy, Personalize, parse

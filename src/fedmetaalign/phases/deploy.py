@@ -9,7 +9,7 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network, initialize
-from fedmetaalign.phases.dense import float_layers as float_layers
+from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.fitting import Lesson, Precision, candidates, choose, distil, smallest
 from fedmetaalign.phases.personalize import Personal, choose_threshold, frozen_layers
 from fedmetaalign.randomness import generator
