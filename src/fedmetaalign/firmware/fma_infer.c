@@ -198,12 +198,9 @@ int fma_classify(const float *raw, fma_score_t *score) {
 }
 
 #if FMA_TRUNK
-
-#include "fma_head.h"
-
 void fma_trunk(const fma_input_t *input, int8_t *output) {
-    fma_run(input, FMA_TRUNK_LAYERS);
-    for (int i = 0; i < FMA_TRUNK_OUTPUTS; i++) output[i] = fma_units[i];
+    fma_run(input, FMA_TRUNK);
+    for (int i = 0; i < fma_layers[FMA_TRUNK - 1].outputs; i++) output[i] = fma_units[i];
 }
 
 #endif

@@ -17,6 +17,7 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import features, integer
 from fedmetaalign.tinyml.blocks import blocks, multipliers
+from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.network import (
     Dense,
     Grid,
@@ -75,7 +76,8 @@ def files(
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in names}
     readme = Template((folder / "README.md").read_text(encoding="utf-8"))
     texts["README.md"] = readme.substitute(device=_plain(device), features=", ".join(_names(preparation)))
-    texts["fma_model.h"] = model_header(device, network, preparation, threshold, learns=head is not None)
+    trunk = len(split(network).trunk) if head else 0
+    texts["fma_model.h"] = model_header(device, network, preparation, threshold, trunk)
     texts["fma_golden.h"] = golden_header(network, preparation, threshold, raw)
     if head:
         texts["fma_head.h"] = head
@@ -87,7 +89,7 @@ def model_header(
     network: Network,
     preparation: Preparation,
     threshold: float,
-    learns: bool = False,
+    trunk: int = 0,
 ) -> str:
     """Returns `fma_model.h`.
 
@@ -96,7 +98,7 @@ def model_header(
         network: what it runs.
         preparation: from its raw features to the network's inputs.
         threshold: a sample is a fault if its score is strictly greater.
-        learns: whether `fma_trunk` is wanted, for learning on the device.
+        trunk: how many integer layers `fma_trunk` runs, for learning on the device; 0 for no such function.
 
     Raises:
         BundleError: float32 cannot hold a feature's mean or scale, or a layer is too wide.
@@ -116,7 +118,7 @@ def model_header(
         f"#define FMA_INPUTS {len(preparation.columns)}",
         f"typedef {_TYPES[edges]} fma_input_t;",
         f"typedef {_TYPES[score]} fma_score_t;",
-        f"#define FMA_TRUNK {int(learns)} /* whether there is fma_trunk */",
+        f"#define FMA_TRUNK {trunk} /* layers that fma_trunk runs; without it 0 */",
         "",
         "#ifdef FMA_MODEL_DATA /* the rest is for fma_infer.c */",
         "",
