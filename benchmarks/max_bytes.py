@@ -27,6 +27,7 @@ from threadpoolctl import threadpool_limits
 from fedmetaalign import load_recipe
 from fedmetaalign.cores import cores
 from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.engine.participant import Participant
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.methods import fed_meta_align
@@ -42,7 +43,7 @@ from fedmetaalign.phases.deploy import (
     trained_layers,
 )
 from fedmetaalign.phases.fitting import Lesson, candidates, distil
-from fedmetaalign.phases.personalize import Personal
+from fedmetaalign.phases.personalize import Personal, personalize
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.tinyml.runtimes import scores
@@ -98,13 +99,13 @@ def main() -> None:
 def train(recipe: Recipe) -> Iterator[Trained]:
     """Trains a recipe's fleet as a run does, up to the personal models."""
     fleet = build(recipe)
-    engine = LocalEngine(recipe, fleet.devices)
+    engine = LocalEngine(Participant(recipe, device) for device in fleet.devices)
     plan = fed_meta_align.schedule(recipe, engine, fleet.public, lambda steps: None)
     *_, (_, last, _) = fed_meta_align.rounds(plan, fed_meta_align.start(recipe))
-    personal = engine.personalize(last.weights)
-    network = Network(recipe.model.inputs, recipe.model.hidden)
+    network, r = Network(recipe.model.inputs, recipe.model.hidden), recipe
     for device in fleet.devices:
-        yield Trained(recipe, network, device, personal[device.name], fleet.test[device.name])
+        own = personalize(network, device, last.weights, r.personalize, r.optimizer, r.seed)
+        yield Trained(recipe, network, device, own, fleet.test[device.name])
 
 
 def on_every_core(step: Callable[[Trained], Result], devices: Sequence[Trained]) -> list[Result]:

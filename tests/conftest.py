@@ -208,7 +208,7 @@ def deterministic(contents):
         return {
             name: digest
             for name, digest in contents(folder).items()
-            if name not in ("manifest.json", "report.html") and digest != "folder"
+            if name not in ("manifest.json", "report.html", "status.json") and digest != "folder"
         }
 
     return files

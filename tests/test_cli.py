@@ -97,7 +97,7 @@ def test_a_program_called_with_nothing_explains_itself(cli):
     assert "fedmetaalign [OPTIONS] COMMAND" in outcome.out + outcome.err
 
 
-@pytest.mark.parametrize("where", ["fedmetaalign.run.build", "fedmetaalign.run.evaluate"])
+@pytest.mark.parametrize("where", ["fedmetaalign.run.build", "fedmetaalign.run.summary"])
 @pytest.mark.usefixtures("no_report")
 def test_ctrl_c_ends_with_130_and_no_traceback(cli, here, csv_fleet, monkeypatch, where):
     def interrupted(*_):
@@ -116,7 +116,7 @@ def test_a_run_stopped_by_ctrl_c_can_be_resumed(cli, here, csv_fleet, finished, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("fedmetaalign.run.LocalEngine.personalize", interrupted)
+        patched.setattr("fedmetaalign.engine.participant.Participant._finish", interrupted)
         assert cli("run", csv_fleet / "recipe.toml", "--out", "out").status == 130
     assert cli("run", "--resume", "--out", "out").status == 0
     assert json.loads((here / "out/results.json").read_text(encoding="utf-8")) == finished.results

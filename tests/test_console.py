@@ -54,7 +54,7 @@ def test_every_phase_that_a_run_announces_has_a_name_on_the_bar():
         and call.func.attr == "phase"
         and isinstance(call.args[0], ast.Constant)
     }
-    assert {"personalize", "deploy"} <= announced
+    assert "personalize" in announced
     assert announced | {"foundation", "serial", "parallel"} <= set(PHASES)
 
 
@@ -66,7 +66,7 @@ def test_progress_is_shown_on_a_terminal_through_every_phase(finished, tmp_path,
         fedmetaalign.run.run(finished.recipe, tmp_path / "run", watcher=watcher)
     shown = sys.stderr.getvalue()
     assert "%" in shown
-    assert PHASES["deploy"] in shown
+    assert PHASES["personalize"] in shown
 
 
 def tell(watcher):

@@ -5,11 +5,13 @@ import pytest
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.engine.participant import Participant
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods import fed_meta_align
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.phases.deploy import deploy
+from fedmetaalign.phases.personalize import personalize
 from fedmetaalign.report import write_report
 from fedmetaalign.run import run
 from fedmetaalign.tinyml.runtimes import scores
@@ -74,11 +76,12 @@ def test_the_papers_size_costs_the_real_feeder_next_to_nothing(real_data):
     )
     recipe = recipes.load("paper", settings, data=real_data)
     fleet = build(recipe)
-    engine = LocalEngine(recipe, fleet.devices)
+    engine = LocalEngine(Participant(recipe, device) for device in fleet.devices)
     plan = fed_meta_align.schedule(recipe, engine, fleet.public, lambda steps: None)
     *_, (_, state, _) = fed_meta_align.rounds(plan, fed_meta_align.start(recipe))
     feeder, network = fleet.devices[0], Network(recipe.model.inputs, recipe.model.hidden)
-    personal, test = engine.personalize(state.weights)["feeder"], fleet.test["feeder"]
+    personal = personalize(network, feeder, state.weights, recipe.personalize, recipe.optimizer, recipe.seed)
+    test = fleet.test["feeder"]
     right = {}
     for most in (None, 22_790, 10_000):
         section = recipe.deploy.model_copy(update={"max_bytes": most, "threshold": "deployed"})

@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from fedmetaalign import recipe as recipes
+from fedmetaalign.engine import Replies
 from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.engine.participant import Participant
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods import fed_meta_align
@@ -84,8 +86,8 @@ def test_a_recipe_gives_the_same_bytes_again(finished, deterministic, tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2, 7])
 def test_the_number_of_threads_changes_nothing(finished, deterministic, tmp_path, monkeypatch, workers):
-    def engine(recipe, devices, on_steps):
-        return LocalEngine(recipe, devices, on_steps, workers)
+    def engine(participants):
+        return LocalEngine(participants, workers)
 
     monkeypatch.setattr("fedmetaalign.run.LocalEngine", engine)
     run(finished.recipe, tmp_path / "run")
@@ -94,11 +96,9 @@ def test_the_number_of_threads_changes_nothing(finished, deterministic, tmp_path
 
 def test_the_order_in_which_devices_answer_changes_nothing(finished, deterministic, tmp_path, monkeypatch):
     class Backwards(LocalEngine):
-        def train(self, names, weights, number):
-            return dict(reversed(super().train(names[::-1], weights, number).items()))
-
-        def personalize(self, weights):
-            return dict(reversed(super().personalize(weights).items()))
+        def exchange(self, names, request, patience=0.0):
+            replies = super().exchange(names[::-1], request, patience)
+            return Replies(dict(reversed(replies.answers.items())), replies.missed)
 
     monkeypatch.setattr("fedmetaalign.run.LocalEngine", Backwards)
     run(finished.recipe, tmp_path / "run")
@@ -145,8 +145,6 @@ def test_the_recipe_in_a_run_folder_gives_the_same_numbers_again(finished, deter
         StopBefore("parallel", 1),
         StopBefore("parallel", 2),
         StopBefore("personalize"),
-        StopBefore("alone"),
-        StopBefore("deploy"),
         *map(StopAfterSteps, (1, 250, 400, 700, 1000)),
     ],
     ids=lambda watcher: "-".join(["stop", *map(str, vars(watcher).values())]),
@@ -160,7 +158,7 @@ def test_a_run_that_was_stopped_is_resumed_to_the_same_bytes(finished, determini
 
 def test_a_run_that_is_stopped_again_and_again_comes_to_the_same_end(finished, deterministic, tmp_path):
     out = tmp_path / "run"
-    for i, phase in enumerate(("serial", "parallel", "parallel", "personalize", "deploy")):
+    for i, phase in enumerate(("serial", "parallel", "parallel", "personalize")):
         with pytest.raises(Stopped):
             run(finished.recipe, out, resume=i > 0, watcher=StopBefore(phase, 2 if i == 2 else 1))
     run(finished.recipe, out, resume=True)
@@ -279,7 +277,9 @@ def test_the_steps_are_counted_by_hand(finished):
     public = 240  # 300 samples without their query set, one epoch
     serial, parallel, personal = (3 * 2 * support for support in (32, 80, 48))
     fleet = build(recipe)
-    plan = fed_meta_align.schedule(recipe, LocalEngine(recipe, fleet.devices), fleet.public)
+    plan = fed_meta_align.schedule(
+        recipe, LocalEngine(Participant(recipe, device) for device in fleet.devices), fleet.public
+    )
     assert training_steps(recipe, fleet, plan) == public + serial + parallel + personal
     assert training_steps(recipe, fleet, plan[1:]) == serial + parallel + personal
 

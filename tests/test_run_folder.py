@@ -16,7 +16,8 @@ from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import RunError
 from fedmetaalign.methods.fed_meta_align import State
 from fedmetaalign.recipe import parse
-from fedmetaalign.run_folder import RunFolder, free_folder, replace, writing_to
+from fedmetaalign.run_folder import RunFolder, free_folder
+from fedmetaalign.writing import replace, writing_to
 
 STAGES = ["foundation", "serial", "parallel", "personalized", "deployed"]
 METRICS = {
@@ -69,6 +70,7 @@ def test_a_finished_run_holds_these_files_and_no_other(finished):
         "checkpoint.safetensors",
         "checkpoint.json",
         "report.html",
+        "status.json",
     }
     assert {name for name in files if "/" not in name} == of_the_run
     for i in range(3):

@@ -169,8 +169,8 @@ def predict(
     """Scores samples with a bundle: score > threshold means fault."""
     from fedmetaalign.fleet import files, tables
     from fedmetaalign.fleet.units import in_units
-    from fedmetaalign.run_folder import replace
     from fedmetaalign.tinyml.bundle import read
+    from fedmetaalign.writing import replace
 
     content = read(bundle)
     preparation = content.preparation
@@ -248,8 +248,8 @@ def adapt(
     """Makes a new bundle of what a device has learned on its own."""
     from importlib.metadata import version
 
-    from fedmetaalign.run_folder import writing_to
     from fedmetaalign.tinyml.adapt import adapt as execute
+    from fedmetaalign.writing import writing_to
 
     versions = {name: version(name) for name in ("fedmetaalign", "numpy", "ai-edge-litert")}
     with writing_to(out, "call again"):

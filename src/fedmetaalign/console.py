@@ -23,8 +23,6 @@ PHASES = {
     "serial": "phase 1: serial tour",
     "parallel": "phase 2: parallel rounds",
     "personalize": "phase 3: personalising",
-    "alone": "baseline: each alone",
-    "deploy": "phase 3: deploying",
 }
 STAGES = {
     "foundation": "pre-\ntrained",

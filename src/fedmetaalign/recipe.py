@@ -89,6 +89,8 @@ class Parallel(Section):
     server_learning_rate: Positive = 1.0
     cohort: Rate = 1.0
     """Share of the devices that takes part in a round."""
+    minimum_devices: Count = 1
+    """A round that fewer of them answer ends the run, to be resumed."""
 
     @property
     def needs_root(self) -> bool:

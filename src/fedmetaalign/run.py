@@ -4,34 +4,31 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from fedmetaalign.cores import cores
+from fedmetaalign.engine import Engine
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.errors import RunError
-from fedmetaalign.evaluation.results import evaluate
+from fedmetaalign.engine.messages import Finish
+from fedmetaalign.engine.participant import Home, Participant, software, steps_alone
+from fedmetaalign.errors import FedMetaAlignError, RunError
+from fedmetaalign.evaluation.results import summary
 from fedmetaalign.fleet.build import build
-from fedmetaalign.fleet.device import Device, Fleet
+from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.methods import fed_meta_align
 from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged
-from fedmetaalign.phases.budget import own_steps, shared_steps
-from fedmetaalign.phases.deploy import RUNTIME, Deployed, deploy, smallest_bytes, too_large
+from fedmetaalign.phases.budget import own_steps
+from fedmetaalign.phases.deploy import smallest_bytes, too_large
 from fedmetaalign.phases.parallel import cohort, root_size
-from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
-from fedmetaalign.run_folder import RunFolder, writing_to
-from fedmetaalign.tinyml import bundle, features
-
-SOFTWARE = ("fedmetaalign", "jax", "jaxlib", "numpy", "ai-edge-litert")
+from fedmetaalign.run_folder import RunFolder
+from fedmetaalign.status import Status, utc
+from fedmetaalign.tinyml import features
 
 
 class Watcher:
@@ -48,7 +45,7 @@ class Watcher:
 
 
 def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None = None) -> dict[str, Any]:
-    """Runs a recipe's phases, deploys every device and evaluates.
+    """Runs a recipe in this process: trains, deploys every device and evaluates.
 
     Nothing is written before the recipe's data has been read and found usable.
 
@@ -65,56 +62,94 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         FedMetaAlignError: the data, the folder or the training failed; the sentence says how.
     """
     watcher = watcher or Watcher()
-    clock = _Clock()
+    clock = Clock()
     with clock.measure("data"):
         fleet = build(recipe)
-        network = Network(recipe.model.inputs, recipe.model.hidden)
-        _check_size(recipe, network)
+        check_size(recipe)
         for device in fleet.devices:
             features.check(device.preparation, device.train.x)
     folder = RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe)
-    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-    engine = LocalEngine(recipe, fleet.devices, watcher.advance)
-    plan = fed_meta_align.schedule(recipe, engine, fleet.public, watcher.advance)
-    state = (folder.restore(network.parameters) if resume else None) or fed_meta_align.start(recipe)
-    resumed_after = state.done
-    watcher.begin(training_steps(recipe, fleet, plan[state.done :]))
-    state = _train(plan, state, folder, watcher, clock)
-    watcher.phase("personalize")
-    with clock.measure("personalize"):
-        personal = engine.personalize(state.weights)
-        for name in engine.names:
-            _check_finite(personal[name].weights, f"on {name}")
-        # No checkpoint: this phase is short, and a run that is stopped in it does it again.
-        folder.log([record for name in engine.names for record in personal[name].records])
-    alone = None
-    if recipe.evaluation.alone:
-        watcher.phase("alone")
-        with clock.measure("alone"):
-            alone = engine.alone(fed_meta_align.start(recipe).weights)
-    watcher.phase("deploy")
-    with clock.measure("deploy"):
-        deployed = _deploy(recipe, fleet, network, personal)
-        versions = {name: version(name) for name in SOFTWARE}
-        for device in fleet.devices:
-            _write_bundle(folder, recipe, device, deployed[device.name], versions)
-    with clock.measure("evaluate"):
-        results = evaluate(fleet, network, state.stages, personal, deployed, alone)
-    folder.write_json("results.json", results)
-    folder.write_json(
-        "manifest.json",
-        {
-            "versions": versions | {"python": platform.python_version()},
-            "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-            "seed": recipe.seed,
-            "data": dict(fleet.files),
-            "started": began,
-            "resumed_after_rounds": resumed_after,
-            "seconds": clock.seconds,
-        },
+    engine = LocalEngine(
+        Participant(
+            recipe, device, Home(fleet.test[device.name], out / "devices" / device.name), watcher.advance
+        )
+        for device in fleet.devices
     )
-    write_report(out)
+    plan = fed_meta_align.schedule(recipe, engine, fleet.public, watcher.advance)
+    state = (folder.restore(parameters(recipe)) if resume else None) or fed_meta_align.start(recipe)
+    watcher.begin(training_steps(recipe, fleet, plan[state.done :]))
+    status = Status(out, engine.presence)
+    return conduct(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
+
+
+def conduct(
+    recipe: Recipe,
+    engine: Engine,
+    plan: list[fed_meta_align.Round],
+    state: fed_meta_align.State,
+    folder: RunFolder,
+    files: Mapping[str, str],
+    status: Status,
+    watcher: Watcher,
+    clock: "Clock",
+    patience: float = 0.0,
+) -> dict[str, Any]:
+    """Carries a recipe out on any engine, and writes the run folder.
+
+    Args:
+        recipe: what to run.
+        engine: reaches the devices.
+        plan: the rounds of phases 0 to 2.
+        state: where to begin.
+        folder: the run's.
+        files: sha256 of the files that were read.
+        status: is kept up to date.
+        watcher: is told of the phases.
+        clock: adds up the seconds of each phase.
+        patience: seconds to wait in phase 3 for a device that is not there.
+
+    Returns:
+        What results.json holds.
+
+    Raises:
+        FedMetaAlignError: training failed, no device finished, or the folder cannot be written.
+    """
+    began, resumed_after = utc(time.time()), state.done
+    try:
+        state = _train(plan, state, folder, status, watcher, clock)
+        watcher.phase("personalize")
+        status.say("running", "personalize")
+        with clock.measure("personalize"):
+            request = Finish(state.weights, 1, state.stages, len(engine.names))
+            replies = engine.exchange(engine.names, request, patience)
+        # No checkpoint: this phase is short, and a run that is stopped in it does it again.
+        finished = [replies.answers[name] for name in sorted(replies.answers)]
+        folder.log([record for each in finished for record in each.records] + replies.misses(3, 1))
+        if not finished:
+            raise RunError("No device finished phase 3: see that they run, then use --resume.")
+        devices = {name: dict(replies.answers[name].result) for name in sorted(replies.answers)}
+        results = {"devices": devices, "fleet": summary(devices)}
+        folder.write_json("results.json", results)
+        folder.write_json(
+            "manifest.json",
+            {
+                "versions": software() | {"python": platform.python_version()},
+                "platform": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+                "seed": recipe.seed,
+                "data": dict(files),
+                "started": began,
+                "resumed_after_rounds": resumed_after,
+                "seconds": clock.seconds,
+            },
+        )
+        write_report(folder.path)
+    except FedMetaAlignError as error:
+        status.end("failed", str(error))
+        raise
+    except BaseException:
+        status.end("failed", "It was stopped.")
+        raise
+    status.end("done")
     return results
 
 
@@ -137,9 +172,8 @@ def training_steps(recipe: Recipe, fleet: Fleet, rounds: list[fed_meta_align.Rou
 
     total = sum(map(steps, rounds))
     for device in fleet.devices:
-        own = own_steps(recipe, device)
-        alone = round(shared_steps(recipe, device, len(devices)) + own)
-        total += own + (alone if recipe.evaluation.alone else 0)
+        alone = steps_alone(recipe, device, len(devices)) if recipe.evaluation.alone else 0
+        total += own_steps(recipe, device) + alone
     return total
 
 
@@ -147,32 +181,20 @@ def _train(
     plan: list[fed_meta_align.Round],
     state: fed_meta_align.State,
     folder: RunFolder,
+    status: Status,
     watcher: Watcher,
-    clock: "_Clock",
+    clock: "Clock",
 ) -> fed_meta_align.State:
     """Runs the rounds that are left, with a checkpoint after each."""
     rounds = fed_meta_align.rounds(plan, state)
     for upcoming in plan[state.done :]:
         watcher.phase(upcoming.phase)
+        status.say("running", upcoming.phase, upcoming.number, sum(r.phase == upcoming.phase for r in plan))
         with clock.measure(upcoming.phase):
             done, state, records = next(rounds)
         _check_finite(state.weights, f"after {done.phase} round {done.number}")
         folder.checkpoint(state, records)
     return state
-
-
-def _deploy(
-    recipe: Recipe, fleet: Fleet, network: Network, personal: Mapping[str, Personal]
-) -> dict[str, Deployed]:
-    """Deploys every device, as many at once as there are cores: to meet a size takes seconds for each."""
-
-    def step(device: Device) -> Deployed:
-        return deploy(network, device, personal[device.name], recipe.deploy, recipe.personalize, recipe.seed)
-
-    # A matrix product on several threads would take the cores from the other devices, and mostly wait.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
-        deployed = pool.map(step, fleet.devices)
-        return {device.name: each for device, each in zip(fleet.devices, deployed, strict=True)}
 
 
 def _check_finite(weights: np.ndarray, when: str) -> None:
@@ -183,44 +205,33 @@ def _check_finite(weights: np.ndarray, when: str) -> None:
         )
 
 
-def _check_size(recipe: Recipe, network: Network) -> None:
-    """Finds out before training whether any model can fit: a file's size does not depend on the weights."""
+def parameters(recipe: Recipe) -> int:
+    """Returns how many weights the recipe's network has."""
+    return Network(recipe.model.inputs, recipe.model.hidden).parameters
+
+
+def check_size(recipe: Recipe) -> None:
+    """Finds out before training whether any model can fit: a file's size does not depend on the weights.
+
+    Raises:
+        RunError: none can be so small.
+    """
     if recipe.deploy.max_bytes is not None:
+        network = Network(recipe.model.inputs, recipe.model.hidden)
         size = smallest_bytes(network, recipe.deploy, recipe.personalize)
         if size > recipe.deploy.max_bytes:
             raise too_large(recipe.deploy, size)
 
 
-def _write_bundle(
-    folder: RunFolder,
-    recipe: Recipe,
-    device: Device,
-    deployed: Deployed,
-    versions: Mapping[str, str],
-) -> None:
-    content = bundle.Bundle(
-        device=device.name,
-        preparation=device.preparation,
-        threshold=deployed.threshold.threshold,
-        threshold_note=deployed.threshold.reason,
-        target=recipe.deploy.target,
-        runtime=RUNTIME,
-        model=deployed.model,
-    )
-    path = folder.path / "devices" / device.name
-    # The golden samples are the device's own: the bundle stays on the device that they come from.
-    with writing_to(path):
-        bundle.write(path, content, deployed.layers, device.examples, versions)
-
-
 @dataclass(frozen=True)
-class _Clock:
+class Clock:
     """Adds up the seconds that each part of a run takes."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:
+        """Adds the seconds spent in its context to a part."""
         before = time.perf_counter()
         yield
         self.seconds[part] = round(self.seconds.get(part, 0) + time.perf_counter() - before, 3)

@@ -2,8 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.methods.fed_meta_align import State
 from fedmetaalign.phases.records import Record
 from fedmetaalign.recipe import Recipe
+from fedmetaalign.writing import replace, writing_to
 
 
 @dataclass(frozen=True)
@@ -133,17 +132,6 @@ class RunFolder:
             replace(self.path / name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-@contextmanager
-def writing_to(path: Path, again: str = "use --resume") -> Iterator[None]:
-    """Turns what the system says of a failed write into a RunError; `again` says how to go on."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"Cannot write to {path}: {error.strerror}; mend that and {again}, or choose another --out."
-        ) from None
-
-
 def free_folder(name: str, parent: Path = Path("runs")) -> Path:
     """Returns the first of runs/NAME, runs/NAME-2, ... that does not exist."""
     name = safe_name(name)
@@ -151,16 +139,3 @@ def free_folder(name: str, parent: Path = Path("runs")) -> Path:
     while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
         number += 1
     return path
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader sees the old one or the new one, never a part."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

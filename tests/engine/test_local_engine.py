@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.engine.messages import Finish, Train, Visit
+from fedmetaalign.engine.participant import Home, Participant
 from fedmetaalign.fleet.build import build
 from fedmetaalign.model.mlp import Network, initialize
-from fedmetaalign.phases import parallel, personalize, serial
+from fedmetaalign.phases import parallel, serial
 from fedmetaalign.recipe import parse
 
 RECIPE = parse(
@@ -31,26 +33,38 @@ NAMES = ("feeder-00", "feeder-01", "feeder-02", "rotating-00", "rotating-01")
 
 
 @pytest.fixture(scope="module")
-def devices():
-    return build(RECIPE).devices
+def fleet():
+    return build(RECIPE)
 
 
-def answers(devices, workers, order):
-    """What every method of the engine answers, as bytes and numbers that can be compared."""
-    engine = LocalEngine(RECIPE, [devices[i] for i in order], workers=workers)
+@pytest.fixture(scope="module")
+def devices(fleet):
+    return fleet.devices
+
+
+def engine_of(devices, told=None, workers=None):
+    watch = {} if told is None else {"on_steps": told.append}
+    return LocalEngine([Participant(RECIPE, device, **watch) for device in devices], workers)
+
+
+def answers(fleet, folder, workers, order):
+    """What the engine answers to every request, as bytes and numbers that can be compared."""
+    devices = [fleet.devices[i] for i in order]
+    homes = {device.name: Home(fleet.test[device.name], folder / device.name) for device in devices}
+    engine = LocalEngine([Participant(RECIPE, device, homes[device.name]) for device in devices], workers)
     assert engine.names == NAMES
-    updates = engine.train([NAMES[i] for i in order], WEIGHTS, 3)
-    personal = engine.personalize(WEIGHTS)
-    alone = engine.alone(WEIGHTS)
-    visits = {name: engine.visit(name, WEIGHTS, 2) for name in NAMES}
-    assert set(updates) == set(personal) == set(NAMES)
+    names = [NAMES[i] for i in order]
+    updates = engine.exchange(names, Train(WEIGHTS, 3)).answers
+    finished = engine.exchange(names, Finish(WEIGHTS, 1, {"serial": WEIGHTS}, len(NAMES))).answers
+    visits = engine.exchange(names, Visit(WEIGHTS, 1, 2)).answers
+    assert list(updates) == list(finished) == list(visits) == list(NAMES)
     return {
         name: (
             updates[name].delta.tobytes(),
             updates[name].score,
-            personal[name].weights.tobytes(),
-            personal[name].threshold,
-            alone[name].weights.tobytes(),
+            finished[name].result,
+            finished[name].records,
+            (folder / name / "weights.safetensors").read_bytes(),
             visits[name].weights.tobytes(),
             visits[name].query_loss,
         )
@@ -58,45 +72,58 @@ def answers(devices, workers, order):
     }
 
 
-def test_workers_and_order_change_no_bit(devices):
-    expected = answers(devices, 1, [0, 1, 2, 3, 4])
+def test_workers_and_order_change_no_bit(fleet, tmp_path):
+    expected = answers(fleet, tmp_path / "first", 1, [0, 1, 2, 3, 4])
     assert len({answer[0] for answer in expected.values()}) == 5
     for workers in (1, 2, 4):
         for order in ([4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):
-            assert answers(devices, workers, order) == expected
+            assert answers(fleet, tmp_path / f"{workers}{order}", workers, order) == expected
 
 
 def test_it_carries_the_devices_steps_and_adds_nothing(devices):
-    engine = LocalEngine(RECIPE, devices)
+    engine = engine_of(devices)
     device = devices[3]
     r = RECIPE
     visit = serial.visit(NETWORK, device, WEIGHTS, 2, r.serial, r.optimizer, r.seed)
-    assert engine.visit(device.name, WEIGHTS, 2).weights.tobytes() == visit.weights.tobytes()
+    carried = engine.exchange([device.name], Visit(WEIGHTS, 1, 2)).answers[device.name]
+    assert carried.weights.tobytes() == visit.weights.tobytes()
     update = parallel.local_update(NETWORK, device, WEIGHTS, 3, r.parallel, r.optimizer, r.seed)
-    assert engine.train([device.name], WEIGHTS, 3)[device.name].delta.tobytes() == update.delta.tobytes()
-    own = personalize.personalize(NETWORK, device, WEIGHTS, r.personalize, r.optimizer, r.seed)
-    assert engine.personalize(WEIGHTS)[device.name].weights.tobytes() == own.weights.tobytes()
+    carried = engine.exchange([device.name], Train(WEIGHTS, 3)).answers[device.name]
+    assert carried.delta.tobytes() == update.delta.tobytes()
 
 
 def test_only_the_named_devices_train(devices):
     told = []
-    engine = LocalEngine(RECIPE, devices, told.append)
-    assert set(engine.train(["rotating-01", "feeder-00"], WEIGHTS, 1)) == {"rotating-01", "feeder-00"}
+    engine = engine_of(devices, told)
+    replies = engine.exchange(["rotating-01", "feeder-00"], Train(WEIGHTS, 1))
+    assert list(replies.answers) == ["feeder-00", "rotating-01"]
+    assert replies.missed == ()
     assert sum(told) == sum(len(devices[i].parts["parallel"].support) for i in (0, 4))
 
 
 def test_a_device_is_not_changed_by_the_company_it_keeps(devices):
-    alone = LocalEngine(RECIPE, devices[:1]).train(["feeder-00"], WEIGHTS, 1)["feeder-00"]
-    together = LocalEngine(RECIPE, devices).train(NAMES, WEIGHTS, 1)["feeder-00"]
+    alone = engine_of(devices[:1]).exchange(["feeder-00"], Train(WEIGHTS, 1)).answers["feeder-00"]
+    together = engine_of(devices).exchange(NAMES, Train(WEIGHTS, 1)).answers["feeder-00"]
     assert alone.delta.tobytes() == together.delta.tobytes()
 
 
 def test_steps_told_from_all_threads_add_up(devices):
     told = []
-    LocalEngine(RECIPE, devices, told.append, workers=4).personalize(WEIGHTS)
-    assert sum(told) == 2 * sum(len(device.parts["personalize"].support) for device in devices)
+    engine_of(devices, told, workers=4).exchange(NAMES, Train(WEIGHTS, 1))
+    assert sum(told) == sum(len(device.parts["parallel"].support) for device in devices)
 
 
 def test_a_failing_device_is_heard_of(devices):
     with pytest.raises(KeyError):
-        LocalEngine(RECIPE, devices).train(["feeder-00", "nobody"], WEIGHTS, 1)
+        engine_of(devices).exchange(["feeder-00", "nobody"], Train(WEIGHTS, 1))
+
+
+def test_a_device_without_a_home_finishes_nothing(devices):
+    with pytest.raises(TypeError, match="feeder-00 was not made to finish"):
+        engine_of(devices).exchange(["feeder-00"], Finish(WEIGHTS, 1, {}, 5))
+
+
+def test_everybody_is_present(devices):
+    presence = engine_of(devices).presence()
+    assert list(presence) == list(NAMES)
+    assert all(there.present and there.seen > 1.7e9 for there in presence.values())

@@ -91,7 +91,7 @@ def test_the_rule_is_learnt_in_raw_units(device_table, tmp_path, small):
     table.write(tmp_path / "pump.csv")
     columns = {"label": "fault", "features": ["speed", "load", "heat"]}
     fleet = build(parse({"fleet": {"table": str(tmp_path / "pump.csv"), **columns}}, "here"))
-    found = baselines(fleet.devices[0], fleet)["one_rule"]
+    found = baselines(fleet.devices[0], fleet.test[fleet.devices[0].name])["one_rule"]
     feature, sign, threshold = found["rule"].split()
     assert (feature, sign) == ("heat", ">")
     assert float(threshold) == pytest.approx(71.25, abs=0.2)

@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 
 from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.engine.participant import Participant
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods.fed_meta_align import State, federation, pretraining, rounds, schedule, start
 from fedmetaalign.model.mlp import Network, initialize
+from fedmetaalign.model.online import ignore_steps
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import parse
 from fedmetaalign.run import training_steps
 from fedmetaalign.run_folder import RunFolder
+
+
+def engine(recipe, fleet, on_steps=ignore_steps):
+    return LocalEngine(Participant(recipe, device, on_steps=on_steps) for device in fleet.devices)
 
 
 def small(seed=0, foundation=True, serial=2, parallel=3, cohort=1.0, **settings):
@@ -36,7 +42,7 @@ def small(seed=0, foundation=True, serial=2, parallel=3, cohort=1.0, **settings)
 
 def plan_of(recipe):
     fleet = build(recipe)
-    return schedule(recipe, LocalEngine(recipe, fleet.devices), fleet.public)
+    return schedule(recipe, engine(recipe, fleet), fleet.public)
 
 
 def run(recipe):
@@ -158,7 +164,7 @@ def test_phases_1_and_2_may_start_from_given_weights(undisturbed):
     states, records = undisturbed
     recipe = small(cohort=0.6)
     fleet = build(recipe)
-    plan = federation(recipe, LocalEngine(recipe, fleet.devices), fleet.public)
+    plan = federation(recipe, engine(recipe, fleet), fleet.public)
     assert [r.phase for r in plan] == ["serial"] * 2 + ["parallel"] * 3
     state, told = finish(plan, State(states[1].weights))
     assert state.weights.tobytes() == states[6].weights.tobytes()
@@ -204,7 +210,7 @@ def test_a_rule_that_needs_it_is_given_the_servers_own_delta(settings):
     recipe = small(serial=0, parallel=2, **settings)
     fleet = build(recipe)
     taken = []
-    plan = federation(recipe, LocalEngine(recipe, fleet.devices), fleet.public, taken.append)
+    plan = federation(recipe, engine(recipe, fleet), fleet.public, taken.append)
     state, records = finish(plan, start(recipe))
     assert sum(taken) == 2 * 32  # the three devices train on 32 samples each
     assert np.isfinite(state.weights).all()
@@ -219,7 +225,7 @@ def test_the_steps_of_the_server_are_counted_before_they_are_taken(cohort, sampl
     recipe = recipe.model_copy(update={"foundation": recipe.foundation.model_copy(update={"samples": samples})})
     fleet = build(recipe)
     taken = []
-    plan = schedule(recipe, LocalEngine(recipe, fleet.devices, taken.append), fleet.public, taken.append)
+    plan = schedule(recipe, engine(recipe, fleet, taken.append), fleet.public, taken.append)
     finish(plan, start(recipe))
     assert sum(taken) == training_steps(recipe, fleet, plan) - training_steps(recipe, fleet, [])
 
@@ -228,6 +234,6 @@ def test_a_rule_that_does_not_need_it_costs_no_step_of_the_server():
     recipe = small(serial=0, parallel=1)
     fleet = build(recipe)
     taken = []
-    plan = federation(recipe, LocalEngine(recipe, fleet.devices), fleet.public, taken.append)
+    plan = federation(recipe, engine(recipe, fleet), fleet.public, taken.append)
     next(rounds(plan, start(recipe)))
     assert taken == []

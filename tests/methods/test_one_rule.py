@@ -21,5 +21,5 @@ def test_it_is_the_rule_of_the_results(simulator):
         scores = model.scores(test.x)
         assert set(scores.tolist()) <= {0.0, 1.0}
         accuracy = np.mean((scores > model.threshold) == (test.y > 0))
-        assert accuracy == baselines(device, fleet)["one_rule"]["accuracy"]
+        assert accuracy == baselines(device, fleet.test[device.name])["one_rule"]["accuracy"]
     assert (task.ledger.steps, task.ledger.bytes) == (0, 0)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from fedmetaalign.engine import Missed, Replies
+from fedmetaalign.engine.messages import Train, Visit
 from fedmetaalign.phases.local import Local
 from fedmetaalign.phases.parallel import Update
 
@@ -9,26 +11,28 @@ from fedmetaalign.phases.parallel import Update
 class FakeEngine:
     """An `Engine`; a visit adds the device's number to the weights, training answers with prepared updates."""
 
-    def __init__(self, names=(), updates=None):
+    def __init__(self, names=(), updates=None, deaf=()):
         self.names = tuple(names)
         self.updates = updates or {}
+        self.deaf = deaf  # devices that are asked, and answer nothing
         self.visits = []  # (name, stop, weights handed over)
         self.trained = []  # (names, number, weights handed over)
 
-    def visit(self, name, weights, stop):
-        self.visits.append((name, stop, weights.tolist()))
-        moved = (weights + 10.0 ** self.names.index(name)).astype(np.float32)
+    def exchange(self, names, request, patience=0.0):
+        asked = [name for name in names if name not in self.deaf]
+        missed = tuple(Missed(name, "absent", "it is deaf") for name in names if name in self.deaf)
+        match request:
+            case Visit():
+                return Replies({name: self.visit(name, request) for name in asked}, missed)
+            case Train():
+                self.trained.append((tuple(names), request.number, request.weights.tolist()))
+                return Replies({name: self.updates[name] for name in asked if name in self.updates}, missed)
+        raise AssertionError("phases 1 and 2 ask for nothing else")
+
+    def visit(self, name, request):
+        self.visits.append((name, request.stop, request.weights.tolist()))
+        moved = (request.weights + 10.0 ** self.names.index(name)).astype(np.float32)
         return Local(moved, support_loss=0.5, query_loss=0.25, accuracy=0.75, samples=8)
-
-    def train(self, names, weights, number):
-        self.trained.append((tuple(names), number, weights.tolist()))
-        return {name: self.updates[name] for name in names if name in self.updates}
-
-    def personalize(self, weights):
-        raise AssertionError("phases 1 and 2 personalise nobody")
-
-    def alone(self, weights):
-        raise AssertionError("phases 1 and 2 leave nobody alone")
 
 
 def update(*delta, score=0.5, samples=10):

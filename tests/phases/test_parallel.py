@@ -11,6 +11,7 @@ from fedmetaalign.aggregation import Aggregate
 from fedmetaalign.aggregation.fltrust import fltrust
 from fedmetaalign.aggregation.mean import mean
 from fedmetaalign.aggregation.similarity import similarity
+from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.model.mlp import Network, initialize, losses
 from fedmetaalign.model.online import Samples
@@ -64,6 +65,18 @@ class TestRound:
         _, stepped, records = one_round(updates, rule=mean)
         assert stepped.tolist() == [11.5, 20.5]  # 30/80 of 4 and 10/80 of 4
         assert [r["alignment"] for r in records] == [None] * 3
+
+    def test_the_round_goes_on_with_those_that_answer(self):
+        engine = FakeEngine(NAMES, self.UPDATES, deaf=("b",))
+        weights = np.array([10, 20], np.float32)
+        stepped, records, _ = fl_round(engine, weights, 7, mean, Parallel(minimum_devices=2), 0)
+        others = FakeEngine(("a", "c"), self.UPDATES)
+        assert stepped.tolist() == fl_round(others, weights, 7, mean, Parallel(), 0)[0].tolist()
+        assert records[-1] == {"phase": 2, "round": 7, "device": "b", "absent": "it is deaf"}
+        with pytest.raises(
+            RunError, match=r"2 devices answered in parallel round 7, and parallel.minimum_devices is 3"
+        ):
+            fl_round(engine, weights, 7, mean, Parallel(minimum_devices=3), 0)
 
     def test_all_devices_are_asked_once_with_the_global_weights(self):
         engine, _, _ = one_round(self.UPDATES, number=7)

@@ -1,8 +1,10 @@
 """The tour (Algorithm 2): every device once, in a fresh order, each with the weights of the one before."""
 
 import numpy as np
+import pytest
 from fake_engine import FakeEngine
 
+from fedmetaalign.errors import RunError
 from fedmetaalign.phases.serial import tour
 from fedmetaalign.recipe import Serial
 
@@ -52,10 +54,10 @@ def test_the_order_depends_on_seed_and_stop_alone():
 
 def test_answers_do_not_change_the_order():
     class Stubborn(FakeEngine):
-        def visit(self, name, weights, stop):
-            reply = super().visit(name, weights, stop)
+        def visit(self, name, request):
+            reply = super().visit(name, request)
             np.random.default_rng(0).random(100)
-            return type(reply)(weights, 9.0, 9.0, 0.0, 1)
+            return type(reply)(request.weights, 9.0, 9.0, 0.0, 1)
 
     other = Stubborn(NAMES)
     tour(other, np.zeros(2, np.float32), 1, Serial(), 0)
@@ -73,3 +75,20 @@ def test_the_weights_handed_in_are_not_written_to():
     weights = np.zeros(2, np.float32)
     tour(FakeEngine(NAMES), weights, 1, Serial(), 0)
     assert weights.tolist() == [0, 0]
+
+
+def test_the_tour_goes_on_without_a_device_that_does_not_answer():
+    engine = FakeEngine(NAMES, deaf=(NAMES[1],))
+    weights, records = tour(engine, np.zeros(2, np.float32), 3, Serial(), 0)
+    assert sorted(name for name, _, _ in engine.visits) == sorted(set(NAMES) - {NAMES[1]})
+    # Every visit adds its device's own power of ten, and the missing one's digit stays 0.
+    assert weights[0] == sum(10.0**i for i in range(len(NAMES)) if i != 1)
+    [silent] = [record for record in records if "absent" in record]
+    assert silent == {"phase": 1, "round": 3, "device": NAMES[1], "absent": "it is deaf"}
+
+
+def test_a_tour_that_nobody_answers_ends_the_run():
+    with pytest.raises(
+        RunError, match="No device answered in serial round 2: see that they run, then use --resume"
+    ):
+        tour(FakeEngine(NAMES, deaf=NAMES), np.zeros(2, np.float32), 2, Serial(), 0)

@@ -20,8 +20,8 @@ from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report.comparison import figures, markdown
-from fedmetaalign.run_folder import replace as replace_file
-from fedmetaalign.run_folder import writing_to
+from fedmetaalign.writing import replace as replace_file
+from fedmetaalign.writing import writing_to
 
 NO_SWEEP = ""
 """The value of a comparison without a sweep."""

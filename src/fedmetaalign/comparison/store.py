@@ -16,7 +16,7 @@ from fedmetaalign.comparison.cell import Cell, Stage
 from fedmetaalign.comparison.race import Start
 from fedmetaalign.errors import RunError
 from fedmetaalign.recipe import Recipe
-from fedmetaalign.run_folder import replace, writing_to
+from fedmetaalign.writing import replace, writing_to
 
 SOFTWARE = ("jax", "jaxlib", "numpy", "optax", "scikit-learn", "scipy")
 """Whose versions may change a number."""

@@ -1,34 +1,78 @@
 """Who runs a device's step: the phases speak to an `Engine` and do not know where the devices are."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Generic, Literal, Protocol, TypeVar
 
-import numpy as np
+from fedmetaalign.engine.messages import Reply, Request
+from fedmetaalign.phases.records import Record, record
 
-from fedmetaalign.phases.local import Local, Update
-from fedmetaalign.phases.personalize import Personal
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A device whose answer cannot be used.
+
+    Attributes:
+        device: its name.
+        kind: it gave none in time, or a wrong one, or one to a request of before.
+        reason: one sentence.
+    """
+
+    device: str
+    kind: Literal["absent", "rejected", "late"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Replies(Generic[Answer]):
+    """What came back of a request.
+
+    Attributes:
+        answers: by device, sorted by name.
+        missed: the others, and late answers to requests of before.
+    """
+
+    answers: Mapping[str, Answer]
+    missed: tuple[Missed, ...] = ()
+
+    def misses(self, phase: int, number: int) -> list[Record]:
+        """Returns the records of what was missed: the reason, under "absent", "rejected" or "late"."""
+        return [record(phase, number, each.device, **{each.kind: each.reason}) for each in self.missed]
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Whether a device is there.
+
+    Attributes:
+        present: it could be asked now.
+        seen: when it last was, in seconds since 1970; None if never.
+    """
+
+    present: bool
+    seen: float | None
 
 
 class Engine(Protocol):
-    """A fleet that answers. Every method gives the same numbers on every engine."""
+    """A fleet that answers. A request gives the same numbers on every engine."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The devices, sorted by name."""
+        """The devices of the federation, sorted by name, whether they are there or not."""
         ...
 
-    def visit(self, name: str, weights: np.ndarray, stop: int) -> Local:
-        """Phase 1: lets one device train the weights handed to it; `stop` numbers its visits from 1."""
+    def presence(self) -> Mapping[str, Presence]:
+        """Tells of every device whether it is there."""
         ...
 
-    def train(self, names: Sequence[str], weights: np.ndarray, number: int) -> Mapping[str, Update]:
-        """Phase 2: lets the named devices train the global weights in round `number`, from 1."""
-        ...
+    def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
+        """Asks the named devices, and waits for their answers.
 
-    def personalize(self, weights: np.ndarray) -> Mapping[str, Personal]:
-        """Phase 3: lets every device make the final global weights its own."""
-        ...
-
-    def alone(self, weights: np.ndarray) -> Mapping[str, Personal]:
-        """The baseline: lets every device train random weights without the others."""
+        Args:
+            names: whom.
+            request: the same for all.
+            patience: seconds to wait for a device that is not there, or has left before it answered.
+        """
         ...

@@ -1,87 +1,41 @@
 """The fleet in this process: every device's step runs here, as many at once as there are cores."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
-import numpy as np
+from threadpoolctl import threadpool_limits
 
 from fedmetaalign.cores import cores
-from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods import local_only
-from fedmetaalign.methods._learner import Perceptron
-from fedmetaalign.methods._task import Ledger, Task
-from fedmetaalign.model.mlp import Network
-from fedmetaalign.model.online import ignore_steps
-from fedmetaalign.phases import parallel, personalize, serial
-from fedmetaalign.phases.local import Local, Update
-from fedmetaalign.phases.personalize import Personal
-from fedmetaalign.recipe import Recipe
-
-Reply = TypeVar("Reply")
+from fedmetaalign.engine import Presence, Replies
+from fedmetaalign.engine.messages import Reply, Request
+from fedmetaalign.engine.participant import Participant
 
 
 class LocalEngine:
     """Runs the devices' steps on threads; compiled training releases the interpreter, so they use all cores."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        devices: Iterable[Device],
-        on_steps: Callable[[int], None] = ignore_steps,
-        workers: int | None = None,
-    ) -> None:
+    def __init__(self, participants: Iterable[Participant], workers: int | None = None) -> None:
         """Prepares the fleet; `workers` is the number of threads, by default one a core."""
-        self._recipe = recipe
-        self._network = Network(recipe.model.inputs, recipe.model.hidden)
-        self._devices = {device.name: device for device in sorted(devices, key=lambda d: d.name)}
-        self._on_steps = on_steps
+        self._participants = {p.device.name: p for p in sorted(participants, key=lambda p: p.device.name)}
         self._workers = workers or cores()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The devices, sorted by name."""
-        return tuple(self._devices)
+        return tuple(self._participants)
 
-    def visit(self, name: str, weights: np.ndarray, stop: int) -> Local:
-        """Phase 1 on one device."""
-        r = self._recipe
-        return serial.visit(
-            self._network, self._devices[name], weights, stop, r.serial, r.optimizer, r.seed, self._on_steps
-        )
+    def presence(self) -> Mapping[str, Presence]:
+        """All devices are there, and seen right now."""
+        return dict.fromkeys(self.names, Presence(True, time.time()))
 
-    def train(self, names: Sequence[str], weights: np.ndarray, number: int) -> Mapping[str, Update]:
-        """Phase 2 on the named devices."""
-        r = self._recipe
-        return self._on_each(
-            names,
-            lambda device: parallel.local_update(
-                self._network, device, weights, number, r.parallel, r.optimizer, r.seed, self._on_steps
-            ),
-        )
-
-    def personalize(self, weights: np.ndarray) -> Mapping[str, Personal]:
-        """Phase 3 on every device."""
-        r = self._recipe
-        return self._on_each(
-            self.names,
-            lambda device: personalize.personalize(
-                self._network, device, weights, r.personalize, r.optimizer, r.seed, self._on_steps
-            ),
-        )
-
-    def alone(self, weights: np.ndarray) -> Mapping[str, Personal]:
-        """Local only, on every device."""
-        devices = tuple(self._devices.values())
-        ledger = Ledger(watch=self._on_steps)
-        task = Task(self._recipe, Perceptron(self._network), devices, (), None, weights, ledger)
-        return self._on_each(
-            self.names, lambda device: local_only.train_alone(task, device, task.all_steps(device))
-        )
-
-    def _on_each(self, names: Sequence[str], step: Callable[[Device], Reply]) -> dict[str, Reply]:
+    def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
+        """Asks the named devices; here everybody answers, so that nobody has to be waited for."""
+        asked = [self._participants[name] for name in names]
         # The longest first, so that no core is left alone with it at the end.
-        longest_first = sorted(names, key=lambda name: -len(self._devices[name].own.support))
-        with ThreadPoolExecutor(self._workers) as pool:
-            replies = pool.map(lambda name: step(self._devices[name]), longest_first)
-            return dict(zip(longest_first, replies, strict=True))
+        asked.sort(key=lambda participant: -len(participant.device.own.support))
+        # A matrix product on several threads would take the cores from the other devices, and mostly wait.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self._workers) as pool:
+            replies = pool.map(lambda participant: participant.answer(request), asked)
+            answers = {p.device.name: reply for p, reply in zip(asked, replies, strict=True)}
+        return Replies(dict(sorted(answers.items())))

@@ -8,7 +8,7 @@ import numpy as np
 
 from fedmetaalign.evaluation.metrics import majority, measure
 from fedmetaalign.evaluation.rules import best_rule
-from fedmetaalign.fleet.device import Device, Fleet
+from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network, scores
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.deploy import RUNTIME, Deployed
@@ -19,56 +19,54 @@ Metrics = dict[str, float | None]
 
 
 def evaluate(
-    fleet: Fleet,
+    device: Device,
+    test: Samples,
     network: Network,
     stages: Mapping[str, np.ndarray],
-    personal: Mapping[str, Personal],
-    deployed: Mapping[str, Deployed],
-    alone: Mapping[str, Personal] | None,
+    personal: Personal,
+    deployed: Deployed,
+    alone: Personal | None,
 ) -> dict[str, Any]:
-    """Returns results.json: every device at every stage on its held-out samples, and the fleet's means.
+    """Returns a device's entry in results.json: its models at every stage on its held-out samples.
 
     The global models of the stages are judged at a threshold of 0.5, the personal and the deployed one at the
     device's own.
 
     Args:
-        fleet: the devices and their test sets.
+        device: whose.
+        test: its held-out samples.
         network: the architecture.
         stages: (parameters,) global weights after each phase, by its name.
-        personal: every device's own model.
-        deployed: every device's quantised model.
-        alone: every device's model trained without the others; None if the recipe leaves it out.
+        personal: the device's own model.
+        deployed: its quantised model.
+        alone: its model trained without the others; None if the recipe leaves it out.
     """
-    devices = {}
-    for device in fleet.devices:
-        test = fleet.test[device.name]
-        y = test.y.astype(np.int8)
-        own, final = personal[device.name], deployed[device.name]
-        rows = {stage: measure(y, scores(network, w, test.x), 0.5) for stage, w in stages.items()}
-        rows["personalized"] = _judge(network, own, test)
-        rows["deployed"] = measure(y, runtimes.scores(final.model, test.x, RUNTIME), final.threshold.threshold)
-        without = {} if alone is None else {"alone": _judge(network, alone[device.name], test)}
-        devices[device.name] = {
-            "stages": rows,
-            "threshold": final.threshold.threshold,
-            "threshold_note": final.threshold.reason,
-            **baselines(device, fleet),
-            **without,
-            "samples": {phase: len(p.support) + len(p.query) for phase, p in device.parts.items()}
-            | {"train": len(device.train), "test": len(y)},
-            "model_bytes": len(final.model),
-            **({"ladder": [asdict(rung) for rung in final.ladder]} if final.ladder else {}),
-        }
-    return {"devices": devices, "fleet": summary(devices)}
+    y = test.y.astype(np.int8)
+    rows = {stage: measure(y, scores(network, w, test.x), 0.5) for stage, w in stages.items()}
+    rows["personalized"] = _judge(network, personal, test)
+    rows["deployed"] = measure(
+        y, runtimes.scores(deployed.model, test.x, RUNTIME), deployed.threshold.threshold
+    )
+    return {
+        "stages": rows,
+        "threshold": deployed.threshold.threshold,
+        "threshold_note": deployed.threshold.reason,
+        **baselines(device, test),
+        **({} if alone is None else {"alone": _judge(network, alone, test)}),
+        "samples": {phase: len(p.support) + len(p.query) for phase, p in device.parts.items()}
+        | {"train": len(device.train), "test": len(y)},
+        "model_bytes": len(deployed.model),
+        **({"ladder": [asdict(rung) for rung in deployed.ladder]} if deployed.ladder else {}),
+    }
 
 
 def _judge(network: Network, model: Personal, test: Samples) -> Metrics:
     return measure(test.y.astype(np.int8), scores(network, model.weights, test.x), model.threshold.threshold)
 
 
-def baselines(device: Device, fleet: Fleet) -> dict[str, Any]:
+def baselines(device: Device, test: Samples) -> dict[str, Any]:
     """Returns what needs no network: the majority class and the best rule on one feature, on the test set."""
-    prepare, test = device.preparation, fleet.test[device.name]
+    prepare = device.preparation
     train_x, test_x = prepare.raw(device.train.x), prepare.raw(test.x)
     train_y, test_y = device.train.y.astype(np.int8), test.y.astype(np.int8)
     rule = best_rule(train_x, train_y)

@@ -10,6 +10,7 @@ from fedmetaalign.aggregation import Memory
 from fedmetaalign.aggregation.registry import rule
 from fedmetaalign.engine import Engine
 from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.engine.participant import Participant
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.methods._federated import personalized
 from fedmetaalign.methods._task import GLOBAL, Milestone, Outcome, Task, check_finite
@@ -128,7 +129,8 @@ def rounds(plan: list[Round], state: State) -> Iterator[tuple[Round, State, list
 
 def fed_meta_align(task: Task) -> Outcome:
     """Runs phases 1 to 3 from the common start."""
-    engine = LocalEngine(task.recipe, task.members, task.ledger.add_steps, workers=1)
+    members = [Participant(task.recipe, device, on_steps=task.ledger.add_steps) for device in task.members]
+    engine = LocalEngine(members, workers=1)
     plan = federation(task.recipe, engine, task.public, task.ledger.add_steps)
     weights, history = task.start, []
     stages: dict[str, Milestone] = {}

@@ -7,6 +7,7 @@ import numpy as np
 
 from fedmetaalign.aggregation import Cohort, Memory, Rule
 from fedmetaalign.engine import Engine
+from fedmetaalign.engine.messages import Train
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network
@@ -125,18 +126,20 @@ def fl_round(
         root: the server's own step, where the rule compares with it.
 
     Returns:
-        The global model w^(r) = w^(r-1) + alpha * step, one record a device that answered, and what the rule
+        The global model w^(r) = w^(r-1) + alpha * step, one record a device, and what the rule
         remembers.
 
     Raises:
-        RunError: no device answered.
+        RunError: fewer than the least number of devices answered.
     """
-    names = cohort(engine.names, number, settings.cohort, seed)
-    replies = engine.train(names, weights, number)
-    if not replies:
-        raise RunError(f"No device answered in parallel round {number}: see that they run, then use --resume.")
-    names = tuple(sorted(replies))  # the order of summing is that of the names, not of the answers
-    updates = [replies[name] for name in names]
+    replies = engine.exchange(cohort(engine.names, number, settings.cohort, seed), Train(weights, number))
+    names = tuple(sorted(replies.answers))  # the order of summing is that of the names, not of the answers
+    if len(names) < settings.minimum_devices:
+        raise RunError(
+            f"{len(names) or 'No'} device{'s' * (len(names) > 1)} answered in parallel round {number}, and"
+            f" parallel.minimum_devices is {settings.minimum_devices}: see that they run, then use --resume."
+        )
+    updates = [replies.answers[name] for name in names]
     samples = [update.samples for update in updates]
     aggregate = rule(
         Cohort(
@@ -166,4 +169,4 @@ def fl_round(
         )
         for i, (name, update) in enumerate(zip(names, updates, strict=True))
     ]
-    return stepped, records, aggregate.memory
+    return stepped, records + replies.misses(2, number), aggregate.memory

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from fedmetaalign.engine import Engine
+from fedmetaalign.engine.messages import Visit
+from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import ignore_steps
@@ -42,14 +44,22 @@ def tour(
         seed: the recipe's seed.
 
     Returns:
-        The weights that the last device hands back, and one record a visit, in the order of the visits.
+        The weights that the last device hands back, and one record a visit, in the order of the visits; the
+        tour goes on without a device that does not answer.
+
+    Raises:
+        RunError: no device answered.
     """
-    records = []
+    names, records, answered = engine.names, [], 0
     for stop in range((number - 1) * settings.tours + 1, number * settings.tours + 1):
-        for i in generator(seed, "order", "serial", stop).permutation(len(engine.names)):
-            name = engine.names[i]
-            local = engine.visit(name, weights, stop)
-            weights = local.weights
+        for i in generator(seed, "order", "serial", stop).permutation(len(names)):
+            name = names[i]
+            replies = engine.exchange([name], Visit(weights, number, stop))
+            records += replies.misses(1, number)
+            if name not in replies.answers:
+                continue
+            local = replies.answers[name]
+            weights, answered = local.weights, answered + 1
             records.append(
                 record(
                     1,
@@ -60,4 +70,6 @@ def tour(
                     accuracy=local.accuracy,
                 )
             )
+    if not answered:
+        raise RunError(f"No device answered in serial round {number}: see that they run, then use --resume.")
     return weights, records

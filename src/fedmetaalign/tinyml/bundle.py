@@ -75,7 +75,7 @@ class Bundle:
         return int(np.count_nonzero(outside(self.preparation, self.network, x)))
 
 
-def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, versions: Mapping[str, str]) -> None:
+def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, versions: Mapping[str, str]) -> str:
     """Writes a bundle's folder, whole or not at all.
 
     Args:
@@ -85,6 +85,9 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
             of weights.safetensors.
         raw: (rows, features) float64, samples whose scores the bundle promises.
         versions: of the software that made it.
+
+    Returns:
+        The digest that bundle.json gives of itself, and so of every file that it names.
     """
     network, preparation = bundle.network, bundle.preparation
     inputs = device_inputs(preparation, network, raw)
@@ -130,6 +133,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return str(facts["digest"])
 
 
 def digest(facts: Mapping[str, Any]) -> str:

@@ -1,0 +1,52 @@
+"""Where a run stands right now: `status.json` in its folder, for whoever watches."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from fedmetaalign.engine import Presence
+from fedmetaalign.writing import replace, writing_to
+
+State = Literal["running", "waiting", "done", "failed"]
+
+
+@dataclass
+class Status:
+    """Keeps `status.json` up to date.
+
+    Attributes:
+        folder: the run folder.
+        presence: tells which devices are there.
+    """
+
+    folder: Path
+    presence: Callable[[], Mapping[str, Presence]]
+    _said: dict[str, Any] = field(default_factory=dict)
+
+    def say(self, state: State, phase: str, number: int = 1, rounds: int = 1, message: str = "") -> None:
+        """Writes where the run stands: in a phase, in round `number` of so many."""
+        self._said = {"state": state, "phase": phase, "round": number, "rounds": rounds, "message": message}
+        self.refresh()
+
+    def end(self, state: State, message: str = "") -> None:
+        """Writes that the run has ended where it stands."""
+        self._said |= {"state": state, "message": message}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Writes who is there now; the rest stays."""
+        devices = {
+            name: {"present": there.present, "last_seen": None if there.seen is None else utc(there.seen)}
+            for name, there in sorted(self.presence().items())
+        }
+        data = json.dumps({**self._said, "updated": utc(time.time()), "devices": devices}, indent=2)
+        with writing_to(self.folder):
+            replace(self.folder / "status.json", (data + "\n").encode())
+
+
+def utc(seconds: float) -> str:
+    """Formats a time in seconds since 1970."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

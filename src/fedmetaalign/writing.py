@@ -1,0 +1,32 @@
+"""Writing files whole or not at all, and saying what to do where the system refuses."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedmetaalign.errors import RunError
+
+
+@contextmanager
+def writing_to(path: Path, again: str = "use --resume") -> Iterator[None]:
+    """Turns what the system says of a failed write into a RunError; `again` says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"Cannot write to {path}: {error.strerror}; mend that and {again}, or choose another --out."
+        ) from None
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Writes a file so that a reader sees the old one or the new one, never a part."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
