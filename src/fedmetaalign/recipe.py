@@ -98,6 +98,15 @@ class Parallel(Section):
         return self.aggregation == "fltrust" or (self.aggregation == "similarity" and self.reference == "root")
 
 
+class Transport(Section):
+    """How the weights of phase 2 travel; both engines round them alike."""
+
+    receive: Literal["float32", "float16"] = "float32"
+    """What a device is sent the global weights in."""
+    send: Literal["float32", "float16", "int8"] = "float32"
+    """What it sends its delta in; what rounding loses is added to its next delta."""
+
+
 class Personalize(Section):
     """Phase 3: fine-tuning and the threshold."""
 
@@ -129,6 +138,7 @@ class Recipe(Section):
     foundation: Foundation = Foundation(enabled=False)
     serial: Serial = Serial()
     parallel: Parallel = Parallel()
+    transport: Transport = Transport()
     personalize: Personalize = Personalize()
     deploy: Deploy = Deploy()
     evaluation: Evaluation = Evaluation()

@@ -15,6 +15,7 @@ from fedmetaalign.engine import Engine
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.engine.messages import Finish
 from fedmetaalign.engine.participant import Home, Participant, software, steps_alone
+from fedmetaalign.engine.transport import Residuals
 from fedmetaalign.errors import FedMetaAlignError, RunError
 from fedmetaalign.evaluation.results import summary
 from fedmetaalign.fleet.build import build
@@ -71,7 +72,11 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
     folder = RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe)
     engine = LocalEngine(
         Participant(
-            recipe, device, Home(fleet.test[device.name], out / "devices" / device.name), watcher.advance
+            recipe,
+            device,
+            Home(fleet.test[device.name], out / "devices" / device.name),
+            watcher.advance,
+            Residuals(out / "residuals" / device.name),
         )
         for device in fleet.devices
     )

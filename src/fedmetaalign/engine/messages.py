@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from fedmetaalign.engine.compression import Packed
 from fedmetaalign.phases.local import Local, Update
 from fedmetaalign.phases.records import Record
 
@@ -38,7 +39,13 @@ class Visit(Request[Local]):
 
 @dataclass(frozen=True)
 class Train(Request[Update]):
-    """Phase 2: train the global weights, and tell the difference."""
+    """Phase 2: train the global weights, and tell the difference.
+
+    Attributes:
+        packed: the weights as they travel; None where they travel as they are.
+    """
+
+    packed: Packed | None = None
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """The device's side of every phase, written once: engines only carry what is asked and answered."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
 from fedmetaalign.engine.messages import Finish, Finished, Reply, Request, Train, Visit
+from fedmetaalign.engine.transport import Residuals, packed
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.results import evaluate
 from fedmetaalign.fleet.device import Device
@@ -51,12 +52,14 @@ class Participant:
         device: its samples.
         home: None where nobody will ask it to finish.
         on_steps: told of the training steps that it takes.
+        residuals: what it has yet to send.
     """
 
     recipe: Recipe
     device: Device
     home: Home | None = None
     on_steps: Callable[[int], None] = ignore_steps
+    residuals: Residuals = field(default_factory=Residuals)
 
     @cached_property
     def network(self) -> Network:
@@ -94,7 +97,7 @@ class Participant:
 
     def _train(self, request: Train) -> Update:
         r = self.recipe
-        return parallel.local_update(
+        update = parallel.local_update(
             self.network,
             self.device,
             request.weights,
@@ -104,6 +107,7 @@ class Participant:
             r.seed,
             self.on_steps,
         )
+        return packed(self.network, r.transport, update, request.number, self.residuals)
 
     def _finish(self, request: Finish) -> Finished:
         if self.home is None:

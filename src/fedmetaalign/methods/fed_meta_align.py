@@ -8,7 +8,7 @@ import numpy as np
 
 from fedmetaalign.aggregation import Memory
 from fedmetaalign.aggregation.registry import rule
-from fedmetaalign.engine import Engine
+from fedmetaalign.engine import Engine, transport
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.engine.participant import Participant
 from fedmetaalign.fleet.device import Part
@@ -90,11 +90,12 @@ def federation(
         public: what the server trains on where the aggregation rule compares with that.
         on_steps: told of the server's own steps.
     """
-    chosen, root = rule(recipe.parallel), None
+    network = Network(recipe.model.inputs, recipe.model.hidden)
+    chosen, root, ask = rule(recipe.parallel), None, partial(transport.ask, network, recipe.transport)
     if public is not None and recipe.parallel.needs_root:
         root = partial(
             parallel.root_update,
-            Network(recipe.model.inputs, recipe.model.hidden),
+            network,
             public.support,
             settings=recipe.parallel,
             optimizer=recipe.optimizer,
@@ -108,7 +109,7 @@ def federation(
 
     def fl_round(state: State, number: int) -> tuple[State, list[Record]]:
         weights, records, memory = parallel.fl_round(
-            engine, state.weights, number, chosen, recipe.parallel, recipe.seed, state.memory, root
+            engine, state.weights, number, chosen, recipe.parallel, recipe.seed, state.memory, root, ask
         )
         return replace(state, weights=weights, memory=memory), records
 

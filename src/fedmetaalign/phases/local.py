@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedmetaalign.engine.compression import Packed
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.mlp import Network, losses, scores
 from fedmetaalign.model.online import train
@@ -41,6 +42,7 @@ class Update:
         support_loss: diagnostic, see `Local`.
         query_loss: diagnostic.
         accuracy: diagnostic, on the query set.
+        packed: the delta as it travels; None where it travels as it is.
     """
 
     delta: np.ndarray
@@ -49,6 +51,7 @@ class Update:
     support_loss: float
     query_loss: float
     accuracy: float
+    packed: Packed | None = None
 
 
 def train_locally(

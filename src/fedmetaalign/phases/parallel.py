@@ -112,6 +112,7 @@ def fl_round(
     seed: int,
     memory: Memory = MappingProxyType({}),
     root: Root | None = None,
+    ask: Callable[[np.ndarray, int], Train] = Train,
 ) -> tuple[np.ndarray, list[Record], Memory]:
     """One communication round: broadcast, local training, aggregation.
 
@@ -124,6 +125,7 @@ def fl_round(
         seed: the recipe's seed.
         memory: what the rule remembers of the rounds before.
         root: the server's own step, where the rule compares with it.
+        ask: from the weights and the round to what the devices are sent.
 
     Returns:
         The global model w^(r) = w^(r-1) + alpha * step, one record a device, and what the rule
@@ -132,7 +134,7 @@ def fl_round(
     Raises:
         RunError: fewer than the least number of devices answered.
     """
-    replies = engine.exchange(cohort(engine.names, number, settings.cohort, seed), Train(weights, number))
+    replies = engine.exchange(cohort(engine.names, number, settings.cohort, seed), ask(weights, number))
     names = tuple(sorted(replies.answers))  # the order of summing is that of the names, not of the answers
     if len(names) < settings.minimum_devices:
         raise RunError(
