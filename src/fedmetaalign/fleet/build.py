@@ -39,9 +39,7 @@ def build(recipe: Recipe, *, newcomers: bool = False) -> Fleet:
             f"fleet.unseen.count = {unseen.count} holds devices out of the federation, which only"
             " `fedmetaalign compare` can do: compare this recipe, or set fleet.unseen.count = 0."
         )
-    raw = [table for source in recipe.fleet.sources for table in _tables(source, recipe.splits, recipe.seed)]
-    _check(raw, recipe.model)
-    raw.sort(key=lambda table: table.name)
+    raw = raw_tables(recipe)
     members, new = raw[: len(raw) - unseen.count], raw[len(raw) - unseen.count :]
     if not members or len(new) < unseen.count:
         raise DataError(
@@ -50,19 +48,35 @@ def build(recipe: Recipe, *, newcomers: bool = False) -> Fleet:
         )
     rows = {table.name: split(table, recipe.splits, recipe.seed) for table in members}
     rows |= {t.name: split_newcomer(t, recipe.splits, unseen.samples, recipe.seed) for t in new}
-    moments = {table.name: _moments(table, rows[table.name].train) for table in raw}
+    moments = {table.name: moments_of(table, rows[table.name].train) for table in raw}
     if recipe.fleet.scaling == "fleet":
-        moments |= _pooled(members, new, moments)
+        pool = pooled((table.features, moments[table.name]) for table in members)
+        moments |= {table.name: pool[table.features] for table in raw if table.features in pool}
     devices, test = [], {}
     for table in raw:
-        preparation = _preparation(table, moments[table.name], recipe.model)
-        devices.append(_device(table, rows[table.name], preparation))
-        test[table.name] = _samples(table, rows[table.name].test, preparation)
-    public = _public(recipe) if recipe.foundation.enabled else None
-    sources = {table.source for table in raw} | (public[1] if public else set())
-    hashes = {str(path): files.sha256(path) for path in sorted(p for p in sources if p is not None)}
+        device, held_out = prepared(table, rows[table.name], moments[table.name], recipe.model)
+        devices.append(device)
+        test[table.name] = held_out
+    public, sources = public_part(recipe)
+    sources |= {table.source for table in raw}
     federated, newcome = tuple(devices[: len(members)]), tuple(devices[len(members) :])
-    return Fleet(federated, test, public[0] if public else None, hashes, newcome)
+    return Fleet(federated, test, public, hashes(sources), newcome)
+
+
+def raw_tables(recipe: Recipe) -> list[Table]:
+    """Reads, cuts or simulates all devices of a recipe, sorted by name.
+
+    Raises:
+        DataError: a table cannot be used.
+    """
+    raw = [table for source in recipe.fleet.sources for table in _tables(source, recipe.splits, recipe.seed)]
+    check(raw, recipe.model)
+    return sorted(raw, key=lambda table: table.name)
+
+
+def hashes(sources: Iterable[Path | None]) -> dict[str, str]:
+    """Returns the sha256 of each file."""
+    return {str(path): files.sha256(path) for path in sorted(p for p in sources if p is not None)}
 
 
 def placement(features: int, model: Model) -> np.ndarray:
@@ -81,16 +95,8 @@ def _tables(source: Source, splits: Splits, seed: int) -> list[Table]:
         devices = simulator(source.count, source.samples, int(generator(seed, source.name).integers(2**31)))
         prefix = tables.safe_name(source.name)
         return [replace(device, name=f"{prefix}-{i:02d}") for i, device in enumerate(devices)]
-    assert source.table is not None and source.label is not None  # noqa: S101 - the recipe's validators saw to it
-    columns = tables.Columns(
-        label=source.label,
-        features=source.features,
-        positive=source.positive,
-        categories=source.categories,
-        kind=source.partition.by or None if source.partition else None,
-        group=splits.unit if splits.kind == "units" else None,
-        units=source.units,
-    )
+    assert source.table is not None  # noqa: S101 - the recipe's validators saw to it
+    columns = columns_of(source, splits)
     pattern = path = Path(source.table)
     if any(wildcard in path.name for wildcard in "*?"):
         paths = sorted(pattern.parent.glob(pattern.name))
@@ -114,7 +120,26 @@ def _tables(source: Source, splits: Splits, seed: int) -> list[Table]:
     return [table]
 
 
-def _check(raw: list[Table], model: Model) -> None:
+def columns_of(source: Source, splits: Splits) -> tables.Columns:
+    """Returns what the columns of a source's tables mean."""
+    assert source.label is not None  # noqa: S101 - the recipe's validators saw to it
+    return tables.Columns(
+        label=source.label,
+        features=source.features,
+        positive=source.positive,
+        categories=source.categories,
+        kind=source.partition.by or None if source.partition else None,
+        group=splits.unit if splits.kind == "units" else None,
+        units=source.units,
+    )
+
+
+def check(raw: list[Table], model: Model) -> None:
+    """Sees that each table makes a device, and that no two have one name.
+
+    Raises:
+        DataError: one does not; the sentence names it.
+    """
     names = [table.name.casefold() for table in raw]
     for i, table in enumerate(raw):
         if names[i] in names[:i]:
@@ -134,7 +159,12 @@ def _check(raw: list[Table], model: Model) -> None:
             )
 
 
-def _moments(table: Table, rows: np.ndarray) -> Moments:
+def moments_of(table: Table, rows: np.ndarray) -> Moments:
+    """Returns the moments of some of a table's rows.
+
+    Raises:
+        DataError: a value's square is beyond float64.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         moments = Moments.of(table.x[rows])
     for name, square in zip(table.features, moments.squares, strict=True):
@@ -150,18 +180,28 @@ def _origin(table: Table) -> str:
     return f" in {table.source}" if table.source else ""
 
 
-def _pooled(
-    members: Iterable[Table], newcomers: Iterable[Table], moments: dict[str, Moments]
-) -> dict[str, Moments]:
+def pooled(members: Iterable[tuple[tuple[str, ...], Moments]]) -> dict[tuple[str, ...], Moments]:
     """Adds up the moments of all members with the same features in the same order.
 
     A newcomer is given those of the members that are like it, and adds nothing to them.
     """
     pool: dict[tuple[str, ...], Moments] = {}
-    for table in members:
-        seen = pool.get(table.features)
-        pool[table.features] = seen + moments[table.name] if seen else moments[table.name]
-    return {t.name: pool[t.features] for t in [*members, *newcomers] if t.features in pool}
+    for features, moments in members:
+        pool[features] = pool[features] + moments if features in pool else moments
+    return pool
+
+
+def prepared(table: Table, rows: Rows, moments: Moments, model: Model) -> tuple[Device, Samples]:
+    """Returns a device, and apart from it its test set.
+
+    Args:
+        table: its samples.
+        rows: how they are divided.
+        moments: what they are standardised with.
+        model: how many inputs the network has.
+    """
+    preparation = _preparation(table, moments, model)
+    return _device(table, rows, preparation), _samples(table, rows.test, preparation)
 
 
 def _preparation(table: Table, moments: Moments, model: Model) -> Preparation:
@@ -193,12 +233,18 @@ def _device(table: Table, rows: Rows, preparation: Preparation) -> Device:
     return Device(table.name, preparation, examples, parts, own)
 
 
-def _public(recipe: Recipe) -> tuple[Part, set[Path | None]]:
-    """Returns the public samples of phase 0, with a query set as the phases have, and their files."""
+def public_part(recipe: Recipe) -> tuple[Part | None, set[Path | None]]:
+    """Returns the public samples of phase 0, with a query set as the phases have, and their files.
+
+    Raises:
+        DataError: a table cannot be used.
+    """
+    if not recipe.foundation.enabled:
+        return None, set()
     # Simulated public machines are others than the fleet's of the same name: their samples would be its own.
     seed = int(generator(recipe.seed, "public").integers(2**31))
     found = _tables(recipe.foundation, Splits(), seed)  # the fleet's units are not the public table's
-    _check(found, recipe.model)
+    check(found, recipe.model)
     table = found[0]
     if len(found) > 1:  # several simulated devices, or a glob: they are pooled
         if any(other.features != table.features for other in found):
@@ -208,7 +254,7 @@ def _public(recipe: Recipe) -> tuple[Part, set[Path | None]]:
     order = generator(recipe.seed, "split", "public").permutation(len(table))
     cut = round(recipe.splits.query * len(table))
     support, query = np.sort(order[cut:]), np.sort(order[:cut])
-    preparation = _preparation(table, _moments(table, support), recipe.model)
+    preparation = _preparation(table, moments_of(table, support), recipe.model)
     return Part(_samples(table, support, preparation), _samples(table, query, preparation)), {
         t.source for t in found
     }

@@ -1,0 +1,65 @@
+"""One device of a recipe's fleet, made on the device itself from its own table."""
+
+from pathlib import Path
+
+from fedmetaalign.errors import DataError
+from fedmetaalign.fleet import tables
+from fedmetaalign.fleet.build import check, columns_of, moments_of, prepared
+from fedmetaalign.fleet.device import Device, Moments
+from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.splits import split
+from fedmetaalign.fleet.table_file import SUFFIX, load_table
+from fedmetaalign.model.online import Samples
+from fedmetaalign.recipe import Recipe, Source
+
+
+def read_table(recipe: Recipe, name: str, path: Path) -> Table:
+    """Reads a device's own table as the recipe says.
+
+    Args:
+        recipe: whose source of this name, or else whose only source of tables, says what the columns mean; the
+            tables that it names itself are the server's concern.
+        name: the device's.
+        path: a CSV or Parquet file, or one that `save_table` wrote.
+
+    Raises:
+        DataError: the table cannot be used, or the recipe does not say how.
+    """
+    if path.suffix == SUFFIX:
+        table = load_table(path, name)
+    else:
+        table = tables.read(path, columns_of(_source(recipe, name), recipe.splits), name)
+    check([table], recipe.model)
+    return table
+
+
+def own_moments(recipe: Recipe, table: Table) -> Moments:
+    """Returns the moments of the device's training samples: all that leaves it under `scaling = "fleet"`."""
+    return moments_of(table, split(table, recipe.splits, recipe.seed).train)
+
+
+def member(recipe: Recipe, table: Table, pool: Moments | None = None) -> tuple[Device, Samples]:
+    """Returns the device, and apart from it its test set.
+
+    Args:
+        recipe: decides how the samples are divided.
+        table: the device's.
+        pool: the moments of all devices like it, under `scaling = "fleet"`; else its own are taken.
+
+    Raises:
+        DataError: it has too few samples.
+    """
+    rows = split(table, recipe.splits, recipe.seed)
+    return prepared(table, rows, pool or moments_of(table, rows.train), recipe.model)
+
+
+def _source(recipe: Recipe, name: str) -> Source:
+    """Finds the source that a device is one of."""
+    of_tables = [source for source in recipe.fleet.sources if source.table is not None]
+    named = [source for source in of_tables if source.name == name]
+    found = named or of_tables
+    if len(found) != 1:
+        raise DataError(
+            f"The recipe does not say which columns device {name} has: name it in one of [[fleet.devices]]."
+        )
+    return found[0]

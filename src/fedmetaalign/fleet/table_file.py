@@ -1,0 +1,61 @@
+"""A device's samples as one file that says everything about them, to the last bit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.schema import Table
+from fedmetaalign.writing import replace, writing_to
+
+SUFFIX = ".safetensors"
+
+
+def save_table(table: Table, path: Path) -> None:
+    """Writes a table but for the kinds of its samples, which only partitions read.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    arrays: dict[str, np.ndarray] = {"x": table.x.astype(np.float64), "y": table.y.astype(np.int8)}
+    if table.groups is not None:
+        arrays["groups"] = np.unique(table.groups, return_inverse=True)[1].astype(np.int64)
+    if table.reserved is not None:
+        arrays["reserved"] = table.reserved.astype(np.uint8)
+    facts = {"features": table.features, "units": table.units, "categories": dict(table.categories)}
+    with writing_to(path, "try again"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace(path, save(arrays, {"table": json.dumps(facts)}))
+
+
+def load_table(path: Path, name: str) -> Table:
+    """Reads what `save_table` wrote, as the table of the named device.
+
+    Raises:
+        DataError: it is another kind of file, or damaged.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            facts = json.loads(file.metadata()["table"])
+            arrays: dict[str, np.ndarray] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        features, x, y = tuple(facts["features"]), arrays["x"], arrays["y"]
+        if x.shape != (len(y), len(features)) or not np.isfinite(x).all() or not np.isin(y, (0, 1)).all():
+            raise ValueError("its samples do not fit its features, or are no numbers")
+        if any(len(arrays[key]) != len(y) for key in ("groups", "reserved") if key in arrays):
+            raise ValueError("its columns are not equally long")
+        return Table(
+            name=name,
+            features=features,
+            x=x,
+            y=y,
+            units=tuple(facts["units"]),
+            groups=arrays.get("groups"),
+            reserved=arrays["reserved"].astype(bool) if "reserved" in arrays else None,
+            categories={key: tuple(texts) for key, texts in facts["categories"].items()},
+            source=path,
+        )
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is not a table that this program wrote ({error}): give a CSV file.") from None
