@@ -2,11 +2,13 @@
 
 import json
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from fedmetaalign import cli_fleet
 from fedmetaalign.errors import FedMetaAlignError
 
 app = typer.Typer(
@@ -51,7 +53,10 @@ def run(
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the recipe's tables.", show_default="the recipe's"),
     ] = None,
-    engine: Annotated[Literal["local"], typer.Option(help="Who runs the devices.")] = "local",
+    engine: Annotated[
+        Literal["local", "flower"],
+        typer.Option(help="Who runs the devices: this process, or Flower with processes for each."),
+    ] = "local",
     seed: Annotated[int | None, typer.Option(metavar="N", help="Replaces the recipe's seed.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces a key: parallel.rounds=3.")
@@ -61,8 +66,6 @@ def run(
 ) -> None:
     """Runs a recipe: all phases, a bundle for every device, a report."""
     from fedmetaalign import recipe as recipes
-    from fedmetaalign.console import RunWatcher, fleet_table, sentences
-    from fedmetaalign.run import run as execute
     from fedmetaalign.run_folder import free_folder
 
     if resume and out is None:
@@ -72,20 +75,26 @@ def run(
     loaded = recipes.load(recipe, settings or [], seed, data)
     folder = out or free_folder(loaded.name)
     try:
-        with RunWatcher() as watcher:
-            results = execute(loaded, folder, resume, watcher)
+        if engine == "flower":
+            from fedmetaalign.extras import require
+
+            require("flower", "flwr", "cryptography")
+            from fedmetaalign.engine.flower.loopback import run_on_loopback
+
+            run_on_loopback(loaded, folder, resume)
+        else:
+            from fedmetaalign.console import RunWatcher
+            from fedmetaalign.run import run as execute
+
+            with RunWatcher() as watcher:
+                execute(loaded, folder, resume, watcher)
     except KeyboardInterrupt:
         if not (folder / "checkpoint.safetensors").exists():
             raise
-        sys.stderr.write(f"fedmetaalign: stopped; go on with: fedmetaalign run --resume --out {folder}\n")
+        again = "fedmetaalign run --resume" + (" --engine flower" if engine == "flower" else "")
+        sys.stderr.write(f"fedmetaalign: stopped; go on with: {again} --out {folder}\n")
         raise typer.Exit(130) from None
-    if as_json:
-        _print_json(results)
-    else:
-        fleet_table(loaded.name, results)
-        sys.stdout.write("\n")
-        sentences(folder)
-        sys.stdout.write(f"\nReport:  {folder / 'report.html'}\nBundles: {folder / 'devices'}\n")
+    print_results(folder, as_json)
 
 
 @app.command()
@@ -269,6 +278,10 @@ def report(
     sys.stdout.write(f"{write_report(folder)}\n")
 
 
+for command in (cli_fleet.server, cli_fleet.device, cli_fleet.enroll, cli_fleet.watch):
+    app.command()(command)
+
+
 @data_app.command("list")
 def list_data(as_json: Json = False) -> None:
     """Lists the known data sets: where each is had, and its traps."""
@@ -319,6 +332,21 @@ def simulate(
 
     recipe = write_devices(name, count, samples, seed, out)
     sys.stdout.write(f"{count} tables in {out}; train on them with: fedmetaalign run {recipe}\n")
+
+
+def print_results(folder: Path, as_json: bool, bundles: str | None = None) -> None:
+    """Prints what a finished run has come to; `bundles` says where those of the devices are."""
+    from fedmetaalign.console import fleet_table, sentences
+
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    if as_json:
+        _print_json(results)
+        return
+    recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
+    fleet_table(recipe["name"], results)
+    sys.stdout.write("\n")
+    sentences(folder)
+    sys.stdout.write(f"\nReport:  {folder / 'report.html'}\nBundles: {bundles or folder / 'devices'}\n")
 
 
 def _print_json(value: Any) -> None:

@@ -144,6 +144,7 @@ def conduct(
                 "data": dict(files),
                 "started": began,
                 "resumed_after_rounds": resumed_after,
+                "missed": folder.missed(),
                 "seconds": clock.seconds,
             },
         )

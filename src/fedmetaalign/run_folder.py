@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,15 @@ class RunFolder:
         path = self.path / "rounds.jsonl"
         with writing_to(path), path.open("ab") as log:
             log.truncate(size)
+
+    def missed(self) -> dict[str, dict[str, int]]:
+        """Counts each device's answers that were "absent", "rejected" or "late", of those that missed any."""
+        counts: dict[str, Counter[str]] = {}
+        with (self.path / "rounds.jsonl").open(encoding="utf-8") as log:
+            for record in map(json.loads, log):
+                kinds = [kind for kind in ("absent", "rejected", "late") if kind in record]
+                counts.setdefault(record["device"], Counter()).update(kinds)
+        return {name: dict(sorted(count.items())) for name, count in sorted(counts.items()) if count}
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes a JSON file, whole or not at all."""

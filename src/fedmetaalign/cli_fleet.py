@@ -1,0 +1,185 @@
+"""The operator's commands: a fleet of machines over Flower, and a live view of any run."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedmetaalign.errors import FedMetaAlignError
+
+
+def enroll(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The fleet folder; made if it does not exist.")],
+    address: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            help="By what devices reach the server: an IP address or a host name. Given for a fleet folder that"
+            " exists, renews the server's certificate.",
+            show_default="loopback",
+        ),
+    ] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A device to make a key for.")
+    ] = None,
+    revoke: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A device that may no longer take part.")
+    ] = None,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=825,
+            help="How long the server's certificate is valid. Given for a fleet folder that exists, renews it.",
+            show_default="825",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Makes the keys and certificates of a fleet, adds devices, revokes them; says what goes where."""
+    from datetime import UTC, datetime
+
+    from fedmetaalign.extras import require
+
+    require("flower", "cryptography")
+    from fedmetaalign.engine.flower import enrolment
+
+    if revoke is not None:
+        if address or device or days is not None:
+            raise typer.BadParameter("revoke in a call of its own", param_hint="--revoke")
+        kept = enrolment.revoke(folder, revoke)
+        if as_json:
+            result = {"folder": str(folder), "revoked": revoke, "key": str(kept)}
+            sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        else:
+            sys.stdout.write(
+                f"{revoke} is revoked: its key is now {kept}; a running server leaves it out next round.\n"
+            )
+        return
+    state = enrolment.enroll(folder, address or [], device or [], days, datetime.now(UTC))
+    if as_json:
+        sys.stdout.write(json.dumps(state.to_dict(), indent=2) + "\n")
+    else:
+        sys.stdout.write(enrolment.instructions(state))
+
+
+def watch(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder, of a run on any engine.")],
+    once: Annotated[bool, typer.Option("--once", help="Print the view once, and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what is known now as JSON, and end.")] = False,
+) -> None:
+    """Shows a run while it goes on: its phase and round, and how every device is doing."""
+    from fedmetaalign.report import live
+    from fedmetaalign.report.live_console import watch as execute
+
+    if as_json:
+        sys.stdout.write(json.dumps(live.read(folder).to_dict(), indent=2, allow_nan=False) + "\n")
+    else:
+        execute(folder, once)
+
+
+def device(
+    name: Annotated[str, typer.Option(help="The name that the device was enrolled under.")],
+    table: Annotated[Path, typer.Option(metavar="FILE", help="The device's samples: a CSV or Parquet table.")],
+    server: Annotated[str, typer.Option(metavar="HOST:PORT", help="The server of the fleet.")],
+    keys: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder that the operator handed out.")
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the device keeps its own files.", show_default="device-NAME"),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Neither TLS nor keys, for a server on this machine.")
+    ] = False,
+) -> None:
+    """Takes part in a fleet as one of its devices, until it is stopped."""
+    from fedmetaalign.extras import require
+
+    require("flower", "flwr", "cryptography")
+    from fedmetaalign.engine.flower.supernode import run_device
+
+    run_device(name, table, server, keys, state or Path(f"device-{name}"), insecure)
+
+
+def server(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A built-in name or a TOML file.", show_default="demo")
+    ] = None,
+    fleet: Annotated[
+        Path, typer.Option(metavar="DIR", help="The fleet folder, made by `fedmetaalign enroll`.")
+    ] = Path("fleet"),
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to listen, or where a SuperLink of this fleet does.")
+    ] = "127.0.0.1:8000",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run folder.", show_default="runs/NAME")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the public table.", show_default="the recipe's"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Replaces the recipe's seed.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces a key: parallel.rounds=3.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="How long to wait for all devices to come.")
+    ] = 600,
+    deadline: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="How long a device may take for an answer.")
+    ] = 600,
+    patience: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="How long the last phase waits for a device to come back."),
+    ] = 1200,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Neither TLS nor keys, on loopback only; needs --devices.")
+    ] = False,
+    devices: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many devices to wait for, with --insecure.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Runs a recipe with the devices of a fleet, each on a machine of its own."""
+    from fedmetaalign import recipe as recipes
+    from fedmetaalign.extras import require
+
+    require("flower", "flwr", "cryptography")
+    from fedmetaalign.cli import print_results
+    from fedmetaalign.engine.flower import server as servers
+    from fedmetaalign.engine.flower.enrolment import enrolled
+    from fedmetaalign.run_folder import free_folder
+
+    if insecure != (devices is not None):
+        raise typer.BadParameter("--insecure and --devices go together", param_hint="--insecure")
+    if resume and out is None:
+        raise typer.BadParameter("say with --out which run to resume", param_hint="--resume")
+    if not insecure and not enrolled(fleet):
+        raise FedMetaAlignError(f"{fleet} has no enrolled devices: make keys with `fedmetaalign enroll`.")
+    if recipe is None:
+        recipe = str(out / "recipe.toml") if resume and out is not None else "demo"
+    loaded = recipes.load(recipe, settings or [], seed, data)
+    folder = out or free_folder(loaded.name)
+    keys = None if insecure else fleet
+    state = Path(f".{folder.name}.superlink") if insecure else fleet / "superlink"
+    try:
+        with servers.superlink_at(address, folder.parent / state if insecure else state, keys) as superlink:
+            servers.carry_out(
+                superlink,
+                loaded,
+                folder,
+                keys,
+                resume=resume,
+                devices=devices or 0,
+                wait=wait,
+                deadline=deadline,
+                patience=patience,
+            )
+    except KeyboardInterrupt:
+        sys.stderr.write(f"fedmetaalign: stopped; go on with: fedmetaalign server --resume --out {folder}\n")
+        raise typer.Exit(130) from None
+    print_results(folder, as_json, bundles="on the devices, in STATE/bundle")

@@ -1,0 +1,1 @@
+"""The fleet over Flower: devices on machines of their own, reached through a SuperLink."""

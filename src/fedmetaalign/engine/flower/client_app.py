@@ -1,0 +1,81 @@
+"""The device's end: a Flower ClientApp that answers with its own table, and keeps its state in files.
+
+The node's configuration says who it is: `name`, `table` (a CSV or Parquet file) and `state` (a folder of the
+device's own; its bundle is made there, in `bundle`).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from threadpoolctl import threadpool_limits
+
+from fedmetaalign.engine.flower import answers
+from fedmetaalign.engine.flower.questions import Envelope, read_envelope, read_request
+from fedmetaalign.engine.flower.wire import WireError
+from fedmetaalign.engine.participant import Home, Participant
+from fedmetaalign.engine.transport import Residuals
+from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.fleet.member import member, own_moments, read_table
+from fedmetaalign.model.mlp import Network
+
+app = ClientApp()
+
+
+@app.query("introduce")
+def introduce(message: Message, context: Context) -> Message:
+    """Says who the device is, and whether its table can be used."""
+
+    def content(name: str, envelope: Envelope) -> RecordDict:
+        table = read_table(envelope.recipe, name, _path(context, "table"))
+        member(envelope.recipe, table)  # so that a table that is too small is known of now
+        pooling = envelope.recipe.fleet.scaling == "fleet"
+        own = own_moments(envelope.recipe, table) if pooling else None
+        return answers.introduce(name, envelope.run, answers.Introduction(table.features, own))
+
+    return _reply(message, context, content)
+
+
+@app.train("visit")
+@app.train("train")
+@app.train("finish")
+def train(message: Message, context: Context) -> Message:
+    """Does a phase's step on the device."""
+
+    def content(name: str, envelope: Envelope) -> RecordDict:
+        recipe, state = envelope.recipe, _path(context, "state")
+        request, pool = read_request(message.content, Network(recipe.model.inputs, recipe.model.hidden))
+        device, test = member(recipe, read_table(recipe, name, _path(context, "table")), pool)
+        residuals = Residuals(state / "runs" / _folder_name(envelope.run))
+        participant = Participant(recipe, device, Home(test, state / "bundle"), residuals=residuals)
+        with threadpool_limits(1, "blas"):  # as in every engine, so that the numbers are the same
+            return answers.answer(name, envelope.run, request, participant.answer(request))
+
+    return _reply(message, context, content)
+
+
+def _reply(message: Message, context: Context, content: Callable[[str, Envelope], RecordDict]) -> Message:
+    """Replies with content made for the device's name, or with what is wrong."""
+    name = str(context.node_config.get("name", ""))
+    try:
+        envelope = read_envelope(message.content)
+        if envelope.device not in ("", name):
+            raise WireError(f"The server took this device for {envelope.device!r}.")
+        found = content(name, envelope)
+    except FedMetaAlignError as error:
+        found = answers.refuse(name, str(error))
+    return Message(found, reply_to=message)
+
+
+def _path(context: Context, key: str) -> Path:
+    value = context.node_config.get(key)
+    if not isinstance(value, str) or not value:
+        raise WireError(f"The node's configuration lacks '{key}': start it with `fedmetaalign device`.")
+    return Path(value)
+
+
+def _folder_name(run: str) -> str:
+    if not run.isalnum():
+        raise WireError(f"The server calls the run {run!r}, which cannot be a folder's name.")
+    return run

@@ -1,0 +1,156 @@
+"""Flower's processes: what they are started with, and how they end, also when who started them was killed.
+
+A process started here reads its standard input, a pipe that nobody writes to. It ends when the pipe does,
+which is when we end, however that happens; the processes that it starts watch it in Flower's own way.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+from itertools import takewhile
+from pathlib import Path
+from typing import IO
+
+from fedmetaalign.errors import RunError
+
+GRACE = 10.0
+"""Seconds that a process has to end by itself; Flower's own exit forces itself after five."""
+
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+_LEVEL = re.compile(r"^(\S+Z )?(DEBUG|INFO|WARNING|ERROR|CRITICAL)\s*(: *|\[\S+\] )")
+_FAILURE = re.compile(r"\bERROR\b|^\S*Error: ")
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Returns what Flower's processes are started with.
+
+    Args:
+        home: the folder where Flower keeps its own things.
+    """
+    # Without bytecode on disk every message, which is a process, takes two to three times longer.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return inherited | {
+        "FLWR_HOME": str(home.resolve()),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2",  # seconds; its default of 1 makes every message wait
+        "PYTHONUNBUFFERED": "1",
+        # Flower finds its other programs there.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+    }
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Returns a TCP port that nobody listens on now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.bind((host, 0))
+        return int(listener.getsockname()[1])
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Takes HOST:PORT apart; an IPv6 host stands in brackets.
+
+    Raises:
+        RunError: it is not of that form.
+    """
+    host, _, port = address.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not bare or (":" in bare) != (host != bare) or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise RunError(f"{address!r} is not an address: give it as HOST:PORT, as in 192.0.2.7:9092.")
+    return bare, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine and cannot be reached from another."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def launch(
+    program: str, arguments: Sequence[str], home: Path, output: IO[bytes] | int
+) -> subprocess.Popen[bytes]:
+    """Starts one of Flower's programs.
+
+    Args:
+        program: "flower-superlink" or "flower-supernode".
+        arguments: of its command line.
+        home: the folder where Flower keeps its own things.
+        output: where all that it and its children print goes.
+    """
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "fedmetaalign.engine.flower.processes", program, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=environment(home),
+        start_new_session=True,  # Ctrl-C is for us: we know in which order to end
+    )
+    # Until somebody waits for it a process that has ended keeps its number, and its children take it for alive.
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Asks a process to end, and ends it if it does not."""
+    process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdin:
+        process.stdin.close()
+
+
+def plain(line: bytes) -> str:
+    """Returns a line of Flower's log without colours, time and level."""
+    return _LEVEL.sub("", _without_style(line))
+
+
+def last_words(log: Iterable[bytes]) -> str:
+    """Returns what a process that failed said about it last, as one line."""
+    lines = [_without_style(line) for line in log]
+    failures = [place for place, line in enumerate(lines) if _FAILURE.search(line)]
+    if not failures:
+        return next((line for line in reversed(lines) if line), "it said nothing")
+    words = _LEVEL.sub("", lines[failures[-1]])
+    if words.startswith("Exit Code:"):
+        # Flower goes on with the reason, an empty line, and where to read about it.
+        words = " ".join(takewhile(bool, lines[failures[-1] + 1 :]))
+    return words.rstrip(".")
+
+
+def _without_style(line: bytes) -> str:
+    return _STYLE.sub("", line.decode(errors="replace")).strip()
+
+
+def main() -> None:
+    """Runs the program that the command line names, for as long as standard input is open."""
+    from fedmetaalign.engine.flower import superlink, supernode
+
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    sys.argv = sys.argv[1:]
+    programs = {"flower-superlink": superlink.serve, "flower-supernode": supernode.serve}
+    programs[sys.argv[0]]()
+
+
+def _end_with_input() -> None:
+    os.read(0, 1)
+    # Not raise_signal, which would let the main thread finish a sleep of up to 20 seconds.
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(GRACE)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

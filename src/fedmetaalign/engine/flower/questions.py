@@ -1,0 +1,131 @@
+"""What the server asks of a device, as Flower's records.
+
+A question is "request" (what is asked, of whom, in which run and round, and the recipe), "arrays" (the weights)
+and, under `scaling = "fleet"`, "moments". A device keeps no recipe of its own: it is asked with it.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from flwr.app import RecordDict
+
+from fedmetaalign.engine.flower.wire import (
+    PROTOCOL,
+    WireError,
+    arrays,
+    config,
+    moments_arrays,
+    packed_arrays,
+    read_arrays,
+    read_config,
+    read_moments,
+    read_vector,
+    vector,
+    whole,
+)
+from fedmetaalign.engine.messages import Finish, Request, Train, Visit
+from fedmetaalign.fleet.device import Moments
+from fedmetaalign.model.mlp import Network
+from fedmetaalign.recipe import Recipe, dump, parse
+
+STAGE = "stage."
+"""What the names of the arrays begin with that are the global weights after a phase."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What every question says first.
+
+    Attributes:
+        device: of whom it is asked; empty where the server does not know yet.
+        run: names the run, so that a device does not mix up what it keeps for several.
+        recipe: what to do.
+    """
+
+    device: str
+    run: str
+    recipe: Recipe
+
+
+def ask_introduction(envelope: Envelope) -> RecordDict:
+    """Returns the question who a device is, and whether its table can be used."""
+    return RecordDict({"request": config(_said(envelope, "introduce"))})
+
+
+def ask(envelope: Envelope, request: Request[Any], moments: Moments | None = None) -> RecordDict:
+    """Returns a request as records; `moments` are those of all devices like it, under `scaling = "fleet"`."""
+    said: dict[str, Any] = {**_said(envelope, kind(request)), "round": request.number}
+    values = {"weights": request.weights}
+    match request:
+        case Visit():
+            said["stop"] = request.stop
+        case Train() if request.packed is not None:
+            values = packed_arrays("weights", request.packed)
+        case Finish():
+            said["devices"] = request.devices
+            values |= {f"{STAGE}{name}": weights for name, weights in request.stages.items()}
+    records = RecordDict({"arrays": arrays(values)})
+    if moments is not None:
+        said["count"] = moments.count
+        records["moments"] = moments_arrays(moments)
+    records["request"] = config(said)
+    return records
+
+
+def read_envelope(records: RecordDict) -> Envelope:
+    """Returns what a question says first.
+
+    Raises:
+        WireError: the server speaks another version of these records.
+        RecipeError: the recipe has keys or values that this version does not know.
+    """
+    said = read_config(records, "request")
+    if said.get("protocol") != PROTOCOL:
+        raise WireError(
+            f"The server speaks version {said.get('protocol')} of the protocol, and this device version"
+            f" {PROTOCOL}: install the same version of fedmetaalign on both."
+        )
+    try:
+        raw = tomllib.loads(str(said.get("recipe")))
+    except tomllib.TOMLDecodeError as error:
+        raise WireError(f"The server's recipe is not TOML ({error}).") from None
+    return Envelope(str(said.get("device")), str(said.get("run")), parse(raw, "the server's recipe"))
+
+
+def read_request(records: RecordDict, network: Network) -> tuple[Request[Any], Moments | None]:
+    """Returns the request of a question, and the pooled moments where it has some.
+
+    Raises:
+        WireError: it is none for this network.
+    """
+    said, values = read_config(records, "request"), read_arrays(records, "arrays")
+    weights, packed = read_vector(values, "weights", network)
+    number = whole(said, "round")
+    request: Request[Any]
+    match said.get("kind"):
+        case "visit":
+            request = Visit(weights, number, whole(said, "stop"))
+        case "train":
+            request = Train(weights, number, packed)
+        case "finish":
+            stages = {k.removeprefix(STAGE): vector(values, k, network) for k in values if k.startswith(STAGE)}
+            request = Finish(weights, number, stages, whole(said, "devices"))
+        case other:
+            raise WireError(f"The server asks for {other!r}, which this version does not know.")
+    return request, read_moments(records, said)
+
+
+def kind(request: Request[Any]) -> str:
+    """Returns the name of a kind of request on the wire."""
+    return type(request).__name__.lower()
+
+
+def _said(envelope: Envelope, kind: str) -> dict[str, str | int]:
+    return {
+        "protocol": PROTOCOL,
+        "kind": kind,
+        "device": envelope.device,
+        "run": envelope.run,
+        "recipe": dump(envelope.recipe),
+    }

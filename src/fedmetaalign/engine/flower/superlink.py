@@ -1,0 +1,330 @@
+"""The SuperLink, Flower's server: started, watched and stopped; and what is asked of one that runs.
+
+Requests go through Flower's own client of its Control API, of which the `flwr` command is made: the command
+takes over a second a call, and its list of SuperNodes leaves out their names and keys.
+"""
+
+import http.client
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedmetaalign.engine.flower import processes
+from fedmetaalign.errors import RunError
+
+if TYPE_CHECKING:
+    from flwr.supercore.control import ControlHttpClient
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+START_UP = 60.0
+"""Seconds that a SuperLink has to answer; it takes two to four."""
+
+_RUNTIME = ("--isolation", "subprocess", "--disable-runtime-dependency-installation")
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """PEM files.
+
+    Attributes:
+        ca: the authority that signed the certificate.
+        certificate: what the server shows.
+        key: its private key.
+    """
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class Node:
+    """A SuperNode in the SuperLink's register.
+
+    Attributes:
+        number: Flower's id of it.
+        name: the device's name; empty if it was registered without one.
+        key: the public key, PEM.
+    """
+
+    number: int
+    name: str
+    key: bytes
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run stands.
+
+    Attributes:
+        state: "pending", "starting", "running" or "finished".
+        outcome: "completed", "failed" or "stopped" when it is finished, else empty.
+        details: what went wrong, or empty.
+    """
+
+    state: str
+    outcome: str
+    details: str
+
+
+@dataclass(frozen=True)
+class SuperLink:
+    """A SuperLink, whether we started it or not.
+
+    Attributes:
+        address: HOST:PORT where it is reached.
+        ca: the authority that its certificate is checked against, PEM; None without TLS.
+    """
+
+    address: str
+    ca: Path | None
+
+    def answers(self) -> bool:
+        """Tells whether it is there.
+
+        Raises:
+            RunError: what answers is something else.
+        """
+        host, port = processes.split_address(self.address)
+        connection = http.client.HTTPConnection(host, port, timeout=5)
+        if self.ca is not None:
+            context = ssl.create_default_context(cafile=self.ca)
+            connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
+        try:
+            connection.request("GET", "/health")
+            healthy = connection.getresponse().status == http.client.OK
+        except ssl.SSLCertVerificationError as error:
+            raise RunError(
+                f"What answers at {self.address} is not the server that {self.ca} vouches for"
+                f" ({error.verify_message}): check the address, and the certificate of the server."
+            ) from None
+        except (ssl.SSLError, http.client.HTTPException):
+            healthy = False
+        except OSError:
+            return False
+        finally:
+            connection.close()
+        if not healthy:
+            raise RunError(
+                f"What answers at {self.address} is no server of a fleet"
+                f"{' without TLS' if self.ca is None else ''}: stop it, or give another address."
+            )
+        return True
+
+    def sync(self, keys: Mapping[str, Path]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Makes the register of SuperNodes equal a list of devices.
+
+        A device whose key was renewed is unregistered and registered again; it gets another node id.
+
+        Args:
+            keys: name of each device that may take part to its public key file in OpenSSH's format.
+
+        Returns:
+            Names of those registered and of those unregistered, sorted.
+        """
+        from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+
+        from fedmetaalign.engine.flower.certificates import read_public_key
+
+        wanted = {name: public_key_to_bytes(read_public_key(path)) for name, path in sorted(keys.items())}
+        nodes = self.registered()
+        removed = [node for node in nodes if wanted.get(node.name) != node.key]
+        for node in removed:
+            self.unregister(node.number)
+        kept = {node.name for node in nodes} - {node.name for node in removed}
+        added = [name for name in wanted if name not in kept]
+        for name in added:
+            self.register(name, wanted[name])
+        return tuple(added), tuple(node.name for node in removed)
+
+    def submit(self, app: Path, config: Mapping[str, str | int | float | bool]) -> int:
+        """Starts a run of an app, and returns the run's id.
+
+        Args:
+            app: its folder, which holds a pyproject.toml.
+            config: replaces values of the app's own run configuration; it has to have these keys.
+        """
+        from flwr.cli.build import build_fab_from_disk
+        from flwr.common.serde import fab_to_proto, user_config_to_proto
+        from flwr.proto.control_pb2 import StartRunRequest
+        from flwr.supercore.fab import Fab
+
+        content = build_fab_from_disk(app)
+        request = StartRunRequest(
+            fab=fab_to_proto(Fab(sha256(content).hexdigest(), content, {})),
+            override_config=user_config_to_proto(dict(config)),
+        )
+        with self._control() as control:
+            return int(control.StartRun(request).run_id)
+
+    def status(self, run: int) -> Status:
+        """Tells how a run stands."""
+        from flwr.proto.control_pb2 import ListRunsRequest
+
+        with self._control() as control:
+            status = control.ListRuns(ListRunsRequest(run_id=run)).run_dict[run].status
+        return Status(status.status, status.sub_status, status.details)
+
+    def log(self, run: int) -> Iterator[str]:
+        """Yields what a run's server side prints, in pieces, until the run is finished."""
+        from flwr.proto.control_pb2 import StreamLogsRequest
+
+        with self._control() as control:
+            for piece in control.StreamLogs(StreamLogsRequest(run_id=run, after_timestamp=0.0)):
+                yield piece.log_output
+
+    def stop_run(self, run: int) -> None:
+        """Stops a run."""
+        from flwr.proto.control_pb2 import StopRunRequest
+
+        with self._control() as control:
+            control.StopRun(StopRunRequest(run_id=run))
+
+    def registered(self) -> tuple[Node, ...]:
+        """Returns the SuperNodes that may take part, sorted by name."""
+        from flwr.proto.control_pb2 import ListNodesRequest
+
+        with self._control() as control:
+            nodes = control.ListNodes(ListNodesRequest()).nodes_info
+        present = [node for node in nodes if node.status != "unregistered"]
+        return tuple(
+            Node(node.node_id, node.name, node.public_key)
+            for node in sorted(present, key=lambda node: (node.name, node.node_id))
+        )
+
+    def register(self, name: str, key: bytes) -> int:
+        """Lets a device take part, and returns its node's id.
+
+        Args:
+            name: of the device.
+            key: public, as PEM.
+        """
+        from flwr.proto.control_pb2 import RegisterNodeRequest
+
+        with self._control() as control:
+            return int(control.RegisterNode(RegisterNodeRequest(public_key=key, name=name)).node_id)
+
+    def unregister(self, node: int) -> None:
+        """Takes a node's right to take part away, also from one that is connected."""
+        from flwr.proto.control_pb2 import UnregisterNodeRequest
+
+        with self._control() as control:
+            control.UnregisterNode(UnregisterNodeRequest(node_id=node))
+
+    @contextmanager
+    def _control(self) -> "Iterator[ControlHttpClient]":
+        """A client of the Control API; what goes wrong with it becomes a sentence."""
+        import httpx
+        from flwr.supercore.control import ControlHttpClient
+        from flwr.supercore.error import ApiErrorCode, FlowerError
+        from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+
+        try:
+            with ControlHttpClient.from_server_address(
+                self.address,
+                insecure=self.ca is None,
+                root_certificates=None if self.ca is None else str(self.ca),
+                interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr CLI")],
+            ) as control:
+                yield control
+        except httpx.HTTPStatusError as error:
+            said = FlowerError.from_json(error.response.text)
+            reason = said.message.rstrip(".") if said else f"HTTP {error.response.status_code}"
+            if said and said.code == ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:
+                reason = "the key was registered before, and none comes back; revoke the device, enrol it anew"
+            raise RunError(f"The SuperLink at {self.address} refuses: {reason}.") from None
+        except httpx.HTTPError as error:
+            raise RunError(f"The SuperLink at {self.address} cannot be reached: {error}.") from None
+
+
+@contextmanager
+def started(address: str, folder: Path, certificates: Certificates | None) -> Iterator[SuperLink]:
+    """Runs a SuperLink for as long as the context lasts.
+
+    Only SuperNodes with a registered key may take part, unless there is no TLS.
+
+    Args:
+        address: HOST:PORT to listen on.
+        folder: for its database, its log and Flower's own files; made if need be.
+        certificates: for TLS; None to do without, on loopback only.
+
+    Raises:
+        RunError: it cannot be started.
+    """
+    host, port = processes.split_address(address)
+    if certificates is None and not processes.is_loopback(host):
+        raise RunError(f"Without TLS a server listens on loopback only, not on {host}: use a fleet folder.")
+    near = address.replace("0.0.0.0", "127.0.0.1", 1).replace("[::]", "[::1]", 1)  # noqa: S104
+    superlink = SuperLink(near, certificates.ca if certificates else None)
+    if superlink.answers():
+        raise RunError(f"A SuperLink runs at {address} already: stop it, or give another port.")
+    secured = ["--insecure"]
+    if certificates:
+        secured = ["--enable-supernode-auth", "--ssl-ca-certfile", str(certificates.ca)]
+        secured += ["--ssl-certfile", str(certificates.certificate), "--ssl-keyfile", str(certificates.key)]
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "superlink.log"
+    with log.open("wb") as output:
+        process = processes.launch(
+            "flower-superlink",
+            ["--host", host, "--port", str(port), "--database", str(folder / "state.db"), *secured, *_RUNTIME],
+            folder / "flower",
+            output,
+        )
+    try:
+        deadline = time.monotonic() + START_UP
+        while process.poll() is None and not superlink.answers():
+            if time.monotonic() > deadline:
+                raise RunError(f"The SuperLink at {address} does not answer: look into {log}.")
+            time.sleep(0.05)
+        if process.returncode is not None:
+            with log.open("rb") as lines:
+                raise RunError(f"The SuperLink at {address} ended: {processes.last_words(lines)}; see {log}.")
+        yield superlink
+    finally:
+        processes.stop(process)
+
+
+def serve() -> None:
+    """Runs `flower-superlink` with the `Gate` in front."""
+    from flwr.superlink import extensions
+    from flwr.superlink.cli import flower_superlink
+    from starlette.middleware import Middleware
+
+    extensions.get_middleware = lambda: (Middleware(Gate),)
+    flower_superlink()
+
+
+class Gate:
+    """Lets other machines reach the API of the SuperNodes, and no other.
+
+    The SuperLink serves three APIs on one port. Only that of the SuperNodes asks who is there: whoever reaches
+    the others can register a key of his own, or start a run, which is code on this machine.
+
+    Args:
+        app: what is behind it.
+    """
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self.app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answers 403 in place of the app where that must not be reached."""
+        from starlette.responses import JSONResponse
+
+        if scope["type"] != "lifespan" and not _may_pass(scope["path"], scope["client"], scope["server"]):
+            refusal = JSONResponse({"detail": "This is open on the machine of the SuperLink only."}, 403)
+            await refusal(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _may_pass(path: str, client: tuple[str, int], server: tuple[str, int]) -> bool:
+    # Who connects from the address that he connects to is on this machine.
+    here = processes.is_loopback(client[0]) or client[0] == server[0]
+    return here or path == "/health" or path.startswith("/v1/fleet/")
