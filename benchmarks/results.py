@@ -67,6 +67,8 @@ ENTRIES = (
     Entry("beyond", "beyond", variants=True),
     Entry("beyond-feeders", "beyond", (FEEDERS,), variants=True),
     Entry("rules", "rules", variants=True),
+    Entry("transport", "transport", variants=True),
+    Entry("transport-paper", "transport", ("extends=paper", PRINTED), variants=True),
     Entry("dirichlet", "dirichlet"),
     Entry("feeders", "feeders"),
     Entry("feeders-samples", "feeders-samples"),

@@ -66,6 +66,7 @@ BUILT_IN = (
     "paper",
     "ratios",
     "rules",
+    "transport",
     "unseen",
 )
 

@@ -84,6 +84,7 @@ OUT_OF_RANGE = {
     "parallel.cohort": [0, 1.1],
     "parallel.byzantine": [-0.1, 0.5],
     "parallel.keep": [0],
+    "parallel.minimum_devices": [0],
     "personalize.epochs": [0],
     "personalize.freeze": [-0.1, 1],
     "personalize.learning_rate": [0, 1.1],

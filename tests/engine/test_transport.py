@@ -33,6 +33,25 @@ def test_as_it_is_nothing_is_packed_and_nothing_is_kept(tmp_path):
     assert transport.ask(NETWORK, Transport(), weights, 3).weights is weights
 
 
+@pytest.mark.parametrize(
+    ("receive", "send", "size"),
+    [
+        ("float32", "float32", 8 * 29),
+        ("float16", "int8", 2 * 29 + 29 + 2 * 4 * 3),
+        ("float32", "float16", 6 * 29 + 12),
+    ],
+)
+def test_the_bytes_of_a_round_are_those_of_what_is_packed(receive, send, size):
+    settings = Transport(receive=receive, send=send)
+    assert transport.round_bytes(NETWORK, settings) == size
+    weights = initialize(NETWORK, np.random.default_rng(0))
+    asked = transport.ask(NETWORK, settings, weights, 1)
+    sent = answer(1, Residuals(), send)
+    down = asked.packed.nbytes if asked.packed else asked.weights.nbytes
+    up = sent.packed.nbytes if sent.packed else sent.delta.nbytes
+    assert down + up == size
+
+
 def test_devices_start_from_the_weights_as_they_arrive():
     weights = initialize(NETWORK, np.random.default_rng(0))
     request = transport.ask(NETWORK, Transport(receive="float16"), weights, 3)

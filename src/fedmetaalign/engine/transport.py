@@ -20,6 +20,13 @@ def blocks(network: Network) -> list[int]:
     return [rows * columns for rows, columns in network.shapes]
 
 
+def round_bytes(network: Network, settings: Transport) -> int:
+    """Returns the bytes of what a device is sent in a round of phase 2, and of the delta that it sends."""
+    weights, layers = network.parameters, len(network.shapes)
+    sizes = {"float32": 4 * weights, "float16": 2 * weights + 4 * layers, "int8": weights + 4 * layers}
+    return sizes[settings.receive] + sizes[settings.send]
+
+
 def ask(network: Network, settings: Transport, weights: np.ndarray, number: int) -> Train:
     """Returns the server's request of a round: the devices start from the weights as they arrive."""
     if settings.receive == "float32" or diverged(weights):

@@ -132,13 +132,17 @@ def fed_meta_align(task: Task) -> Outcome:
     """Runs phases 1 to 3 from the common start."""
     members = [Participant(task.recipe, device, on_steps=task.ledger.add_steps) for device in task.members]
     engine = LocalEngine(members, workers=1)
+    network = Network(task.recipe.model.inputs, task.recipe.model.hidden)
     plan = federation(task.recipe, engine, task.public, task.ledger.add_steps)
     weights, history = task.start, []
     stages: dict[str, Milestone] = {}
     for round_, state, records in rounds(plan, State(task.start)):
         weights = state.weights
         check_finite(weights)
-        task.send(messages=2 * len(records))  # each device that answered was sent weights, and sent some back
+        if round_.phase == "parallel":
+            task.ledger.bytes += len(records) * transport.round_bytes(network, task.recipe.transport)
+        else:
+            task.send(messages=2 * len(records))  # each device was sent the weights, and sent them on
         stages[STAGES[round_.phase]] = task.milestone(weights)
         history.append(weights)
     return personalized(task, weights, stages, history)
