@@ -11,7 +11,11 @@ from comparing import SMALL, imagine, in_process
 from fedmetaalign import methods
 from fedmetaalign.recipe import load
 
-VERBS = ["run", "compare", "audit", "predict", "report", "data", "data list", "data fetch", "data simulate"]
+VERBS = [
+    *("run", "compare", "audit", "predict", "verify", "footprint", "adapt", "report"),
+    *("server", "device", "enroll", "watch"),
+    *("data", "data list", "data fetch", "data simulate"),
+]
 FEW = [f"--set={setting}" for setting in ("serial.rounds=1", "parallel.rounds=1", "personalize.epochs=1")]
 
 
@@ -47,7 +51,8 @@ for verb in {["", *VERBS]!r}:
         main()
     except SystemExit as done:
         assert done.code == 0, verb
-print("loaded:", *[name for name in ("jax", "polars", "matplotlib", "sklearn") if name in sys.modules])
+heavy = ("jax", "polars", "matplotlib", "sklearn", "flwr", "cryptography")
+print("loaded:", *[name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout.endswith("loaded:\n")

@@ -12,18 +12,13 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
+from fedmetaalign.report.live_console import PHASES
 from fedmetaalign.run import Watcher
 
 if TYPE_CHECKING:
     from fedmetaalign.fleet.audit import Audit
     from fedmetaalign.fleet.catalog import Dataset
 
-PHASES = {
-    "foundation": "phase 0: pre-training",
-    "serial": "phase 1: serial tour",
-    "parallel": "phase 2: parallel rounds",
-    "personalize": "phase 3: personalising",
-}
 STAGES = {
     "foundation": "pre-\ntrained",
     "serial": "serial",

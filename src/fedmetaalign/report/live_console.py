@@ -21,8 +21,6 @@ PHASES = {
     "serial": "phase 1: serial tour",
     "parallel": "phase 2: parallel rounds",
     "personalize": "phase 3: personalising",
-    "alone": "baseline: each alone",
-    "deploy": "phase 3: deploying",
 }
 STATES = {"running": "green", "waiting": "yellow", "done": "bold green", "failed": "bold red"}
 SECONDS_BETWEEN_LOOKS = 0.5

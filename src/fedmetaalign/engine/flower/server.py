@@ -14,6 +14,7 @@ from fedmetaalign.engine.flower.enrolment import enrolled
 from fedmetaalign.engine.flower.superlink import Certificates, SuperLink, started
 from fedmetaalign.errors import RunError
 from fedmetaalign.recipe import Recipe
+from fedmetaalign.report.live_console import PHASES
 
 APP = Path(__file__).parent / "app"
 """The folder that `flwr run` takes."""
@@ -112,7 +113,7 @@ def _progress(out: Path) -> Iterator[None]:
             yield
             continue
         here = sum(device["present"] for device in status["devices"].values())
-        place = f"{status['phase']}, round {status['round']} of {status['rounds']}"
+        place = f"{PHASES[status['phase']]}, round {status['round']} of {status['rounds']}"
         news = status["message"] or f"{place}, {here} of {len(status['devices'])} devices are there"
         if status["state"] in ("running", "waiting") and news != told:
             tell(news)
