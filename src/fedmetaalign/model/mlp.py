@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from scipy.special import expit
 
-BLOCK = 256
+BLOCK = 128
 """Rows that compiled code sees at a time: data of any length shares one compilation."""
 
 LARGEST_WEIGHT = 1e4
@@ -130,12 +130,22 @@ def _logits(network: Network, weights: jax.Array, x: jax.Array) -> jax.Array:
 
 def scores(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Returns the fault scores, (rows,) float64 in [0, 1]: the sigmoid of the logits."""
-    return np.asarray(expit(logits(network, weights, x).astype(np.float64)))
+    return score(logits(network, weights, x))
+
+
+def score(z: np.ndarray) -> np.ndarray:
+    """Returns the fault scores of logits, (rows,) float64 in [0, 1]."""
+    return np.asarray(expit(z.astype(np.float64)))
 
 
 def losses(network: Network, weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Returns each sample's binary cross-entropy, (rows,) float64, computed from the logits."""
-    z = logits(network, weights, x).astype(np.float64)
+    return cross_entropy(logits(network, weights, x), y)
+
+
+def cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns the binary cross-entropy of each of some logits, (rows,) float64, for labels (rows,)."""
+    z = z.astype(np.float64)
     with np.errstate(invalid="ignore"):  # weights that have diverged are told of where they are checked
         return np.logaddexp(0, z) - y * z
 

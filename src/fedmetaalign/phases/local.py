@@ -7,7 +7,7 @@ import numpy as np
 
 from fedmetaalign.engine.compression import Packed
 from fedmetaalign.fleet.device import Part
-from fedmetaalign.model.mlp import Network, losses, scores
+from fedmetaalign.model.mlp import Network, cross_entropy, logits, score
 from fedmetaalign.model.online import train
 from fedmetaalign.recipe import Optimizer
 
@@ -73,11 +73,12 @@ def train_locally(
         random=random,
         on_steps=on_steps,
     )
-    correct = (scores(network, trained.weights, part.query.x) > 0.5) == (part.query.y > 0)
+    z = logits(network, trained.weights, part.query.x)
+    correct = (score(z) > 0.5) == (part.query.y > 0)
     return Local(
         weights=trained.weights,
         support_loss=trained.loss,
-        query_loss=float(losses(network, trained.weights, *part.query).mean()),
+        query_loss=float(cross_entropy(z, part.query.y).mean()),
         accuracy=float(correct.mean()),
         samples=len(part.support),
     )
