@@ -1,11 +1,15 @@
 """Who runs a device's step: the phases speak to an `Engine` and do not know where the devices are."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
-from fedmetaalign.engine.messages import Reply, Request
 from fedmetaalign.phases.records import Record, record
+
+if TYPE_CHECKING:  # they bring JAX, which Flower's own processes can do without
+    from fedmetaalign.engine.messages import Reply, Request
 
 Answer = TypeVar("Answer")
 

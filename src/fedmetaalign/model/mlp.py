@@ -147,7 +147,7 @@ def cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Returns the binary cross-entropy of each of some logits, (rows,) float64, for labels (rows,)."""
     z = z.astype(np.float64)
     with np.errstate(invalid="ignore"):  # weights that have diverged are told of where they are checked
-        return np.logaddexp(0, z) - y * z
+        return np.asarray(np.logaddexp(0, z) - y * z)
 
 
 def diverged(weights: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower.enrolment import enrolled
 from fedmetaalign.engine.flower.superlink import Certificates, SuperLink, started
-from fedmetaalign.errors import RunError
+from fedmetaalign.errors import FedMetaAlignError, RunError
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report.live_console import PHASES
 
@@ -60,14 +60,16 @@ def carry_out(
     Raises:
         RunError: the run failed; the sentence says why.
     """
-    keys = enrolled(fleet) if fleet else {}
+    register = _register(superlink, fleet)
+    for unfinished in superlink.unfinished():
+        # Of a server that was killed: it would write to the same run folder.
+        superlink.stop_run(unfinished)
     with TemporaryDirectory() as folder:
         # A copy, since Flower takes into its app all that lies in the folder.
         app = Path(shutil.copytree(APP, Path(folder) / "app"))
         asked = Path(folder) / "recipe.toml"
         asked.write_text(recipes.dump(recipe), encoding="utf-8")
-        if fleet:
-            superlink.sync(keys)
+        next(register)
         config = {
             "recipe": str(asked),
             "out": str(out.resolve()),
@@ -77,9 +79,7 @@ def carry_out(
         progress = _progress(out)
         try:
             while (status := superlink.status(run)).state != "finished":
-                if fleet and (now := enrolled(fleet)) != keys:
-                    _tell_of(*superlink.sync(now))
-                    keys = now
+                next(register)
                 next(progress)
                 time.sleep(_LOOK)
         except BaseException:
@@ -97,10 +97,29 @@ def tell(news: str) -> None:
     sys.stderr.flush()
 
 
-def _tell_of(added: tuple[str, ...], removed: tuple[str, ...]) -> None:
-    for names, news in ((added, "may take part now"), (removed, "may no longer take part")):
-        if names:
-            tell(f"{', '.join(names)} {news}")
+def _register(superlink: SuperLink, fleet: Path | None) -> Iterator[None]:
+    """Makes at each step the SuperLink's register follow the fleet folder, and tells what changes in a run.
+
+    What is wrong with the folder at first is an error; later on it is told, and the run goes on.
+    """
+    keys = enrolled(fleet) if fleet else {}
+    if fleet:
+        superlink.sync(keys)
+    yield
+    told = None
+    while True:
+        try:
+            if fleet and (now := enrolled(fleet)) != keys:
+                keys = now
+                added, removed = superlink.sync(keys)
+                for names, news in ((added, "may take part now"), (removed, "may no longer take part")):
+                    if names:
+                        tell(f"{', '.join(names)} {news}")
+        except FedMetaAlignError as error:
+            if str(error) != told:
+                told = str(error)
+                tell(told)
+        yield
 
 
 def _progress(out: Path) -> Iterator[None]:
