@@ -5,16 +5,6 @@ bad model, and a mean over devices would count it.
 """
 
 import numpy as np
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    balanced_accuracy_score,
-    brier_score_loss,
-    f1_score,
-    matthews_corrcoef,
-    precision_score,
-    recall_score,
-)
 
 from fedmetaalign.errors import FedMetaAlignError
 
@@ -50,21 +40,24 @@ def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, fl
         ValueError: the shapes differ or are not (rows,), a label is not 0 or 1, or a score lies outside [0, 1].
         FedMetaAlignError: a score is not a number, which is what a diverged training leaves.
     """
+    # A device starts a process for each message: a second of importing this should not be part of all.
+    from sklearn import metrics
+
     scores = np.asarray(scores, dtype=np.float64)
     _check(y, scores)
     decisions = (scores > threshold).astype(np.int8)
     some, faults, alarms = len(y) > 0, bool((y == 1).any()), bool(decisions.any())
     both = faults and bool((y == 0).any())
     values = {
-        "accuracy": accuracy_score(y, decisions) if some else None,
-        "f1": f1_score(y, decisions) if faults else 0.0 if alarms else None,
-        "precision": precision_score(y, decisions) if alarms else None,
-        "recall": recall_score(y, decisions) if faults else None,
-        "balanced_accuracy": balanced_accuracy_score(y, decisions) if both else None,
-        "mcc": matthews_corrcoef(y, decisions) if both else None,
-        "pr_auc": average_precision_score(y, scores) if both else None,
+        "accuracy": metrics.accuracy_score(y, decisions) if some else None,
+        "f1": metrics.f1_score(y, decisions) if faults else 0.0 if alarms else None,
+        "precision": metrics.precision_score(y, decisions) if alarms else None,
+        "recall": metrics.recall_score(y, decisions) if faults else None,
+        "balanced_accuracy": metrics.balanced_accuracy_score(y, decisions) if both else None,
+        "mcc": metrics.matthews_corrcoef(y, decisions) if both else None,
+        "pr_auc": metrics.average_precision_score(y, scores) if both else None,
         # Named, because one class alone does not tell scikit-learn which label is the fault.
-        "brier": brier_score_loss(y, scores, pos_label=1) if some else None,
+        "brier": metrics.brier_score_loss(y, scores, pos_label=1) if some else None,
         "threshold": threshold,
     }
     return {name: None if value is None else float(value) for name, value in values.items()}

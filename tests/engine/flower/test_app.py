@@ -26,7 +26,7 @@ def test_its_configuration_is_what_the_server_can_be_told_with_the_same_defaults
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # Flower's use of pathspec
 def test_flower_builds_it_and_finds_both_ends():
     assert build_fab_from_disk(APP)
-    assert get_metadata_from_config(PROJECT) == ("1.0.0", "fedmetaalign/fedmetaalign-app")
+    assert get_metadata_from_config(PROJECT) == ("fedmetaalign/fedmetaalign-app", "1.0.0")
     components = PROJECT["tool"]["flwr"]["app"]["components"]
     for kind, app in (("serverapp", server_app), ("clientapp", client_app)):
         assert load_app(components[kind], ImportError, str(APP)) is app

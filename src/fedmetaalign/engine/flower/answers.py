@@ -4,7 +4,6 @@ An answer repeats whose it is and what it answers ("reply"), so that a stale or 
 right one; besides it has "arrays" and "metrics", and after phase 3 only what results.json says of the device.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from typing import Any, cast
 
 from flwr.app import MetricRecord, RecordDict
 
+from fedmetaalign.engine.flower import outcome
 from fedmetaalign.engine.flower.questions import Envelope, kind
 from fedmetaalign.engine.flower.wire import (
+    MOST_SAMPLES,
     PROTOCOL,
     WireError,
     arrays,
@@ -24,17 +25,23 @@ from fedmetaalign.engine.flower.wire import (
     read_config,
     read_moments,
     read_vector,
+    steers,
     vector,
+    word,
 )
 from fedmetaalign.engine.messages import Finish, Finished, Reply, Request, Visit
 from fedmetaalign.fleet.device import Moments
+from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.phases.local import Local, Update
 
-LONGEST = 1_000_000
-"""Characters of a device's results; no ladder of models is so long."""
-
 LOCAL = ("support_loss", "query_loss", "accuracy")
+"""What a device measures in phases 1 and 2 alike."""
+
+MOST_FEATURES = 10_000
+"""Of a device's table; each is named by at most as many characters as `_LONGEST_FEATURE`."""
+
+_LONGEST_FEATURE = 500
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,7 @@ class Introduction:
 
 def introduce(device: str, run: str, introduction: Introduction) -> RecordDict:
     """Returns a device's introduction as records."""
-    said: dict[str, Any] = {"protocol": PROTOCOL, "device": device, "run": run, "kind": "introduce"}
-    said["features"] = list(introduction.features)
+    said: dict[str, Any] = {"device": device, **_introducing(run), "features": list(introduction.features)}
     records = RecordDict()
     if introduction.moments is not None:
         said["count"] = introduction.moments.count
@@ -71,8 +77,7 @@ def answer(device: str, run: str, request: Request[Any], reply: Local | Update |
     """Returns a device's answer as records."""
     said: dict[str, Any] = {"device": device, **_asked(request, run)}
     if isinstance(reply, Finished):
-        found = {"result": reply.result, "records": reply.records, "bundle": reply.bundle}
-        return RecordDict({"reply": config({**said, "finished": json.dumps(found, allow_nan=False)})})
+        return RecordDict({"reply": config({**said, "finished": outcome.write(reply)})})
     measured: dict[str, Any] = {key: float(getattr(reply, key)) for key in LOCAL}
     measured["samples"] = int(reply.samples)
     if isinstance(reply, Update):
@@ -83,22 +88,31 @@ def answer(device: str, run: str, request: Request[Any], reply: Local | Update |
     return RecordDict({"reply": config(said), "arrays": arrays(values), "metrics": MetricRecord(measured)})
 
 
-def read_introduction(records: RecordDict, envelope: Envelope) -> tuple[str, Introduction]:
-    """Returns a device's name and introduction.
+def read_name(records: RecordDict) -> str:
+    """Returns what a device calls itself, which may be a folder's name, also where it cannot take part.
+
+    Raises:
+        WireError: it gives no name, or one that no device can have.
+    """
+    name = word(read_config(records, "reply"), "device")
+    if name != safe_name(name):
+        raise WireError(f"It calls itself {name!r}: a name has letters, digits, `.`, `_` and `-`, up to 100.")
+    return name
+
+
+def read_introduction(records: RecordDict, envelope: Envelope) -> Introduction:
+    """Returns a device's introduction.
 
     Raises:
         WireError: it cannot take part, or says nothing sound.
     """
     said = read_config(records, "reply")
-    if "error" in said:
-        raise WireError(str(said["error"]))
-    features, moments = said.get("features"), read_moments(records, said)
-    if said.get("run") != envelope.run or not isinstance(features, list) or not features:
-        raise WireError("It did not introduce itself, as it was asked to.")
+    _check_repeated(said, _introducing(envelope.run))
+    features, moments = _features(said.get("features")), read_moments(records, said)
     pooling = envelope.recipe.fleet.scaling == "fleet"
     if pooling and (moments is None or len(moments.mean) != len(features)):
         raise WireError("Its moments do not fit its features.")
-    return str(said.get("device")), Introduction(tuple(map(str, features)), moments)
+    return Introduction(features, moments if pooling else None)
 
 
 def read_answer(records: RecordDict, envelope: Envelope, request: Request[Reply], network: Network) -> Reply:
@@ -116,14 +130,10 @@ def read_answer(records: RecordDict, envelope: Envelope, request: Request[Reply]
     said = read_config(records, "reply")
     if said.get("device") != envelope.device:
         raise WireError(f"It answered in the name of {said.get('device')!r}.")
-    if "error" in said:
-        raise WireError(str(said["error"]))
-    for key, value in _asked(request, envelope.run).items():
-        if said.get(key) != value:
-            raise WireError(f"It answered {key} {said.get(key)!r}, and was asked {value!r}.")
+    _check_repeated(said, _asked(request, envelope.run))
     if isinstance(request, Finish):
-        return cast(Reply, _finished(said))
-    values, measured = read_arrays(records, "arrays"), _measured(records)
+        return cast(Reply, outcome.read(said.get("finished"), envelope.device, request, envelope.recipe))
+    values, measured = read_arrays(records, "arrays"), _measured(records, request)
     common = {
         "support_loss": measured["support_loss"],
         "query_loss": measured["query_loss"],
@@ -133,10 +143,13 @@ def read_answer(records: RecordDict, envelope: Envelope, request: Request[Reply]
     if isinstance(request, Visit):
         return cast(Reply, Local(weights=vector(values, "weights", network), **common))  # type: ignore[arg-type]
     delta, packed = read_vector(values, "delta", network)
-    score = measured.get("score", 0.0)
-    if not 0 < score <= 1:
-        raise WireError(f"Its score {score:g} is out of (0, 1].")
+    score = measured["score"]
     return cast(Reply, Update(delta=delta, score=score, packed=packed, **common))  # type: ignore[arg-type]
+
+
+def _introducing(run: str) -> dict[str, str | int]:
+    """Returns what an introduction has to repeat."""
+    return {"protocol": PROTOCOL, "kind": "introduce", "run": run}
 
 
 def _asked(request: Request[Any], run: str) -> dict[str, str | int]:
@@ -150,44 +163,42 @@ def _asked(request: Request[Any], run: str) -> dict[str, str | int]:
     return {**said, "stop": request.stop} if isinstance(request, Visit) else said
 
 
-def _measured(records: RecordDict) -> dict[str, float]:
-    """Returns the metrics of an answer, each a finite number and in its range."""
+def _check_repeated(said: Mapping[str, Any], asked: Mapping[str, str | int]) -> None:
+    """Raises what the device says is in its way; or that it answers something else than was asked."""
+    if "error" in said:
+        raise WireError(word(said, "error"))
+    for key, value in asked.items():
+        if said.get(key) != value:
+            raise WireError(f"It answered {key} {said.get(key)!r}, and was asked {value!r}.")
+
+
+def _features(found: object) -> tuple[str, ...]:
+    if not isinstance(found, list) or not 0 < len(found) <= MOST_FEATURES:
+        raise WireError(f"It has no features, or more than {MOST_FEATURES:,}.")
+    for name in found:
+        if not isinstance(name, str) or len(name) > _LONGEST_FEATURE or steers(name):
+            raise WireError(f"It has a feature that is called {name!r}: rename that column.")
+    return tuple(found)
+
+
+def _measured(records: RecordDict, request: Request[Any]) -> dict[str, float]:
+    """Returns the metrics of an answer to phase 1 or 2, each a finite number and in its range."""
     record = records.get("metrics")
     if not isinstance(record, MetricRecord):
         raise WireError("Its metrics are missing.")
-    for key in (*LOCAL, "samples", *(["score"] if "score" in record else [])):
+    measured = {}
+    for key in (*LOCAL, "samples", *([] if isinstance(request, Visit) else ["score"])):
         value = record.get(key)
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise WireError(f"Its {key} is {value!r}, which is not a finite number.")
-    measured = {key: float(cast(float, value)) for key, value in record.items()}
-    if min(measured["support_loss"], measured["query_loss"]) < 0:
-        raise WireError("A loss of it is negative.")
+        measured[key] = float(value)
+    for key in ("support_loss", "query_loss"):
+        if not 0 <= measured[key] <= outcome.LARGEST_LOSS:
+            raise WireError(f"Its {key} {measured[key]:g} is out of [0, {outcome.LARGEST_LOSS:g}].")
     if not 0 <= measured["accuracy"] <= 1:
         raise WireError(f"Its accuracy {measured['accuracy']:g} is out of [0, 1].")
-    if measured["samples"] < 1 or measured["samples"] != int(measured["samples"]):
+    if not (1 <= measured["samples"] <= MOST_SAMPLES and measured["samples"].is_integer()):
         raise WireError(f"It says that it trained on {measured['samples']:g} samples.")
+    if not 0 < measured.get("score", 1.0) <= 1:
+        raise WireError(f"Its score {measured['score']:g} is out of (0, 1].")
     return measured
-
-
-def _finished(said: Mapping[str, Any]) -> Finished:
-    text = said.get("finished")
-    if not isinstance(text, str) or len(text) > LONGEST:
-        raise WireError("Its results are missing, or longer than any are.")
-    try:
-        found = json.loads(text, parse_constant=_not_finite)
-        result, records = found["result"], found["records"]
-        if not result["stages"].keys() >= {"personalized", "deployed"}:
-            raise ValueError("the personalized or the deployed stage is missing")
-        for metrics in (*result["stages"].values(), *([result["alone"]] if "alone" in result else [])):
-            if not 0 <= metrics["accuracy"] <= 1:
-                raise ValueError(f"an accuracy is {metrics['accuracy']}")
-        for record in records:
-            if record["phase"] != 3 or record["device"] != said["device"]:
-                raise ValueError("a record is not of this device in phase 3")
-        return Finished(result, tuple(records), str(found["bundle"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WireError(f"Its results are not what results.json holds ({error}).") from None
-
-
-def _not_finite(text: str) -> float:
-    raise ValueError(f"{text} is not a finite number")

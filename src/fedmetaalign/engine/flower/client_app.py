@@ -28,7 +28,7 @@ def introduce(message: Message, context: Context) -> Message:
     """Says who the device is, and whether its table can be used."""
 
     def content(name: str, envelope: Envelope) -> RecordDict:
-        table = read_table(envelope.recipe, name, _path(context, "table"))
+        table = read_table(envelope.recipe, name, Path(_configured(context, "table")))
         member(envelope.recipe, table)  # so that a table that is too small is known of now
         pooling = envelope.recipe.fleet.scaling == "fleet"
         own = own_moments(envelope.recipe, table) if pooling else None
@@ -44,10 +44,11 @@ def train(message: Message, context: Context) -> Message:
     """Does a phase's step on the device."""
 
     def content(name: str, envelope: Envelope) -> RecordDict:
-        recipe, state = envelope.recipe, _path(context, "state")
+        recipe, state = envelope.recipe, Path(_configured(context, "state"))
         request, pool = read_request(message.content, Network(recipe.model.inputs, recipe.model.hidden))
-        device, test = member(recipe, read_table(recipe, name, _path(context, "table")), pool)
-        residuals = Residuals(state / "runs" / _folder_name(envelope.run))
+        table = read_table(recipe, name, Path(_configured(context, "table")))
+        device, test = member(recipe, table, pool)
+        residuals = Residuals(state / "runs" / envelope.run)
         participant = Participant(recipe, device, Home(test, state / "bundle"), residuals=residuals)
         with threadpool_limits(1, "blas"):  # as in every engine, so that the numbers are the same
             return answers.answer(name, envelope.run, request, participant.answer(request))
@@ -59,6 +60,7 @@ def _reply(message: Message, context: Context, content: Callable[[str, Envelope]
     """Replies with content made for the device's name, or with what is wrong."""
     name = str(context.node_config.get("name", ""))
     try:
+        _configured(context, "name")
         envelope = read_envelope(message.content)
         if envelope.device not in ("", name):
             raise WireError(f"The server took this device for {envelope.device!r}.")
@@ -68,14 +70,8 @@ def _reply(message: Message, context: Context, content: Callable[[str, Envelope]
     return Message(found, reply_to=message)
 
 
-def _path(context: Context, key: str) -> Path:
+def _configured(context: Context, key: str) -> str:
     value = context.node_config.get(key)
     if not isinstance(value, str) or not value:
         raise WireError(f"The node's configuration lacks '{key}': start it with `fedmetaalign device`.")
-    return Path(value)
-
-
-def _folder_name(run: str) -> str:
-    if not run.isalnum():
-        raise WireError(f"The server calls the run {run!r}, which cannot be a folder's name.")
-    return run
+    return value

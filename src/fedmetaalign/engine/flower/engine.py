@@ -9,9 +9,9 @@ from flwr.app import RecordDict
 
 from fedmetaalign.engine import Missed, Presence, Replies
 from fedmetaalign.engine.flower.answers import read_answer
-from fedmetaalign.engine.flower.post import collect, send
+from fedmetaalign.engine.flower.post import LEFT, Failure, collect, send
 from fedmetaalign.engine.flower.questions import Envelope, ask, kind
-from fedmetaalign.engine.flower.roll import Roll
+from fedmetaalign.engine.flower.roll import Roll, Visitor
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.engine.messages import Reply, Request
 from fedmetaalign.fleet.device import Moments
@@ -27,15 +27,17 @@ class Question:
 
     Attributes:
         device: its name.
-        node: that it was sent to.
-        message: the id that the answer will name; None while the device is not there.
+        visitor: to whom it was sent; None while it has to be sent.
+        message: the id that the answer will name.
         sent: when, by the monotonic clock.
+        due: when it may be sent, by the same.
     """
 
     device: str
-    node: int = 0
-    message: str | None = None
+    visitor: Visitor | None = None
+    message: str = ""
     sent: float = 0.0
+    due: float = 0.0
 
 
 @dataclass
@@ -46,7 +48,8 @@ class FlowerEngine:
         roll: knows who is there.
         pool: what devices are standardised with under `scaling = "fleet"`.
         on_poll: called at each look for answers.
-        poll: seconds between two looks; short beside what a device takes.
+        poll: seconds between the first looks, each of which asks the SuperLink for every answer by itself;
+            later ones come as seldom as adds a twentieth to what the devices take, but once a second.
     """
 
     roll: Roll
@@ -68,43 +71,74 @@ class FlowerEngine:
         """Asks the named devices that are there, and waits for each until its deadline."""
         answers: dict[str, Reply] = {}
         missed: list[Missed] = []
-        until = time.monotonic() + patience
+        began = time.monotonic()
         questions = [Question(name) for name in names]
         while questions:
-            nodes = self.roll.call()
+            there = self.roll.call()
             for question in questions:
-                if question.message is None and question.device in nodes:
-                    self._send(question, nodes[question.device], request)
+                self._send(question, there, request)
             missed += self._late()
             came = collect(self.roll.grid, [q.message for q in questions if q.message])
-            questions, before = [], questions
-            for question in before:
-                content = came.get(question.message or "")
-                if isinstance(content, RecordDict):
-                    try:
-                        answers[question.device] = self._read(question.device, request, content)
-                    except WireError as error:
-                        missed.append(Missed(question.device, "rejected", str(error)))
+            patient = time.monotonic() < began + patience
+            for question in list(questions):
+                verdict = self._judge(question, came.get(question.message), there, request, patient)
+                if verdict is None:
                     continue
-                failure = str(content) if content else self._failure(question, nodes, request)
-                if failure is None:
-                    questions.append(question)
-                elif time.monotonic() < until:
-                    questions.append(Question(question.device))
+                questions.remove(question)
+                if isinstance(verdict, Missed):
+                    missed.append(verdict)
                 else:
-                    missed.append(Missed(question.device, "absent", failure))
+                    answers[question.device] = verdict
             self.on_poll()
             if questions:
-                time.sleep(self.poll + 0.01 * len(questions))  # each is a request to the SuperLink
+                time.sleep(min(max(self.poll, (time.monotonic() - began) / 20), 1.0))
         return Replies(dict(sorted(answers.items())), tuple(sorted(missed, key=lambda each: each.device)))
 
-    def _send(self, question: Question, node: int, request: Request[Any]) -> None:
-        roll, moments = self.roll, self.pool.get(self.roll.introductions[question.device].features)
+    def _send(self, question: Question, there: Mapping[str, Visitor], request: Request[Any]) -> None:
+        """Sends a question that has yet to be sent, if its device is there."""
+        visitor, now = there.get(question.device), time.monotonic()
+        if question.visitor or visitor is None or visitor.introduction is None or now < question.due:
+            return
+        moments = self.pool.get(visitor.introduction.features)
         content = ask(self._envelope(question.device), request, moments)
         # Flower keeps it longer than the deadline, so that an answer that comes late is told from none.
-        seconds, group = 10 * roll.deadline, str(request.number)
-        question.message = send(roll.grid, content, node, f"train.{kind(request)}", seconds, group)
-        question.node, question.sent = node, time.monotonic()
+        seconds, group = 10 * self.roll.deadline, str(request.number)
+        message = send(self.roll.grid, content, visitor.node, f"train.{kind(request)}", seconds, group)
+        question.visitor, question.message, question.sent = visitor, message or "", now
+
+    def _judge(
+        self,
+        question: Question,
+        content: RecordDict | Failure | None,
+        there: Mapping[str, Visitor],
+        request: Request[Reply],
+        patient: bool,
+    ) -> Reply | Missed | None:
+        """Returns the answer to a question, or why there is none; None while there may be one.
+
+        Only who is not there, or has left, is waited for: who has failed once would do so again.
+        """
+        device, visitor = question.device, question.visitor
+        if isinstance(content, RecordDict):
+            try:
+                return self._read(device, request, content)
+            except WireError as error:
+                return Missed(device, "rejected", str(error))
+        if isinstance(content, Failure) and content.kind != "left":
+            return Missed(device, "rejected" if content.kind == "unreadable" else "absent", content.sentence)
+        if visitor is None:
+            return None if patient else Missed(device, "absent", self.roll.refusal(device))
+        left = content is not None or not question.message or there.get(device) is not visitor
+        if not left and time.monotonic() <= question.sent + self.roll.deadline:
+            return None
+        if content is None and question.message:  # from now on its answer comes late
+            self._overdue[question.message] = device, f"{kind(request)} {request.number}"
+        if not left:
+            return Missed(device, "absent", f"It did not answer within {self.roll.deadline:g} seconds.")
+        if not patient:
+            return Missed(device, "absent", content.sentence if content else LEFT)
+        question.visitor, question.message, question.due = None, "", time.monotonic() + self.roll.pause
+        return None
 
     def _read(self, device: str, request: Request[Reply], content: RecordDict) -> Reply:
         model = self.roll.envelope.recipe.model
@@ -113,21 +147,11 @@ class FlowerEngine:
     def _envelope(self, device: str) -> Envelope:
         return replace(self.roll.envelope, device=device)
 
-    def _failure(self, question: Question, nodes: Mapping[str, int], request: Request[Any]) -> str | None:
-        """Says why a question will not be answered; None while it may be."""
-        if question.message is None:
-            return self.roll.refusal(question.device)
-        if nodes.get(question.device) != question.node:
-            reason = "It left before it answered."
-        elif time.monotonic() > question.sent + self.roll.deadline:
-            reason = f"It did not answer within {self.roll.deadline:g} seconds."
-        else:
-            return None
-        self._overdue[question.message] = question.device, f"{kind(request)} {request.number}"
-        return reason
-
     def _late(self) -> list[Missed]:
-        """Drops the answers to questions that were given up, and tells of them."""
+        """Drops the answers to questions that were given up, and tells of them.
+
+        Flower tells of each question in the end that no answer will come any more.
+        """
         missed = []
         for message, content in collect(self.roll.grid, list(self._overdue)).items():
             device, what = self._overdue.pop(message)

@@ -197,7 +197,8 @@ class InProcessGrid(Grid):
         context = Context(
             self._run.run_id, number, self._configs[name], RecordDict(), self._run.override_config
         )
-        node = Node(NodeInfo(node_id=number, name=name, status="online"), context_to_proto(context))
+        info = NodeInfo(node_id=number, name=name, status="online", last_activated_at=now().isoformat())
+        node = Node(info, context_to_proto(context))
         with self._news:
             self._online[name] = node
 

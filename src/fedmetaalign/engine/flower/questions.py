@@ -23,6 +23,7 @@ from fedmetaalign.engine.flower.wire import (
     read_vector,
     vector,
     whole,
+    word,
 )
 from fedmetaalign.engine.messages import Finish, Request, Train, Visit
 from fedmetaalign.fleet.device import Moments
@@ -33,13 +34,17 @@ STAGE = "stage."
 """What the names of the arrays begin with that are the global weights after a phase."""
 
 
+LONGEST_RUN = 64
+"""Characters of a run's name."""
+
+
 @dataclass(frozen=True)
 class Envelope:
     """What every question says first.
 
     Attributes:
         device: of whom it is asked; empty where the server does not know yet.
-        run: names the run, so that a device does not mix up what it keeps for several.
+        run: names the run, so that a device does not mix up what it keeps for several: letters and digits.
         recipe: what to do.
     """
 
@@ -77,7 +82,7 @@ def read_envelope(records: RecordDict) -> Envelope:
     """Returns what a question says first.
 
     Raises:
-        WireError: the server speaks another version of these records.
+        WireError: the server speaks another version of these records, or says nothing sound.
         RecipeError: the recipe has keys or values that this version does not know.
     """
     said = read_config(records, "request")
@@ -86,11 +91,14 @@ def read_envelope(records: RecordDict) -> Envelope:
             f"The server speaks version {said.get('protocol')} of the protocol, and this device version"
             f" {PROTOCOL}: install the same version of fedmetaalign on both."
         )
+    run = word(said, "run")
+    if not (run.isascii() and run.isalnum() and len(run) <= LONGEST_RUN):  # the device calls a folder after it
+        raise WireError(f"The server calls the run {run!r}, and not by up to {LONGEST_RUN} letters and digits.")
     try:
-        raw = tomllib.loads(str(said.get("recipe")))
-    except tomllib.TOMLDecodeError as error:
+        raw = tomllib.loads(word(said, "recipe"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise WireError(f"The server's recipe is not TOML ({error}).") from None
-    return Envelope(str(said.get("device")), str(said.get("run")), parse(raw, "the server's recipe"))
+    return Envelope(str(said.get("device", "")), run, parse(raw, "the server's recipe"))
 
 
 def read_request(records: RecordDict, network: Network) -> tuple[Request[Any], Moments | None]:

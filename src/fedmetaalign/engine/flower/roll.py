@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from logging import WARNING
 
+from flwr.app import RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore import log
 
 from fedmetaalign.engine import Presence
-from fedmetaalign.engine.flower.answers import Introduction, read_introduction
-from fedmetaalign.engine.flower.post import collect, send
+from fedmetaalign.engine.flower.answers import Introduction, read_introduction, read_name
+from fedmetaalign.engine.flower.post import Failure, collect, send
 from fedmetaalign.engine.flower.questions import Envelope, ask_introduction
 from fedmetaalign.engine.flower.wire import WireError
 
@@ -18,23 +19,34 @@ INTRODUCE = "query.introduce"
 """The message type by which a node is asked who it is."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Visitor:
-    """A node, from when it comes until it goes.
+    """One life of a node, from when it comes until it goes; after a restart it is another visitor.
 
     Attributes:
+        node: its id, which outlasts the life.
+        since: when Flower says that the life began.
         registered: the name that its key was registered under; empty where keys are not asked for.
-        asked: when it was asked who it is, by the monotonic clock.
-        message: the id that its answer will name; None once it has answered.
-        name: the device that it is; None before it is known.
+        due: when to ask it who it is, should it not have told by then; by the monotonic clock.
+        message: the id that its answer will name; None before it is asked, and once it has answered.
+        name: the device that it says it is.
+        introduction: None before it has introduced itself.
         refused: why it cannot take part; empty otherwise.
     """
 
+    node: int
+    since: str
     registered: str
-    asked: float
-    message: str | None
-    name: str | None = None
+    due: float = 0.0
+    message: str | None = None
+    name: str = ""
+    introduction: Introduction | None = None
     refused: str = ""
+
+    @property
+    def called(self) -> str:
+        """What to call it to others, also before its name is known."""
+        return self.registered or self.name or f"node {self.node}"
 
 
 @dataclass
@@ -47,11 +59,11 @@ class Roll:
     Attributes:
         grid: Flower's.
         envelope: the run, and the recipe.
-        roster: returns the names of the devices that may take part now; None where everybody may who comes,
-            which only a fleet on loopback may allow.
-        deadline: seconds that a device has for an answer.
-        registered: a node's name is the one that its key was registered under; otherwise it is believed the
-            name that it gives.
+        roster: returns the names of the devices that may take part now, and each node has to be what its key
+            was registered as; None where everybody may who comes, and is believed its name, which only a fleet
+            on loopback may allow.
+        deadline: seconds that a device has for an answer; one that cannot take part is asked again after them.
+        pause: seconds after which a device is asked again whose answer got lost, where it is still there.
         introductions: of all devices that have been there, by name.
     """
 
@@ -59,9 +71,10 @@ class Roll:
     envelope: Envelope
     roster: Callable[[], Sequence[str]] | None
     deadline: float
-    registered: bool
+    pause: float = 5.0
     introductions: dict[str, Introduction] = field(default_factory=dict)
     _visitors: dict[int, Visitor] = field(default_factory=dict)
+    _there: Mapping[str, Visitor] = field(default_factory=dict)
     _seen: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -71,54 +84,78 @@ class Roll:
 
     def presence(self) -> Mapping[str, Presence]:
         """Tells which of them were there at the last call."""
-        present = {visitor.name for visitor in self._visitors.values()}
-        return {name: Presence(name in present, self._seen.get(name)) for name in self.names}
+        return {name: Presence(name in self._there, self._seen.get(name)) for name in self.names}
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Why devices that have come cannot take part, by name."""
+        return {v.called: v.refused for v in self._visitors.values() if v.refused}
 
     def refusal(self, name: str) -> str:
         """Says why a device is not there."""
-        reasons = [v.refused for v in self._visitors.values() if v.refused and v.registered == name]
-        return reasons[0] if reasons else "It is not there."
+        if name in self.refused:
+            return self.refused[name]
+        come = any(visitor.called == name for visitor in self._visitors.values())
+        return "It has not introduced itself yet." if come else "It is not there."
 
-    def call(self) -> Mapping[str, int]:
-        """Returns the node of each device that is there now, and asks new nodes who they are."""
-        online = {node.node_id: node.name for node in self.grid.get_nodes()}
-        for gone in self._visitors.keys() - online.keys():
-            del self._visitors[gone]  # it is asked again when it comes back: it may have another table by then
+    def call(self) -> Mapping[str, Visitor]:
+        """Returns the devices that are there now, by name, and asks new nodes who they are."""
+        self._meet()
         self._listen()
-        names = None if self.roster is None else set(self.roster())
-        for node, name in online.items():
-            if self.registered and names is not None and name not in names:
+        allowed = None if self.roster is None else set(self.roster())
+        there: dict[str, Visitor] = {}
+        for visitor in self._visitors.values():
+            if allowed is not None and visitor.registered not in allowed:
                 continue
-            visitor = self._visitors.get(node)
-            overdue = visitor and visitor.name is None and time.monotonic() > visitor.asked + self.deadline
-            if visitor is None or overdue:
-                self._ask(node, name if self.registered else "")
-        there = {
-            v.name: node for node, v in self._visitors.items() if v.name and (names is None or v.name in names)
-        }
+            if visitor.introduction is not None:
+                there.setdefault(visitor.name, visitor)  # of two with one name, who came first
+            elif visitor.message is None and time.monotonic() >= visitor.due:
+                self._ask(visitor)
+        self.introductions |= {name: v.introduction for name, v in there.items() if v.introduction}
         self._seen |= dict.fromkeys(there, time.time())
+        self._there = there
         return there
 
-    def _ask(self, node: int, registered: str) -> None:
-        question = ask_introduction(replace(self.envelope, device=registered))
-        message = send(self.grid, question, node, INTRODUCE, 2 * self.deadline)
-        self._visitors[node] = Visitor(registered, time.monotonic(), message)
+    def _meet(self) -> None:
+        """Takes note of the nodes that have come, gone, or both since the last call."""
+        online = {info.node_id: info for info in self.grid.get_nodes()}
+        self._visitors = {
+            node: visitor
+            for node, visitor in self._visitors.items()
+            if node in online and visitor.since == online[node].last_activated_at
+        }
+        for node, info in online.items():
+            name = "" if self.roster is None else info.name
+            self._visitors.setdefault(node, Visitor(node, info.last_activated_at, name))
+
+    def _ask(self, visitor: Visitor) -> None:
+        question = ask_introduction(replace(self.envelope, device=visitor.registered))
+        # Flower says so when the time is up: no node has to answer two of them.
+        visitor.message = send(self.grid, question, visitor.node, INTRODUCE, self.deadline)
+        visitor.due = time.monotonic() + (self.deadline if visitor.message else self.pause)
 
     def _listen(self) -> None:
         """Hears who has introduced itself meanwhile."""
-        waiting = {v.message: node for node, v in self._visitors.items() if v.message}
+        waiting = {v.message: v for v in self._visitors.values() if v.message}
         for message, content in collect(self.grid, waiting).items():
-            visitor = self._visitors[waiting[message]]
+            visitor = waiting[message]
             visitor.message = None
             try:
-                if isinstance(content, WireError):
-                    raise content
-                name, introduction = read_introduction(content, self.envelope)
-                if self.registered and name != visitor.registered:
-                    raise WireError(f"It was enrolled as {visitor.registered!r} and calls itself {name!r}.")
-                if any(other.name == name for other in self._visitors.values()):
-                    raise WireError(f"There is another device called {name!r} already.")
-                visitor.name, self.introductions[name] = name, introduction
+                self._read(visitor, content)
             except WireError as error:
                 visitor.refused = str(error)
-                log(WARNING, "Node %s (%s) cannot take part: %s", waiting[message], visitor.registered, error)
+                log(WARNING, "%s cannot take part: %s", visitor.called, error)
+
+    def _read(self, visitor: Visitor, content: RecordDict | Failure) -> None:
+        """Reads an introduction, or raises a WireError."""
+        if isinstance(content, Failure):
+            if content.kind == "left":
+                visitor.due = min(visitor.due, time.monotonic() + self.pause)
+            raise WireError(content.sentence)
+        visitor.name = read_name(content)
+        if self.roster is not None and visitor.name != visitor.registered:
+            raise WireError(f"It was enrolled as {visitor.registered!r} and calls itself {visitor.name!r}.")
+        visitor.introduction = read_introduction(content, self.envelope)
+        visitor.refused = ""
+        if visitor.name in self._there:
+            log(WARNING, "Node %s waits: there is a device called %s already", visitor.node, visitor.name)

@@ -3,19 +3,21 @@
 Its configuration, `[tool.flwr.app.config]` in the app's pyproject.toml, is `Settings`.
 """
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from pydantic import ValidationError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.flower.certificates import EnrolmentError
 from fedmetaalign.engine.flower.engine import FlowerEngine, Pool
 from fedmetaalign.engine.flower.enrolment import enrolled
 from fedmetaalign.engine.flower.questions import Envelope
@@ -30,6 +32,9 @@ from fedmetaalign.run import Clock, Watcher, check_size, conduct, parameters
 from fedmetaalign.run_folder import RunFolder, free_folder
 from fedmetaalign.status import Status
 from fedmetaalign.writing import replace, writing_to
+
+MOMENTS = "moments.safetensors"
+"""In the run folder: what all devices are standardised with, from the first start on."""
 
 app = ServerApp()
 
@@ -97,9 +102,9 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
     out = Path(settings.out) if settings.out else free_folder(recipe.name)
     folder = RunFolder.reopen(out, recipe) if settings.resume else RunFolder.create(out, recipe)
     state = (folder.restore(parameters(recipe)) if settings.resume else None) or fed_meta_align.start(recipe)
-    roll = Roll(
-        grid, Envelope("", _run_name(out), recipe), _roster(settings), settings.deadline, bool(settings.fleet)
-    )
+    roll = Roll(grid, Envelope("", _run_name(out), recipe), _roster(settings), settings.deadline)
+    moments = out / MOMENTS
+    pool = _read_pool(moments) if moments.exists() else None
     status = Status(out, roll.presence)
     engine = FlowerEngine(roll, on_poll=_seldom(status.refresh))
     plan = fed_meta_align.schedule(recipe, engine, public)
@@ -107,9 +112,12 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
         with clock.measure("waiting"):
             _wait(roll, settings, plan[state.done :], status)
         if recipe.fleet.scaling == "fleet":
-            engine.pool = _pool(out, roll)
+            engine.pool = pool or _make_pool(moments, roll)
     except FedMetaAlignError as error:
         status.end("failed", str(error))
+        raise
+    except BaseException:
+        status.end("failed", "It was stopped.")
         raise
     return conduct(
         recipe,
@@ -127,7 +135,14 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
 
 def _roster(settings: Settings) -> Callable[[], Sequence[str]] | None:
     """Returns who may take part; asked anew at every look, since devices are enrolled and revoked meanwhile."""
-    return (lambda: tuple(enrolled(Path(settings.fleet)))) if settings.fleet else None
+
+    def names() -> Sequence[str]:
+        try:
+            return tuple(enrolled(Path(settings.fleet)))
+        except EnrolmentError:  # a key may be moved away, which revokes it, between two looks at the folder
+            return tuple(enrolled(Path(settings.fleet)))
+
+    return names if settings.fleet else None
 
 
 def _wait(roll: Roll, settings: Settings, left: Sequence[fed_meta_align.Round], status: Status) -> None:
@@ -135,17 +150,18 @@ def _wait(roll: Roll, settings: Settings, left: Sequence[fed_meta_align.Round], 
     refresh, until = _seldom(status.refresh), time.monotonic() + settings.wait
     phase = left[0].phase if left else "personalize"
     said = None
+    status.say("waiting", phase)
     while True:
         there = roll.call()
         expected = len(roll.names) if roll.roster else settings.devices
         missing = sorted(set(roll.names) - set(there))
         if len(there) >= max(expected, 1) and not missing:
             return
+        refused = "".join(f" {name}: {why}" for name, why in sorted(roll.refused.items()))
         if time.monotonic() > until:
             break
-        message = f"{len(there)} of {expected} devices are there; waiting" + (
-            f" for {', '.join(missing)}." if missing else "."
-        )
+        awaited = f" for {', '.join(missing)}" if missing else ""
+        message = f"{len(there)} of {expected} devices are there; waiting{awaited}.{refused}"
         if message != said:
             status.say("waiting", phase, message=message)
             said = message
@@ -154,39 +170,61 @@ def _wait(roll: Roll, settings: Settings, left: Sequence[fed_meta_align.Round], 
     if not there:
         raise RunError(
             f"No device came within {settings.wait:g} seconds: see that `fedmetaalign device` runs on each."
+            + refused
         )
 
 
 def _run_name(out: Path) -> str:
-    """Returns the name by which devices tell this run from others, also after it is resumed."""
+    """Returns the name by which devices tell this run from others, also after it is resumed.
+
+    Raises:
+        RunError: the file that keeps it is damaged, or cannot be written.
+    """
     path = out / "run_id"
     if not path.exists():
         with writing_to(path):
             replace(path, uuid.uuid4().hex.encode())
-    return path.read_text(encoding="ascii")
+    try:
+        return uuid.UUID(hex=path.read_text(encoding="ascii")).hex
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from None
 
 
-def _pool(out: Path, roll: Roll) -> Pool:
-    """Returns the moments that all devices are standardised with: those of the first start, also resumed."""
-    path = out / "moments.safetensors"
-    if not path.exists():
-        own = [roll.introductions[name] for name in sorted(roll.introductions)]
-        pool = pooled((each.features, each.moments) for each in own if each.moments)
-        arrays = {}
-        for features, moments in pool.items():
-            key = "\t".join(features)
-            arrays[f"{key}\tmean"], arrays[f"{key}\tsquares"] = moments.mean, moments.squares
-            arrays[f"{key}\tcount"] = np.array([moments.count])
-        with writing_to(path):
-            save_file(arrays, path)
-    arrays = load_file(path)
-    names = [key.removesuffix("\tmean") for key in arrays if key.endswith("\tmean")]
-    return {
-        tuple(key.split("\t")): Moments(
-            int(arrays[f"{key}\tcount"][0]), arrays[f"{key}\tmean"], arrays[f"{key}\tsquares"]
-        )
-        for key in names
+def _make_pool(path: Path, roll: Roll) -> Pool:
+    """Adds up the moments of all devices that have been there, and keeps them for when the run is resumed."""
+    own = [roll.introductions[name] for name in sorted(roll.introductions)]
+    pool = pooled((each.features, each.moments) for each in own if each.moments)
+    arrays = {
+        f"{i}.{key}": values
+        for i, each in enumerate(pool.values())
+        for key, values in (("mean", each.mean), ("squares", each.squares))
     }
+    facts = [[list(features), moments.count] for features, moments in pool.items()]
+    with writing_to(path):
+        replace(path, save(arrays, {"pools": json.dumps(facts)}))
+    return pool
+
+
+def _read_pool(path: Path) -> Pool:
+    """Reads what `_make_pool` keeps.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            return {
+                tuple(features): Moments(
+                    int(count), file.get_tensor(f"{i}.mean"), file.get_tensor(f"{i}.squares")
+                )
+                for i, (features, count) in enumerate(json.loads(file.metadata()["pools"]))
+            }
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path} is damaged ({error}): start the run again with another --out.")
 
 
 def _seldom(act: Callable[[], None], seconds: float = 1.0) -> Callable[[], None]:

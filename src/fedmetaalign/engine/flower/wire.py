@@ -1,6 +1,9 @@
 """What Flower's records are made of here, and how they are taken apart: nothing that came is trusted."""
 
+import math
+import unicodedata
 from collections.abc import Mapping
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -15,9 +18,31 @@ from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged
 PROTOCOL = 1
 """The version of these records: a device and a server must have the same."""
 
+LONGEST_SENTENCE = 400
+"""Characters of a sentence that holds a stranger's words."""
+
+MOST_SAMPLES = 10**9
+"""Of a device; sums and products of so many stay far from the end of int64."""
+
+_LARGEST_MEAN = 1e100  # its square, times the samples of two devices, is still a float64
+
 
 class WireError(FedMetaAlignError):
-    """What came over the wire cannot be used; the sentence says why."""
+    """What came over the wire cannot be used; the sentence says why, and is safe to print."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(plain(sentence))
+
+
+def plain(text: str) -> str:
+    """Returns a stranger's words in one line of reasonable length that does not steer a terminal."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * LONGEST_SENTENCE]).split())
+    return line if len(line) <= LONGEST_SENTENCE else f"{line[: LONGEST_SENTENCE - 3]}..."
+
+
+def steers(text: str) -> bool:
+    """Tells whether a text holds a control character, or half of one character, which no file can hold."""
+    return any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def config(values: Mapping[str, str | int | float | list[str]]) -> ConfigRecord:
@@ -54,24 +79,34 @@ def read_arrays(records: RecordDict, key: str) -> dict[str, np.ndarray]:
     found = {}
     for name, array in record.items():
         try:
-            value = array.numpy()
+            _check_size(array.data)
+            found[name] = array.numpy()
         except Exception as error:  # these bytes are a stranger's: numpy may raise anything
             raise WireError(f"The array '{name}' cannot be read ({error}).") from None
-        if not isinstance(value, np.ndarray):  # an archive of arrays is none
-            raise WireError(f"The array '{name}' is none.")
-        found[name] = value
     return found
 
 
-def whole(values: Mapping[str, Any], key: str) -> int:
-    """Returns a number from 1.
+def word(values: Mapping[str, Any], key: str) -> str:
+    """Returns a text that is not empty.
 
     Raises:
         WireError: it is something else.
     """
     value = values.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise WireError(f"The key '{key}' is {value!r}, and not a whole number from 1.")
+    if not isinstance(value, str) or not value:
+        raise WireError(f"The key '{key}' is missing, or no text.")
+    return value
+
+
+def whole(values: Mapping[str, Any], key: str) -> int:
+    """Returns a number from 1 to `MOST_SAMPLES`: no round, and no other count, is larger.
+
+    Raises:
+        WireError: it is something else.
+    """
+    value = values.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_SAMPLES:
+        raise WireError(f"The key '{key}' is {value!r}, and not a whole number from 1 to {MOST_SAMPLES:,}.")
     return value
 
 
@@ -139,10 +174,23 @@ def read_moments(records: RecordDict, values: Mapping[str, Any]) -> Moments | No
         mean.dtype == squares.dtype == np.float64
         and mean.shape == squares.shape == (mean.size,)
         and mean.size > 0
-        and np.isfinite(mean).all()
-        and np.isfinite(squares).all()
-        and (squares >= 0).all()
+        # What is added up from several devices must be finite, too: one would spoil it for the others.
+        and (np.abs(mean) <= _LARGEST_MEAN).all()
+        and ((squares >= 0) & (squares <= _LARGEST_MEAN**2)).all()
     )
     if not sound:
-        raise WireError("The moments are not two equally long rows of finite float64 numbers.")
+        raise WireError(
+            "The moments are not two equally long rows of float64 numbers, the means up to"
+            f" {_LARGEST_MEAN:g} and the squares from 0 to {_LARGEST_MEAN**2:g}."
+        )
     return Moments(whole(values, "count"), mean, squares)
+
+
+def _check_size(data: bytes) -> None:
+    """Raises a ValueError unless as many bytes follow as a header claims: numpy would set those aside first."""
+    file = BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("its header is none that numpy writes for numbers")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+        raise ValueError(f"it claims to be {dtype} of shape {shape}, and has {len(data) - file.tell()} bytes")

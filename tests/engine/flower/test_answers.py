@@ -1,0 +1,170 @@
+"""What a device says, or a server, is refused with a reason where it is not what it should be."""
+
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, MetricRecord
+from small_run import ENVELOPE, MEASURED, NETWORK, RECIPE, RUN, TRAIN, WEIGHTS, travelled
+
+from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.flower import answers, questions
+from fedmetaalign.engine.flower.questions import Envelope
+from fedmetaalign.engine.flower.wire import WireError, plain
+from fedmetaalign.engine.messages import Visit
+from fedmetaalign.errors import RecipeError
+from fedmetaalign.fleet.device import Moments
+from fedmetaalign.phases.local import Local, Update
+
+POOLING = Envelope("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wrong"),
+    [
+        ("score", 0.0, "score 0 is out of (0, 1]"),
+        ("score", -1.0, "score -1 is out of (0, 1]"),
+        ("score", 1.5, "score 1.5 is out of (0, 1]"),
+        ("score", float("nan"), "score is nan"),
+        ("score", None, "score is None"),
+        ("samples", 0, "trained on 0 samples"),
+        ("samples", 2.5, "trained on 2.5 samples"),
+        ("samples", 10**15, "trained on 1e+15 samples"),
+        ("samples", 1e300, "trained on 1e+300 samples"),
+        ("support_loss", -0.1, "support_loss -0.1 is out of"),
+        ("query_loss", 1e300, "query_loss 1e+300 is out of"),
+        ("query_loss", float("inf"), "query_loss is inf"),
+        ("accuracy", 2.0, "accuracy 2 is out of [0, 1]"),
+        ("accuracy", [0.5, 0.5], "accuracy is [0.5, 0.5]"),
+        ("accuracy", None, "accuracy is None"),
+    ],
+)
+def test_metrics_out_of_their_range_are_refused(key, value, wrong):
+    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED))
+    found = {**records["metrics"], key: value}
+    records["metrics"] = MetricRecord({key: value for key, value in found.items() if value is not None})
+    with pytest.raises(WireError) as refused:
+        answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK)
+    assert wrong in str(refused.value)
+
+
+def test_metrics_that_nobody_asked_for_are_left_out():
+    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED))
+    records["metrics"]["more"] = [1.0, float("nan")]
+    assert answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK).score == 0.8
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ({"device": "fan"}, "in the name of 'fan'"),
+        ({"round": 2}, "round 2, and was asked 3"),
+        ({"run": "another"}, "run 'another', and was asked"),
+        ({"kind": "visit"}, "kind 'visit', and was asked 'train'"),
+        ({"protocol": 99}, "protocol 99, and was asked 1"),
+        ({"error": "no table"}, "no table"),
+        ({"error": 3}, "'error' is missing, or no text"),
+    ],
+)
+def test_an_answer_to_something_else_or_of_someone_else_is_refused(said, wrong):
+    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED))
+    records["reply"] = ConfigRecord({**records["reply"], **said})
+    with pytest.raises(WireError) as refused:
+        answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK)
+    assert wrong in str(refused.value)
+
+
+def test_a_stale_stop_is_refused():
+    stale = answers.answer("pump", RUN, Visit(WEIGHTS, 1, 1), Local(weights=WEIGHTS, **MEASURED))
+    with pytest.raises(WireError, match="stop 1, and was asked 2"):
+        answers.read_answer(travelled(stale), ENVELOPE, Visit(WEIGHTS, 1, 2), NETWORK)
+
+
+@pytest.mark.parametrize("missing", ["reply", "arrays", "metrics"])
+def test_an_answer_without_one_of_its_records_is_refused(missing):
+    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED))
+    for other in (None, ConfigRecord() if missing != "reply" else MetricRecord()):  # or with another kind of it
+        del records[missing]
+        if other is not None:
+            records[missing] = other
+        with pytest.raises(WireError, match="missing"):
+            answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK)
+        records[missing] = ConfigRecord()
+
+
+@pytest.mark.parametrize(
+    ("mean", "squares", "count", "wrong"),
+    [
+        ([0.0, 1.0, np.nan], [1.0] * 3, 5, "float64 numbers"),
+        ([0.0, 1.0, 1e200], [1.0] * 3, 5, "float64 numbers"),
+        ([0.0, 1.0, 2.0], [1.0, 1.0, -1e-9], 5, "float64 numbers"),
+        ([0.0, 1.0, 2.0], [1.0] * 2, 5, "float64 numbers"),
+        ([0.0, 1.0], [1.0] * 2, 5, "do not fit its features"),
+        ([0.0, 1.0, 2.0], [1.0] * 3, 0, "'count' is 0"),
+        ([0.0, 1.0, 2.0], [1.0] * 3, 10**18, "'count' is 1000000000000000000"),
+    ],
+)
+def test_moments_that_would_spoil_those_of_the_others_are_refused(mean, squares, count, wrong):
+    moments = Moments(count, np.array(mean), np.array(squares))
+    content = answers.introduce("pump", RUN, answers.Introduction(("a", "b", "c"), moments))
+    with pytest.raises(WireError) as refused:
+        answers.read_introduction(travelled(content), POOLING)
+    assert wrong in str(refused.value)
+
+
+@pytest.mark.parametrize("features", [(), ("a\x1b[2J",), ("a" * 501,), ("a",) * 10_001])
+def test_features_that_no_table_has_are_refused(features):
+    content = answers.introduce("pump", RUN, answers.Introduction(features, None))
+    with pytest.raises(WireError, match="feature"):
+        answers.read_introduction(travelled(content), ENVELOPE)
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "<b>", "a b", "\x1b[31m", "a" * 101, "é"])
+def test_a_name_that_no_folder_can_have_is_refused(name):
+    with pytest.raises(WireError):
+        answers.read_name(travelled(answers.refuse(name, "no table")))
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ({"protocol": 2}, "version 2 of the protocol, and this device version 1: install the same version"),
+        ({"run": "../../etc"}, "calls the run '../../etc'"),
+        ({"run": "a" * 65}, "calls the run"),
+        ({"run": "é"}, "calls the run"),
+        ({"run": 5}, "'run' is missing, or no text"),
+        ({"recipe": "= 3"}, "not TOML"),
+        ({"recipe": "a = " + "[" * 100_000}, "not TOML"),
+        ({"recipe": "sed = 1\n" + recipes.dump(RECIPE)}, "unknown key sed; the nearest known one is seed"),
+    ],
+)
+def test_a_server_that_cannot_be_followed_is_told_so(said, wrong):
+    records = questions.ask(ENVELOPE, TRAIN)
+    records["request"] = ConfigRecord({**records["request"], **said})
+    with pytest.raises((WireError, RecipeError)) as refused:
+        questions.read_envelope(travelled(records))
+    assert wrong in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ({"kind": "shutdown"}, "asks for 'shutdown'"),
+        ({"round": 0}, "'round' is 0"),
+        ({"round": True}, "'round'"),
+    ],
+)
+def test_a_request_that_is_none_is_refused(said, wrong):
+    records = questions.ask(ENVELOPE, TRAIN)
+    records["request"] = ConfigRecord({**records["request"], **said})
+    with pytest.raises(WireError) as refused:
+        questions.read_request(travelled(records), NETWORK)
+    assert wrong in str(refused.value)
+
+
+def test_a_stranger_s_words_are_cut_and_cannot_steer_a_terminal():
+    refusal = travelled(answers.refuse("pump", "\x1b]0;gone\x07no\r\n\u202etable" + "x" * 10_000_000))
+    with pytest.raises(WireError) as refused:
+        answers.read_answer(refusal, ENVELOPE, TRAIN, NETWORK)
+    sentence = str(refused.value)
+    assert sentence.startswith("]0;gone no tablexxx") and sentence.endswith("...") and len(sentence) == 400
+    assert sentence.isprintable()
+    assert plain("Ein Satz\nmit  Umlaut: ä.") == "Ein Satz mit Umlaut: ä."

@@ -1,0 +1,111 @@
+"""The device's end answers what it can use, and says in one sentence what is in its way."""
+
+from dataclasses import replace
+
+import pytest
+from flwr.app import ConfigRecord, Message
+from small_run import RUN
+from test_server_app import nodes_of
+
+from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.flower import answers, questions
+from fedmetaalign.engine.flower.client_app import app
+from fedmetaalign.engine.flower.in_process import InProcessGrid
+from fedmetaalign.engine.flower.questions import Envelope
+from fedmetaalign.engine.flower.wire import WireError
+from fedmetaalign.engine.messages import Train, Visit
+from fedmetaalign.model.mlp import Network
+from fedmetaalign.phases import foundation
+
+
+@pytest.fixture
+def recipe(finished):
+    return finished.recipe
+
+
+@pytest.fixture
+def ask(recipe, tmp_path):
+    """Asks the first device something, with a node_config and words that may be changed."""
+    nodes = nodes_of(recipe, tmp_path)
+    name = sorted(nodes)[0]
+
+    def exchange(content, what, config=None, **said):
+        record = ConfigRecord({**content["request"], **said})
+        content["request"] = record
+        with InProcessGrid(app, {name: {**nodes[name], **(config or {})}}) as grid:
+            (reply,) = grid.send_and_receive([Message(content, 2, what, ttl=60.0)])
+        return reply.content
+
+    exchange.name = name
+    exchange.envelope = Envelope(name, RUN, recipe)
+    exchange.train = Train(foundation.initial(Network(recipe.model.inputs, recipe.model.hidden), 0), 1)
+    return exchange
+
+
+def sentence(content):
+    """What a device says is in its way."""
+    assert set(content) == {"reply"}
+    with pytest.raises(WireError) as refused:
+        answers.read_introduction(content, Envelope("", RUN, recipes.load("demo")))
+    return str(refused.value)
+
+
+def test_introduces_itself_with_its_features(ask):
+    found = ask(questions.ask_introduction(replace(ask.envelope, device="")), "query.introduce")
+    assert answers.read_name(found) == ask.name
+    told = answers.read_introduction(found, ask.envelope)
+    assert told.features == ("Ia", "Ib", "Ic", "Va", "Vb", "Vc") and told.moments is None
+
+
+def test_answers_the_same_again(ask, recipe):
+    network = Network(recipe.model.inputs, recipe.model.hidden)
+    found = [ask(questions.ask(ask.envelope, ask.train), "train.train") for _ in range(2)]
+    one, other = (answers.read_answer(each, ask.envelope, ask.train, network) for each in found)
+    assert one.delta.tobytes() == other.delta.tobytes() and one.delta.any() and one.score == other.score
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ({"run": "../../elsewhere"}, "The server calls the run '../../elsewhere'"),
+        ({"protocol": 7}, "The server speaks version 7 of the protocol, and this device version 1"),
+        ({"device": "somebody"}, "The server took this device for 'somebody'."),
+        ({"recipe": "seeds = 1\n"}, "the server's recipe: "),
+        ({"kind": "sing"}, "The server asks for 'sing', which this version does not know."),
+        ({"round": -1}, "'round' is -1"),
+    ],
+)
+def test_refuses_what_it_cannot_follow(ask, tmp_path, said, wrong):
+    found = ask(questions.ask(ask.envelope, ask.train), "train.train", **said)
+    assert wrong in sentence(found)
+    assert not (tmp_path / ask.name / "state").exists()
+
+
+@pytest.mark.parametrize("kind", ["query.introduce", "train.train"])
+@pytest.mark.parametrize(
+    ("config", "wrong"),
+    [
+        ({"name": ""}, "The node's configuration lacks 'name': start it with `fedmetaalign device`."),
+        ({"name": 5}, "The node's configuration lacks 'name'"),
+        ({"table": ""}, "The node's configuration lacks 'table'"),
+        ({"table": "nowhere.csv"}, "nowhere.csv"),
+        ({"table": "nowhere.safetensors"}, "nowhere.safetensors"),
+    ],
+)
+def test_says_what_its_own_configuration_lacks(ask, kind, config, wrong):
+    request = questions.ask_introduction(ask.envelope)
+    if kind == "train.train":
+        request = questions.ask(ask.envelope, ask.train)
+    assert wrong in sentence(ask(request, kind, config))
+
+
+def test_needs_a_state_folder_only_to_train(ask):
+    question = questions.ask_introduction(ask.envelope)
+    assert answers.read_introduction(ask(question, "query.introduce", {"state": ""}), ask.envelope)
+    found = ask(questions.ask(ask.envelope, ask.train), "train.train", {"state": ""})
+    assert "lacks 'state'" in sentence(found)
+
+
+def test_weights_of_another_network_are_refused(ask):
+    visit = Visit(ask.train.weights[:-1], 1, 1)
+    assert "'weights' is float32 of shape" in sentence(ask(questions.ask(ask.envelope, visit), "train.visit"))

@@ -1,0 +1,265 @@
+"""An exchange over Flower: every device answers, or is missed with a reason, and none disturbs the others."""
+
+import threading
+from collections import Counter
+
+import httpx
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, Error
+from flwr.app.message import make_message
+from flwr.common.constant import ErrorCode
+from small_run import TRAIN, WEIGHTS
+from toy_fleet import DELTA, FEATURES, ToyGrid, engine_of
+
+from fedmetaalign.engine.flower import answers
+from fedmetaalign.engine.messages import Train
+from fedmetaalign.fleet.device import Moments
+
+TWO = ("fan", "pump")
+
+
+def missed(replies):
+    return [(each.device, each.kind, each.reason) for each in replies.missed]
+
+
+def lie(**said):
+    """Answers with other words in the reply."""
+
+    def deed(content):
+        content["reply"] = ConfigRecord({**content["reply"], **said})
+        return content
+
+    return deed
+
+
+def test_asks_whom_it_is_told_to_and_sorts_what_they_answer():
+    with ToyGrid(["pump", "fan", "boiler"]) as grid:
+        engine = engine_of(grid, ("boiler", "fan", "pump"))
+        replies = engine.exchange(["pump", "boiler"], TRAIN)
+        assert list(replies.answers) == ["boiler", "pump"] and replies.missed == ()
+        assert replies.answers["pump"].delta.tobytes() == DELTA.tobytes()
+        assert ("fan", "train") not in grid.toys.asked
+        assert engine.exchange([], TRAIN).answers == {}
+
+
+def test_who_is_not_there_is_absent_and_the_others_answer():
+    with ToyGrid() as grid:
+        replies = engine_of(grid).exchange(["boiler", *TWO], TRAIN)
+        assert list(replies.answers) == list(TWO)
+        assert missed(replies) == [("boiler", "absent", "It is not there.")]
+
+
+def test_who_cannot_take_part_is_absent_with_its_own_reason():
+    with ToyGrid() as grid:
+        engine = engine_of(grid)
+        grid.toys.deeds["pump", "introduce"] = lambda content: answers.refuse("pump", "The table is empty.")
+        grid.leave("pump")
+        grid.join("pump")
+        while not engine.roll.refused:
+            engine.roll.call()
+        assert missed(engine.exchange(TWO, TRAIN)) == [("pump", "absent", "The table is empty.")]
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["away", "back at once"])
+def test_who_leaves_before_it_answers_is_absent(back):
+    with ToyGrid() as grid:
+        engine, busy = engine_of(grid), threading.Event()
+
+        def go():
+            if busy.is_set():
+                grid.leave("pump")
+                if back:
+                    grid.join("pump")
+                busy.clear()
+                free.set()
+
+        free = threading.Event()
+        grid.toys.deeds["pump", "train"] = lambda content: (busy.set(), free.wait(60), content)[2]
+        engine.on_poll = go
+        replies = engine.exchange(TWO, TRAIN)
+        assert list(replies.answers) == ["fan"]
+        assert missed(replies) == [("pump", "absent", "It left before it answered.")]
+        assert missed(engine.exchange(["fan"], TRAIN)) == []  # and that was all about it
+
+
+def test_an_answer_after_the_deadline_is_dropped_and_told_of_once():
+    with ToyGrid() as grid:
+        engine, free = engine_of(grid, deadline=2.0), threading.Event()
+        grid.toys.deeds["pump", "train"] = lambda content: (free.wait(60), content)[1]
+        replies = engine.exchange(TWO, TRAIN)
+        assert list(replies.answers) == ["fan"]
+        assert missed(replies) == [("pump", "absent", "It did not answer within 2 seconds.")]
+        free.set()
+        for _ in range(500):
+            if told := missed(engine.exchange(["fan"], Train(WEIGHTS, 4))):
+                break
+        assert told == [("pump", "late", "Its answer to train 3 came after the deadline, and was dropped.")]
+        after = engine.exchange(TWO, Train(WEIGHTS, 5))
+        assert list(after.answers) == list(TWO) and after.missed == ()
+        assert engine._overdue == {}
+
+
+def test_questions_that_nobody_will_answer_are_forgotten():
+    with ToyGrid() as grid:
+        engine, free = engine_of(grid, deadline=0.2), threading.Event()
+        grid.toys.deeds["pump", "train"] = lambda content: (free.wait(60), content)[1]
+        assert len(engine.exchange(TWO, TRAIN).missed) == 1
+        assert len(engine._overdue) == 1
+        grid.leave("pump")
+        free.set()
+        assert missed(engine.exchange(TWO, TRAIN)) == [("pump", "absent", "It is not there.")]
+        assert engine._overdue == {}
+
+
+def test_with_patience_who_comes_or_comes_back_is_asked():
+    with ToyGrid(["boiler", *TWO]) as grid:
+        engine, busy, free = engine_of(grid, ("boiler", *TWO)), threading.Event(), threading.Event()
+        grid.leave("boiler")
+
+        def events():
+            if busy.is_set():
+                grid.leave("pump")
+                busy.clear()
+                del grid.toys.deeds["pump", "train"]
+                free.set()
+            elif free.is_set() and len(list(grid.get_nodes())) == 1:
+                grid.join("boiler")
+                grid.join("pump")
+
+        grid.toys.deeds["pump", "train"] = lambda content: (busy.set(), free.wait(60), content)[2]
+        engine.on_poll = events
+        replies = engine.exchange(["boiler", *TWO], TRAIN, patience=60.0)
+        assert list(replies.answers) == ["boiler", "fan", "pump"] and replies.missed == ()
+        assert Counter(grid.toys.asked) == {
+            ("boiler", "introduce"): 2,
+            ("boiler", "train"): 1,
+            ("fan", "introduce"): 1,
+            ("fan", "train"): 1,
+            ("pump", "introduce"): 2,
+            ("pump", "train"): 2,
+        }
+
+
+def test_patience_ends():
+    with ToyGrid() as grid:
+        replies = engine_of(grid).exchange(["boiler", *TWO], TRAIN, patience=0.2)
+        assert missed(replies) == [("boiler", "absent", "It is not there.")]
+
+
+def fail(content):
+    raise ValueError("no\ndata")
+
+
+@pytest.mark.parametrize(
+    ("deed", "kind", "reason"),
+    [
+        (fail, "absent", "Its app raised ValueError: no data"),
+        (lambda _: answers.refuse("pump", "Training has diverged."), "rejected", "Training has diverged."),
+        (lie(round=2), "rejected", "It answered round 2, and was asked 3."),
+        (lie(device="fan"), "rejected", "It answered in the name of 'fan'."),
+    ],
+)
+def test_who_fails_or_lies_is_not_asked_again_whatever_the_patience(deed, kind, reason):
+    with ToyGrid() as grid:
+        engine = engine_of(grid)
+        grid.toys.deeds["pump", "train"] = deed
+        replies = engine.exchange(TWO, TRAIN, patience=60.0)
+        assert list(replies.answers) == ["fan"] and missed(replies) == [("pump", kind, reason)]
+        assert grid.toys.asked.count(("pump", "train")) == 1
+
+
+def test_who_pretends_to_have_left_is_not_asked_without_a_pause():
+    def pretend(name, reply):
+        if name == "pump" and reply.metadata.message_type == "train.train":
+            return make_message(reply.metadata, error=Error(ErrorCode.NODE_UNAVAILABLE, "x" * 10_000_000))
+        return reply
+
+    with ToyGrid(faults=pretend) as grid:
+        engine = engine_of(grid)
+        engine.roll.pause = 0.1
+        replies = engine.exchange(TWO, TRAIN, patience=0.35)
+        assert missed(replies) == [("pump", "absent", "It left before it answered.")]
+        assert 1 <= grid.toys.asked.count(("pump", "train")) <= 5
+
+
+class Garbled(ToyGrid):
+    """A grid in which one node's answers to training make Flower stumble."""
+
+    error: Exception = ValueError("Unexpected set of `children`.")
+
+    def pull_messages(self, message_ids):
+        replies = list(super().pull_messages(message_ids))
+        for reply in replies:
+            if reply.metadata.src_node_id == 3 and reply.metadata.message_type == "train.train":
+                raise self.error
+        return replies
+
+
+@pytest.mark.parametrize("kind", [ValueError, AttributeError, IndexError, RecursionError, MemoryError])
+def test_an_answer_that_flower_cannot_read_is_rejected(kind):
+    with Garbled() as grid:
+        grid.error = kind("odd\x1b[2J bytes")
+        replies = engine_of(grid).exchange(TWO, TRAIN, patience=60.0)
+        assert list(replies.answers) == ["fan"]
+        assert missed(replies) == [("pump", "rejected", "Its answer cannot be read (odd [2J bytes).")]
+
+
+def test_an_answer_without_records_is_rejected():
+    def bare(name, reply):
+        if name == "pump" and reply.metadata.message_type == "train.train":
+            reply.__dict__["_content"] = reply.content["arrays"]  # as Flower's own code would not
+        return reply
+
+    with ToyGrid(faults=bare) as grid:
+        replies = engine_of(grid).exchange(TWO, TRAIN)
+        assert list(replies.answers) == ["fan"]
+        [(device, kind, reason)] = missed(replies)
+        assert (device, kind) == ("pump", "rejected") and reason.startswith("Its answer cannot be read (")
+
+
+def test_a_superlink_that_is_gone_is_not_taken_for_a_device_s_fault():
+    with Garbled() as grid:
+        grid.error = httpx.ConnectError("refused")
+        with pytest.raises(httpx.ConnectError):
+            engine_of(grid).exchange(TWO, TRAIN)
+
+
+@pytest.mark.parametrize("answer", [[None], []], ids=["not taken", "too large"])
+def test_a_question_that_cannot_be_sent_is_sent_again_only_with_patience(answer):
+    with ToyGrid() as grid:
+        engine = engine_of(grid)
+        grid.lost["pump"] = [answer]
+        assert [m.device for m in engine.exchange(TWO, TRAIN).missed] == ["pump"]
+        grid.lost["pump"] = [answer, answer]
+        assert list(engine.exchange(TWO, TRAIN, patience=60.0).answers) == list(TWO)
+
+
+def test_each_device_is_told_the_moments_of_those_like_it():
+    moments = Moments(7, np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
+    with ToyGrid(["milling", "pump"]) as grid:
+        engine = engine_of(grid, ("milling", "pump"), pool={FEATURES: moments})
+        engine.exchange(["milling", "pump"], TRAIN)
+        assert grid.toys.pools["milling"] is None
+        assert grid.toys.pools["pump"].count == 7
+        assert grid.toys.pools["pump"].squares.tolist() == [4.0, 5.0, 6.0]
+
+
+def test_a_device_that_is_revoked_is_not_asked_and_one_that_is_enrolled_is():
+    with ToyGrid(["boiler", *TWO]) as grid:
+        roster = ["fan", "pump"]
+        engine = engine_of(grid, ("boiler", *TWO))
+        engine.roll.roster = lambda: roster
+        assert engine.names == TWO
+        roster[:] = ["boiler", "fan"]
+        replies = engine.exchange(TWO, TRAIN)
+        assert [(m.device, m.kind) for m in replies.missed] == [("pump", "absent")]
+        assert list(engine.exchange(engine.names, TRAIN).answers) == ["boiler", "fan"]
+
+
+def test_everyone_is_looked_after_while_it_waits():
+    with ToyGrid() as grid:
+        looks = []
+        engine = engine_of(grid, on_poll=lambda: looks.append(engine.presence()))
+        engine.exchange(TWO, TRAIN)
+        assert looks and all(presence["pump"].present for presence in looks)

@@ -1,0 +1,166 @@
+"""Requests and updates arrive as they were sent; of what bytes a stranger sends, only vectors get through."""
+
+import zipfile
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_run import ENVELOPE, MEASURED, NETWORK, RUN, TRAIN, WEIGHTS, same, travelled
+
+from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.compression import pack as pack_vector
+from fedmetaalign.engine.compression import unpack as unpack_vector
+from fedmetaalign.engine.flower import answers, questions
+from fedmetaalign.engine.flower.questions import Envelope
+from fedmetaalign.engine.flower.wire import WireError
+from fedmetaalign.engine.messages import Finish, Train, Visit
+from fedmetaalign.engine.transport import blocks
+from fedmetaalign.fleet.device import Moments
+from fedmetaalign.phases.local import Local, Update
+
+MOMENTS = Moments(5, np.array([0.1, -2.0, 1e9]), np.array([0.0, 0.3, 7.0]))
+POOLING = Envelope("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
+
+weights = st.lists(
+    st.floats(-9000, 9000, width=32), min_size=NETWORK.parameters, max_size=NETWORK.parameters
+).map(lambda values: np.array(values, np.float32))
+formats = st.sampled_from(["float32", "float16", "int8"])
+
+
+def packed(vector, format):
+    """The vector as it arrives, and how it travels."""
+    if format == "float32":
+        return vector, None
+    found = pack_vector(vector, format, blocks(NETWORK))
+    return unpack_vector(found, blocks(NETWORK)), found
+
+
+@given(weights, formats)
+@settings(max_examples=30, deadline=None)
+def test_a_request_of_phase_2_arrives_bit_for_bit_in_every_format(vector, format):
+    arrived, how = packed(vector, format)
+    content = travelled(questions.ask(ENVELOPE, Train(arrived, 7, how), MOMENTS))
+    request, moments = questions.read_request(content, NETWORK)
+    assert same(request.weights, arrived) and request.number == 7
+    assert (request.packed is None) == (how is None)
+    assert how is None or (same(request.packed.values, how.values) and same(request.packed.scales, how.scales))
+    assert moments.count == 5 and same(moments.mean, MOMENTS.mean) and same(moments.squares, MOMENTS.squares)
+    assert questions.read_envelope(content) == ENVELOPE
+
+
+def test_a_stop_of_the_tour_and_the_last_request_arrive_whole():
+    visit, moments = questions.read_request(travelled(questions.ask(ENVELOPE, Visit(WEIGHTS, 2, 4))), NETWORK)
+    assert (visit.number, visit.stop, moments) == (2, 4, None) and same(visit.weights, WEIGHTS)
+    stages = {"serial": WEIGHTS + 1, "parallel": WEIGHTS}
+    asked = questions.ask(ENVELOPE, Finish(WEIGHTS, 1, stages, devices=12))
+    finish, _ = questions.read_request(travelled(asked), NETWORK)
+    assert finish.devices == 12 and list(finish.stages) == ["serial", "parallel"]
+    assert all(same(finish.stages[name], stages[name]) for name in stages)
+
+
+@given(weights, formats, st.floats(0, 3e38), st.floats(0, 1), st.floats(1e-30, 1), st.integers(1, 10**9))
+@settings(max_examples=30, deadline=None)
+def test_an_update_arrives_bit_for_bit_in_every_format(vector, format, loss, accuracy, score, samples):
+    arrived, how = packed(vector, format)
+    update = Update(arrived, score, samples, loss, loss / 3, accuracy, how)
+    content = travelled(answers.answer("pump", RUN, TRAIN, update))
+    read = answers.read_answer(content, ENVELOPE, TRAIN, NETWORK)
+    assert same(read.delta, arrived) and (read.packed is None) == (how is None)
+    assert replace(read, delta=None, packed=None) == replace(update, delta=None, packed=None)
+
+
+def test_what_a_stop_and_an_introduction_answer_arrives():
+    visit, local = Visit(WEIGHTS, 1, 1), Local(weights=WEIGHTS * 2, **MEASURED)
+    read = answers.read_answer(travelled(answers.answer("pump", RUN, visit, local)), ENVELOPE, visit, NETWORK)
+    assert same(read.weights, local.weights) and read.samples == 40
+    content = travelled(answers.introduce("pump", RUN, answers.Introduction(("a", "b", "c"), MOMENTS)))
+    found = answers.read_introduction(content, POOLING)
+    assert answers.read_name(content) == "pump" and found.features == ("a", "b", "c")
+    assert found.moments.count == 5 and same(found.moments.mean, MOMENTS.mean)
+
+
+def npy(array):
+    file = BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def archive():
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as found:
+        found.writestr("delta.npy", npy(WEIGHTS))
+    return file.getvalue()
+
+
+def claiming(shape, dtype="<f4"):
+    """A header without the array that it tells of."""
+    file = BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def raw(data, kind="numpy.ndarray"):
+    return ArrayRecord({"delta": Array("float32", (NETWORK.parameters,), kind, data)})
+
+
+def delta(values):
+    return ArrayRecord({"delta": Array(np.asarray(values))})
+
+
+def spoilt(value, index=3):
+    vector = WEIGHTS.copy()
+    vector[index] = value
+    return delta(vector)
+
+
+def half(**other):
+    """A delta packed in float16, but for what is given."""
+    _, how = packed(WEIGHTS, "float16")
+    found = {"delta.float16": how.values, "delta.scales": how.scales} | other
+    return ArrayRecord({key: Array(value) for key, value in found.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "wrong"),
+    {
+        "NaN": (spoilt(np.nan), "not finite"),
+        "infinite": (spoilt(-np.inf), "not finite"),
+        "huge": (spoilt(3e38), "beyond 10000"),
+        "too long": (delta(np.zeros(NETWORK.parameters + 1, np.float32)), "of shape"),
+        "a matrix": (delta(WEIGHTS[None]), "of shape"),
+        "double": (delta(WEIGHTS.astype(np.float64)), "is float64"),
+        "other byte order": (delta(WEIGHTS.astype(">f4")), "is >f4"),
+        "text": (delta(np.array(["a"] * NETWORK.parameters)), "is <U1"),
+        "no delta": (ArrayRecord({"weights": Array(WEIGHTS)}), "'delta' is missing"),
+        "empty": (raw(b""), "cannot be read"),
+        "archive": (raw(archive()), "cannot be read"),
+        "pickle": (raw(npy(np.array([print], object))), "cannot be read"),
+        "other kind": (raw(npy(WEIGHTS), "torch"), "cannot be read"),
+        "cut off": (raw(npy(WEIGHTS)[:-1]), "and has 31 bytes" if NETWORK.parameters == 8 else "and has"),
+        "10^14 floats": (raw(claiming((10**14,))), "claims to be float32 of shape (100000000000000,)"),
+        "2^64 floats": (raw(claiming((2**32, 2**32))), "claims"),
+        "no bytes each": (raw(claiming((10**14,), "|V0")), "cannot be read|is |V0"),
+        "negative": (raw(claiming((-2, -4)) + WEIGHTS.tobytes()), "cannot be read|of shape"),
+        "scale missing": (half(**{"delta.scales": None}), "scales"),
+        "scale zero": (half(**{"delta.scales": np.zeros(len(blocks(NETWORK)), np.float32)}), "scale"),
+        "scale huge": (half(**{"delta.scales": np.full(len(blocks(NETWORK)), 3e38, np.float32)}), "scale"),
+        "half NaN": (half(**{"delta.float16": np.full(NETWORK.parameters, np.nan, np.float16)}), "not finite"),
+        "half too long": (half(**{"delta.float16": np.zeros(999, np.float16)}), "shape (999,)"),
+    }.values(),
+)
+def test_a_delta_that_is_none_is_refused(arrays, wrong):
+    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED))
+    records["arrays"] = arrays
+    with pytest.raises(WireError) as refused:
+        answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK)
+    assert any(part in str(refused.value) for part in wrong.split("|"))
+
+
+def test_what_flower_says_of_an_array_is_not_believed():
+    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED))
+    records["arrays"] = ArrayRecord({"delta": Array("int8", (10**14,), "numpy.ndarray", npy(WEIGHTS))})
+    assert same(answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK).delta, WEIGHTS)
