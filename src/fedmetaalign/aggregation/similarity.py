@@ -56,7 +56,7 @@ def similarity(
         alignment = cosines(deltas, root_of(cohort))
     else:
         parts = units(deltas) if unit_norm else deltas
-        directions = np.broadcast_to(parts.mean(axis=0), deltas.shape)
+        directions = parts.mean(axis=0)
         if reference == "others":
             directions = directions - parts / len(parts)
         alignment = cosines(deltas, directions, NO_DIRECTION * (norms(parts).max() / len(parts)))

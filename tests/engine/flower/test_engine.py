@@ -172,7 +172,7 @@ def test_who_fails_or_lies_is_not_asked_again_whatever_the_patience(deed, kind, 
 def test_who_pretends_to_have_left_is_not_asked_without_a_pause():
     def pretend(name, reply):
         if name == "pump" and reply.metadata.message_type == "train.train":
-            return make_message(reply.metadata, error=Error(ErrorCode.NODE_UNAVAILABLE, "x" * 10_000_000))
+            return make_message(reply.metadata, error=Error(ErrorCode.NODE_UNAVAILABLE, "x"))
         return reply
 
     with ToyGrid(faults=pretend) as grid:

@@ -185,7 +185,7 @@ def test_a_device_that_cannot_take_part_is_told_of_while_the_others_wait(recipe_
             for name in ("fan", "pump")
         }
         serve(grid, settings(recipe_file, tmp_path / "run", wait=1.0))
-    assert told[0] == (("waiting", "foundation"), {})
+    assert told[0] == (("waiting", "foundation"), {"message": "Waiting for the devices."})
     assert told[-1][1]["message"] == (
         "0 of 3 devices are there; waiting. fan: It has 120 rows too few. pump: It has 120 rows too few."
     )

@@ -150,7 +150,7 @@ def _wait(roll: Roll, settings: Settings, left: Sequence[fed_meta_align.Round], 
     refresh, until = _seldom(status.refresh), time.monotonic() + settings.wait
     phase = left[0].phase if left else "personalize"
     said = None
-    status.say("waiting", phase)
+    status.say("waiting", phase, message="Waiting for the devices.")
     while True:
         there = roll.call()
         expected = len(roll.names) if roll.roster else settings.devices
