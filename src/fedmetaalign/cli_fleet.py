@@ -1,6 +1,7 @@
 """The operator's commands: a fleet of machines over Flower, and a live view of any run."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -141,7 +142,13 @@ def server(
     devices: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="How many devices to wait for, with --insecure.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on where the run in --out was stopped; with a RECIPE, begin it if it has not begun.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Runs a recipe with the devices of a fleet, each on a machine of its own."""
@@ -160,11 +167,15 @@ def server(
         raise typer.BadParameter("say with --out which run to resume", param_hint="--resume")
     if not insecure and not enrolled(fleet):
         raise FedMetaAlignError(f"{fleet} has no enrolled devices: make keys with `fedmetaalign enroll`.")
-    if recipe is None:
-        recipe = str(out / "recipe.toml") if resume and out is not None else "demo"
-    loaded = recipes.load(recipe, settings or [], seed, data)
+    if resume and out is not None:
+        if recipe is None:
+            recipe = str(out / "recipe.toml")
+        else:  # a service is always started alike
+            resume = (out / "recipe.toml").exists()
+    loaded = recipes.load(recipe or "demo", settings or [], seed, data)
     folder = out or free_folder(loaded.name)
     keys = None if insecure else fleet
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     state = Path(f".{folder.name}.superlink") if insecure else fleet / "superlink"
     try:
         with servers.superlink_at(address, folder.parent / state if insecure else state, keys) as superlink:
@@ -180,6 +191,6 @@ def server(
                 patience=patience,
             )
     except KeyboardInterrupt:
-        sys.stderr.write(f"fedmetaalign: stopped; go on with: fedmetaalign server --resume --out {folder}\n")
+        sys.stderr.write(f"fedmetaalign: stopped; go on with the same command and --resume --out {folder}\n")
         raise typer.Exit(130) from None
     print_results(folder, as_json, bundles="on the devices, in STATE/bundle")

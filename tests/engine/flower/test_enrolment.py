@@ -522,13 +522,18 @@ def test_the_instructions_say_what_goes_where(tmp_path):
     text = instructions(enroll(folder, ["192.0.2.7"], ["pump"], 10, NOW))
     quoted = f"'{folder}'"
     assert f"copy {quoted}/handout/pump to the device, as fleet-key/, then delete it here" in text
-    assert "fedmetaalign device --name pump --table TABLE.csv --server HOST:PORT --keys fleet-key\n" in text
-    assert f"fedmetaalign server RECIPE --fleet {quoted}\n" in text
+    assert (
+        "fedmetaalign device --name pump --table TABLE.csv --server 192.0.2.7:8000 --keys fleet-key\n" in text
+    )
+    assert f"fedmetaalign server RECIPE --fleet {quoted} --address 0.0.0.0:8000\n" in text
     assert f"Keep {quoted}/ca.key offline" in text
     assert "for 192.0.2.7, 127.0.0.1, localhost, until 2026-05-27" in text
     again = instructions(enroll(folder, ["192.0.2.8"], [], None, NOW))
     assert "renewed by the same authority, for 192.0.2.8" in again
     assert f"to delete here once copied: {quoted}/handout/ of pump" in again
+    here = instructions(enroll(tmp_path / "here", [], ["pump"], None, NOW))
+    assert "--server 127.0.0.1:8000 --keys" in here
+    assert f"fedmetaalign server RECIPE --fleet {tmp_path / 'here'}\n" in here
 
 
 @pytest.fixture

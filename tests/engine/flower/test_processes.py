@@ -56,22 +56,25 @@ client, server = ClientApp(), ServerApp()
 
 @client.query()
 def query(message, context):
-    seconds = message.content["ask"]["seconds"]
+    end = time.monotonic() + message.content["ask"]["seconds"]
     Path(context.node_config["state"], "working").touch()
-    time.sleep(seconds)
+    while time.monotonic() < end:
+        time.sleep(0.1)
     about = {key: context.node_config[key] for key in ("name", "table")}
     return Message(RecordDict({"about": ConfigRecord(about)}), reply_to=message)
 
 @server.main()
 def main(grid, context):
-    folder, asked = Path(context.run_config["folder"]), {}
+    folder, asked, waiting = Path(context.run_config["folder"]), set(), set()
     ask = RecordDict({"ask": ConfigRecord({"seconds": context.run_config["seconds"]})})
     while not (folder / "finish").exists():
         nodes = {node.name: node.node_id for node in grid.get_nodes()}
         write(folder / "nodes.json", sorted(nodes))
-        for name in set(nodes) - set(asked):
-            (asked[name],) = grid.push_messages([Message(ask, dst_node_id=nodes[name], message_type="query")])
-        for reply in grid.pull_messages(list(asked.values())):
+        for name in set(nodes) - asked:
+            waiting |= set(grid.push_messages([Message(ask, dst_node_id=nodes[name], message_type="query")]))
+            asked.add(name)
+        for reply in grid.pull_messages(list(waiting)):
+            waiting.remove(reply.metadata.reply_to_message_id)
             about = dict(reply.content["about"])
             write(folder / f"{about['name']}.json", about)
         time.sleep(0.1)
@@ -82,18 +85,18 @@ def write(path, content):
     partial.replace(path)
 """
 
-# Starts all that `fedmetaalign run --engine flower` would, and waits for what happens to it.
+# Starts what `fedmetaalign run --engine flower` does, and waits for what happens to it.
 PARENT = """
-import subprocess, sys, time
+import sys, time
 from pathlib import Path
-from fedmetaalign.engine.flower import processes, superlink
+from fedmetaalign.engine.flower import processes, superlink, supernode
 
 folder, app = Path(sys.argv[1]), Path(sys.argv[2])
 address = f"127.0.0.1:{processes.free_port()}"
-with superlink.started(address, folder / "superlink", None) as link:
+with superlink.started(address, folder / "superlink", None) as link, (folder / "log").open("wb") as log:
     link.submit(app, {"folder": str(folder), "seconds": 600.0})
-    arguments = ["--name", "a", "--table", str(folder / "table.csv"), "--server", address, "--insecure"]
-    subprocess.Popen([sys.executable, "-m", "fedmetaalign", "device", *arguments, "--state", str(folder / "a")])
+    arguments = supernode.arguments("a", folder / "table.csv", address, folder, ["--insecure"])
+    process = processes.launch("flower-supernode", arguments, folder / "flower", log)
     time.sleep(600)
 """
 
@@ -299,7 +302,7 @@ def test_when_the_parent_is_killed_nothing_stays_behind(app: Path, tmp_path: Pat
     command = [sys.executable, "-c", PARENT, str(tmp_path), str(app)]
     environment = os.environ | {"MARK": mark}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as parent:  # noqa: S603
-        until((tmp_path / "a" / "working").exists, "the device works")
+        until((tmp_path / "working").exists, "the device works")
         programs = (
             "flower-superlink",
             "flower-supernode",
@@ -470,3 +473,18 @@ def test_what_is_wrong_with_a_call_is_said_before_anything_starts(
     arguments = {"name": "a", "table": tmp_path / "table.csv", "server": "localhost:9092", "keys": None}
     with pytest.raises(RunError, match=message):
         supernode.run_device(**(arguments | {"state": tmp_path / "state", "insecure": True} | changes))
+
+
+@pytest.mark.parametrize(("crashed", "came"), [(True, False), (False, True), (False, False)])
+def test_a_device_that_crashed_or_came_before_its_server_is_patient_where_it_is_not_let_in(
+    crashed: bool, came: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = [b"ERROR: Exit Code: 305\n", b"[code: 2004] Failed to activate SuperNode.\n", b"\n"]
+    ends = iter([(1, refusal), (1, refusal), (0, [b"INFO: SuperNode terminated gracefully.\n"])])
+    monkeypatch.setattr(supernode, "_watch", lambda *_: next(ends))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    if crashed:
+        (tmp_path / "joined").touch()
+    expected = "h:1 refuses a: its key was revoked" if crashed or came else "h:1 does not know the key of a"
+    with pytest.raises(RunError, match=expected):
+        supernode._take_part("a", superlink.SuperLink("h:1", None), tmp_path, lambda: [], came)

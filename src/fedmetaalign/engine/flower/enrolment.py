@@ -40,6 +40,7 @@ from fedmetaalign.engine.flower.certificates import (
     subject_of,
     subjects_of,
 )
+from fedmetaalign.engine.flower.processes import is_loopback
 from fedmetaalign.fleet.tables import safe_name
 
 
@@ -166,6 +167,9 @@ def instructions(enrolment: Enrolment) -> str:
     folder = shlex.quote(str(enrolment.folder))
     renewed = "renewed by the same authority, " if enrolment.renewed else ""
     addresses, expires = ", ".join(enrolment.addresses), f"{enrolment.expires:%Y-%m-%d}"
+    first = enrolment.addresses[0]
+    server = f"[{first}]:8000" if ":" in first else f"{first}:8000"
+    listen = "" if is_loopback(first) else " --address 0.0.0.0:8000"  # whose default is loopback
     lines = [
         f"Fleet folder:          {folder}{', new' if enrolment.created else ''}",
         f"Devices enrolled:      {', '.join(enrolment.devices) or 'none'}",
@@ -176,9 +180,9 @@ def instructions(enrolment: Enrolment) -> str:
             "",
             f"{name} ({enrolment.devices[name]})",
             f"  copy {folder}/handout/{name} to the device, as fleet-key/, then delete it here; start there:",
-            f"  fedmetaalign device --name {name} --table TABLE.csv --server HOST:PORT --keys fleet-key",
+            f"  fedmetaalign device --name {name} --table TABLE.csv --server {server} --keys fleet-key",
         ]
-    lines += ["", "On this machine start:", f"  fedmetaalign server RECIPE --fleet {folder}"]
+    lines += ["", "On this machine start:", f"  fedmetaalign server RECIPE --fleet {folder}{listen}"]
     if enrolment.renewed:
         lines += ["  A server that is running shows the new certificate when it is started again."]
     if enrolment.created:

@@ -42,6 +42,11 @@ def environment(home: Path) -> dict[str, str]:
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2",  # seconds; its default of 1 makes every message wait
         "PYTHONUNBUFFERED": "1",
+        # Every message compiles the same training step: with what the one before kept, the paper's network
+        # takes 0.6 s of a core for it instead of 2.6, and gives the same bits. The last two keep all of it.
+        "JAX_COMPILATION_CACHE_DIR": str(home.resolve() / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         # Flower finds its other programs there.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }

@@ -7,6 +7,7 @@ takes over a second a call, and its list of SuperNodes leaves out their names an
 import http.client
 import ssl
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,7 +94,13 @@ class SuperLink:
         host, port = processes.split_address(self.address)
         connection = http.client.HTTPConnection(host, port, timeout=5)
         if self.ca is not None:
-            context = ssl.create_default_context(cafile=self.ca)
+            try:
+                context = ssl.create_default_context(cafile=self.ca)
+            except OSError as error:  # which an ssl.SSLError is, too
+                raise RunError(
+                    f"{self.ca} cannot be read as a certificate ({error.strerror or error}): copy the file that"
+                    " `fedmetaalign enroll` made."
+                ) from None
             connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
         try:
             connection.request("GET", "/health")
@@ -154,7 +161,9 @@ class SuperLink:
         from flwr.proto.control_pb2 import StartRunRequest
         from flwr.supercore.fab import Fab
 
-        content = build_fab_from_disk(app)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of what Flower itself uses
+            content = build_fab_from_disk(app)
         request = StartRunRequest(
             fab=fab_to_proto(Fab(sha256(content).hexdigest(), content, {})),
             override_config=user_config_to_proto(dict(config)),
@@ -184,6 +193,14 @@ class SuperLink:
 
         with self._control() as control:
             control.StopRun(StopRunRequest(run_id=run))
+
+    def unfinished(self) -> tuple[int, ...]:
+        """Returns the ids of the runs that are not finished."""
+        from flwr.proto.control_pb2 import ListRunsRequest
+
+        with self._control() as control:
+            runs = control.ListRuns(ListRunsRequest()).run_dict
+        return tuple(run for run, about in runs.items() if about.status.status != "finished")
 
     def registered(self) -> tuple[Node, ...]:
         """Returns the SuperNodes that may take part, sorted by name."""
@@ -228,7 +245,7 @@ class SuperLink:
             with ControlHttpClient.from_server_address(
                 self.address,
                 insecure=self.ca is None,
-                root_certificates=None if self.ca is None else str(self.ca),
+                root_certificates=None if self.ca is None else self.ca.read_bytes(),
                 interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr CLI")],
             ) as control:
                 yield control
@@ -285,6 +302,9 @@ def started(address: str, folder: Path, certificates: Certificates | None) -> It
         if process.returncode is not None:
             with log.open("rb") as lines:
                 raise RunError(f"The SuperLink at {address} ended: {processes.last_words(lines)}; see {log}.")
+        for run in superlink.unfinished():
+            # A run does not outlast its SuperLink, but devices would still do what it asked them last.
+            superlink.stop_run(run)
         yield superlink
     finally:
         processes.stop(process)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -24,15 +24,18 @@ from fedmetaalign.engine.flower.superlink import SuperLink
 from fedmetaalign.errors import RunError
 
 AFTERLIFE = 90.0
-"""Seconds in which a server may take a device that crashed for still there, and refuse it; Flower's are 60."""
+"""Seconds in which a server may refuse a device that it takes for still there; Flower's are 60."""
 
 _JOINED = re.compile(r"SuperNode ID: ")
-_NEWS = (
-    (_JOINED, "takes part in the fleet of {server}"),
-    (re.compile(r"Receiving: (\S+) message"), "works on {0}"),
-    (re.compile(r"Connection attempt failed"), "{server} does not answer; trying again until it does"),
-    (re.compile(r"Connection successful"), "{server} answers again"),
-)
+_WORK = re.compile(r"Receiving: (\S+) message")
+_WORKS = {
+    "query.introduce": "tells the server who it is",
+    "train.visit": "trains in the serial tour",
+    "train.train": "trains in a parallel round",
+    "train.finish": "makes its own model",
+}
+_LOST = re.compile(r"Connection attempt failed")
+_FOUND = re.compile(r"Connection successful")
 _NOT_LET_IN = re.compile(r"\[code: 2004\]")
 _CERTIFICATE = re.compile(r"certificate verify failed: (.*?) \(_ssl")
 
@@ -59,14 +62,29 @@ def run_device(name: str, table: Path, server: str, keys: Path | None, state: Pa
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _alone(state):
         try:
-            _wait(name, SuperLink(server, keys / "ca.crt" if keys else None))
-            config = state / "node.toml"
-            about = {"name": name, "table": str(table.resolve()), "state": str(state.resolve())}
-            config.write_text(tomli_w.dumps(about))
-            _take_part(name, server, state, ["--superlink", server, "--node-config", str(config), *secured])
+            superlink = SuperLink(server, keys / "ca.crt" if keys else None)
+            came = _wait(name, superlink)
+            _take_part(name, superlink, state, lambda: arguments(name, table, server, state, secured), came)
         except KeyboardInterrupt:
             (state / "joined").unlink(missing_ok=True)
             _tell(name, "stopped")
+
+
+def arguments(name: str, table: Path, server: str, state: Path, secured: Sequence[str]) -> list[str]:
+    """Returns what `flower-supernode` is called with, and writes the file that tells the client app the rest.
+
+    Args:
+        name: of the device.
+        table: the device's samples.
+        server: HOST:PORT.
+        state: where the device keeps what has to outlast it; a folder that is there.
+        secured: how the device and the server are to know each other: ["--insecure"], or the files for TLS.
+    """
+    config = state / "node.toml"
+    about = {"name": name, "table": str(table.resolve()), "state": str(state.resolve())}
+    config.write_text(tomli_w.dumps(about))
+    runtime = ["--host", "127.0.0.1", "--port", str(processes.free_port())]
+    return ["--superlink", server, "--node-config", str(config), *runtime, *secured]
 
 
 def serve() -> None:
@@ -116,33 +134,43 @@ def _alone(state: Path) -> Iterator[None]:
         yield
 
 
-def _wait(name: str, superlink: SuperLink) -> None:
-    """Waits until the server answers; what only looks like it is found out here."""
-    if not superlink.answers():
-        _tell(name, f"{superlink.address} does not answer yet; trying until it does")
-        while not superlink.answers():
-            time.sleep(1)
+def _wait(name: str, superlink: SuperLink) -> bool:
+    """Waits until the server answers, and tells whether it only came now; finds out what only looks so."""
+    if superlink.answers():
+        return False
+    _tell(name, f"{superlink.address} does not answer yet; trying until it does")
+    while not superlink.answers():
+        time.sleep(1)
+    return True
 
 
-def _take_part(name: str, server: str, state: Path, arguments: Sequence[str]) -> NoReturn:
-    """Runs the SuperNode; it ends by itself only when it cannot go on."""
-    crashed = (state / "joined").exists()
+def _take_part(
+    name: str, superlink: SuperLink, state: Path, arguments: Callable[[], Sequence[str]], came: bool
+) -> NoReturn:
+    """Runs the SuperNode; it ends by itself only when it cannot go on.
+
+    A refusal is not the last word of a server that only came now, and may have yet to register the keys, nor
+    for a device that crashed.
+    """
+    patient = came or (state / "joined").exists()
     deadline = time.monotonic() + AFTERLIFE
     while True:
-        process, last = _watch(name, server, state, arguments)
+        code, last = _watch(name, superlink, state, arguments())
         reason = processes.last_words(last)
-        if not (crashed and _NOT_LET_IN.search(reason) and time.monotonic() < deadline):
-            raise RunError(_verdict(name, server, process.returncode, reason, state / "supernode.log"))
-        _tell(name, f"{server} takes it for still there, or does not know its key; trying again for a while")
+        if not (patient and _NOT_LET_IN.search(reason) and time.monotonic() < deadline):
+            raise RunError(_verdict(name, superlink.address, code, reason, state / "supernode.log"))
+        _tell(
+            name,
+            f"{superlink.address} takes it for still there, or does not know its key; trying on for a while",
+        )
         time.sleep(5)
 
 
 def _watch(
-    name: str, server: str, state: Path, arguments: Sequence[str]
-) -> "tuple[subprocess.Popen[bytes], Sequence[bytes]]":
-    """Runs a SuperNode until it ends, and returns it with the end of its log."""
-    runtime = ["--host", "127.0.0.1", "--port", str(processes.free_port())]
-    process = processes.launch("flower-supernode", [*arguments, *runtime], state / "flower", subprocess.PIPE)
+    name: str, superlink: SuperLink, state: Path, arguments: Sequence[str]
+) -> tuple[int, Sequence[bytes]]:
+    """Runs a SuperNode until it ends; returns its exit status and the end of its log."""
+    process = processes.launch("flower-supernode", arguments, state / "flower", subprocess.PIPE)
     assert process.stdout is not None  # noqa: S101
     last: deque[bytes] = deque(maxlen=100)
     told = ""
@@ -155,21 +183,28 @@ def _watch(
                 said = processes.plain(line)
                 if _JOINED.match(said):
                     (state / "joined").touch()
-                news = _news(said, server)
-                if news and news != told and process.returncode is None:
+                news = _news(said, superlink)
+                if news and news != told:
                     _tell(name, news)
                     told = news
     finally:
         processes.stop(process)
         process.stdout.read()
         process.stdout.close()
-    return process, last
+    return process.returncode, last
 
 
-def _news(said: str, server: str) -> str:
-    for pattern, news in _NEWS:
-        if found := pattern.match(said):
-            return news.format(*found.groups(), server=server)
+def _news(said: str, superlink: SuperLink) -> str:
+    """Says what a line of the log means, if it is worth telling."""
+    if _JOINED.match(said):
+        return f"takes part in the fleet of {superlink.address}"
+    if found := _WORK.match(said):
+        return _WORKS.get(found[1], f"works on {found[1]}")
+    # The child's own child says the same when the child ends.
+    if _LOST.match(said) and not superlink.answers():
+        return f"{superlink.address} does not answer; trying again until it does"
+    if _FOUND.match(said):
+        return f"{superlink.address} answers again"
     return ""
 
 

@@ -1,0 +1,298 @@
+"""Runs docs/deploy.md: all of its commands, in order, in one folder; its units and sentences are checked, too.
+
+Each line of a `sh` block is a command, taken apart as a shell would, and started without one. What stands after
+`sh` says how: see the comment on top of the page. A `toml` block is written to the file that it names, `python`
+is run, and each line of a `text` block has to be printed by something, sooner or later.
+"""
+
+import ast
+import configparser
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import fedmetaalign
+from fedmetaalign.cli import app
+from fedmetaalign.engine.flower.processes import free_port
+
+PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
+
+NOT_RUN = {
+    "pip install": "what is tested is installed",
+    "sudo useradd": "changes this machine",
+    "sudo install": "changes this machine",
+    "sudo python3 -m venv": "changes this machine",
+    "sudo /opt/fedmetaalign/bin/pip install": "changes this machine",
+    "sudo scp": "needs a second machine",
+    "sudo ssh": "needs a second machine",
+    "sudo systemctl": "needs systemd; its units are checked below",
+    "sudo journalctl": "needs systemd",
+}
+"""The beginnings of the commands that are not run, and why."""
+
+AS_USER = ["sudo", "-u", "fedmetaalign"]
+"""What comes after it is run all the same."""
+
+BIN = Path(sys.executable).parent
+LIMIT = 900.0
+"""Seconds after which a test that hangs is ended; nothing is said about how long anything takes."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, what stands after that, and its lines."""
+
+    language: str
+    words: tuple[str, ...]
+    text: str
+
+    def told(self, key: str) -> list[str]:
+        return [word.removeprefix(f"{key}=") for word in self.words if word.startswith(f"{key}=")]
+
+
+def blocks(page: str) -> list[Block]:
+    found = []
+    for info, text in re.findall(r"^```([^\n]+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        language, *words = info.split()
+        found.append(Block(language, tuple(words), text))
+    return found
+
+
+@dataclass
+class Left:
+    """A command that was left running."""
+
+    words: list[str]
+    process: subprocess.Popen[bytes]
+
+    @property
+    def ends(self) -> bool:
+        """It ends by itself."""
+        return self.words[0] != "flower-superlink" and self.words[1] != "device"
+
+
+@dataclass
+class Machine:
+    """Where the page is run.
+
+    Attributes:
+        folder: the working directory; `printed` in it has all output.
+        ports: what stands in place of the page's.
+        environment: of the commands.
+        left: the commands that were left running, and not killed.
+        revoked: devices, whose process fails.
+        spared: beginnings of `NOT_RUN` that were met.
+    """
+
+    folder: Path
+    ports: dict[str, str]
+    environment: dict[str, str]
+    left: list[Left] = field(default_factory=list)
+    revoked: set[str] = field(default_factory=set)
+    spared: set[str] = field(default_factory=set)
+    end: float = field(default_factory=lambda: time.monotonic() + LIMIT)
+
+    def perform(self, block: Block) -> None:
+        match block.language:
+            case "sh":
+                self.wait(block)
+                for line in block.text.replace("\\\n", "").splitlines():
+                    self.command(line, "background" in block.words)
+            case "toml":
+                path = self.folder / block.words[0]
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(self.placed(block.text), encoding="utf-8")
+            case "python":
+                (self.folder / "block.py").write_text(block.text, encoding="utf-8")
+                self.command("python block.py", False)
+            case "text" | "ini":
+                pass  # looked at by other tests, or at the end
+            case _:
+                pytest.fail(f"nobody runs a block of {block.language}")
+
+    def wait(self, block: Block) -> None:
+        for file in block.told("when"):
+            self.until((self.folder / file).exists, f"{file} is there")
+        for command in block.told("after"):
+            self.until_done(self.named(command), f"{command} has ended")
+        for command in block.told("kill"):
+            [running] = [left for left in self.named(command) if left.process.poll() is None]
+            running.process.kill()
+            running.process.wait()
+            self.left.remove(running)
+
+    def command(self, line: str, background: bool) -> None:
+        spared = [beginning for beginning in NOT_RUN if line.startswith(beginning)]
+        if spared:
+            self.spared.update(spared)
+            return
+        words = shlex.split(self.placed(line))
+        if words[0] == "export":
+            self.environment |= dict(word.split("=", 1) for word in words[1:])
+            return
+        words = words[3:] if words[:3] == AS_USER else words
+        if "--revoke" in words:
+            self.revoked.add(words[words.index("--revoke") + 1])
+        with (self.folder / "printed").open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603
+                [shutil.which(words[0], path=self.environment["PATH"]) or words[0], *words[1:]],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        if background:
+            self.left.append(Left(words, process))
+        else:
+            assert process.wait(LIMIT) == 0, f"{line}\n{self.tail()}"
+
+    def placed(self, text: str) -> str:
+        """Puts this machine's ports and folders in place of the page's."""
+        for port, free in self.ports.items():
+            text = re.sub(rf"\b{port}\b", free, text)
+        return text.replace("/opt/fedmetaalign/bin", str(BIN)).replace("/var/lib", str(self.folder / "var"))
+
+    def named(self, command: str) -> list[Left]:
+        return [left for left in self.left if left.words[1] == command]
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        while not condition():
+            assert time.monotonic() < self.end, f"In vain waited until {what}.\n{self.tail()}"
+            failed = [left for left in self.left if left.process.poll()]
+            unexpected = [left.words for left in failed if not self.revoked.intersection(left.words)]
+            assert not unexpected, f"{unexpected[0]} failed.\n{self.tail()}"
+            time.sleep(0.1)
+
+    def until_done(self, left: list[Left], what: str) -> None:
+        self.until(lambda: all(each.process.poll() == 0 for each in left), what)
+
+    def printed(self) -> str:
+        return (self.folder / "printed").read_text(errors="replace")
+
+    def tail(self) -> str:
+        return "\n".join(self.printed().splitlines()[-60:])
+
+    def close(self) -> None:
+        for left in self.left:
+            left.process.terminate()
+        for left in self.left:
+            try:
+                left.process.wait(30)
+            except subprocess.TimeoutExpired:
+                left.process.kill()
+                left.process.wait()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    inherited = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    path = f"{BIN}{os.pathsep}{inherited['PATH']}"
+    ports = {port: str(free_port()) for port in ("8000", "8001")}
+    made = Machine(tmp_path, ports, inherited | {"PATH": path, "COLUMNS": "200"})
+    (tmp_path / "var").mkdir()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+def test_every_command_of_the_page_does_what_it_says(machine: Machine) -> None:
+    page = blocks(PAGE.read_text(encoding="utf-8"))
+    for block in page:
+        machine.perform(block)
+    ending = [left for left in machine.left if left.ends]
+    machine.until_done(ending, "all that ends has ended")
+
+    gone = {left.words[3]: left.process for left in machine.named("device") if left.process.poll() is not None}
+    assert {name: process.returncode for name, process in gone.items()} == {"feeder-03": 1}
+    machine.close()
+    stopped = {left.process.returncode for left in machine.named("device")}
+    assert stopped == {0, 1}
+    assert machine.spared == set(NOT_RUN), "what is not met on the page is no exception"
+
+    printed = machine.printed()
+    promised = "".join(block.text for block in page if block.language == "text" and not block.words)
+    unheard = [line for line in machine.placed(promised).splitlines() if line not in printed]
+    assert not unheard
+    assert "refuses feeder-03: its key was revoked" in printed
+
+    def read(run: str, file: str) -> dict:
+        return json.loads((machine.folder / "runs" / run / file).read_text(encoding="utf-8"))
+
+    assert read("try", "results.json") == read("first", "results.json"), "the same bits, however it is run"
+    for run in ("try", "first", "second", "flower"):
+        assert read(run, "status.json")["state"] == "done"
+    assert sorted(read("second", "results.json")["devices"]) == [
+        "feeder-00",
+        "feeder-01",
+        "feeder-02",
+        "feeder-04",
+    ]
+    assert read("second", "manifest.json")["resumed_after_rounds"] >= 1
+    assert sorted(read("flower", "results.json")["devices"]) == ["feeder-00"]
+    assert len((machine.folder / "alarms.csv").read_text().splitlines()) == 251
+
+
+def test_no_command_is_hidden_from_the_test() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    outside = re.sub(r"^```[^\n]+\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert "```" not in outside
+    assert not re.findall(r"^(?: {4}|\t).*", outside, re.MULTILINE), "an indented block"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b for b in blocks(PAGE.read_text(encoding="utf-8")) if b.language == "ini"],
+    ids=lambda b: b.words[0],
+)
+def test_the_units_can_be_loaded_and_call_commands_that_exist(block: Block, tmp_path: Path) -> None:
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(block.text)
+    program, command, *arguments = shlex.split(unit["Service"]["ExecStart"].replace("%i", "pump-01"))
+    assert program == "/opt/fedmetaalign/bin/fedmetaalign"
+    get_command(app).commands[command].make_context(command, arguments)  # type: ignore[attr-defined]
+
+    if analyze := shutil.which("systemd-analyze"):
+        path = tmp_path / block.words[0]
+        path.write_text(block.text.replace("/opt/fedmetaalign/bin", str(BIN)), encoding="utf-8")
+        call = [analyze, "verify", str(path)]
+        done = subprocess.run(call, capture_output=True, text=True)  # noqa: S603
+        assert done.returncode == 0, done.stderr
+        assert path.name not in done.stderr
+
+
+def test_what_it_says_about_trouble_is_what_the_programs_say() -> None:
+    text = PAGE.read_text(encoding="utf-8").split("## When something is wrong")[1]
+    sentences = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+    assert len(sentences) > 10
+    said = [
+        template
+        for path in Path(fedmetaalign.__file__).parent.rglob("*.py")
+        for template in templates(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    unknown = [sentence for sentence in sentences if not any(sentence in template for template in said)]
+    assert not unknown
+
+
+def templates(tree: ast.AST) -> Iterator[str]:
+    """Yields the strings of a module, with an ellipsis in place of what is put into them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
