@@ -176,7 +176,7 @@ class Fleet:
         while not condition():
             assert self.programs["server"].process.poll() is None, f"ended before {what}{self.tails()}"
             assert time.monotonic() < end, f"waited in vain until {what}{self.tails()}"
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def finish(self) -> None:
         """Waits until the server is done."""

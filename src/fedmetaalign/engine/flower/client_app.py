@@ -11,7 +11,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from threadpoolctl import threadpool_limits
 
-from fedmetaalign.engine.flower import answers
+from fedmetaalign.engine.flower import answers, processes
 from fedmetaalign.engine.flower.questions import Envelope, read_envelope, read_request
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.engine.participant import Home, Participant
@@ -58,6 +58,7 @@ def train(message: Message, context: Context) -> Message:
 
 def _reply(message: Message, context: Context, content: Callable[[str, Envelope], RecordDict]) -> Message:
     """Replies with content made for the device's name, or with what is wrong."""
+    processes.end_with_parent()
     name = str(context.node_config.get("name", ""))
     try:
         _configured(context, "name")

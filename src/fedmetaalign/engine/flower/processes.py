@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from itertools import takewhile
 from pathlib import Path
@@ -106,13 +107,16 @@ def launch(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Asks a process to end, and ends it if it does not."""
+    """Asks a process that was launched here to end, and ends it if it does not, with all that it started."""
     process.terminate()
     try:
         process.wait(GRACE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    with suppress(ProcessLookupError):
+        # They would end by themselves, but one that sleeps between two attempts takes half a minute for it.
+        os.killpg(process.pid, signal.SIGKILL)
     if process.stdin:
         process.stdin.close()
 
@@ -137,6 +141,23 @@ def last_words(log: Iterable[bytes]) -> str:
 
 def _without_style(line: bytes) -> str:
     return _STYLE.sub("", line.decode(errors="replace")).strip()
+
+
+def end_with_parent() -> None:
+    """Ends this process soon after the one that started it has ended, if this is one that Flower watches so.
+
+    Flower does it by a signal, but raises that in another thread: a main thread that waits without end, such as
+    for the answer of a server that was killed, never hears of it.
+    """
+    if "--parent-pid" in sys.argv:
+        threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    time.sleep(GRACE)
+    os._exit(1)
 
 
 def main() -> None:

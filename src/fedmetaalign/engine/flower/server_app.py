@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.flower import processes
 from fedmetaalign.engine.flower.certificates import EnrolmentError
 from fedmetaalign.engine.flower.engine import FlowerEngine, Pool
 from fedmetaalign.engine.flower.enrolment import enrolled
@@ -63,6 +64,7 @@ class Settings(Section):
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Runs a recipe."""
+    processes.end_with_parent()
     serve(grid, read_settings(context.run_config))
 
 
