@@ -9,6 +9,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 from flwr.serverapp.strategy import FedAvg
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from fedmetaalign.engine.flower.in_process import InProcessGrid, pack
 
@@ -261,3 +262,33 @@ def test_runs_a_server_app_with_flower_s_own_strategy():
     with InProcessGrid(client, nodes) as grid:
         server(grid, Context(grid.run.run_id, SUPERLINK, {}, RecordDict(), {}))
     np.testing.assert_array_equal(results[0].arrays.to_numpy_ndarrays()[0], [4.0, 4.0])  # 2 (30·1 + 10·5)/40
+
+
+def test_a_nodes_limit_on_threads_does_not_end_in_the_midst_of_anothers():
+    """It is the whole process's, and who leaves gives back what was before he came."""
+    first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
+    app = ClientApp()
+
+    def blas():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    @app.query()
+    def look(message, context):
+        if context.node_id == PUMP:
+            with threadpool_limits(1, "blas"):
+                first_in.set()
+                assert second_in.wait(20)
+            first_out.set()
+            return Message(RecordDict(), reply_to=message)
+        assert first_in.wait(20)
+        with threadpool_limits(1, "blas"):
+            second_in.set()
+            assert first_out.wait(20)
+            return Message(RecordDict({"seen": ConfigRecord({"threads": sorted(blas())})}), reply_to=message)
+
+    with threadpool_limits(2, "blas"):
+        with InProcessGrid(app, NODES, workers=2) as grid:
+            replies = grid.send_and_receive([Message(RecordDict(), node, "query") for node in (PUMP, FAN)])
+            seen = {reply.metadata.src_node_id: reply.content for reply in replies}
+        assert blas() == {2}
+    assert seen[FAN]["seen"]["threads"] == [1]

@@ -42,6 +42,7 @@ from flwr.supercore.inflatable.inflatable_object import (
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
+from threadpoolctl import threadpool_limits
 
 from fedmetaalign.cores import cores
 
@@ -150,6 +151,8 @@ class InProcessGrid(Grid):
         self._configs = dict(nodes)
         self._ids = {name: number for number, name in enumerate(nodes, SUPERLINK_NODE_ID + 1)}
         self._pool = ThreadPoolExecutor(workers or cores())
+        # Over all nodes: what a ClientApp sets is the whole process's, and ends in the midst of another's step.
+        self._limits = threadpool_limits(1, "blas")
         self._news = Condition()  # guards all that follows
         self._online: dict[str, Node] = {}
         self._sent: dict[str, tuple[Parcel, Node | None]] = {}
@@ -167,6 +170,7 @@ class InProcessGrid(Grid):
     def close(self) -> None:
         """Waits for the nodes that are at work, and lets no other start."""
         self._pool.shutdown(cancel_futures=True)
+        self._limits.restore_original_limits()
 
     def set_run(self, run: Run) -> None:
         """Begins a run: every node is there, with an empty `Context.state`."""
