@@ -36,12 +36,13 @@ from typing import Any
 
 import numpy as np
 from engines_peers.contenders import CONTENDERS
-from engines_peers.environments import python_of
+from engines_peers.environments import PINS
 from engines_peers.problem import Problem, draw, first_round
 from engines_peers.tables import render
 from markers import replace_between
 from online.problem import HIDDEN, INPUTS
 from online_step import SETTINGS, cpu_model
+from peers import python_of
 
 TOLERANCE = 0.001  # of the way that the first round moves the weights
 CHECKED = 10  # devices whose first round is checked at most: the reference takes a millisecond a step
@@ -118,7 +119,8 @@ def measure(
         of `Taken`.
     """
     needed = {name: CONTENDERS[name].environment for name in names}
-    pythons = {where: python_of(where, cache) for where in sorted(set(filter(None, needed.values())))}
+    peers = sorted(set(filter(None, needed.values())))
+    pythons = {peer: python_of(peer, PINS[peer], "--only", cache) for peer in peers}
     done: list[dict[str, dict[str, Any]]] = []
     versions: dict[str, str] = {}
     for number in range(passes):

@@ -31,7 +31,7 @@ from online.worker import FLEETS
 from peers import python_of
 
 TOLERANCE = 0.001  # of the way that training moves the weights
-PINS = {"keras": "tensorflow-cpu==2.21.0", "torch": "torch==2.13.0"}
+PINS = {"keras": ("numpy", "tensorflow-cpu==2.21.0"), "torch": ("numpy", "torch==2.13.0")}
 SETTINGS = {  # environment variables of every process that is started
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"),

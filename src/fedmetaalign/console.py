@@ -14,6 +14,7 @@ from rich.text import Text
 
 from fedmetaalign.report.live_console import PHASES
 from fedmetaalign.run import Watcher
+from fedmetaalign.terminal import stdout
 
 if TYPE_CHECKING:
     from fedmetaalign.fleet.audit import Audit
@@ -114,7 +115,7 @@ def fleet_table(name: str, results: Mapping[str, Any]) -> None:
     for device, row in devices.items():
         table.add_row(device, *(cell(row) for cell in columns.values()))
     table.add_row("mean", *(cell(fleet) for cell in columns.values()), style="bold")
-    _stdout().print(table)
+    stdout().print(table)
 
 
 def _stage(stage: str, row: Mapping[str, Any]) -> str:
@@ -150,16 +151,6 @@ def data_table(datasets: Iterable["Dataset"]) -> None:
         sys.stdout.write(f"  file {dataset.file}, {how}\n")
         for note in dataset.notes:
             sys.stdout.write(f"  - {note}\n")
-
-
-def _stdout() -> Console:
-    return Console(
-        file=sys.stdout,
-        width=None if sys.stdout.isatty() else 1000,  # where nobody can widen the window, nothing is cut off
-        markup=False,  # a device may be called "[bold]"
-        emoji=False,
-        highlight=False,
-    )
 
 
 def _percent(value: float | Mapping[str, float | None]) -> str:

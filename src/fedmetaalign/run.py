@@ -16,7 +16,7 @@ from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.engine.messages import Finish
 from fedmetaalign.engine.participant import Home, Participant, software, steps_alone
 from fedmetaalign.engine.transport import Residuals
-from fedmetaalign.errors import FedMetaAlignError, RunError
+from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.results import summary
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Fleet
@@ -120,7 +120,7 @@ def conduct(
         FedMetaAlignError: training failed, no device finished, or the folder cannot be written.
     """
     began, resumed_after = utc(time.time()), state.done
-    try:
+    with status.of_failure():
         state = _train(plan, state, folder, status, watcher, clock)
         watcher.phase("personalize")
         status.say("running", "personalize")
@@ -149,12 +149,6 @@ def conduct(
             },
         )
         write_report(folder.path)
-    except FedMetaAlignError as error:
-        status.end("failed", str(error))
-        raise
-    except BaseException:
-        status.end("failed", "It was stopped.")
-        raise
     status.end("done")
     return results
 

@@ -2,12 +2,14 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from fedmetaalign.engine import Presence
+from fedmetaalign.errors import FedMetaAlignError
 from fedmetaalign.writing import replace, writing_to
 
 State = Literal["running", "waiting", "done", "failed"]
@@ -35,6 +37,18 @@ class Status:
         """Writes that the run has ended where it stands."""
         self._said |= {"state": state, "message": message}
         self.refresh()
+
+    @contextmanager
+    def of_failure(self) -> Iterator[None]:
+        """Writes why the run has ended where its context does not come to its end."""
+        try:
+            yield
+        except FedMetaAlignError as error:
+            self.end("failed", str(error))
+            raise
+        except BaseException:
+            self.end("failed", "It was stopped.")
+            raise
 
     def refresh(self) -> None:
         """Writes who is there now; the rest stays."""

@@ -19,11 +19,12 @@ def writing_to(path: Path, again: str = "use --resume") -> Iterator[None]:
         ) from None
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader sees the old one or the new one, never a part."""
+def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Writes a file so that a reader sees the old one or the new one, never a part, and each with this mode."""
     partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
     try:
-        with partial.open("wb") as file:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -1,6 +1,5 @@
 """The live view of a run in a terminal: how far it is, and a line a device."""
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedmetaalign.report.live import Device, Live, read
+from fedmetaalign.terminal import stdout
 
 PHASES = {
     "foundation": "phase 0: pre-training",
@@ -49,7 +49,7 @@ def watch(
     Raises:
         RunError: this is not a run folder.
     """
-    console = console or _stdout()
+    console = console or stdout()
     live = read(folder)
     if once or not console.is_interactive:
         console.print(View(live, _now()))
@@ -246,16 +246,6 @@ def _long(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _stdout() -> Console:
-    return Console(
-        file=sys.stdout,
-        width=None if sys.stdout.isatty() else 1000,  # where nobody can widen the window, nothing is cut off
-        markup=False,  # a device may be called "[bold]"
-        emoji=False,
-        highlight=False,
-    )
 
 
 def _now() -> datetime:

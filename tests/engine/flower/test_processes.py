@@ -22,6 +22,7 @@ import pytest
 
 from fedmetaalign.engine.flower import processes, superlink, supernode
 from fedmetaalign.engine.flower.enrolment import enroll, enrolled
+from fedmetaalign.engine.flower.gate import Gate
 from fedmetaalign.errors import RunError
 
 PYPROJECT = """
@@ -444,7 +445,7 @@ def test_the_gate(path: str, client: str, passes: bool) -> None:
         sent.append(message)
 
     scope = {"type": "http", "path": path, "client": (client, 50000), "server": ("192.0.2.1", 9092)}
-    asyncio.run(superlink.Gate(behind)(scope, None, send))  # type: ignore[arg-type]
+    asyncio.run(Gate(behind)(scope, None, send))  # type: ignore[arg-type]
     assert sent == ["behind"] if passes else sent[0]["status"] == 403
 
 

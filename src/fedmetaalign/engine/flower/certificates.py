@@ -23,8 +23,6 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     generate_private_key,
 )
 from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
     load_pem_private_key,
     load_ssh_public_key,
     ssh_key_fingerprint,
@@ -160,15 +158,6 @@ def read_public_key(path: Path) -> EllipticCurvePublicKey:
         return key
 
     return _read(path, parse, "an ECDSA public key in OpenSSH's format")
-
-
-def public_pem(path: Path) -> bytes:
-    """Reads the public key of a device as the SuperLink's register has it: SubjectPublicKeyInfo, PEM.
-
-    Raises:
-        EnrolmentError: the file is no ECDSA key in OpenSSH's format.
-    """
-    return read_public_key(path).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def fingerprint(path: Path) -> str:

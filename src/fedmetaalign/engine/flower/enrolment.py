@@ -12,7 +12,6 @@ A device knows the server by its certificate, and the server knows a device by i
 format, as `flower-supernode --auth-supernode-private-key` and `flwr supernode register` read it.
 """
 
-import os
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
@@ -42,6 +41,7 @@ from fedmetaalign.engine.flower.certificates import (
 )
 from fedmetaalign.engine.flower.processes import is_loopback
 from fedmetaalign.fleet.tables import safe_name
+from fedmetaalign.writing import replace
 
 
 @dataclass(frozen=True)
@@ -198,10 +198,10 @@ def _found(folder: Path, subjects: Sequence[GeneralName], days: int, now: dateti
     (folder / "revoked").mkdir()
     authority, key = new_authority(now), new_key()
     certificate = certify(authority, key.public_key(), subjects, days, now)
-    _write(folder / "ca.key", _private(authority.key, PrivateFormat.PKCS8), 0o600)
-    _write(folder / "ca.crt", authority.certificate.public_bytes(Encoding.PEM))
-    _write(folder / "server.key", _private(key, PrivateFormat.PKCS8), 0o600)
-    _write(folder / "server.crt", certificate.public_bytes(Encoding.PEM))
+    replace(folder / "ca.key", _private(authority.key, PrivateFormat.PKCS8), 0o600)
+    replace(folder / "ca.crt", authority.certificate.public_bytes(Encoding.PEM))
+    replace(folder / "server.key", _private(key, PrivateFormat.PKCS8), 0o600)
+    replace(folder / "server.crt", certificate.public_bytes(Encoding.PEM))
 
 
 def _renew(folder: Path, subjects: Sequence[GeneralName], days: int, now: datetime) -> None:
@@ -214,7 +214,7 @@ def _renew(folder: Path, subjects: Sequence[GeneralName], days: int, now: dateti
     key = read_private_key(folder / "server.key").public_key()
     subjects = subjects or subjects_of(read_certificate(folder / "server.crt"))
     certificate = certify(authority, key, subjects, days, now)
-    _write(folder / "server.crt", certificate.public_bytes(Encoding.PEM))
+    replace(folder / "server.crt", certificate.public_bytes(Encoding.PEM))
 
 
 def _add(folder: Path, devices: Sequence[str]) -> None:
@@ -224,10 +224,10 @@ def _add(folder: Path, devices: Sequence[str]) -> None:
         key = new_key()
         public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
         with _whole(folder / "handout" / name) as partial:
-            _write(partial / "key", _private(key, PrivateFormat.OpenSSH), 0o600)
-            _write(partial / "key.pub", public + f" {name}\n".encode())
-            _write(partial / "ca.crt", (folder / "ca.crt").read_bytes())
-        _write(folder / "devices" / f"{name}.pub", public + f" {name}\n".encode())
+            replace(partial / "key", _private(key, PrivateFormat.OpenSSH), 0o600)
+            replace(partial / "key.pub", public + f" {name}\n".encode())
+            replace(partial / "ca.crt", (folder / "ca.crt").read_bytes())
+        replace(folder / "devices" / f"{name}.pub", public + f" {name}\n".encode())
 
 
 def _state(folder: Path, created: bool, renewed: bool, added: tuple[str, ...]) -> Enrolment:
@@ -301,17 +301,3 @@ def _whole(folder: Path) -> Iterator[Path]:
 def _remove(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
-
-
-def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Writes a file, whole or not at all, that has its mode before it has content."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

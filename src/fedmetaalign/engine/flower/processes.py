@@ -162,11 +162,11 @@ def _end_with(parent: int) -> None:
 
 def main() -> None:
     """Runs the program that the command line names, for as long as standard input is open."""
-    from fedmetaalign.engine.flower import superlink, supernode
+    from fedmetaalign.engine.flower import gate, supernode
 
     threading.Thread(target=_end_with_input, daemon=True).start()
     sys.argv = sys.argv[1:]
-    programs = {"flower-superlink": superlink.serve, "flower-supernode": supernode.serve}
+    programs = {"flower-superlink": gate.serve, "flower-supernode": supernode.serve}
     programs[sys.argv[0]]()
 
 

@@ -23,7 +23,7 @@ from fedmetaalign.engine.flower.engine import FlowerEngine, Pool
 from fedmetaalign.engine.flower.enrolment import enrolled
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.roll import Roll
-from fedmetaalign.errors import FedMetaAlignError, RunError
+from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import hashes, pooled, public_part
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.methods import fed_meta_align
@@ -110,17 +110,11 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
     status = Status(out, roll.presence)
     engine = FlowerEngine(roll, on_poll=_seldom(status.refresh))
     plan = fed_meta_align.schedule(recipe, engine, public)
-    try:
+    with status.of_failure():
         with clock.measure("waiting"):
             _wait(roll, settings, plan[state.done :], status)
         if recipe.fleet.scaling == "fleet":
             engine.pool = pool or _make_pool(moments, roll)
-    except FedMetaAlignError as error:
-        status.end("failed", str(error))
-        raise
-    except BaseException:
-        status.end("failed", "It was stopped.")
-        raise
     return conduct(
         recipe,
         engine,

@@ -20,7 +20,6 @@ from fedmetaalign.errors import RunError
 
 if TYPE_CHECKING:
     from flwr.supercore.control import ControlHttpClient
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
 START_UP = 60.0
 """Seconds that a SuperLink has to answer; it takes two to four."""
@@ -179,14 +178,6 @@ class SuperLink:
             status = control.ListRuns(ListRunsRequest(run_id=run)).run_dict[run].status
         return Status(status.status, status.sub_status, status.details)
 
-    def log(self, run: int) -> Iterator[str]:
-        """Yields what a run's server side prints, in pieces, until the run is finished."""
-        from flwr.proto.control_pb2 import StreamLogsRequest
-
-        with self._control() as control:
-            for piece in control.StreamLogs(StreamLogsRequest(run_id=run, after_timestamp=0.0)):
-                yield piece.log_output
-
     def stop_run(self, run: int) -> None:
         """Stops a run."""
         from flwr.proto.control_pb2 import StopRunRequest
@@ -308,43 +299,3 @@ def started(address: str, folder: Path, certificates: Certificates | None) -> It
         yield superlink
     finally:
         processes.stop(process)
-
-
-def serve() -> None:
-    """Runs `flower-superlink` with the `Gate` in front."""
-    from flwr.superlink import extensions
-    from flwr.superlink.cli import flower_superlink
-    from starlette.middleware import Middleware
-
-    extensions.get_middleware = lambda: (Middleware(Gate),)
-    flower_superlink()
-
-
-class Gate:
-    """Lets other machines reach the API of the SuperNodes, and no other.
-
-    The SuperLink serves three APIs on one port. Only that of the SuperNodes asks who is there: whoever reaches
-    the others can register a key of his own, or start a run, which is code on this machine.
-
-    Args:
-        app: what is behind it.
-    """
-
-    def __init__(self, app: "ASGIApp") -> None:
-        self.app = app
-
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Answers 403 in place of the app where that must not be reached."""
-        from starlette.responses import JSONResponse
-
-        if scope["type"] != "lifespan" and not _may_pass(scope["path"], scope["client"], scope["server"]):
-            refusal = JSONResponse({"detail": "This is open on the machine of the SuperLink only."}, 403)
-            await refusal(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
-
-def _may_pass(path: str, client: tuple[str, int], server: tuple[str, int]) -> bool:
-    # Who connects from the address that he connects to is on this machine.
-    here = processes.is_loopback(client[0]) or client[0] == server[0]
-    return here or path == "/health" or path.startswith("/v1/fleet/")
