@@ -15,7 +15,7 @@ The order of the arithmetic is that of the plain algorithm: gradient, update, gr
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -89,6 +89,18 @@ class _Gradient(NamedTuple):
 Sums = list[jax.Array] | None
 """The gradients added up, one matrix a trained layer; None where nobody asked."""
 
+_State = tuple[Any, list[jax.Array], list[jax.Array], Sums, Any]
+"""The weights, (parameters,), Adam's moments, the sums of the gradients, and the number of steps so far.
+
+Only the weights are one vector: putting the others together and taking them apart costs as much as nine steps.
+"""
+
+
+@lru_cache
+def _zeros(shapes: tuple[tuple[int, int], ...]) -> list[jax.Array]:
+    # Kept, since making them anew takes as long as some steps, and nothing writes into them.
+    return [jnp.zeros(shape, jnp.float32) for shape in shapes]
+
 
 def train(
     network: Network,
@@ -124,10 +136,11 @@ def train(
     """
     rows, inputs = samples.x.shape
     span = (frozen, len(network.shapes) - head)
-    size = sum(r * c for r, c in network.shapes[slice(*span)])
-    moment = np.zeros(size, np.float32)
-    gradient = np.zeros(size, np.float32) if keep_gradient else None
-    state = (jnp.asarray(weights, jnp.float32), moment, moment, gradient, np.int32(0))
+    shapes = network.shapes[slice(*span)]
+    size = sum(r * c for r, c in shapes)
+    zeros = _zeros(shapes)
+    sums = zeros if keep_gradient else None
+    state: _State = (np.asarray(weights, np.float32), zeros, zeros, sums, np.int32(0))
     x, y = np.zeros((BLOCK, inputs), np.float32), np.zeros(BLOCK, np.float32)
     before = sum(r * c for r, c in network.shapes[:frozen])
     terms = _terms(objective, slice(before, before + size))
@@ -147,7 +160,7 @@ def train(
     mean = None
     if keep_gradient:
         mean = np.zeros(network.parameters, np.float32)
-        mean[before : before + size] = np.asarray(state[3]) / (epochs * rows)
+        mean[before : before + size] = np.concatenate([np.ravel(s) for s in state[3] or ()]) / (epochs * rows)
     return Trained(np.asarray(state[0]), tuple(losses), mean)
 
 
@@ -182,23 +195,22 @@ _ONE_CORE_A_STREAM = {
 def _train_block(
     network: Network,
     span: tuple[int, int],
-    state: tuple[Any, ...],
+    state: _State,
     x: jax.Array,
     y: jax.Array,
     count: jax.Array,
     learning_rate: jax.Array,
     terms: _Terms,
-) -> tuple[tuple[Any, ...], jax.Array]:
+) -> tuple[_State, jax.Array]:
     """Takes one step on each of the first `count` rows; returns the new state and the sum of the losses.
 
-    The layers of `span` are trained. The state is the weights, Adam's moments, the sum of the gradients or
-    None, and the number of steps so far.
+    The layers of `span` are trained.
     """
-    weights, *moments, gradients, steps = state
+    weights, first_moment, second_moment, sums, steps = state
     layers = network.layers(weights)
     first, last = span
     below, above = layers[:first], layers[last:]
-    adam = _Adam(layers[first:last], *(_split(network, span, moment) for moment in moments))
+    adam = _Adam(layers[first:last], first_moment, second_moment)
     pull = None if terms.pull is None else (terms.pull[0], _split(network, span, terms.pull[1]))
 
     # Adam's bias corrections (its Algorithm 1), for the whole block at once: inside the loop each scalar
@@ -232,14 +244,11 @@ def _train_block(
         gradient, loss = gradient_of(adam.weights, i, i - 1)
         return adam, gradient, sums, total + loss
 
-    sums = None if gradients is None else _split(network, span, gradients)
     gradient, loss = gradient_of(adam.weights, jnp.int32(0), count - 1)
     adam, gradient, sums, loss = jax.lax.fori_loop(1, count, step, (adam, gradient, sums, loss))
     adam, sums = update(adam, gradient, sums, count - 1)
-    flat = [jnp.concatenate([matrix.ravel() for matrix in part]) for part in adam]
-    flat[0] = jnp.concatenate([matrix.ravel() for matrix in [*below, *adam.weights, *above]])
-    total = None if sums is None else jnp.concatenate([matrix.ravel() for matrix in sums])
-    return (*flat, total, steps + count), loss
+    flat = jnp.concatenate([matrix.ravel() for matrix in [*below, *adam.weights, *above]])
+    return (flat, adam.first_moment, adam.second_moment, sums, steps + count), loss
 
 
 def _split(network: Network, span: tuple[int, int], vector: jax.Array) -> list[jax.Array]:
