@@ -27,6 +27,14 @@ ALLOWED_SKIPS = (
 )
 """The reasons for which a test may be skipped in CI; any other skip there is a failure."""
 
+PROCESSES = (
+    "tests/engine/flower/test_faults.py",
+    "tests/docs/test_deploy_guide.py",
+    "tests/engine/flower/test_processes.py",
+    "tests/engine/flower/test_loopback.py",
+)
+"""The files whose tests start Flower's processes. They mostly wait, and slow one another down."""
+
 SMALL = """
 [model]
 hidden = [8, 4]
@@ -39,6 +47,24 @@ rounds = 2
 [personalize]
 epochs = 2
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the tests that start Flower's processes, since they take longest."""
+    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Lets one worker run those, one after the other, and the others the rest, a file at a time."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "processes" if file in PROCESSES else file
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

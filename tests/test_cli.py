@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from comparing import SMALL, imagine, in_process
@@ -27,6 +28,7 @@ def test_every_verb_explains_itself(cli, verb):
     outcome = cli(*verb.split(), "--help")
     assert (outcome.status, outcome.err) == (0, "")
     assert f"fedmetaalign {verb} [OPTIONS]".replace("  ", " ") in outcome.out.splitlines()[0]
+    assert "\\" not in outcome.out
 
 
 def test_help_names_every_option_of_a_run(cli):
@@ -125,6 +127,21 @@ def test_a_run_stopped_by_ctrl_c_can_be_resumed(cli, here, csv_fleet, finished, 
         assert cli("run", csv_fleet / "recipe.toml", "--out", "out").status == 130
     assert cli("run", "--resume", "--out", "out").status == 0
     assert json.loads((here / "out/results.json").read_text(encoding="utf-8")) == finished.results
+
+
+@pytest.mark.parametrize("call", [["run", "mine.toml"], ["server", "mine.toml"], ["audit", "mine.csv"]])
+def test_a_file_in_a_folder_that_one_may_not_enter_is_one_sentence(refused, monkeypatch, call):
+    stat = Path.stat
+
+    def denied(path, **options):
+        if path.stem == "mine":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr("fedmetaalign.engine.flower.enrolment.enrolled", lambda folder: {"pump": folder})
+    monkeypatch.setattr(Path, "stat", denied)
+    sentence = f"This user may not use {call[1]}: call as one who may, or give another."
+    assert refused(*call) == sentence
 
 
 def test_a_reader_that_has_left_is_no_failure_to_shout_about():

@@ -5,6 +5,9 @@ import json
 import math
 import os
 import shutil
+import stat
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 
@@ -14,9 +17,10 @@ from safetensors.numpy import load_file
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import RunError
+from fedmetaalign.locking import Lock
 from fedmetaalign.methods.fed_meta_align import State
 from fedmetaalign.recipe import parse
-from fedmetaalign.run_folder import RunFolder, free_folder
+from fedmetaalign.run_folder import RunFolder, check_free, free_folder
 from fedmetaalign.writing import replace, writing_to
 
 STAGES = ["foundation", "serial", "parallel", "personalized", "deployed"]
@@ -216,6 +220,67 @@ def test_a_folder_with_a_hidden_file_is_not_empty(recipe, tmp_path):
         RunFolder.create(tmp_path, recipe)
 
 
+@pytest.mark.parametrize("left", [(".recipe.toml.partial",), ("rounds.jsonl", ".recipe.toml.partial")])
+def test_what_a_call_left_that_was_killed_in_the_middle_does_not_count(recipe, tmp_path, left):
+    for name in left:
+        (tmp_path / name).touch()
+    RunFolder.create(tmp_path, recipe)
+    assert {path.name for path in tmp_path.iterdir()} == {"recipe.toml", "rounds.jsonl"}
+
+
+def test_records_without_a_recipe_are_not_overwritten(recipe, tmp_path):
+    (tmp_path / "rounds.jsonl").write_bytes(b"{}\n")
+    with pytest.raises(RunError, match="is not empty: choose another --out"):
+        RunFolder.create(tmp_path, recipe)
+
+
+def test_to_ask_whether_a_folder_is_free_makes_nothing(tmp_path):
+    check_free(tmp_path / "a/b")
+    check_free(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+BUSY = r"Another run writes to .*run: wait until it ends, or choose another --out\."
+
+HOLDER = """
+import sys
+from pathlib import Path
+from fedmetaalign.locking import Lock
+lock = Lock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_who_writes_to_a_folder_keeps_others_out_for_as_long_as_he_does(folder, recipe):
+    log = folder.path / "rounds.jsonl"  # another process has another descriptor of it, as here
+    with pytest.raises(BlockingIOError):
+        Lock(log)
+    folder.log([{"phase": 0}])  # writing lets nobody in, nor does going back, nor one who may share it
+    folder.restore(2)
+    RunFolder.reopen(folder.path, recipe)
+    with pytest.raises(BlockingIOError):
+        Lock(log)
+
+
+def test_a_folder_that_nobody_refers_to_any_more_is_free(recipe, tmp_path):
+    RunFolder.create(tmp_path / "run", recipe)
+    with Lock(tmp_path / "run/rounds.jsonl"), pytest.raises(RunError, match=BUSY):
+        RunFolder.reopen(tmp_path / "run", recipe)
+    RunFolder.reopen(tmp_path / "run", recipe)
+
+
+def test_a_process_that_is_killed_lets_go(recipe, tmp_path):
+    log = RunFolder.create(tmp_path / "run", recipe).path / "rounds.jsonl"
+    command = [sys.executable, "-c", HOLDER, str(log)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:  # noqa: S603
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match=BUSY):
+            RunFolder.reopen(log.parent, recipe)
+        other.kill()
+    RunFolder.reopen(log.parent, recipe)
+
+
 def test_folders_above_are_made(recipe, tmp_path):
     RunFolder.create(tmp_path / "a/b/c", recipe)
     assert (tmp_path / "a/b/c/recipe.toml").exists()
@@ -310,6 +375,18 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
         replace(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_a_folder_is_written_out_after_what_was_renamed_in_it(tmp_path, monkeypatch):
+    synced = []
+
+    def fsync(descriptor):
+        names = {path.name for path in tmp_path.iterdir()}
+        synced.append(names if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    replace(tmp_path / "file.json", b"new")
+    assert synced == ["file", {"file.json"}]
 
 
 def test_a_disk_that_is_full_is_one_sentence(cli, csv_fleet, here, monkeypatch):

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+import typer.core
 
 from fedmetaalign import cli_fleet
 from fedmetaalign.errors import FedMetaAlignError
+
+# Else typer 0.20 escapes "[default: x]" as for rich's markup, also where that is not used.
+typer.core.HAS_RICH = False
 
 app = typer.Typer(
     add_completion=False,
@@ -33,6 +37,10 @@ def main() -> None:
         sentence = str(error)
         sys.stderr.write(f"fedmetaalign: {sentence}{'' if sentence.endswith(('.', '?')) else '.'}\n")
         sys.exit(1)
+    except PermissionError as error:  # which asking whether a file is there may raise, wherever that is
+        file = error.filename or "a file"
+        sys.stderr.write(f"fedmetaalign: This user may not use {file}: call as one who may, or give another.\n")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("fedmetaalign: stopped.\n")
         sys.exit(130)
@@ -55,7 +63,9 @@ def run(
     ] = None,
     engine: Annotated[
         Literal["local", "flower"],
-        typer.Option(help="Who runs the devices: this process, or Flower with processes for each."),
+        typer.Option(
+            help="local: in this process; flower: each device in processes of its own on this machine."
+        ),
     ] = "local",
     seed: Annotated[int | None, typer.Option(metavar="N", help="Replaces the recipe's seed.")] = None,
     settings: Annotated[

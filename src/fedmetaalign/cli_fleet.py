@@ -17,16 +17,17 @@ def enroll(
         list[str] | None,
         typer.Option(
             metavar="HOST",
-            help="By what devices reach the server: an IP address or a host name. Given for a fleet folder that"
-            " exists, renews the server's certificate.",
+            help="By what devices reach the server: an IP address or a host name; repeat for more. For a"
+            " fleet folder that exists they replace all earlier ones, and the server's certificate is renewed.",
             show_default="loopback",
         ),
     ] = None,
     device: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A device to make a key for.")
+        list[str] | None, typer.Option(metavar="NAME", help="A device to make a key for; repeat for more.")
     ] = None,
     revoke: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A device that may no longer take part.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A device that may no longer take part; repeat for more."),
     ] = None,
     days: Annotated[
         int | None,
@@ -47,17 +48,18 @@ def enroll(
     require("flower", "cryptography")
     from fedmetaalign.engine.flower import enrolment
 
-    if revoke is not None:
+    if revoke:
         if address or device or days is not None:
             raise typer.BadParameter("revoke in a call of its own", param_hint="--revoke")
         kept = enrolment.revoke(folder, revoke)
         if as_json:
-            result = {"folder": str(folder), "revoked": revoke, "key": str(kept)}
+            result = {"folder": str(folder), "revoked": {name: str(key) for name, key in kept.items()}}
             sys.stdout.write(json.dumps(result, indent=2) + "\n")
         else:
-            sys.stdout.write(
-                f"{revoke} is revoked: its key is now {kept}; a running server leaves it out next round.\n"
-            )
+            for name, key in kept.items():
+                sys.stdout.write(
+                    f"{name} is revoked: its key is now {key}; a running server refuses it from now on.\n"
+                )
         return
     state = enrolment.enroll(folder, address or [], device or [], days, datetime.now(UTC))
     if as_json:
@@ -71,7 +73,10 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Print the view once, and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what is known now as JSON, and end.")] = False,
 ) -> None:
-    """Shows a run while it goes on: its phase and round, and how every device is doing."""
+    """Shows a run while it goes on: its phase and round, and how every device is doing.
+
+    Ctrl-C ends only the looking.
+    """
     from fedmetaalign.report import live
     from fedmetaalign.report.live_console import watch as execute
 
@@ -86,7 +91,8 @@ def device(
     table: Annotated[Path, typer.Option(metavar="FILE", help="The device's samples: a CSV or Parquet table.")],
     server: Annotated[str, typer.Option(metavar="HOST:PORT", help="The server of the fleet.")],
     keys: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder that the operator handed out.")
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder that the operator handed out; needed unless --insecure."),
     ] = None,
     state: Annotated[
         Path | None,
@@ -107,13 +113,21 @@ def device(
 
 def server(
     recipe: Annotated[
-        str | None, typer.Argument(help="A built-in name or a TOML file.", show_default="demo")
+        str | None,
+        typer.Argument(
+            help="A built-in name or a TOML file.", show_default="demo; with --resume the run's own"
+        ),
     ] = None,
     fleet: Annotated[
         Path, typer.Option(metavar="DIR", help="The fleet folder, made by `fedmetaalign enroll`.")
     ] = Path("fleet"),
     address: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where to listen, or where a SuperLink of this fleet does.")
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where to listen, for devices on other machines 0.0.0.0:PORT; or where a SuperLink of this"
+            " fleet does.",
+        ),
     ] = "127.0.0.1:8000",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The run folder.", show_default="runs/NAME")
@@ -127,7 +141,12 @@ def server(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces a key: parallel.rounds=3.")
     ] = None,
     wait: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="How long to wait for all devices to come.")
+        float,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="How long to wait for all devices to come; then it begins with those that are there.",
+        ),
     ] = 600,
     deadline: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="How long a device may take for an answer.")
@@ -159,7 +178,7 @@ def server(
     from fedmetaalign.cli import print_results
     from fedmetaalign.engine.flower import server as servers
     from fedmetaalign.engine.flower.enrolment import enrolled
-    from fedmetaalign.run_folder import free_folder
+    from fedmetaalign.run_folder import check_free, free_folder
 
     if insecure != (devices is not None):
         raise typer.BadParameter("--insecure and --devices go together", param_hint="--insecure")
@@ -174,6 +193,8 @@ def server(
             resume = (out / "recipe.toml").exists()
     loaded = recipes.load(recipe or "demo", settings or [], seed, data)
     folder = out or free_folder(loaded.name)
+    if not resume:
+        check_free(folder)
     keys = None if insecure else fleet
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     state = Path(f".{folder.name}.superlink") if insecure else fleet / "superlink"

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from fedmetaalign.report.live_console import PHASES
+from fedmetaalign.report.live import PHASES
 from fedmetaalign.run import Watcher
 from fedmetaalign.terminal import stdout
 

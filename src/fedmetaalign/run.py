@@ -25,11 +25,18 @@ from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged
 from fedmetaalign.phases.budget import own_steps
 from fedmetaalign.phases.deploy import smallest_bytes, too_large
 from fedmetaalign.phases.parallel import cohort, root_size
+from fedmetaalign.phases.records import RoundError
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
 from fedmetaalign.run_folder import RunFolder
 from fedmetaalign.status import Status, utc
 from fedmetaalign.tinyml import features
+
+RUN_ID = "run_id"
+"""In the folder of a run over Flower: by which its devices tell it from others."""
+
+RESIDUALS = "residuals"
+"""In the folder of a run in this process: what rounding has lost of the devices' deltas."""
 
 
 class Watcher:
@@ -69,6 +76,8 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         check_size(recipe)
         for device in fleet.devices:
             features.check(device.preparation, device.train.x)
+    if resume:
+        check_engine(recipe, out / RUN_ID, "over Flower, with --engine flower or `fedmetaalign server`")
     folder = RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe)
     engine = LocalEngine(
         Participant(
@@ -76,7 +85,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
             device,
             Home(fleet.test[device.name], out / "devices" / device.name),
             watcher.advance,
-            Residuals(out / "residuals" / device.name),
+            Residuals(out / RESIDUALS / device.name),
         )
         for device in fleet.devices
     )
@@ -131,7 +140,7 @@ def conduct(
         finished = [replies.answers[name] for name in sorted(replies.answers)]
         folder.log([record for each in finished for record in each.records] + replies.misses(3, 1))
         if not finished:
-            raise RunError("No device finished phase 3: see that they run, then use --resume.")
+            raise RunError(f"No device finished phase 3{replies.why}: see to them, then use --resume.")
         devices = {name: dict(replies.answers[name].result) for name in sorted(replies.answers)}
         results = {"devices": devices, "fleet": summary(devices)}
         folder.write_json("results.json", results)
@@ -190,8 +199,12 @@ def _train(
     for upcoming in plan[state.done :]:
         watcher.phase(upcoming.phase)
         status.say("running", upcoming.phase, upcoming.number, sum(r.phase == upcoming.phase for r in plan))
-        with clock.measure(upcoming.phase):
-            done, state, records = next(rounds)
+        try:
+            with clock.measure(upcoming.phase):
+                done, state, records = next(rounds)
+        except RoundError as error:
+            folder.log(error.records)
+            raise
         _check_finite(state.weights, f"after {done.phase} round {done.number}")
         folder.checkpoint(state, records)
     return state
@@ -208,6 +221,23 @@ def _check_finite(weights: np.ndarray, when: str) -> None:
 def parameters(recipe: Recipe) -> int:
     """Returns how many weights the recipe's network has."""
     return Network(recipe.model.inputs, recipe.model.hidden).parameters
+
+
+def check_engine(recipe: Recipe, other: Path, where: str) -> None:
+    """Makes sure that a run is resumed where it is kept what rounding has lost of its deltas.
+
+    Args:
+        recipe: the run's.
+        other: what only another engine leaves in the run folder.
+        where: the run goes on.
+
+    Raises:
+        RunError: the other engine has begun the run.
+    """
+    if recipe.transport.send != "float32" and other.exists():
+        raise RunError(
+            f"{other.parent} can only be resumed {where}: what rounding has lost of the deltas is kept there."
+        )
 
 
 def check_size(recipe: Recipe) -> None:

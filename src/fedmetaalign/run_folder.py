@@ -3,9 +3,10 @@
 import json
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -14,6 +15,7 @@ from safetensors.numpy import save
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.tables import safe_name
+from fedmetaalign.locking import BusyError, Lock
 from fedmetaalign.methods.fed_meta_align import State
 from fedmetaalign.phases.records import Record
 from fedmetaalign.recipe import Recipe
@@ -22,9 +24,10 @@ from fedmetaalign.writing import replace, writing_to
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder, ready to be written to."""
+    """A run's folder, ready to be written to: by this process alone, for as long as this is referred to."""
 
     path: Path
+    _lock: Lock | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def create(cls, path: Path, recipe: Recipe) -> "RunFolder":
@@ -33,21 +36,19 @@ class RunFolder:
         Raises:
             RunError: the folder holds something already, or cannot be made.
         """
+        check_free(path)
         with writing_to(path):
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                hint = "continue it with --resume, or " if (path / "recipe.toml").exists() else ""
-                raise RunError(f"{path} is not empty: {hint}choose another --out.")
             path.mkdir(parents=True, exist_ok=True)
+            lock = sole_writer(path)
             replace(path / "recipe.toml", recipes.dump(recipe).encode())
-            (path / "rounds.jsonl").touch()
-        return cls(path)
+        return cls(path, lock)
 
     @classmethod
     def reopen(cls, path: Path, recipe: Recipe) -> "RunFolder":
         """Opens a run folder that this recipe made.
 
         Raises:
-            RunError: there is none, or it was made by another recipe.
+            RunError: there is none, it was made by another recipe, or another process writes to it.
         """
         try:
             made_by = (path / "recipe.toml").read_text(encoding="utf-8")
@@ -58,7 +59,8 @@ class RunFolder:
                 f"{path} was made by another recipe: resume it with {path / 'recipe.toml'},"
                 " or choose another --out."
             )
-        return cls(path)
+        with writing_to(path):
+            return cls(path, sole_writer(path))
 
     def log(self, records: list[Record]) -> int:
         """Adds records to rounds.jsonl, and returns its size in bytes."""
@@ -140,6 +142,49 @@ class RunFolder:
         """Writes a JSON file, whole or not at all."""
         with writing_to(self.path / name):
             replace(self.path / name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def check_free(path: Path) -> None:
+    """Finds out whether a new run may write to a folder, and makes nothing.
+
+    What `RunFolder.create` leaves when it is killed, before there is a recipe to resume, does not count.
+
+    Raises:
+        RunError: the folder holds something already, or cannot be read.
+    """
+    with writing_to(path):
+        if path.exists() and not (path.is_dir() and all(map(_is_unfinished, path.iterdir()))):
+            hint = "continue it with --resume, or " if (path / "recipe.toml").exists() else ""
+            raise RunError(f"{path} is not empty: {hint}choose another --out.")
+
+
+def _is_unfinished(path: Path) -> bool:
+    return path.match(".*.partial") or (path.name == "rounds.jsonl" and path.stat().st_size == 0)
+
+
+_locks: WeakValueDictionary[Path, Lock] = WeakValueDictionary()
+"""Those that this process holds, by file: the traceback of a run that failed may still refer to one."""
+
+
+def sole_writer(path: Path, patience: float = 0.0) -> Lock:
+    """Keeps other processes from writing to a run folder that exists, for as long as the lock is referred to.
+
+    Args:
+        path: the run folder.
+        patience: seconds to wait for another that writes to it.
+
+    Raises:
+        BusyError: another process writes to it.
+        OSError: the folder cannot be written to.
+    """
+    # No file of its own: this one is in every run folder, and is never replaced.
+    file = (path / "rounds.jsonl").resolve()
+    try:
+        lock = _locks.get(file) or Lock(file, patience)
+    except BlockingIOError:
+        raise BusyError(f"Another run writes to {path}: wait until it ends, or choose another --out.") from None
+    _locks[file] = lock
+    return lock
 
 
 def free_folder(name: str, parent: Path = Path("runs")) -> Path:

@@ -1,4 +1,4 @@
-"""Runs docs/deploy.md: all of its commands, in order, in one folder; its units and sentences are checked, too.
+"""Runs docs/deploy.md: all of its commands, in order, in a checkout; its units and sentences are checked, too.
 
 Each line of a `sh` block is a command, taken apart as a shell would, and started without one. What stands after
 `sh` says how: see the comment on top of the page. A `toml` block is written to the file that it names, `python`
@@ -12,11 +12,18 @@ import os
 import re
 import shlex
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
+import sysconfig
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,28 +31,29 @@ from typer.main import get_command
 
 import fedmetaalign
 from fedmetaalign.cli import app
+from fedmetaalign.engine.flower.enrolment import enroll
 from fedmetaalign.engine.flower.processes import free_port
+from fedmetaalign.engine.flower.supernode import run_device
+from fedmetaalign.errors import FedMetaAlignError
 
-PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
+CHECKOUT = Path(__file__).parents[2]
+PAGE = CHECKOUT / "docs" / "deploy.md"
 
 NOT_RUN = {
-    "pip install": "what is tested is installed",
+    "scripts/setup": "what is tested is installed",
+    ". .venv/bin/activate": "there is no shell",
     "sudo useradd": "changes this machine",
     "sudo install": "changes this machine",
-    "sudo python3 -m venv": "changes this machine",
-    "sudo /opt/fedmetaalign/bin/pip install": "changes this machine",
-    "sudo scp": "needs a second machine",
-    "sudo ssh": "needs a second machine",
+    "sudo ufw": "changes this machine",
+    "sudo tar": "needs a second machine",
     "sudo systemctl": "needs systemd; its units are checked below",
     "sudo journalctl": "needs systemd",
+    "sudo -u fedmetaalign /opt/fedmetaalign/bin/fedmetaalign watch": "needs the service",
 }
-"""The beginnings of the commands that are not run, and why."""
-
-AS_USER = ["sudo", "-u", "fedmetaalign"]
-"""What comes after it is run all the same."""
+"""The beginnings of the commands that are not run, and why. What other users are to do is done as this one."""
 
 BIN = Path(sys.executable).parent
-LIMIT = 900.0
+LIMIT = 1800.0
 """Seconds after which a test that hangs is ended; nothing is said about how long anything takes."""
 
 
@@ -87,7 +95,7 @@ class Machine:
     """Where the page is run.
 
     Attributes:
-        folder: the working directory; `printed` in it has all output.
+        folder: the working directory, a copy of what a wheel is made of; `printed` in it has all output.
         ports: what stands in place of the page's.
         environment: of the commands.
         left: the commands that were left running, and not killed.
@@ -108,7 +116,8 @@ class Machine:
             case "sh":
                 self.wait(block)
                 for line in block.text.replace("\\\n", "").splitlines():
-                    self.command(line, "background" in block.words)
+                    if not line.startswith("#"):
+                        self.command(line, "background" in block.words)
             case "toml":
                 path = self.folder / block.words[0]
                 path.parent.mkdir(exist_ok=True)
@@ -131,6 +140,8 @@ class Machine:
             running.process.kill()
             running.process.wait()
             self.left.remove(running)
+            host, port = running.words[running.words.index("--address") + 1].split(":")
+            self.until(lambda h=host, p=int(port): not listening(h, p), "its SuperLink has ended")
 
     def command(self, line: str, background: bool) -> None:
         spared = [beginning for beginning in NOT_RUN if line.startswith(beginning)]
@@ -141,7 +152,8 @@ class Machine:
         if words[0] == "export":
             self.environment |= dict(word.split("=", 1) for word in words[1:])
             return
-        words = words[3:] if words[:3] == AS_USER else words
+        if words[0] == "sudo":
+            words = words[3:] if words[1] == "-u" else words[1:]
         if "--revoke" in words:
             self.revoked.add(words[words.index("--revoke") + 1])
         with (self.folder / "printed").open("ab") as output:
@@ -157,12 +169,14 @@ class Machine:
             self.left.append(Left(words, process))
         else:
             assert process.wait(LIMIT) == 0, f"{line}\n{self.tail()}"
+            if words[1:3] == ["-m", "venv"]:
+                lend_packages(Path(words[3]))
 
     def placed(self, text: str) -> str:
         """Puts this machine's ports and folders in place of the page's."""
         for port, free in self.ports.items():
             text = re.sub(rf"\b{port}\b", free, text)
-        return text.replace("/opt/fedmetaalign/bin", str(BIN)).replace("/var/lib", str(self.folder / "var"))
+        return text.replace("/opt", str(self.folder / "opt")).replace("/var/lib", str(self.folder / "var"))
 
     def named(self, command: str) -> list[Left]:
         return [left for left in self.left if left.words[1] == command]
@@ -189,10 +203,22 @@ class Machine:
             left.process.terminate()
         for left in self.left:
             try:
-                left.process.wait(30)
+                left.process.wait(LIMIT)
             except subprocess.TimeoutExpired:
                 left.process.kill()
                 left.process.wait()
+
+
+def lend_packages(environment: Path) -> None:
+    """Lets `pip install` find all but the wheel installed, in the versions that are tested."""
+    ours = Path(sysconfig.get_path("purelib"))
+    theirs = environment / ours.relative_to(sys.prefix)
+    (theirs / "tested.pth").write_text(f"{ours}\n", encoding="utf-8")
+
+
+def listening(host: str, port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex((host, port)) == 0
 
 
 @pytest.fixture
@@ -200,7 +226,13 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     inherited = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     path = f"{BIN}{os.pathsep}{inherited['PATH']}"
     ports = {port: str(free_port()) for port in ("8000", "8001")}
-    made = Machine(tmp_path, ports, inherited | {"PATH": path, "COLUMNS": "200"})
+    made = Machine(
+        tmp_path, ports, inherited | {"PATH": path, "COLUMNS": "200", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    )
+    for part in ("pyproject.toml", "constraints.txt", "README.md"):
+        shutil.copy(CHECKOUT / part, tmp_path)
+    for part in ("recipes", "src"):
+        shutil.copytree(CHECKOUT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "var").mkdir()
     try:
         yield made
@@ -276,17 +308,84 @@ def test_the_units_can_be_loaded_and_call_commands_that_exist(block: Block, tmp_
         assert path.name not in done.stderr
 
 
+TROUBLE = dict(
+    re.findall(
+        r"^\| `([^`]+)` \| (.*) \|$",
+        PAGE.read_text(encoding="utf-8").split("## When something is wrong")[1],
+        re.MULTILINE,
+    )
+)
+"""What the programs say, with an ellipsis in place of names, and what the page advises."""
+
+
+def advice(sentence: str) -> list[str]:
+    """Returns what the page advises where this is said."""
+    forms = {text: ".*".join(map(re.escape, text.split("…"))) for text in TROUBLE}
+    return [TROUBLE[text] for text, form in forms.items() if re.search(form, sentence)]
+
+
 def test_what_it_says_about_trouble_is_what_the_programs_say() -> None:
-    text = PAGE.read_text(encoding="utf-8").split("## When something is wrong")[1]
-    sentences = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
-    assert len(sentences) > 10
+    assert len(TROUBLE) > 10
     said = [
         template
         for path in Path(fedmetaalign.__file__).parent.rglob("*.py")
         for template in templates(ast.parse(path.read_text(encoding="utf-8")))
     ]
-    unknown = [sentence for sentence in sentences if not any(sentence in template for template in said)]
+    unknown = [sentence for sentence in TROUBLE if not any(sentence in template for template in said)]
     assert not unknown
+
+
+@pytest.mark.parametrize(
+    ("cause", "host", "certified", "handout"),
+    [
+        ("the address is not in the certificate", "127.0.0.2", 0, "fleet"),
+        ("its time is up", "127.0.0.1", 2, "fleet"),
+        ("the handout is of another fleet", "127.0.0.1", 0, "other"),
+        ("one side has TLS and the other has not", "127.0.0.1", None, "fleet"),
+    ],
+)
+def test_a_server_that_a_device_does_not_take_for_its_own_has_the_cause_that_the_page_gives(
+    cause: str, host: str, certified: int | None, handout: str, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    enroll(tmp_path / "fleet", [], ["a"], 1, now - timedelta(days=certified or 0))
+    enroll(tmp_path / "other", [], ["a"], 1, now)
+    (tmp_path / "table.csv").touch()
+    with answering(host, tmp_path / "fleet" if certified is not None else None) as port:
+        call = (f"{host}:{port}", tmp_path / handout / "handout" / "a", tmp_path / "state")
+        with pytest.raises(FedMetaAlignError) as raised:
+            run_device("a", tmp_path / "table.csv", *call, insecure=False)
+    [found] = advice(str(raised.value))
+    assert cause in found
+
+
+@contextmanager
+def answering(host: str, fleet: Path | None) -> Iterator[int]:
+    """Answers on a port with a fleet's certificate, without TLS where there is no fleet."""
+    with HTTPServer((host, 0), BaseHTTPRequestHandler) as server:
+        if fleet:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(fleet / "server.crt", fleet / "server.key")
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("devices", [None, []])
+def test_a_server_says_what_the_page_knows_where_its_fleet_is_none(
+    devices: list[str] | None, tmp_path: Path
+) -> None:
+    if devices is not None:
+        enroll(tmp_path / "fleet", [], devices, None, datetime.now(UTC))
+    call = ["server", "--fleet", str(tmp_path / "fleet")]
+    with pytest.raises(FedMetaAlignError) as raised:
+        get_command(app).main(call, standalone_mode=False)
+    [found] = advice(str(raised.value))
+    assert "enroll" in found
 
 
 def templates(tree: ast.AST) -> Iterator[str]:

@@ -6,6 +6,7 @@ import pytest
 from fedmetaalign.engine import transport
 from fedmetaalign.engine.compression import pack_with_feedback, unpack
 from fedmetaalign.engine.transport import Residuals, packed
+from fedmetaalign.errors import RunError
 from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.phases.local import Update
 from fedmetaalign.recipe import Transport, load
@@ -89,6 +90,17 @@ def test_only_two_residuals_are_kept(tmp_path):
         "residual-3.safetensors",
         "residual-4.safetensors",
     ]
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_round_older_than_what_is_kept_is_no_fresh_start(on_disk, tmp_path):
+    residuals = Residuals(tmp_path if on_disk else None)
+    for number in (1, 2, 4):
+        residuals.keep(number, np.full(29, number, np.float32))
+    assert residuals.before(4, 29).tolist() == [2.0] * 29
+    with pytest.raises(RunError, match="What rounding lost before round 2 is not kept any more: start the run"):
+        residuals.before(2, 29)
+    assert not Residuals().before(7, 29).any()
 
 
 def test_weights_that_ran_away_travel_as_they_are_and_are_told_of_elsewhere():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet.build import build, pooled, raw_tables
 from fedmetaalign.fleet.member import member, own_moments, read_table
 from fedmetaalign.fleet.table_file import load_table, save_table
@@ -78,7 +78,7 @@ def test_a_device_takes_the_columns_of_the_source_that_bears_its_name(here):
     ]
     recipe = recipes.parse({"fleet": {"devices": sources}}, "here")
     assert read_table(recipe, "one", here / "t.csv").features == ("x",)
-    with pytest.raises(DataError, match="does not say which columns device three has: name it in one of"):
+    with pytest.raises(RecipeError, match="does not say which columns device three has: name it in one of"):
         read_table(recipe, "three", here / "t.csv")
 
 

@@ -11,11 +11,11 @@ from fedmetaalign.aggregation import Aggregate
 from fedmetaalign.aggregation.fltrust import fltrust
 from fedmetaalign.aggregation.mean import mean
 from fedmetaalign.aggregation.similarity import similarity
-from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.model.mlp import Network, initialize, losses
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.parallel import cohort, fl_round, local_update, root_size, root_update
+from fedmetaalign.phases.records import RoundError
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Optimizer, Parallel, parse
 
@@ -73,10 +73,13 @@ class TestRound:
         others = FakeEngine(("a", "c"), self.UPDATES)
         assert stepped.tolist() == fl_round(others, weights, 7, mean, Parallel(), 0)[0].tolist()
         assert records[-1] == {"phase": 2, "round": 7, "device": "b", "absent": "it is deaf"}
-        with pytest.raises(
-            RunError, match=r"2 devices answered in parallel round 7, and parallel.minimum_devices is 3"
-        ):
+        sentence = (
+            r"In parallel round 7 2 of 3 devices gave a sound answer, and parallel.minimum_devices is 3"
+            r" \(b: it is deaf\): see to them, then use --resume."
+        )
+        with pytest.raises(RoundError, match=sentence) as ended:
             fl_round(engine, weights, 7, mean, Parallel(minimum_devices=3), 0)
+        assert ended.value.records == [records[-1]]
 
     def test_all_devices_are_asked_once_with_the_global_weights(self):
         engine, _, _ = one_round(self.UPDATES, number=7)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_engine import FakeEngine
 
-from fedmetaalign.errors import RunError
+from fedmetaalign.phases.records import RoundError
 from fedmetaalign.phases.serial import tour
 from fedmetaalign.recipe import Serial
 
@@ -87,8 +87,12 @@ def test_the_tour_goes_on_without_a_device_that_does_not_answer():
     assert silent == {"phase": 1, "round": 3, "device": NAMES[1], "absent": "it is deaf"}
 
 
-def test_a_tour_that_nobody_answers_ends_the_run():
+def test_a_tour_that_nobody_answers_ends_the_run_with_the_reasons():
     with pytest.raises(
-        RunError, match="No device answered in serial round 2: see that they run, then use --resume"
-    ):
+        RoundError,
+        match=r"In serial round 2 no device gave a sound answer \(\w+: it is deaf\): see to them, then",
+    ) as ended:
         tour(FakeEngine(NAMES, deaf=NAMES), np.zeros(2, np.float32), 2, Serial(), 0)
+    assert sorted((each["device"], each["absent"]) for each in ended.value.records) == [
+        (name, "it is deaf") for name in sorted(NAMES)
+    ]

@@ -112,13 +112,28 @@ def test_devices_in_trouble_come_first(tmp_path: Path) -> None:
     folder = begin(tmp_path / "r", STATUS)
     append(
         folder,
-        {"phase": 2, "round": 1, "device": "c", "late": "It took 70 s."},
+        {"phase": 2, "round": 1, "device": "c", "absent": "It did not answer within 60 seconds."},
         {"phase": 2, "round": 1, "device": "e", "rejected": "Its delta is not finite."},
         update(1, "d"),
         update(2, "c"),
     )
     # e's last answer is missing and b is away; c has missed one before; a and d are well.
     assert names(read(folder)) == ["e", "b", "c", "a", "d"]
+
+
+def test_an_answer_that_comes_late_is_not_missed_twice_and_no_trouble(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "r", STATUS)
+    slow = {"device": "a", "phase": 2}
+    append(folder, {**slow, "round": 1, "absent": "It did not answer within 60 seconds."})
+    append(folder, update(2, "a"), {**slow, "round": 2, "late": "Its answer to train 1 was dropped."})
+    device = next(device for device in read(folder).devices if device.name == "a")
+    assert device.answers.missed == {"absent": 1, "late": 1} and device.missed == 1
+    assert not device.answers.missing
+    append(
+        folder, {**slow, "round": 3, "rejected": "Its score is 1.7."}, {**slow, "round": 3, "late": "Again."}
+    )
+    device = next(device for device in read(folder).devices if device.name == "a")
+    assert device.missed == 2 and device.answers.missing
 
 
 def test_public_data_is_no_device(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def make(folder: Path, count: int = 3, **status: Any) -> Path:
                 record = (
                     {"rejected": "Its score is 1.7, out of (0, 1]."}
                     if round_ == 2
-                    else {"late": "It took 70 s."}
+                    else {"absent": "It took 70 s."}
                 )
             records.append({"phase": 2, "round": round_, "device": name} | record)
     (folder / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
@@ -99,7 +99,7 @@ def test_the_view_of_a_run(tmp_path: Path) -> None:
         "pump-0002 \u25cf 4 s   0.250   87.5 0.800  +0.50      \u2502\u2588\u2588\u258c     33.3"
         " \u2588\u2588\u2588\u2588\u2588\u2588\u2588\u2588     2",
         "",
-        "pump-0001  1 late, 1 rejected  phase 2, round 2: Its score is 1.7, out of (0, 1].",
+        "pump-0001  1 absent, 1 rejected  phase 2, round 2: Its score is 1.7, out of (0, 1].",
     ]
 
 

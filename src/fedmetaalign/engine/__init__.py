@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, get_args
 
 from fedmetaalign.phases.records import Record, record
 
@@ -13,6 +13,11 @@ if TYPE_CHECKING:  # they bring JAX, which Flower's own processes can do without
 
 Answer = TypeVar("Answer")
 
+Kind = Literal["absent", "rejected", "late"]
+"""Why an answer cannot be used: there was none in time, or a wrong one, or it is one to a request of before."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
 
 @dataclass(frozen=True)
 class Missed:
@@ -20,12 +25,12 @@ class Missed:
 
     Attributes:
         device: its name.
-        kind: it gave none in time, or a wrong one, or one to a request of before.
+        kind: see `Kind`.
         reason: one sentence.
     """
 
     device: str
-    kind: Literal["absent", "rejected", "late"]
+    kind: Kind
     reason: str
 
 
@@ -44,6 +49,12 @@ class Replies(Generic[Answer]):
     def misses(self, phase: int, number: int) -> list[Record]:
         """Returns the records of what was missed: the reason, under "absent", "rejected" or "late"."""
         return [record(phase, number, each.device, **{each.kind: each.reason}) for each in self.missed]
+
+    @property
+    def why(self) -> str:
+        """Says, in parentheses, of the first device without an answer why it has none; empty where all have."""
+        now = [each for each in self.missed if each.kind != "late"]
+        return f" ({now[0].device}: {now[0].reason.rstrip('.')})" if now else ""
 
 
 @dataclass(frozen=True)

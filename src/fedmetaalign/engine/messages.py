@@ -68,7 +68,7 @@ class Finished:
     Attributes:
         result: the device's entry in results.json.
         records: one an epoch of phase 3.
-        bundle: sha256 of the bundle.json that the device has built, which names the sha256 of every other file.
+        bundle: the digest that the bundle.json that the device has built gives of itself, and so of every file.
     """
 
     result: Mapping[str, Any]

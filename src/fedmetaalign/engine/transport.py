@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save
 
 from fedmetaalign.engine.compression import pack_weights, pack_with_feedback, unpack
 from fedmetaalign.engine.messages import Train
+from fedmetaalign.errors import RunError
 from fedmetaalign.model.mlp import Network, diverged
 from fedmetaalign.phases.local import Update
 from fedmetaalign.recipe import Transport
@@ -50,9 +51,19 @@ class Residuals:
     _memory: dict[int, np.ndarray] = field(default_factory=dict)
 
     def before(self, number: int, parameters: int) -> np.ndarray:
-        """Returns what was lost up to a round, (parameters,) float32: zeros before the first."""
-        found = max((n for n in self._numbers() if n < number), default=None)
+        """Returns what was lost up to a round, (parameters,) float32: zeros before the first.
+
+        Raises:
+            RunError: the round is older than what is kept.
+        """
+        numbers = self._numbers()
+        found = max((n for n in numbers if n < number), default=None)
         if found is None:
+            if any(n > number for n in numbers):
+                raise RunError(
+                    f"What rounding lost before round {number} is not kept any more: start the run again with"
+                    " another --out."
+                )
             return np.zeros(parameters, np.float32)
         return self._memory[found] if self.folder is None else load_file(self._path(found))["residual"]
 

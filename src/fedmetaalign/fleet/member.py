@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet import tables
 from fedmetaalign.fleet.build import check, columns_of, moments_of, prepared
 from fedmetaalign.fleet.device import Device, Moments
@@ -23,7 +23,8 @@ def read_table(recipe: Recipe, name: str, path: Path) -> Table:
         path: a CSV or Parquet file, or one that `save_table` wrote.
 
     Raises:
-        DataError: the table cannot be used, or the recipe does not say how.
+        DataError: the table cannot be used.
+        RecipeError: the recipe does not say how.
     """
     if path.suffix == SUFFIX:
         table = load_table(path, name)
@@ -59,7 +60,7 @@ def _source(recipe: Recipe, name: str) -> Source:
     named = [source for source in of_tables if source.name == name]
     found = named or of_tables
     if len(found) != 1:
-        raise DataError(
+        raise RecipeError(
             f"The recipe does not say which columns device {name} has: name it in one of [[fleet.devices]]."
         )
     return found[0]

@@ -8,13 +8,12 @@ import numpy as np
 from fedmetaalign.aggregation import Cohort, Memory, Rule
 from fedmetaalign.engine import Engine
 from fedmetaalign.engine.messages import Train
-from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import Samples, ignore_steps, train
 from fedmetaalign.phases.budget import cohort_size
 from fedmetaalign.phases.local import Update, train_locally
-from fedmetaalign.phases.records import Record, record
+from fedmetaalign.phases.records import Record, RoundError, record
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Optimizer, Parallel
 
@@ -132,14 +131,17 @@ def fl_round(
         remembers.
 
     Raises:
-        RunError: fewer than the least number of devices answered.
+        RoundError: fewer than the least number of devices answered.
     """
-    replies = engine.exchange(cohort(engine.names, number, settings.cohort, seed), ask(weights, number))
+    asked = cohort(engine.names, number, settings.cohort, seed)
+    replies = engine.exchange(asked, ask(weights, number))
     names = tuple(sorted(replies.answers))  # the order of summing is that of the names, not of the answers
     if len(names) < settings.minimum_devices:
-        raise RunError(
-            f"{len(names) or 'No'} device{'s' * (len(names) > 1)} answered in parallel round {number}, and"
-            f" parallel.minimum_devices is {settings.minimum_devices}: see that they run, then use --resume."
+        raise RoundError(
+            f"In parallel round {number} {len(names) or 'none'} of {len(asked)} devices gave a sound answer,"
+            f" and parallel.minimum_devices is {settings.minimum_devices}{replies.why}: see to them, then use"
+            " --resume.",
+            replies.misses(2, number),
         )
     updates = [replies.answers[name] for name in names]
     samples = [update.samples for update in updates]

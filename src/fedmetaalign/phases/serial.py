@@ -6,12 +6,11 @@ import numpy as np
 
 from fedmetaalign.engine import Engine
 from fedmetaalign.engine.messages import Visit
-from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import ignore_steps
 from fedmetaalign.phases.local import Local, train_locally
-from fedmetaalign.phases.records import Record, record
+from fedmetaalign.phases.records import Record, RoundError, record
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Optimizer, Serial
 
@@ -48,15 +47,17 @@ def tour(
         tour goes on without a device that does not answer.
 
     Raises:
-        RunError: no device answered.
+        RoundError: no device answered.
     """
-    names, records, answered = engine.names, [], 0
+    names, answered, why = engine.names, 0, ""
+    records: list[Record] = []
     for stop in range((number - 1) * settings.tours + 1, number * settings.tours + 1):
         for i in generator(seed, "order", "serial", stop).permutation(len(names)):
             name = names[i]
             replies = engine.exchange([name], Visit(weights, number, stop))
             records += replies.misses(1, number)
             if name not in replies.answers:
+                why = why or replies.why
                 continue
             local = replies.answers[name]
             weights, answered = local.weights, answered + 1
@@ -71,5 +72,8 @@ def tour(
                 )
             )
     if not answered:
-        raise RunError(f"No device answered in serial round {number}: see that they run, then use --resume.")
+        raise RoundError(
+            f"In serial round {number} no device gave a sound answer{why}: see to them, then use --resume.",
+            records,
+        )
     return weights, records

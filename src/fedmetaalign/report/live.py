@@ -11,17 +11,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from fedmetaalign.engine import KINDS, Kind
 from fedmetaalign.errors import RunError
 from fedmetaalign.report.reading import number
 
-Kind = Literal["absent", "rejected", "late"]
-KINDS: tuple[Kind, ...] = ("absent", "rejected", "late")
-"""Why an answer could not be used."""
-
-PHASES = ("foundation", "serial", "parallel", "personalize")
-"""By their number in `rounds.jsonl`."""
+PHASES = {
+    "foundation": "phase 0: pre-training",
+    "serial": "phase 1: serial tour",
+    "parallel": "phase 2: parallel rounds",
+    "personalize": "phase 3: personalising",
+}
+"""What to call them, in the order of their numbers in `rounds.jsonl`."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ class Answers:
         score: 1 / (1 + query loss), in (0, 1].
         alignment: the cosine of its delta with the reference direction, from -1 to 1.
         weight: its share of the step.
-        missed: how many of its answers could not be used, by kind.
+        missed: how many of its answers could not be used, by kind; one that is late has been absent before.
         last_miss: the last of them.
-        missing: the last of all its answers was one of them.
+        missing: it has no answer to what it was asked last.
     """
 
     query_loss: float | None = None
@@ -73,7 +75,7 @@ class Device:
     @property
     def missed(self) -> int:
         """How many of its answers could not be used."""
-        return sum(self.answers.missed.values())
+        return sum(count for kind, count in self.answers.missed.items() if kind != "late")
 
     @property
     def trouble(self) -> tuple[bool, int]:
@@ -174,9 +176,13 @@ def read(folder: Path, before: Live | None = None) -> Live:
         before: what was read of it last; only what has changed since is read.
 
     Raises:
-        RunError: this is not a run folder.
+        RunError: this is not a run folder, or may not be read.
     """
-    if not folder.is_dir():
+    try:
+        found = folder.is_dir()
+    except OSError as error:
+        raise RunError(f"{folder} cannot be read ({error.strerror}): watch as the user that runs it.") from None
+    if not found:
         raise RunError(f"{folder} is not a run folder; give the folder that a run writes to, its --out.")
     recipe = before.recipe if before else _recipe(folder / "recipe.toml")
     started = before.started if before else _modified(folder / "recipe.toml")
@@ -242,7 +248,7 @@ def _answers(before: Answers, phase: int, round_: int, record: Mapping[str, Any]
         if kind in record:
             missed = {**before.missed, kind: before.missed.get(kind, 0) + 1}
             miss = Miss(kind, phase, round_, _text(record[kind]))
-            return replace(before, missed=missed, last_miss=miss, missing=True)
+            return replace(before, missed=missed, last_miss=miss, missing=before.missing or kind != "late")
     loss, accuracy = number(record.get("query_loss")), number(record.get("accuracy"))
     after = replace(
         before,
@@ -250,7 +256,7 @@ def _answers(before: Answers, phase: int, round_: int, record: Mapping[str, Any]
         accuracy=before.accuracy if accuracy is None else accuracy,
         missing=False,
     )
-    if phase != PHASES.index("parallel"):
+    if phase != [*PHASES].index("parallel"):
         return after
     return replace(
         after,
@@ -283,7 +289,7 @@ def _place(status: Mapping[str, Any], log: Log) -> tuple[str | None, int | None]
         return phase, _whole(status.get("round"))
     if log.last is None or not 0 <= log.last[0] < len(PHASES):
         return None, None
-    return PHASES[log.last[0]], log.last[1]
+    return [*PHASES][log.last[0]], log.last[1]
 
 
 def _state(log: Log, report: Path) -> str:

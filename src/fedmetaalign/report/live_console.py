@@ -13,15 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from fedmetaalign.report.live import Device, Live, read
+from fedmetaalign.report.live import PHASES, Device, Live, read
 from fedmetaalign.terminal import stdout
 
-PHASES = {
-    "foundation": "phase 0: pre-training",
-    "serial": "phase 1: serial tour",
-    "parallel": "phase 2: parallel rounds",
-    "personalize": "phase 3: personalising",
-}
 STATES = {"running": "green", "waiting": "yellow", "done": "bold green", "failed": "bold red"}
 SECONDS_BETWEEN_LOOKS = 0.5
 

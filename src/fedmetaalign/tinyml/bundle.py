@@ -122,17 +122,21 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     }
     facts["digest"] = digest(facts)
     files["bundle.json"] = (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode()
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, old = (folder.with_name(f".{folder.name}.{what}") for what in ("partial", "old"))
+    for left in (partial, old):  # by a device that lost power
+        shutil.rmtree(left, ignore_errors=True)
     try:
         (partial / FIRMWARE).mkdir(parents=True)
         for name, data in files.items():
             (partial / name).write_bytes(data)
+        # A folder cannot take the place of one that is not empty. So that there is one at every moment but
+        # this, the old one is only moved away here, and deleted afterwards.
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.replace(old)
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return str(facts["digest"])
 
 

@@ -87,12 +87,24 @@ def verify(folder: Path, samples: int = SAMPLES, watch: Callable[[str], None] = 
         BundleError: the bundle is damaged.
         ToolError: the firmware does not compile, or stops on a core.
     """
-    case = load(folder, samples)
-    rows = []
-    for name, check in _checks(case):
-        watch(name)
-        rows.append(check(case, name))
-    return rows
+    with TemporaryDirectory() as work:
+        case = load(_copy(folder, Path(work)), samples)
+        rows = []
+        for name, check in _checks(case):
+            watch(name)
+            rows.append(check(case, name))
+        return rows
+
+
+def _copy(folder: Path, work: Path) -> Path:
+    """Copies a bundle, since a device that finishes another run meanwhile replaces its own."""
+    load(folder, 0)  # what is wrong is told of the bundle itself
+    try:
+        copy = Path(shutil.copytree(folder, work / "bundle"))
+        load(copy, 0)
+    except (OSError, BundleError):
+        raise BundleError(f"{folder} was replaced while it was read: verify it again.") from None
+    return copy
 
 
 def check(folder: Path, rows: Sequence[Row]) -> None:

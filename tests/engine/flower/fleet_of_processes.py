@@ -16,7 +16,7 @@ from uuid import uuid4
 from fedmetaalign.engine.flower import processes
 from fedmetaalign.fleet.export import write_devices
 
-LIMIT = 600.0
+LIMIT = 1800.0
 """Seconds after which a test that hangs is ended; nothing is said about how long anything takes."""
 
 RECIPE = """

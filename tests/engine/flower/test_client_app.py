@@ -23,17 +23,23 @@ def recipe(finished):
     return finished.recipe
 
 
+@pytest.fixture(scope="module")
+def nodes(finished, tmp_path_factory):
+    """The devices, whose tables are only read."""
+    return nodes_of(finished.recipe, tmp_path_factory.mktemp("tables"))
+
+
 @pytest.fixture
-def ask(recipe, tmp_path):
+def ask(recipe, nodes, tmp_path):
     """Asks the first device something, with a node_config and words that may be changed."""
-    nodes = nodes_of(recipe, tmp_path)
     name = sorted(nodes)[0]
+    node = {**nodes[name], "state": str(tmp_path / name / "state")}
 
     def exchange(content, what, config=None, **said):
         record = ConfigRecord({**content["request"], **said})
         content["request"] = record
-        with InProcessGrid(app, {name: {**nodes[name], **(config or {})}}) as grid:
-            (reply,) = grid.send_and_receive([Message(content, 2, what, ttl=60.0)])
+        with InProcessGrid(app, {name: {**node, **(config or {})}}) as grid:
+            (reply,) = grid.send_and_receive([Message(content, 2, what, ttl=600.0)])
         return reply.content
 
     exchange.name = name
@@ -88,8 +94,8 @@ def test_refuses_what_it_cannot_follow(ask, tmp_path, said, wrong):
         ({"name": ""}, "The node's configuration lacks 'name': start it with `fedmetaalign device`."),
         ({"name": 5}, "The node's configuration lacks 'name'"),
         ({"table": ""}, "The node's configuration lacks 'table'"),
-        ({"table": "nowhere.csv"}, "nowhere.csv"),
-        ({"table": "nowhere.safetensors"}, "nowhere.safetensors"),
+        ({"table": "nowhere.csv"}, "Its table cannot be used"),
+        ({"table": "nowhere.safetensors"}, "Its table cannot be used"),
     ],
 )
 def test_says_what_its_own_configuration_lacks(ask, kind, config, wrong):
@@ -97,6 +103,29 @@ def test_says_what_its_own_configuration_lacks(ask, kind, config, wrong):
     if kind == "train.train":
         request = questions.ask(ask.envelope, ask.train)
     assert wrong in sentence(ask(request, kind, config))
+
+
+def test_what_is_wrong_with_its_table_is_told_beside_the_device_alone(ask, tmp_path, capfd):
+    columns = ["Ia", "Ib", "Ic", "Va", "Vb", "Vc", "fault"]
+    table = tmp_path / "t.csv"
+    table.write_text(f"{','.join(columns)}\n1,2,3,4,5,secret 7,0\n", encoding="utf-8")
+    found = ask(questions.ask_introduction(ask.envelope), "query.introduce", {"table": str(table)})
+    assert sentence(found) == (
+        "Its table cannot be used: what is wrong with it is told beside the device, and in its supernode.log."
+    )
+    (told,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("fedmetaalign-device: ")]
+    assert "secret 7" in told and str(table) in told
+
+
+def test_an_error_of_which_nobody_thought_leaves_what_it_holds_on_the_device(ask, monkeypatch, capfd):
+    def fail(*_):
+        raise ValueError("secret 7\nand more")
+
+    monkeypatch.setattr("fedmetaalign.engine.flower.client_app.read_table", fail)
+    said = sentence(ask(questions.ask_introduction(ask.envelope), "query.introduce"))
+    assert said.startswith("It failed with ValueError: ") and "secret" not in said
+    told = capfd.readouterr().err
+    assert "fedmetaalign-device: ValueError: secret 7 and more\n" in told and "Traceback" in told
 
 
 def test_needs_a_state_folder_only_to_train(ask):

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from contextlib import contextmanager
 
 import httpx
 import numpy as np
@@ -31,6 +32,21 @@ def lie(**said):
         return content
 
     return deed
+
+
+@contextmanager
+def impatient(engine, *honest):
+    """Ends the patience with all others as soon as the answers of some have been read: no test waits for it."""
+    read, heard, deadline, on_poll = engine._read, set(), engine.roll.deadline, engine.on_poll
+
+    def look():
+        if heard.issuperset(honest):
+            engine.roll.deadline = 0.0
+
+    engine._read = lambda device, *rest: (heard.add(device), read(device, *rest))[1]
+    engine.on_poll = look
+    yield
+    engine._read, engine.on_poll, engine.roll.deadline = read, on_poll, deadline
 
 
 def test_asks_whom_it_is_told_to_and_sorts_what_they_answer():
@@ -85,11 +101,12 @@ def test_who_leaves_before_it_answers_is_absent(back):
 
 def test_an_answer_after_the_deadline_is_dropped_and_told_of_once():
     with ToyGrid() as grid:
-        engine, free = engine_of(grid, deadline=2.0), threading.Event()
+        engine, free = engine_of(grid), threading.Event()
         grid.toys.deeds["pump", "train"] = lambda content: (free.wait(60), content)[1]
-        replies = engine.exchange(TWO, TRAIN)
+        with impatient(engine, "fan"):
+            replies = engine.exchange(TWO, TRAIN)
         assert list(replies.answers) == ["fan"]
-        assert missed(replies) == [("pump", "absent", "It did not answer within 2 seconds.")]
+        assert missed(replies) == [("pump", "absent", "It did not answer within 0 seconds.")]
         free.set()
         for _ in range(500):
             if told := missed(engine.exchange(["fan"], Train(WEIGHTS, 4))):
@@ -102,9 +119,10 @@ def test_an_answer_after_the_deadline_is_dropped_and_told_of_once():
 
 def test_questions_that_nobody_will_answer_are_forgotten():
     with ToyGrid() as grid:
-        engine, free = engine_of(grid, deadline=0.2), threading.Event()
+        engine, free = engine_of(grid), threading.Event()
         grid.toys.deeds["pump", "train"] = lambda content: (free.wait(60), content)[1]
-        assert len(engine.exchange(TWO, TRAIN).missed) == 1
+        with impatient(engine, "fan"):
+            assert len(engine.exchange(TWO, TRAIN).missed) == 1
         assert len(engine._overdue) == 1
         grid.leave("pump")
         free.set()
@@ -181,6 +199,64 @@ def test_who_pretends_to_have_left_is_not_asked_without_a_pause():
         replies = engine.exchange(TWO, TRAIN, patience=0.35)
         assert missed(replies) == [("pump", "absent", "It left before it answered.")]
         assert 1 <= grid.toys.asked.count(("pump", "train")) <= 5
+
+
+def test_who_is_revoked_while_it_is_waited_for_is_waited_for_no_longer():
+    with ToyGrid() as grid:
+        roster = ["boiler", *TWO]
+        engine = engine_of(grid)
+        engine.roll.roster = lambda: roster
+        engine.on_poll = lambda: "boiler" in roster and roster.remove("boiler")
+        replies = engine.exchange(["boiler", *TWO], TRAIN, patience=1e9)
+        assert list(replies.answers) == list(TWO)
+        assert missed(replies) == [("boiler", "absent", "It is not there.")]
+
+
+class Halting(ToyGrid):
+    """A grid in which the answers of one node begin to arrive, and go on only when they may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may, self.pulled = threading.Event(), []
+
+    def pull_messages(self, message_ids):
+        replies = list(super().pull_messages(message_ids))
+        for reply in replies:
+            if reply.metadata.src_node_id == 3 and reply.metadata.message_type == "train.train":
+                self.pulled.append(reply.metadata.reply_to_message_id)
+                self.may.wait(60)
+        return replies
+
+
+def test_an_answer_that_takes_long_to_arrive_holds_up_nobody():
+    with Halting() as grid:
+        engine, looks = engine_of(grid), []
+        engine.roll.post.glance = 0.0
+
+        def look():
+            looks.append(len(grid.pulled))
+            if len(looks) > 5 and grid.pulled:
+                grid.may.set()
+
+        engine.on_poll = look
+        replies = engine.exchange(TWO, TRAIN)
+        assert list(replies.answers) == list(TWO) and replies.missed == ()
+        assert len(grid.pulled) == 1 and looks.count(1) > 1  # it was looked at meanwhile, and pulled once
+
+
+def test_an_answer_that_arrives_too_slowly_is_late_for_its_device_alone():
+    with Halting() as grid:
+        engine = engine_of(grid)
+        engine.roll.post.glance = 0.01
+        with impatient(engine, "fan"):
+            replies = engine.exchange(TWO, TRAIN)
+        assert list(replies.answers) == ["fan"]
+        assert missed(replies) == [("pump", "absent", "It did not answer within 0 seconds.")]
+        grid.may.set()
+        for _ in range(500):
+            if told := missed(engine.exchange(["fan"], Train(WEIGHTS, 4))):
+                break
+        assert told == [("pump", "late", "Its answer to train 3 came after the deadline, and was dropped.")]
 
 
 class Garbled(ToyGrid):

@@ -151,6 +151,7 @@ def test_the_servers_certificate(made):
         x509.DNSName("gateway.plant.example"),
         x509.IPAddress(ip_address("2001:db8::7")),
         x509.IPAddress(ip_address("127.0.0.1")),
+        x509.IPAddress(ip_address("::1")),
         x509.DNSName("localhost"),
     ]
     purposes = list(extension(made / "server.crt", x509.ExtendedKeyUsage).value)
@@ -280,13 +281,20 @@ def test_addresses_renew_the_servers_certificate_alone(fleet, contents):
     state = enroll(fleet, ["192.0.2.99"], [], None, NOW + timedelta(days=800))
     after = contents(fleet)
     assert {name for name in after if after[name] != before.get(name)} == {"server.crt"}
-    assert (state.renewed, state.addresses) == (True, ("192.0.2.99", "127.0.0.1", "localhost"))
+    assert (state.renewed, state.addresses) == (True, ("192.0.2.99", "127.0.0.1", "::1", "localhost"))
     verify(fleet, x509.IPAddress(ip_address("192.0.2.99")), NOW + timedelta(days=1600))
 
 
 def test_days_renew_it_for_the_addresses_that_it_has(fleet):
     state = enroll(fleet, [], [], 30, NOW + timedelta(days=800))
-    assert state.addresses == ("192.0.2.7", "gateway.plant.example", "2001:db8::7", "127.0.0.1", "localhost")
+    assert state.addresses == (
+        "192.0.2.7",
+        "gateway.plant.example",
+        "2001:db8::7",
+        "127.0.0.1",
+        "::1",
+        "localhost",
+    )
     assert state.expires == datetime(2028, 8, 24, 11, 30, tzinfo=UTC)  # 830 days after NOW, less the hour
 
 
@@ -307,7 +315,7 @@ def test_a_call_with_nothing_to_do_changes_nothing(fleet, contents):
 
 def test_a_device_that_is_revoked_and_enrolled_again_has_a_new_key(fleet):
     old = (fleet / "devices/pump.pub").read_bytes()
-    assert revoke(fleet, "pump") == fleet / "revoked/pump.pub"
+    assert revoke(fleet, ["pump"]) == {"pump": fleet / "revoked/pump.pub"}
     assert list(enrolled(fleet)) == ["mill-2"]
     assert (fleet / "revoked/pump.pub").read_bytes() == old
     assert not (fleet / "handout/pump").exists()
@@ -318,7 +326,7 @@ def test_a_device_that_is_revoked_and_enrolled_again_has_a_new_key(fleet):
 
 def test_a_device_can_be_revoked_whose_key_is_damaged(fleet):
     (fleet / "devices/pump.pub").write_text("rubbish", encoding="utf-8")
-    revoke(fleet, "pump")
+    revoke(fleet, ["pump"])
     assert list(enrolled(fleet)) == ["mill-2"]
 
 
@@ -383,7 +391,7 @@ def test_a_device_is_enrolled_by_the_last_file(fleet, monkeypatch):
 )
 def test_names_that_are_no_safe_folder_names(fleet, contents, name):
     before = contents(fleet)
-    for call in (lambda: enroll(fleet, [], ["good", name], None, NOW), lambda: revoke(fleet, name)):
+    for call in (lambda: enroll(fleet, [], ["good", name], None, NOW), lambda: revoke(fleet, ["pump", name])):
         with pytest.raises(EnrolmentError, match="A device cannot be called"):
             call()
     assert contents(fleet) == before
@@ -490,7 +498,7 @@ def test_a_folder_that_is_something_else(tmp_path, contents):
             call()
     for folder in (tmp_path, tmp_path / "notes.txt", tmp_path / "absent"):
         with pytest.raises(EnrolmentError, match="is not a fleet folder"):
-            revoke(folder, "pump")
+            revoke(folder, ["pump"])
     assert contents(tmp_path) == before
 
 
@@ -507,10 +515,12 @@ def test_a_folder_that_cannot_be_written(fleet, tmp_path):
 
 def test_devices_to_revoke_that_are_not_enrolled(fleet):
     with pytest.raises(EnrolmentError, match=r"press is not enrolled in .*: look into .*devices"):
-        revoke(fleet, "press")
-    revoke(fleet, "pump")
+        revoke(fleet, ["pump", "press"])
+    assert list(enrolled(fleet)) == ["mill-2", "pump"]
+    revoke(fleet, ["pump"])
     with pytest.raises(EnrolmentError, match="pump is revoked already in"):
-        revoke(fleet, "pump")
+        revoke(fleet, ["mill-2", "pump"])
+    assert list(enrolled(fleet)) == ["mill-2"]
 
 
 # What the operator reads
@@ -526,7 +536,7 @@ def test_the_instructions_say_what_goes_where(tmp_path):
     )
     assert f"fedmetaalign server RECIPE --fleet {quoted} --address 0.0.0.0:8000\n" in text
     assert f"Keep {quoted}/ca.key offline" in text
-    assert "for 192.0.2.7, 127.0.0.1, localhost, until 2026-05-27" in text
+    assert "for 192.0.2.7, 127.0.0.1, ::1, localhost, until 2026-05-27" in text
     again = instructions(enroll(folder, ["192.0.2.8"], [], None, NOW))
     assert "renewed by the same authority, for 192.0.2.8" in again
     assert f"to delete here once copied: {quoted}/handout/ of pump" in again
@@ -553,7 +563,7 @@ def test_the_command(call, here):
     assert result["devices"]["press"] == fingerprint(here / "fleet/devices/press.pub")
     assert "mill is revoked: its key is now fleet/revoked/mill.pub" in call("fleet", "--revoke", "mill").stdout
     gone = json.loads(call("fleet", "--revoke", "pump", "--json").stdout)
-    assert gone == {"folder": "fleet", "revoked": "pump", "key": "fleet/revoked/pump.pub"}
+    assert gone == {"folder": "fleet", "revoked": {"pump": "fleet/revoked/pump.pub"}}
     assert list(enrolled(here / "fleet")) == ["press"]
 
 

@@ -1,6 +1,5 @@
 """Real SuperLinks and SuperNodes on loopback: who gets in, who does not, and that nobody stays behind."""
 
-import asyncio
 import http.client
 import json
 import os
@@ -22,7 +21,6 @@ import pytest
 
 from fedmetaalign.engine.flower import processes, superlink, supernode
 from fedmetaalign.engine.flower.enrolment import enroll, enrolled
-from fedmetaalign.engine.flower.gate import Gate
 from fedmetaalign.errors import RunError
 
 PYPROJECT = """
@@ -151,9 +149,17 @@ def device(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.wait()
 
 
+@pytest.fixture(autouse=True)
+def sigterm() -> Iterator[None]:
+    """Gives SIGTERM back what it did: `run_device` takes it over, as it may in a process of its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 def until(condition: Callable[[], Any], what: str) -> None:
     """Waits for something that is sure to come; the limit only ends a test that hangs."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.1)
@@ -261,26 +267,15 @@ def test_a_renewed_key_replaces_the_old_one(fleet: Fleet, tmp_path: Path) -> Non
 
 @pytest.mark.processes
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "path", ["/v1/control/list-nodes", "/v1/control/start-run", "/v1/runtime/acquire-task"]
-)
-def test_other_machines_reach_nothing_but_the_api_of_the_devices(fleet: Fleet, path: str) -> None:
-    # Flower's server believes a proxy on its own machine about where a request came from.
+def test_nobody_is_believed_from_where_he_calls(fleet: Fleet) -> None:
+    host, port = processes.split_address(fleet.link.address)
     context = ssl.create_default_context(cafile=fleet.link.ca)
-
-    def status(path: str, client: str) -> int:
-        host, port = processes.split_address(fleet.link.address)
-        connection = http.client.HTTPSConnection(host, port, context=context)
-        connection.request(
-            "POST", path, b"", {"X-Forwarded-For": client, "Content-Type": "application/protobuf"}
-        )
-        code = connection.getresponse().status
-        connection.close()
-        return code
-
-    assert status(path, "192.0.2.7") == 403
-    assert status(path, "127.0.0.1") != 403
-    assert status("/v1/fleet/activate-node", "192.0.2.7") == 401
+    connection = http.client.HTTPSConnection(host, port, context=context)
+    headers = {"X-Forwarded-For": "192.0.2.7", "Content-Type": "application/protobuf"}
+    connection.request("POST", "/v1/control/list-nodes", b"", headers)
+    # From there the gate would refuse it.
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 @pytest.mark.processes
@@ -303,18 +298,19 @@ def test_when_the_parent_is_killed_nothing_stays_behind(app: Path, tmp_path: Pat
     command = [sys.executable, "-c", PARENT, str(tmp_path), str(app)]
     environment = os.environ | {"MARK": mark}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as parent:  # noqa: S603
-        until((tmp_path / "working").exists, "the device works")
-        programs = (
-            "flower-superlink",
-            "flower-supernode",
-            "flwr-serverapp",
-            "flwr-clientapp",
-            "flower-superexec",
-        )
-        running = family()
-        assert all(any(program in line for line in running) for program in programs)
-        parent.send_signal(signal.SIGKILL)
-        parent.wait()
+        try:
+            until((tmp_path / "working").exists, "the device works")
+            programs = (
+                "flower-superlink",
+                "flower-supernode",
+                "flwr-serverapp",
+                "flwr-clientapp",
+                "flower-superexec",
+            )
+            running = family()
+            assert all(any(program in line for line in running) for program in programs)
+        finally:
+            parent.kill()  # or the end of the context would wait for it
     until(lambda: not family(), "all of them have ended")
 
 
@@ -366,10 +362,14 @@ def test_loopback() -> None:
 
 
 def test_the_environment_of_flowers_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    dropped = {"PYTHONDONTWRITEBYTECODE", "FLWR_INTERNAL_GRPC_CONTROL_API", "FLWR_INTERNAL_GRPC_FLEET_API"}
+    for name in dropped:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
     monkeypatch.setenv("PATH", "/somewhere")
     made = processes.environment(tmp_path)
-    assert "PYTHONDONTWRITEBYTECODE" not in made
+    assert not dropped & set(made)
+    assert made["FORWARDED_ALLOW_IPS"] == ""
     assert made["FLWR_HOME"] == str(tmp_path)
     assert made["FLWR_TELEMETRY_ENABLED"] == "0"
     assert shutil.which("flower-superexec", path=made["PATH"]) == str(
@@ -422,33 +422,6 @@ def test_the_last_words_of_a_process(log: list[bytes], words: str) -> None:
     assert processes.last_words(log) == words
 
 
-@pytest.mark.parametrize(
-    ("path", "client", "passes"),
-    [
-        ("/v1/control/register-node", "127.0.0.1", True),
-        ("/v1/control/register-node", "192.0.2.1", True),  # the server's own address: a client on its machine
-        ("/v1/control/register-node", "192.0.2.7", False),
-        ("/v1/runtime/acquire-task", "192.0.2.7", False),
-        ("/docs", "192.0.2.7", False),
-        ("/v1/fleetx", "192.0.2.7", False),
-        ("/v1/fleet/pull-messages", "192.0.2.7", True),
-        ("/health", "192.0.2.7", True),
-    ],
-)
-def test_the_gate(path: str, client: str, passes: bool) -> None:
-    sent: list[Any] = []
-
-    async def behind(scope: Any, receive: Any, send: Any) -> None:
-        await send("behind")
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "path": path, "client": (client, 50000), "server": ("192.0.2.1", 9092)}
-    asyncio.run(Gate(behind)(scope, None, send))  # type: ignore[arg-type]
-    assert sent == ["behind"] if passes else sent[0]["status"] == 403
-
-
 def test_without_tls_a_superlink_listens_on_loopback_only(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="on loopback only"), superlink.started("0.0.0.0:9092", tmp_path, None):
         pass
@@ -463,7 +436,10 @@ def test_without_tls_a_superlink_listens_on_loopback_only(tmp_path: Path) -> Non
         ({"insecure": False}, "give with --keys the folder"),
         ({"keys": Path("nowhere")}, "exclude each other"),
         ({"keys": Path("nowhere"), "insecure": False}, "Cannot read nowhere/key: No such file or directory"),
-        ({"table": Path("nowhere.csv")}, "nowhere.csv is not there"),
+        (
+            {"table": Path("nowhere.csv")},
+            "Cannot read nowhere.csv: No such file or directory; --table is the file",
+        ),
         ({"state": Path("/proc/nowhere")}, "Cannot write to /proc/nowhere: No such file or directory"),
     ],
 )

@@ -1,12 +1,15 @@
 """The roll knows which node is which device, from when it comes until it goes, and who may take part."""
 
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 from small_run import ENVELOPE
-from toy_fleet import ToyGrid, called, refused, roll_of
+from toy_fleet import Keyless, ToyGrid, called, refused, roll_of
 
 from fedmetaalign.engine.flower import answers
+from fedmetaalign.engine.flower import roll as roll_module
 
 TWO = ("fan", "pump")
 
@@ -35,7 +38,7 @@ def test_names_those_who_may_take_part_and_tells_who_is_there():
 
 
 def test_whoever_comes_is_believed_its_name_where_there_is_no_roster():
-    with ToyGrid((), one="pump", two="fan") as grid:
+    with Keyless(one="pump", two="fan") as grid:
         roll = roll_of(grid, None)
         assert roll.names == ()
         called(roll, "fan", "pump")
@@ -82,14 +85,18 @@ def test_a_device_that_cannot_take_part_says_why_and_is_not_pestered():
         assert grid.toys.asked.count(("pump", "introduce")) == 1
 
 
-def test_a_device_that_could_not_take_part_is_asked_again_after_the_deadline():
+def test_a_device_that_could_not_take_part_is_asked_again_after_the_deadline(monkeypatch):
     with ToyGrid() as grid:
         grid.toys.deeds["pump", "introduce"] = refuse
-        roll = roll_of(grid, deadline=0.5)
+        roll = roll_of(grid, deadline=600.0)
         refused(roll, "pump")
         del grid.toys.deeds["pump", "introduce"]
+        for _ in range(5):
+            roll.call()
+        later = SimpleNamespace(monotonic=lambda: time.monotonic() + 600, time=time.time)
+        monkeypatch.setattr(roll_module, "time", later)
         called(roll, *TWO)
-        assert roll.refused == {} and grid.toys.asked.count(("pump", "introduce")) >= 2
+        assert roll.refused == {} and grid.toys.asked.count(("pump", "introduce")) == 2
 
 
 def test_a_key_does_for_one_name_only():
@@ -101,14 +108,18 @@ def test_a_key_does_for_one_name_only():
 
 
 def test_of_two_with_one_name_who_came_first_is_asked_and_then_the_other():
-    with ToyGrid((), one="pump", two="pump") as grid:
-        first, second = grid.get_node_ids()
+    with Keyless(one="pump", two="pump") as grid:
+        one, two = grid.get_node_ids()
         roll = roll_of(grid, None)
-        while grid.toys.asked.count(("pump", "introduce")) < 2:
-            roll.call()
-        assert called(roll, "pump")["pump"].node == first
         grid.leave("one")
-        assert roll.call()["pump"].node == second  # at once: it has introduced itself already
+        assert called(roll, "pump")["pump"].node == two
+        grid.join("one")
+        while sum(visitor.introduction is not None for visitor in roll._visitors.values()) < 2:
+            assert roll.call()["pump"].node == two
+            time.sleep(0.01)
+        assert roll.call()["pump"].node == two
+        grid.leave("two")
+        assert roll.call()["pump"].node == one  # at once: it has introduced itself already
         assert len(grid.toys.asked) == 2
 
 
@@ -127,13 +138,31 @@ def test_who_is_enrolled_or_revoked_meanwhile_is_in_or_out_at_the_next_call():
 
 def test_a_slow_device_owes_one_introduction_at_most():
     with ToyGrid() as grid:
-        free = threading.Event()
-        grid.toys.deeds["pump", "introduce"] = lambda content: (free.wait(60), content)[1]
+        busy, free = threading.Event(), threading.Event()
+        grid.toys.deeds["pump", "introduce"] = lambda content: (busy.set(), free.wait(600), content)[2]
         roll = roll_of(grid, deadline=0.3)
         assert "expired" in refused(roll, "pump")  # Flower's word, when the time is up
+        assert busy.wait(60)
         assert grid.toys.asked.count(("pump", "introduce")) == 1
+        roll.deadline = 600.0
         free.set()
         called(roll, *TWO)
+
+
+def test_an_introduction_that_gets_lost_is_asked_for_again_long_before_the_deadline(monkeypatch):
+    lost = []
+
+    def lose(name, reply):
+        if name == "pump" and len(lost) < 2:
+            lost.append(reply)
+            return None
+        return reply
+
+    monkeypatch.setattr(roll_module, "FIRST_DEADLINE", 0.2)
+    with ToyGrid(faults=lose) as grid:
+        roll = roll_of(grid, deadline=1e6)
+        there = called(roll, *TWO)
+        assert len(lost) == 2 and there["pump"].asked >= 3
 
 
 @pytest.mark.parametrize("answer", [[None], []])

@@ -1,12 +1,14 @@
 """The ServerApp: what it can be told, whom it waits for, what it says meanwhile, and where it goes on."""
 
 import json
+import time
+from types import SimpleNamespace
 
 import pytest
 from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
 from safetensors.numpy import load_file
-from test_server_app import nodes_of, settings
+from test_server_app import nodes_of, quick_polls, settings  # noqa: F401 - a fixture of all tests here
 from toy_fleet import ToyGrid
 
 from fedmetaalign import recipe as recipes
@@ -16,7 +18,8 @@ from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.engine.flower.in_process import InProcessGrid
 from fedmetaalign.engine.flower.server_app import Settings, read_settings, serve
 from fedmetaalign.errors import RunError
-from fedmetaalign.run import Watcher
+from fedmetaalign.run import Watcher, run
+from fedmetaalign.status import Status
 
 pytestmark = pytest.mark.usefixtures("no_report")
 
@@ -87,6 +90,23 @@ def status(folder):
     return json.loads((folder / "status.json").read_text(encoding="utf-8"))
 
 
+def wait_until_told(monkeypatch, *words):
+    """Lets the server wait for devices until it tells something with all these words; returns what it tells."""
+    told, say = [], Status.say
+
+    def listen(self, *where, **more):
+        told.append((where, more))
+        say(self, *where, **more)
+
+    def now():
+        enough = any(all(word in more.get("message", "") for word in words) for _, more in told)
+        return time.monotonic() + 10_000 * enough
+
+    monkeypatch.setattr(Status, "say", listen)
+    monkeypatch.setattr(server_app, "time", SimpleNamespace(monotonic=now, sleep=time.sleep))
+    return told
+
+
 @pytest.mark.parametrize("when", STOPS)
 def test_a_run_that_is_killed_and_resumed_gives_the_same_bits(
     undisturbed, recipe, recipe_file, deterministic, tmp_path, when
@@ -119,7 +139,7 @@ def test_what_devices_are_standardised_with_stays_when_their_tables_change(recip
         serve(grid, settings(tmp_path / "other.toml", out, resume=True))
     nodes.pop(sorted(nodes)[0])
     with pytest.raises(Killed), Fragile(nodes, "train.train", 1) as grid:
-        serve(grid, settings(recipe_file, out, resume=True, wait=0.5))
+        serve(grid, settings(recipe_file, out, resume=True, devices=2))
     after = load_file(out / "moments.safetensors")
     assert {key: value.tobytes() for key, value in before.items()} == {k: v.tobytes() for k, v in after.items()}
 
@@ -173,29 +193,29 @@ def test_without_any_device_it_fails_and_says_so(recipe_file, tmp_path):
     assert told["state"] == "failed" and "No device came" in told["message"] and told["phase"] == "foundation"
 
 
-def test_a_device_that_cannot_take_part_is_told_of_while_the_others_wait(recipe_file, tmp_path):
-    told = []
+def test_a_device_that_cannot_take_part_is_told_of_while_the_others_wait(recipe_file, tmp_path, monkeypatch):
+    told = wait_until_told(monkeypatch, "fan:", "pump:")
 
-    with ToyGrid() as grid, pytest.MonkeyPatch.context() as patch, pytest.raises(RunError):
-        patch.setattr("fedmetaalign.status.Status.say", lambda self, *words, **more: told.append((words, more)))
+    with ToyGrid() as grid, pytest.raises(RunError, match="No device came within 600 seconds"):
         grid.toys.deeds = {
             (name, "introduce"): lambda content: answers.refuse(
                 content["reply"]["device"], "It has\n120 rows too few."
             )
             for name in ("fan", "pump")
         }
-        serve(grid, settings(recipe_file, tmp_path / "run", wait=1.0))
+        serve(grid, settings(recipe_file, tmp_path / "run"))
     assert told[0] == (("waiting", "foundation"), {"message": "Waiting for the devices."})
     assert told[-1][1]["message"] == (
         "0 of 3 devices are there; waiting. fan: It has 120 rows too few. pump: It has 120 rows too few."
     )
 
 
-def test_goes_on_after_a_while_with_those_that_are_there(recipe, recipe_file, tmp_path):
+def test_goes_on_after_a_while_with_those_that_are_there(recipe, recipe_file, tmp_path, monkeypatch):
     nodes, out = nodes_of(recipe, tmp_path / "fleet"), tmp_path / "run"
     left_out = sorted(nodes)[0]
     del nodes[left_out]
     seen = []
+    wait_until_told(monkeypatch, "2 of 3 devices are there")
 
     class Look(Watcher):
         def phase(self, name):
@@ -203,22 +223,43 @@ def test_goes_on_after_a_while_with_those_that_are_there(recipe, recipe_file, tm
             seen.append(status(out)["state"])
 
     with InProcessGrid(client_app, nodes) as grid:
-        results = serve(grid, settings(recipe_file, out, wait=2.0), Look())
+        results = serve(grid, settings(recipe_file, out), Look())
     assert sorted(results["devices"]) == sorted(nodes)
     assert seen[:2] == ["foundation", "waiting"] and seen[2:4] == ["serial", "running"]
     assert status(out)["state"] == "done"
     assert json.loads((out / "manifest.json").read_text(encoding="utf-8"))["missed"] == {}
 
 
-def test_a_key_that_is_moved_away_at_the_moment_does_not_end_the_run(monkeypatch):
-    looks = iter([EnrolmentError("feeder.pub is not there"), {"fan": "fan.pub"}])
+def test_a_run_that_rounds_is_resumed_only_where_what_is_lost_is_kept(recipe, recipe_file, tmp_path):
+    nodes, out = nodes_of(recipe, tmp_path / "fleet"), tmp_path / "run"
+    with pytest.raises(Killed), Fragile(nodes, "train.train", 1) as grid:
+        serve(grid, settings(recipe_file, out))
+    with pytest.raises(RunError, match="can only be resumed over Flower, with --engine flower or"):
+        run(recipe, out, resume=True)
+    (out / "run_id").unlink()
+    (out / "residuals").mkdir()
+    with (
+        pytest.raises(RunError, match="can only be resumed in one process, by `fedmetaalign run`: what"),
+        InProcessGrid(client_app, nodes) as grid,
+    ):
+        serve(grid, settings(recipe_file, out, resume=True))
+
+
+def test_a_folder_that_cannot_be_read_for_a_while_does_not_end_the_run(monkeypatch):
+    keys = {"fan": "fan.pub"}
 
     def enrolled(folder):
-        found = next(looks)
-        if isinstance(found, Exception):
-            raise found
-        return found
+        if isinstance(keys, Exception):
+            raise keys
+        return keys
 
     monkeypatch.setattr(server_app, "enrolled", enrolled)
     roster = server_app._roster(Settings(fleet="fleet"))
     assert roster() == ("fan",)
+    keys = EnrolmentError("a (copy).pub is no name of a device")
+    assert roster() == roster() == ("fan",)
+    keys = {"fan": "fan.pub", "pump": "pump.pub"}
+    assert roster() == ("fan", "pump")
+    keys = EnrolmentError("fleet is not a fleet folder")
+    with pytest.raises(EnrolmentError):
+        server_app._roster(Settings(fleet="fleet"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.proto.node_pb2 import NodeInfo
 from small_run import ENVELOPE, MEASURED, NETWORK
 
 from fedmetaalign.engine.flower import answers, questions
@@ -92,14 +93,30 @@ class ToyGrid(InProcessGrid):
         return answer.pop(0) if answer else super().push_messages(messages)
 
 
-def roll_of(grid, roster=("fan", "pump"), deadline=60.0):
+class Keyless(ToyGrid):
+    """A grid that asks for no keys, so that a node has no name but the one that it gives itself."""
+
+    def __init__(self, **called: str) -> None:
+        super().__init__((), **called)
+
+    def get_nodes(self):
+        return [
+            NodeInfo(node_id=info.node_id, last_activated_at=info.last_activated_at)
+            for info in super().get_nodes()
+        ]
+
+    def push_messages(self, messages):
+        return InProcessGrid.push_messages(self, messages)
+
+
+def roll_of(grid, roster=("fan", "pump"), deadline=600.0):
     """A roll that forgets soon who was lost; `roster` may be a list that changes later, or None."""
     return Roll(grid, ENVELOPE, None if roster is None else lambda: roster, deadline, pause=0.01)
 
 
 def called(roll: Roll, *names: str) -> dict[str, Visitor]:
     """Calls the roll until these are there, and nobody else."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         there = roll.call()
         if sorted(there) == sorted(names):
@@ -110,7 +127,7 @@ def called(roll: Roll, *names: str) -> dict[str, Visitor]:
 
 def refused(roll: Roll, name: str) -> str:
     """Calls the roll until a device is refused, and returns why."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while name not in roll.refused:
         assert time.monotonic() < end
         roll.call()
@@ -118,7 +135,7 @@ def refused(roll: Roll, name: str) -> str:
     return roll.refused[name]
 
 
-def engine_of(grid, roster=("fan", "pump"), deadline=60.0, **more):
+def engine_of(grid, roster=("fan", "pump"), deadline=600.0, **more):
     """An engine whose devices have introduced themselves."""
     engine = FlowerEngine(roll_of(grid, roster, deadline), poll=0.01, **more)
     called(engine.roll, *(info.name for info in grid.get_nodes()))

@@ -36,6 +36,7 @@ LONGEST = 825
 
 LOOPBACK: tuple[x509.GeneralName, ...] = (
     x509.IPAddress(ip_address("127.0.0.1")),
+    x509.IPAddress(ip_address("::1")),
     x509.DNSName("localhost"),
 )
 """What every server's certificate is good for."""

@@ -4,6 +4,9 @@ The node's configuration says who it is: `name`, `table` (a CSV or Parquet file)
 device's own; its bundle is made there, in `bundle`).
 """
 
+import shutil
+import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,13 +17,17 @@ from threadpoolctl import threadpool_limits
 from fedmetaalign.engine.flower import answers, processes
 from fedmetaalign.engine.flower.questions import Envelope, read_envelope, read_request
 from fedmetaalign.engine.flower.wire import WireError
+from fedmetaalign.engine.messages import Finish
 from fedmetaalign.engine.participant import Home, Participant
 from fedmetaalign.engine.transport import Residuals
-from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError
 from fedmetaalign.fleet.member import member, own_moments, read_table
 from fedmetaalign.model.mlp import Network
+from fedmetaalign.tinyml import features
 
 app = ClientApp()
+
+_ASK = "what is wrong with it is told beside the device, and in its supernode.log"
 
 
 @app.query("introduce")
@@ -29,7 +36,8 @@ def introduce(message: Message, context: Context) -> Message:
 
     def content(name: str, envelope: Envelope) -> RecordDict:
         table = read_table(envelope.recipe, name, Path(_configured(context, "table")))
-        member(envelope.recipe, table)  # so that a table that is too small is known of now
+        device, _ = member(envelope.recipe, table)  # so that a table that is too small is known of now
+        features.check(device.preparation, device.train.x)
         pooling = envelope.recipe.fleet.scaling == "fleet"
         own = own_moments(envelope.recipe, table) if pooling else None
         return answers.introduce(name, envelope.run, answers.Introduction(table.features, own))
@@ -51,7 +59,10 @@ def train(message: Message, context: Context) -> Message:
         residuals = Residuals(state / "runs" / envelope.run)
         participant = Participant(recipe, device, Home(test, state / "bundle"), residuals=residuals)
         with threadpool_limits(1, "blas"):  # as in every engine, so that the numbers are the same
-            return answers.answer(name, envelope.run, request, participant.answer(request))
+            found = answers.answer(name, envelope.run, request, participant.answer(request))
+        if isinstance(request, Finish):
+            _forget_runs(state, envelope.run)
+        return found
 
     return _reply(message, context, content)
 
@@ -66,9 +77,31 @@ def _reply(message: Message, context: Context, content: Callable[[str, Envelope]
         if envelope.device not in ("", name):
             raise WireError(f"The server took this device for {envelope.device!r}.")
         found = content(name, envelope)
+    except (DataError, BundleError) as error:
+        # It may quote the table, or tell its moments, which do not leave the device.
+        found = answers.refuse(name, f"Its table cannot be used: {_ASK}.")
+        _tell(str(error))
     except FedMetaAlignError as error:
         found = answers.refuse(name, str(error))
+        _tell(str(error))
+    except Exception as error:  # nor does whatever else an error may hold
+        found = answers.refuse(name, f"It failed with {type(error).__name__}: {_ASK}.")
+        traceback.print_exc()
+        _tell(f"{type(error).__name__}: {error}")
     return Message(found, reply_to=message)
+
+
+def _tell(news: str) -> None:
+    """Tells whoever is beside the device, who reads what `supernode` makes of its log."""
+    sys.stderr.write(f"{processes.TOLD}{' '.join(news.split())}\n")
+    sys.stderr.flush()
+
+
+def _forget_runs(state: Path, run: str) -> None:
+    """Deletes what is kept for runs before this one."""
+    for folder in (state / "runs").glob("*"):
+        if folder.name != run:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _configured(context: Context, key: str) -> str:

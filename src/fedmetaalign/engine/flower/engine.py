@@ -9,7 +9,7 @@ from flwr.app import RecordDict
 
 from fedmetaalign.engine import Missed, Presence, Replies
 from fedmetaalign.engine.flower.answers import read_answer
-from fedmetaalign.engine.flower.post import LEFT, Failure, collect, send
+from fedmetaalign.engine.flower.post import LEFT, UNSENT, Failure
 from fedmetaalign.engine.flower.questions import Envelope, ask, kind
 from fedmetaalign.engine.flower.roll import Roll, Visitor
 from fedmetaalign.engine.flower.wire import WireError
@@ -31,6 +31,7 @@ class Question:
         message: the id that the answer will name.
         sent: when, by the monotonic clock.
         due: when it may be sent, by the same.
+        lost: why it has to be sent again; empty where it was not sent yet.
     """
 
     device: str
@@ -38,6 +39,7 @@ class Question:
     message: str = ""
     sent: float = 0.0
     due: float = 0.0
+    lost: str = ""
 
 
 @dataclass
@@ -78,10 +80,12 @@ class FlowerEngine:
             for question in questions:
                 self._send(question, there, request)
             missed += self._late()
-            came = collect(self.roll.grid, [q.message for q in questions if q.message])
-            patient = time.monotonic() < began + patience
+            looked = time.monotonic()  # who answers while others are looked at is not late for that
+            came = self.roll.post.collect([q.message for q in questions if q.message])
             for question in list(questions):
-                verdict = self._judge(question, came.get(question.message), there, request, patient)
+                patient = looked < began + patience and question.device in self.names
+                content = came.get(question.message)
+                verdict = self._judge(question, content, there, request, looked, patient)
                 if verdict is None:
                     continue
                 questions.remove(question)
@@ -103,7 +107,7 @@ class FlowerEngine:
         content = ask(self._envelope(question.device), request, moments)
         # Flower keeps it longer than the deadline, so that an answer that comes late is told from none.
         seconds, group = 10 * self.roll.deadline, str(request.number)
-        message = send(self.roll.grid, content, visitor.node, f"train.{kind(request)}", seconds, group)
+        message = self.roll.post.send(content, visitor.node, f"train.{kind(request)}", seconds, group)
         question.visitor, question.message, question.sent = visitor, message or "", now
 
     def _judge(
@@ -112,9 +116,18 @@ class FlowerEngine:
         content: RecordDict | Failure | None,
         there: Mapping[str, Visitor],
         request: Request[Reply],
+        looked: float,
         patient: bool,
     ) -> Reply | Missed | None:
         """Returns the answer to a question, or why there is none; None while there may be one.
+
+        Args:
+            question: which.
+            content: what came of it when it was looked for.
+            there: the devices that are there.
+            request: what was asked.
+            looked: when, by the monotonic clock.
+            patient: whether a device is waited for that is not there.
 
         Only who is not there, or has left, is waited for: who has failed once would do so again.
         """
@@ -127,16 +140,18 @@ class FlowerEngine:
         if isinstance(content, Failure) and content.kind != "left":
             return Missed(device, "rejected" if content.kind == "unreadable" else "absent", content.sentence)
         if visitor is None:
-            return None if patient else Missed(device, "absent", self.roll.refusal(device))
+            why = self.roll.refused.get(device) or question.lost or self.roll.refusal(device)
+            return None if patient else Missed(device, "absent", why)
         left = content is not None or not question.message or there.get(device) is not visitor
-        if not left and time.monotonic() <= question.sent + self.roll.deadline:
+        if not left and looked <= question.sent + self.roll.deadline:
             return None
         if content is None and question.message:  # from now on its answer comes late
             self._overdue[question.message] = device, f"{kind(request)} {request.number}"
         if not left:
             return Missed(device, "absent", f"It did not answer within {self.roll.deadline:g} seconds.")
+        question.lost = content.sentence if content else LEFT if question.message else UNSENT
         if not patient:
-            return Missed(device, "absent", content.sentence if content else LEFT)
+            return Missed(device, "absent", question.lost)
         question.visitor, question.message, question.due = None, "", time.monotonic() + self.roll.pause
         return None
 
@@ -153,7 +168,7 @@ class FlowerEngine:
         Flower tells of each question in the end that no answer will come any more.
         """
         missed = []
-        for message, content in collect(self.roll.grid, list(self._overdue)).items():
+        for message, content in self.roll.post.collect(list(self._overdue)).items():
             device, what = self._overdue.pop(message)
             if isinstance(content, RecordDict):
                 reason = f"Its answer to {what} came after the deadline, and was dropped."

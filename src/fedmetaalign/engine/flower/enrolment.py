@@ -123,26 +123,31 @@ def enroll(
         return _state(folder, created, renewed, tuple(devices))
 
 
-def revoke(folder: Path, name: str) -> Path:
-    """Takes a device off the list, and returns where its public key is from now on.
+def revoke(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Takes devices off the list, and returns where the public key of each is from now on.
 
-    What is still in handout/ for it is deleted.
+    What is still in handout/ for them is deleted.
 
     Raises:
-        EnrolmentError: the folder is no fleet folder, the device is not enrolled, or its key cannot be moved.
+        EnrolmentError: the folder is no fleet folder, or a device is not enrolled, and none has been revoked;
+            or a key cannot be moved.
     """
-    _check_name(name)
-    key, kept = folder / "devices" / f"{name}.pub", folder / "revoked" / f"{name}.pub"
+    devices, revoked = folder / "devices", folder / "revoked"
+    kept = {name: revoked / f"{name}.pub" for name in names}
     with _using(folder):
+        for name in kept:
+            _check_name(name)
         _check_folder(folder)
-        if not key.exists():
-            why = "is revoked already" if kept.exists() else "is not enrolled"
-            raise EnrolmentError(
-                f"{name} {why} in {folder}: look into {key.parent} for those who are enrolled."
-            )
-        kept.parent.mkdir(exist_ok=True)
-        key.replace(kept)
-        _remove(folder / "handout" / name)
+        for name, path in kept.items():
+            if not (devices / f"{name}.pub").exists():
+                why = "is revoked already" if path.exists() else "is not enrolled"
+                raise EnrolmentError(
+                    f"{name} {why} in {folder}: look into {devices} for those who are enrolled."
+                )
+        revoked.mkdir(exist_ok=True)
+        for name, path in kept.items():
+            (devices / f"{name}.pub").replace(path)
+            _remove(folder / "handout" / name)
     return kept
 
 
@@ -169,7 +174,8 @@ def instructions(enrolment: Enrolment) -> str:
     addresses, expires = ", ".join(enrolment.addresses), f"{enrolment.expires:%Y-%m-%d}"
     first = enrolment.addresses[0]
     server = f"[{first}]:8000" if ":" in first else f"{first}:8000"
-    listen = "" if is_loopback(first) else " --address 0.0.0.0:8000"  # whose default is loopback
+    everywhere = "[::]:8000" if ":" in first else "0.0.0.0:8000"
+    listen = "" if is_loopback(first) else f" --address {everywhere}"  # whose default is loopback
     lines = [
         f"Fleet folder:          {folder}{', new' if enrolment.created else ''}",
         f"Devices enrolled:      {', '.join(enrolment.devices) or 'none'}",

@@ -1,22 +1,29 @@
 """A whole fleet of processes on this machine: a SuperLink, and a SuperNode for every device of a recipe."""
 
+import json
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fedmetaalign.engine.flower import processes, supernode
-from fedmetaalign.engine.flower.server import carry_out
+from fedmetaalign.engine.flower.server import alone_at_last, carry_out
 from fedmetaalign.engine.flower.superlink import started
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build, raw_tables
 from fedmetaalign.fleet.table_file import SUFFIX, save_table
+from fedmetaalign.locking import Lock
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
 from fedmetaalign.run import check_size
+from fedmetaalign.run_folder import check_free
 
 MOST = 64
 """Devices, each of which takes two processes and 270 MB."""
+
+_WAIT = 1e9
+"""Seconds to wait for all devices. None can be away: without one, the numbers are not those of a local run."""
 
 
 def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
@@ -31,7 +38,8 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
         resume: go on where the run in it was stopped.
 
     Raises:
-        FedMetaAlignError: the data cannot be used, there are too many devices, or the run failed.
+        FedMetaAlignError: the data or the folder cannot be used, there are too many devices, another run writes
+            to the folder, or this one failed.
     """
     check_size(recipe)
     build(recipe)  # so that data that cannot be used is known of before anything is started
@@ -41,31 +49,48 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
             f"The recipe has {len(tables)} devices, and each would take 270 MB: use --engine local, which gives"
             " the same numbers."
         )
-    work = out.resolve().parent / f".{out.name}.flower"
     if not resume:
-        shutil.rmtree(work, ignore_errors=True)
-    address = f"127.0.0.1:{processes.free_port()}"
-    with ExitStack() as stack:
-        superlink = stack.enter_context(started(address, work / "superlink", None))
-        for name, table in tables.items():
-            save_table(table, work / name / f"table{SUFFIX}")
-            stack.enter_context(_device(name, address, work / name))
-        carry_out(superlink, recipe, out, None, devices=len(tables), resume=resume)
-    for name in tables:
-        shutil.copytree(work / name / "state" / "bundle", out / "devices" / name, dirs_exist_ok=True)
-    write_report(out)  # again, now with what the bundles say
-    shutil.rmtree(work)
+        check_free(out)
+    work = out.resolve().parent / f".{out.name}.flower"
+    busy = f"Another run writes to {out}: wait until it ends, or choose another --out."
+    with alone_at_last(work, busy) as lock:
+        if not resume:
+            for left in filter(Path.is_dir, work.iterdir()):
+                shutil.rmtree(left)
+        address = f"127.0.0.1:{processes.free_port()}"
+        with ExitStack() as stack:
+            superlink = stack.enter_context(started(address, work / "superlink", None, lock))
+            devices = {}
+            for name, table in tables.items():
+                save_table(table, work / name / f"table{SUFFIX}")
+                devices[name] = stack.enter_context(_device(name, address, work / name, lock))
+            asked = {"devices": len(tables), "resume": resume, "wait": _WAIT}
+            carry_out(superlink, recipe, out, None, lambda: _check_there(devices, work), **asked)
+        for name in json.loads((out / "results.json").read_text(encoding="utf-8"))["devices"]:
+            shutil.copytree(work / name / "state" / "bundle", out / "devices" / name, dirs_exist_ok=True)
+        write_report(out)  # again, now with what the bundles say
+        shutil.rmtree(work)
+
+
+def _check_there(devices: Mapping[str, subprocess.Popen[bytes]], work: Path) -> None:
+    """Raises a RunError where a device has ended."""
+    for name, process in devices.items():
+        if process.poll() is not None:
+            log = work / name / "supernode.log"
+            with log.open("rb") as lines:
+                words = processes.last_words(lines)
+            raise RunError(f"The device {name} ended: {words}; see {log}, mend that, and use --resume.")
 
 
 @contextmanager
-def _device(name: str, address: str, folder: Path) -> Iterator[None]:
+def _device(name: str, address: str, folder: Path, lock: Lock) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a device for as long as the context lasts."""
     state = folder / "state"
     state.mkdir(exist_ok=True)
     arguments = supernode.arguments(name, folder / f"table{SUFFIX}", address, state, ["--insecure"])
     with (folder / "supernode.log").open("wb") as log:
-        process = processes.launch("flower-supernode", arguments, folder / "flower", log)
+        process = processes.launch("flower-supernode", arguments, folder / "flower", log, lock)
     try:
-        yield
+        yield process
     finally:
         processes.stop(process)

@@ -20,13 +20,22 @@ from pathlib import Path
 from typing import IO
 
 from fedmetaalign.errors import RunError
+from fedmetaalign.locking import Lock
 
 GRACE = 10.0
 """Seconds that a process has to end by itself; Flower's own exit forces itself after five."""
 
+TOLD = "fedmetaalign-device: "
+"""What a line begins with that a device's app prints for the person beside it."""
+
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _LEVEL = re.compile(r"^(\S+Z )?(DEBUG|INFO|WARNING|ERROR|CRITICAL)\s*(: *|\[\S+\] )")
 _FAILURE = re.compile(r"\bERROR\b|^\S*Error: ")
+_NOT_INHERITED = (
+    "PYTHONDONTWRITEBYTECODE",  # without it every message, which is a process, takes two to three times longer
+    "FLWR_INTERNAL_GRPC_CONTROL_API",  # these open more ports, which have no gate
+    "FLWR_INTERNAL_GRPC_FLEET_API",
+)
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -35,14 +44,15 @@ def environment(home: Path) -> dict[str, str]:
     Args:
         home: the folder where Flower keeps its own things.
     """
-    # Without bytecode on disk every message, which is a process, takes two to three times longer.
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     return inherited | {
         "FLWR_HOME": str(home.resolve()),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2",  # seconds; its default of 1 makes every message wait
         "PYTHONUNBUFFERED": "1",
+        # Nobody is believed for whom he forwards a request: the gate goes by who connects.
+        "FORWARDED_ALLOW_IPS": "",
         # Every message compiles the same training step: with what the one before kept, the paper's network
         # takes 0.6 s of a core for it instead of 2.6, and gives the same bits. The last two keep all of it.
         "JAX_COMPILATION_CACHE_DIR": str(home.resolve() / "jax"),
@@ -83,7 +93,7 @@ def is_loopback(host: str) -> bool:
 
 
 def launch(
-    program: str, arguments: Sequence[str], home: Path, output: IO[bytes] | int
+    program: str, arguments: Sequence[str], home: Path, output: IO[bytes] | int, *locks: Lock
 ) -> subprocess.Popen[bytes]:
     """Starts one of Flower's programs.
 
@@ -92,6 +102,7 @@ def launch(
         arguments: of its command line.
         home: the folder where Flower keeps its own things.
         output: where all that it and its children print goes.
+        *locks: are held by it, too: should we be killed, until it has ended.
     """
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "fedmetaalign.engine.flower.processes", program, *arguments],
@@ -100,6 +111,7 @@ def launch(
         stderr=subprocess.STDOUT,
         env=environment(home),
         start_new_session=True,  # Ctrl-C is for us: we know in which order to end
+        pass_fds=[lock.descriptor for lock in locks],
     )
     # Until somebody waits for it a process that has ended keeps its number, and its children take it for alive.
     threading.Thread(target=process.wait, daemon=True).start()
@@ -107,7 +119,11 @@ def launch(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Asks a process that was launched here to end, and ends it if it does not, with all that it started."""
+    """Asks a process that was launched here to end, and ends it if it does not, with the rest of its session.
+
+    A SuperLink's SuperExec and ServerApp have sessions of their own. They see that it has ended, and end by
+    themselves within `locking.LINGER` seconds; until then they may write to their run folder, which is locked.
+    """
     process.terminate()
     try:
         process.wait(GRACE)

@@ -6,6 +6,7 @@ and, under `scaling = "fleet"`, "moments". A device keeps no recipe of its own: 
 
 import tomllib
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
 
 from flwr.app import RecordDict
@@ -136,4 +137,7 @@ def _said(envelope: Envelope, kind: str) -> dict[str, str | int]:
         "device": envelope.device,
         "run": envelope.run,
         "recipe": dump(envelope.recipe),
+        # Flower names a message after its content, and lets any device answer that knows the name: none shall
+        # be able to guess that of another's.
+        "nonce": token_hex(16),
     }

@@ -11,12 +11,15 @@ from flwr.supercore import log
 
 from fedmetaalign.engine import Presence
 from fedmetaalign.engine.flower.answers import Introduction, read_introduction, read_name
-from fedmetaalign.engine.flower.post import Failure, collect, send
+from fedmetaalign.engine.flower.post import Failure, Post
 from fedmetaalign.engine.flower.questions import Envelope, ask_introduction
 from fedmetaalign.engine.flower.wire import WireError
 
 INTRODUCE = "query.introduce"
 """The message type by which a node is asked who it is."""
+
+FIRST_DEADLINE = 30.0
+"""Seconds that a node has to say who it is when it is first asked, then twice as many, up to the deadline."""
 
 
 @dataclass(eq=False)
@@ -29,6 +32,7 @@ class Visitor:
         registered: the name that its key was registered under; empty where keys are not asked for.
         due: when to ask it who it is, should it not have told by then; by the monotonic clock.
         message: the id that its answer will name; None before it is asked, and once it has answered.
+        asked: how often it was.
         name: the device that it says it is.
         introduction: None before it has introduced itself.
         refused: why it cannot take part; empty otherwise.
@@ -39,6 +43,7 @@ class Visitor:
     registered: str
     due: float = 0.0
     message: str | None = None
+    asked: int = 0
     name: str = ""
     introduction: Introduction | None = None
     refused: str = ""
@@ -59,12 +64,13 @@ class Roll:
     Attributes:
         grid: Flower's.
         envelope: the run, and the recipe.
-        roster: returns the names of the devices that may take part now, and each node has to be what its key
-            was registered as; None where everybody may who comes, and is believed its name, which only a fleet
-            on loopback may allow.
+        roster: returns the names of the devices that may take part now; None where everybody may who comes,
+            which only a fleet on loopback may allow. A node has to be what its key was registered as; one
+            without is believed its name.
         deadline: seconds that a device has for an answer; one that cannot take part is asked again after them.
         pause: seconds after which a device is asked again whose answer got lost, where it is still there.
         introductions: of all devices that have been there, by name.
+        post: over the grid.
     """
 
     grid: Grid
@@ -73,9 +79,13 @@ class Roll:
     deadline: float
     pause: float = 5.0
     introductions: dict[str, Introduction] = field(default_factory=dict)
+    post: Post = field(init=False)
     _visitors: dict[int, Visitor] = field(default_factory=dict)
     _there: Mapping[str, Visitor] = field(default_factory=dict)
     _seen: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.post = Post(self.grid)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -125,19 +135,21 @@ class Roll:
             if node in online and visitor.since == online[node].last_activated_at
         }
         for node, info in online.items():
-            name = "" if self.roster is None else info.name
-            self._visitors.setdefault(node, Visitor(node, info.last_activated_at, name))
+            self._visitors.setdefault(node, Visitor(node, info.last_activated_at, info.name))
 
     def _ask(self, visitor: Visitor) -> None:
         question = ask_introduction(replace(self.envelope, device=visitor.registered))
-        # Flower says so when the time is up: no node has to answer two of them.
-        visitor.message = send(self.grid, question, visitor.node, INTRODUCE, self.deadline)
+        # A node that was at work for a server that was killed may lose what the next one asks it first. Flower
+        # says so when the time is up: no node has to answer two of them.
+        seconds = min(FIRST_DEADLINE * 2**visitor.asked, self.deadline)
+        visitor.message = self.post.send(question, visitor.node, INTRODUCE, seconds)
         visitor.due = time.monotonic() + (self.deadline if visitor.message else self.pause)
+        visitor.asked += visitor.message is not None
 
     def _listen(self) -> None:
         """Hears who has introduced itself meanwhile."""
         waiting = {v.message: v for v in self._visitors.values() if v.message}
-        for message, content in collect(self.grid, waiting).items():
+        for message, content in self.post.collect(waiting).items():
             visitor = waiting[message]
             visitor.message = None
             try:
@@ -153,7 +165,7 @@ class Roll:
                 visitor.due = min(visitor.due, time.monotonic() + self.pause)
             raise WireError(content.sentence)
         visitor.name = read_name(content)
-        if self.roster is not None and visitor.name != visitor.registered:
+        if visitor.registered and visitor.name != visitor.registered:
             raise WireError(f"It was enrolled as {visitor.registered!r} and calls itself {visitor.name!r}.")
         visitor.introduction = read_introduction(content, self.envelope)
         visitor.refused = ""

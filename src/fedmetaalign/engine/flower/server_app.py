@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,16 @@ from fedmetaalign.fleet.device import Moments
 from fedmetaalign.methods import fed_meta_align
 from fedmetaalign.recipe_data import Positive, Section, Whole
 from fedmetaalign.recipe_errors import dotted
-from fedmetaalign.run import Clock, Watcher, check_size, conduct, parameters
+from fedmetaalign.run import (
+    RESIDUALS,
+    RUN_ID,
+    Clock,
+    Watcher,
+    check_engine,
+    check_size,
+    conduct,
+    parameters,
+)
 from fedmetaalign.run_folder import RunFolder, free_folder
 from fedmetaalign.status import Status
 from fedmetaalign.writing import replace, writing_to
@@ -102,6 +112,8 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
     with clock.measure("data"):
         public, sources = public_part(recipe)
     out = Path(settings.out) if settings.out else free_folder(recipe.name)
+    if settings.resume:
+        check_engine(recipe, out / RESIDUALS, "in one process, by `fedmetaalign run`")
     folder = RunFolder.reopen(out, recipe) if settings.resume else RunFolder.create(out, recipe)
     state = (folder.restore(parameters(recipe)) if settings.resume else None) or fed_meta_align.start(recipe)
     roll = Roll(grid, Envelope("", _run_name(out), recipe), _roster(settings), settings.deadline)
@@ -130,15 +142,24 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
 
 
 def _roster(settings: Settings) -> Callable[[], Sequence[str]] | None:
-    """Returns who may take part; asked anew at every look, since devices are enrolled and revoked meanwhile."""
+    """Returns who may take part; asked anew at every look, since devices are enrolled and revoked meanwhile.
+
+    Raises:
+        EnrolmentError: the folder of the enrolled devices cannot be used.
+    """
+    if not settings.fleet:
+        return None
+    folder = Path(settings.fleet)
+    known = [tuple(enrolled(folder))]
 
     def names() -> Sequence[str]:
-        try:
-            return tuple(enrolled(Path(settings.fleet)))
-        except EnrolmentError:  # a key may be moved away, which revokes it, between two looks at the folder
-            return tuple(enrolled(Path(settings.fleet)))
+        # `fedmetaalign server` tells what is wrong with the folder; a file there that is half written, or has a
+        # name that no device can have, is no reason to end a run.
+        with suppress(EnrolmentError):
+            known[0] = tuple(enrolled(folder))
+        return known[0]
 
-    return names if settings.fleet else None
+    return names
 
 
 def _wait(roll: Roll, settings: Settings, left: Sequence[fed_meta_align.Round], status: Status) -> None:
@@ -176,7 +197,7 @@ def _run_name(out: Path) -> str:
     Raises:
         RunError: the file that keeps it is damaged, or cannot be written.
     """
-    path = out / "run_id"
+    path = out / RUN_ID
     if not path.exists():
         with writing_to(path):
             replace(path, uuid.uuid4().hex.encode())

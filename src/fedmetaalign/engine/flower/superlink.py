@@ -9,20 +9,22 @@ import ssl
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedmetaalign.engine.flower import processes
 from fedmetaalign.errors import RunError
+from fedmetaalign.locking import Lock
 
 if TYPE_CHECKING:
     from flwr.supercore.control import ControlHttpClient
 
-START_UP = 60.0
-"""Seconds that a SuperLink has to answer; it takes two to four."""
+START_UP = 300.0
+"""Seconds that a SuperLink has to answer; it takes two to four where the machine has nothing else to do."""
 
 _RUNTIME = ("--isolation", "subprocess", "--disable-runtime-dependency-installation")
 
@@ -87,6 +89,8 @@ class SuperLink:
     def answers(self) -> bool:
         """Tells whether it is there.
 
+        With TLS, whoever hangs up is not: it is ending, or passes connections on to one that is not there.
+
         Raises:
             RunError: what answers is something else.
         """
@@ -109,6 +113,11 @@ class SuperLink:
                 f"What answers at {self.address} is not the server that {self.ca} vouches for"
                 f" ({error.verify_message}): check the address, and the certificate of the server."
             ) from None
+        except (ssl.SSLEOFError, ConnectionError) as error:
+            # A server with TLS hangs up on whoever speaks without.
+            if self.ca is not None or not isinstance(error, http.client.RemoteDisconnected):
+                return False
+            healthy = False
         except (ssl.SSLError, http.client.HTTPException):
             healthy = False
         except OSError:
@@ -185,13 +194,17 @@ class SuperLink:
         with self._control() as control:
             control.StopRun(StopRunRequest(run_id=run))
 
-    def unfinished(self) -> tuple[int, ...]:
-        """Returns the ids of the runs that are not finished."""
+    def unfinished(self) -> dict[int, str]:
+        """Returns the id of each run that is not finished, and the `out` that it was given, "" if none."""
         from flwr.proto.control_pb2 import ListRunsRequest
 
         with self._control() as control:
             runs = control.ListRuns(ListRunsRequest()).run_dict
-        return tuple(run for run, about in runs.items() if about.status.status != "finished")
+        return {
+            run: about.override_config["out"].string if "out" in about.override_config else ""
+            for run, about in runs.items()
+            if about.status.status != "finished"
+        }
 
     def registered(self) -> tuple[Node, ...]:
         """Returns the SuperNodes that may take part, sorted by name."""
@@ -250,8 +263,23 @@ class SuperLink:
             raise RunError(f"The SuperLink at {self.address} cannot be reached: {error}.") from None
 
 
+def here(address: str, certificates: Certificates | None) -> SuperLink:
+    """Returns the SuperLink that listens at an address, or could, as it is reached from its own machine.
+
+    Raises:
+        RunError: it would do without TLS where other machines reach it.
+    """
+    host, port = processes.split_address(address)
+    if certificates is None and not processes.is_loopback(host):
+        raise RunError(f"Without TLS a server listens on loopback only, not on {host}: use a fleet folder.")
+    with suppress(ValueError):  # a name
+        if (ip := ip_address(host)).is_unspecified:
+            address = f"127.0.0.1:{port}" if ip.version == 4 else f"[::1]:{port}"
+    return SuperLink(address, certificates.ca if certificates else None)
+
+
 @contextmanager
-def started(address: str, folder: Path, certificates: Certificates | None) -> Iterator[SuperLink]:
+def started(address: str, folder: Path, certificates: Certificates | None, *locks: Lock) -> Iterator[SuperLink]:
     """Runs a SuperLink for as long as the context lasts.
 
     Only SuperNodes with a registered key may take part, unless there is no TLS.
@@ -260,15 +288,13 @@ def started(address: str, folder: Path, certificates: Certificates | None) -> It
         address: HOST:PORT to listen on.
         folder: for its database, its log and Flower's own files; made if need be.
         certificates: for TLS; None to do without, on loopback only.
+        *locks: are held by it, too.
 
     Raises:
         RunError: it cannot be started.
     """
+    superlink = here(address, certificates)
     host, port = processes.split_address(address)
-    if certificates is None and not processes.is_loopback(host):
-        raise RunError(f"Without TLS a server listens on loopback only, not on {host}: use a fleet folder.")
-    near = address.replace("0.0.0.0", "127.0.0.1", 1).replace("[::]", "[::1]", 1)  # noqa: S104
-    superlink = SuperLink(near, certificates.ca if certificates else None)
     if superlink.answers():
         raise RunError(f"A SuperLink runs at {address} already: stop it, or give another port.")
     secured = ["--insecure"]
@@ -283,6 +309,7 @@ def started(address: str, folder: Path, certificates: Certificates | None) -> It
             ["--host", host, "--port", str(port), "--database", str(folder / "state.db"), *secured, *_RUNTIME],
             folder / "flower",
             output,
+            *locks,
         )
     try:
         deadline = time.monotonic() + START_UP

@@ -4,7 +4,6 @@ The SuperNode asks its server every three seconds for work and starts a process 
 server that is not there yet, or not there any more; one that refuses it ends it.
 """
 
-import fcntl
 import os
 import re
 import signal
@@ -12,8 +11,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +20,7 @@ import tomli_w
 from fedmetaalign.engine.flower import processes
 from fedmetaalign.engine.flower.superlink import SuperLink
 from fedmetaalign.errors import RunError
+from fedmetaalign.locking import Lock, alone
 
 AFTERLIFE = 90.0
 """Seconds in which a server may refuse a device that it takes for still there; Flower's are 60."""
@@ -57,8 +56,7 @@ def run_device(name: str, table: Path, server: str, keys: Path | None, state: Pa
         RunError: an argument cannot be used, the server refuses the device, or the SuperNode fails.
     """
     secured = _secured(server, keys, insecure)
-    if not table.is_file():
-        raise RunError(f"{table} is not there: give with --table the file of {name}'s samples.")
+    _check_readable(table, f"--table is the file of {name}'s samples")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _alone(state):
         try:
@@ -109,29 +107,21 @@ def _secured(server: str, keys: Path | None, insecure: bool) -> list[str]:
     if keys is None:
         raise RunError("The device needs its keys: give with --keys the folder that the operator handed out.")
     for file in (keys / "key", keys / "ca.crt"):
-        try:
-            file.read_bytes()
-        except OSError as error:
-            raise RunError(
-                f"Cannot read {file}: {error.strerror}; --keys is the folder that the operator handed out."
-            ) from None
+        _check_readable(file, "--keys is the folder that the operator handed out")
     return ["--root-certificates", str(keys / "ca.crt"), "--auth-supernode-private-key", str(keys / "key")]
 
 
-@contextmanager
-def _alone(state: Path) -> Iterator[None]:
-    """Keeps a second process out of a device's state folder, for as long as this one lives."""
+def _check_readable(file: Path, what: str) -> None:
     try:
-        state.mkdir(parents=True, exist_ok=True)
-        lock = (state / "lock").open("w")
+        file.open("rb").close()
     except OSError as error:
-        raise RunError(f"Cannot write to {state}: {error.strerror}; give another --state.") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"Another device runs in {state}: stop it, or give another --state.") from None
-        yield
+        raise RunError(f"Cannot read {file}: {error.strerror}; {what}.") from None
+
+
+def _alone(state: Path) -> Lock:
+    """Keeps a second process out of a device's state folder, for as long as this one lives."""
+    busy = f"Another device runs in {state}: stop it, or give another --state."
+    return alone(state, busy, "give another --state")
 
 
 def _wait(name: str, superlink: SuperLink) -> bool:
@@ -196,16 +186,27 @@ def _watch(
 
 def _news(said: str, superlink: SuperLink) -> str:
     """Says what a line of the log means, if it is worth telling."""
+    if said.startswith(processes.TOLD):
+        return said.removeprefix(processes.TOLD).rstrip(".")
     if _JOINED.match(said):
         return f"takes part in the fleet of {superlink.address}"
     if found := _WORK.match(said):
         return _WORKS.get(found[1], f"works on {found[1]}")
-    # The child's own child says the same when the child ends.
-    if _LOST.match(said) and not superlink.answers():
-        return f"{superlink.address} does not answer; trying again until it does"
+    if _LOST.match(said):
+        return _loss(superlink)
     if _FOUND.match(said):
         return f"{superlink.address} answers again"
     return ""
+
+
+def _loss(superlink: SuperLink) -> str:
+    """Says what is between a device that takes part and its server; whatever it is may pass."""
+    try:
+        # The child's own child says that it was lost when the child ends.
+        there = superlink.answers()
+    except RunError as error:
+        return str(error).removesuffix(".")
+    return "" if there else f"{superlink.address} does not answer; trying again until it does"
 
 
 def _verdict(name: str, server: str, code: int, reason: str, log: Path) -> str:
