@@ -27,13 +27,8 @@ ALLOWED_SKIPS = (
 )
 """The reasons for which a test may be skipped in CI; any other skip there is a failure."""
 
-PROCESSES = (
-    "tests/engine/flower/test_faults.py",
-    "tests/docs/test_deploy_guide.py",
-    "tests/engine/flower/test_processes.py",
-    "tests/engine/flower/test_loopback.py",
-)
-"""The files whose tests start Flower's processes. They mostly wait, and slow one another down."""
+FLEETS = ("tests/engine/flower/test_faults.py", "tests/docs/test_deploy_guide.py")
+"""The files whose tests start most of Flower's processes: minutes each, and one slows the other down."""
 
 SMALL = """
 [model]
@@ -50,19 +45,20 @@ epochs = 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begins with the tests that start Flower's processes, since they take longest."""
-    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
+    """Begins with what takes longest: the fleets, and then the other tests that start Flower's processes."""
+    fleets = [Path(__file__).parents[1] / file for file in FLEETS]
+    items.sort(key=lambda item: (item.path not in fleets, item.get_closest_marker("processes") is None))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Lets one worker run those, one after the other, and the others the rest, a file at a time."""
+    """Lets one worker run the fleets, one after the other, and the others the rest, a file at a time."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return "processes" if file in PROCESSES else file
+            return "fleets" if file in FLEETS else file
 
     return Scheduling(config, log)
 

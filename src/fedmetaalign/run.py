@@ -78,22 +78,22 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
             features.check(device.preparation, device.train.x)
     if resume:
         check_engine(recipe, out / RUN_ID, "over Flower, with --engine flower or `fedmetaalign server`")
-    folder = RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe)
-    engine = LocalEngine(
-        Participant(
-            recipe,
-            device,
-            Home(fleet.test[device.name], out / "devices" / device.name),
-            watcher.advance,
-            Residuals(out / RESIDUALS / device.name),
+    with RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe) as folder:
+        engine = LocalEngine(
+            Participant(
+                recipe,
+                device,
+                Home(fleet.test[device.name], out / "devices" / device.name),
+                watcher.advance,
+                Residuals(out / RESIDUALS / device.name),
+            )
+            for device in fleet.devices
         )
-        for device in fleet.devices
-    )
-    plan = fed_meta_align.schedule(recipe, engine, fleet.public, watcher.advance)
-    state = (folder.restore(parameters(recipe)) if resume else None) or fed_meta_align.start(recipe)
-    watcher.begin(training_steps(recipe, fleet, plan[state.done :]))
-    status = Status(out, engine.presence)
-    return conduct(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
+        plan = fed_meta_align.schedule(recipe, engine, fleet.public, watcher.advance)
+        state = (folder.restore(parameters(recipe)) if resume else None) or fed_meta_align.start(recipe)
+        watcher.begin(training_steps(recipe, fleet, plan[state.done :]))
+        status = Status(out, engine.presence)
+        return conduct(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
 
 
 def conduct(

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -24,10 +23,10 @@ from fedmetaalign.writing import replace, writing_to
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder, ready to be written to: by this process alone, for as long as this is referred to."""
+    """A run's folder, ready to be written to: by nobody else, until its context ends or it is dropped."""
 
     path: Path
-    _lock: Lock | None = field(default=None, repr=False, compare=False)
+    _lock: Lock = field(repr=False, compare=False)
 
     @classmethod
     def create(cls, path: Path, recipe: Recipe) -> "RunFolder":
@@ -48,7 +47,7 @@ class RunFolder:
         """Opens a run folder that this recipe made.
 
         Raises:
-            RunError: there is none, it was made by another recipe, or another process writes to it.
+            RunError: there is none, it was made by another recipe, or somebody else writes to it.
         """
         try:
             made_by = (path / "recipe.toml").read_text(encoding="utf-8")
@@ -61,6 +60,14 @@ class RunFolder:
             )
         with writing_to(path):
             return cls(path, sole_writer(path))
+
+    def __enter__(self) -> "RunFolder":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Lets others write to it."""
+        self._lock.release()
 
     def log(self, records: list[Record]) -> int:
         """Adds records to rounds.jsonl, and returns its size in bytes."""
@@ -162,29 +169,22 @@ def _is_unfinished(path: Path) -> bool:
     return path.match(".*.partial") or (path.name == "rounds.jsonl" and path.stat().st_size == 0)
 
 
-_locks: WeakValueDictionary[Path, Lock] = WeakValueDictionary()
-"""Those that this process holds, by file: the traceback of a run that failed may still refer to one."""
-
-
 def sole_writer(path: Path, patience: float = 0.0) -> Lock:
-    """Keeps other processes from writing to a run folder that exists, for as long as the lock is referred to.
+    """Keeps all others from writing to a run folder that exists, for as long as the lock is held.
 
     Args:
         path: the run folder.
         patience: seconds to wait for another that writes to it.
 
     Raises:
-        BusyError: another process writes to it.
+        BusyError: somebody else writes to it.
         OSError: the folder cannot be written to.
     """
-    # No file of its own: this one is in every run folder, and is never replaced.
-    file = (path / "rounds.jsonl").resolve()
     try:
-        lock = _locks.get(file) or Lock(file, patience)
+        # No file of its own: this one is in every run folder, and is never replaced.
+        return Lock(path / "rounds.jsonl", patience)
     except BlockingIOError:
         raise BusyError(f"Another run writes to {path}: wait until it ends, or choose another --out.") from None
-    _locks[file] = lock
-    return lock
 
 
 def free_folder(name: str, parent: Path = Path("runs")) -> Path:

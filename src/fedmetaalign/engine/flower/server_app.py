@@ -114,31 +114,33 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
     out = Path(settings.out) if settings.out else free_folder(recipe.name)
     if settings.resume:
         check_engine(recipe, out / RESIDUALS, "in one process, by `fedmetaalign run`")
-    folder = RunFolder.reopen(out, recipe) if settings.resume else RunFolder.create(out, recipe)
-    state = (folder.restore(parameters(recipe)) if settings.resume else None) or fed_meta_align.start(recipe)
-    roll = Roll(grid, Envelope("", _run_name(out), recipe), _roster(settings), settings.deadline)
-    moments = out / MOMENTS
-    pool = _read_pool(moments) if moments.exists() else None
-    status = Status(out, roll.presence)
-    engine = FlowerEngine(roll, on_poll=_seldom(status.refresh))
-    plan = fed_meta_align.schedule(recipe, engine, public)
-    with status.of_failure():
-        with clock.measure("waiting"):
-            _wait(roll, settings, plan[state.done :], status)
-        if recipe.fleet.scaling == "fleet":
-            engine.pool = pool or _make_pool(moments, roll)
-    return conduct(
-        recipe,
-        engine,
-        plan,
-        state,
-        folder,
-        hashes(sources),
-        status,
-        watcher or Watcher(),
-        clock,
-        settings.patience,
-    )
+    with RunFolder.reopen(out, recipe) if settings.resume else RunFolder.create(out, recipe) as folder:
+        state = (folder.restore(parameters(recipe)) if settings.resume else None) or fed_meta_align.start(
+            recipe
+        )
+        roll = Roll(grid, Envelope("", _run_name(out), recipe), _roster(settings), settings.deadline)
+        moments = out / MOMENTS
+        pool = _read_pool(moments) if moments.exists() else None
+        status = Status(out, roll.presence)
+        engine = FlowerEngine(roll, on_poll=_seldom(status.refresh))
+        plan = fed_meta_align.schedule(recipe, engine, public)
+        with status.of_failure():
+            with clock.measure("waiting"):
+                _wait(roll, settings, plan[state.done :], status)
+            if recipe.fleet.scaling == "fleet":
+                engine.pool = pool or _make_pool(moments, roll)
+        return conduct(
+            recipe,
+            engine,
+            plan,
+            state,
+            folder,
+            hashes(sources),
+            status,
+            watcher or Watcher(),
+            clock,
+            settings.patience,
+        )
 
 
 def _roster(settings: Settings) -> Callable[[], Sequence[str]] | None:
