@@ -72,10 +72,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
     watcher = watcher or Watcher()
     clock = Clock()
     with clock.measure("data"):
-        fleet = build(recipe)
-        check_size(recipe)
-        for device in fleet.devices:
-            features.check(device.preparation, device.train.x)
+        fleet = checked_fleet(recipe)
     if resume:
         check_engine(recipe, out / RUN_ID, "over Flower, with --engine flower or `fedmetaalign server`")
     with RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe) as folder:
@@ -221,6 +218,19 @@ def _check_finite(weights: np.ndarray, when: str) -> None:
 def parameters(recipe: Recipe) -> int:
     """Returns how many weights the recipe's network has."""
     return Network(recipe.model.inputs, recipe.model.hidden).parameters
+
+
+def checked_fleet(recipe: Recipe) -> Fleet:
+    """Makes the recipe's fleet; what its devices cannot have is known of before they train.
+
+    Raises:
+        FedMetaAlignError: the data cannot be used, or no model can be so small.
+    """
+    check_size(recipe)
+    fleet = build(recipe)
+    for device in fleet.devices:
+        features.check(device.preparation, device.train.x)
+    return fleet
 
 
 def check_engine(recipe: Recipe, other: Path, where: str) -> None:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from fedmetaalign import recipe as recipes
+from fedmetaalign.engine import KINDS
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.locking import BusyError, Lock
@@ -137,11 +138,11 @@ class RunFolder:
             log.truncate(size)
 
     def missed(self) -> dict[str, dict[str, int]]:
-        """Counts each device's answers that were "absent", "rejected" or "late", of those that missed any."""
+        """Counts each device's answers that cannot be used, by kind, of those that missed any."""
         counts: dict[str, Counter[str]] = {}
         with (self.path / "rounds.jsonl").open(encoding="utf-8") as log:
             for record in map(json.loads, log):
-                kinds = [kind for kind in ("absent", "rejected", "late") if kind in record]
+                kinds = [kind for kind in KINDS if kind in record]
                 counts.setdefault(record["device"], Counter()).update(kinds)
         return {name: dict(sorted(count.items())) for name, count in sorted(counts.items()) if count}
 

@@ -96,6 +96,33 @@ def test_a_bundle_is_read_as_it_was_written(written, bundle):
     assert read(written) == bundle
 
 
+def test_a_bundle_that_cannot_take_the_place_of_the_old_one_leaves_that(
+    ordinary, quantized, layers, samples, contents, monkeypatch
+):
+    before, move = contents(ordinary.parent), Path.replace
+
+    def fail(path, target):
+        if path.name == ".pump.partial":
+            raise OSError("no")
+        return move(path, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="no"):
+        write(ordinary, replace(quantized, threshold=0.25), layers, samples, VERSIONS)
+    assert contents(ordinary.parent) == before
+
+
+def test_what_a_power_cut_moved_away_is_put_back_before_anything_else(
+    ordinary, quantized, layers, samples, contents, monkeypatch
+):
+    before = contents(ordinary.parent)
+    ordinary.rename(ordinary.parent / ".pump.old")
+    monkeypatch.setattr(Path, "write_bytes", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write(ordinary, quantized, layers, samples, VERSIONS)
+    assert contents(ordinary.parent) == before
+
+
 def test_the_reason_of_a_fallback_threshold_survives(quantized, layers, samples, tmp_path):
     noted = replace(quantized, threshold_note="7 samples are too few.")
     write(tmp_path / "pump", noted, layers, samples, VERSIONS)

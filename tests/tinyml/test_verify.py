@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -218,6 +220,17 @@ def test_an_altered_golden_decision_is_told(uint8):
     alter(uint8, "golden.csv", lambda text: re.sub(r",(\d)\n$", lambda fault: f",{1 - int(fault[1])}\n", text))
     row = golden_row(load(uint8, 1), "golden.csv")
     assert (row.samples, row.agreeing, row.deciding, row.wrong) == (40, 39, 39, True)
+
+
+def test_a_bundle_that_is_replaced_meanwhile_is_not_mixed_with_the_other(uint8, monkeypatch):
+    def replaced(folder, target):
+        shutil.copytree(folder, target)
+        (target / "firmware/fma_infer.c").write_text("other", encoding="utf-8")
+        return target
+
+    monkeypatch.setattr(verify, "shutil", SimpleNamespace(copytree=replaced, Error=shutil.Error))
+    with pytest.raises(BundleError, match="was replaced while it was read: verify it again"):
+        verify.verify(uint8)
 
 
 def test_firmware_that_does_not_compile_is_an_error(uint8):

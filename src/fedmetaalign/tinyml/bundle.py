@@ -123,21 +123,28 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     facts["digest"] = digest(facts)
     files["bundle.json"] = (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode()
     partial, old = (folder.with_name(f".{folder.name}.{what}") for what in ("partial", "old"))
-    for left in (partial, old):  # by a device that lost power
+    _put_back(old, folder)  # after a power cut
+    for left in (partial, old):
         shutil.rmtree(left, ignore_errors=True)
     try:
         (partial / FIRMWARE).mkdir(parents=True)
         for name, data in files.items():
             (partial / name).write_bytes(data)
-        # A folder cannot take the place of one that is not empty. So that there is one at every moment but
-        # this, the old one is only moved away here, and deleted afterwards.
+        # A folder cannot take the place of one that is not empty: the old one is first moved out of the way.
         if folder.exists():
             folder.replace(old)
         partial.replace(folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        _put_back(old, folder)
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
     return str(facts["digest"])
+
+
+def _put_back(old: Path, folder: Path) -> None:
+    """Puts a bundle back in its place that was moved away, where none has come there."""
+    if old.exists() and not folder.exists():
+        old.replace(folder)
 
 
 def digest(facts: Mapping[str, Any]) -> str:

@@ -88,7 +88,7 @@ def verify(folder: Path, samples: int = SAMPLES, watch: Callable[[str], None] = 
         ToolError: the firmware does not compile, or stops on a core.
     """
     with TemporaryDirectory() as work:
-        case = load(_copy(folder, Path(work)), samples)
+        case = _load_copy(folder, Path(work), samples)
         rows = []
         for name, check in _checks(case):
             watch(name)
@@ -96,15 +96,13 @@ def verify(folder: Path, samples: int = SAMPLES, watch: Callable[[str], None] = 
         return rows
 
 
-def _copy(folder: Path, work: Path) -> Path:
-    """Copies a bundle, since a device that finishes another run meanwhile replaces its own."""
+def _load_copy(folder: Path, work: Path, samples: int) -> Case:
+    """Loads a copy of a bundle, since a device that finishes another run meanwhile replaces its own."""
     load(folder, 0)  # what is wrong is told of the bundle itself
     try:
-        copy = Path(shutil.copytree(folder, work / "bundle"))
-        load(copy, 0)
-    except (OSError, BundleError):
+        return load(Path(shutil.copytree(folder, work / "bundle")), samples)
+    except (BundleError, FileNotFoundError, shutil.Error):
         raise BundleError(f"{folder} was replaced while it was read: verify it again.") from None
-    return copy
 
 
 def check(folder: Path, rows: Sequence[Row]) -> None:

@@ -141,5 +141,24 @@ def test_a_device_that_has_ended_ends_the_run(here):
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
         with pytest.raises(RunError) as told:
-            loopback._check_there({"fan": process}, here / "work")
+            loopback._check_there({"fan": process}, here / "work", here / "run", float("inf"))
     assert str(told.value) == f"The device fan ended: no memory; see {log}, mend that, and use --resume."
+
+
+def test_a_device_that_never_comes_ends_the_run_with_what_is_known_of_it(here):
+    run = here / "run"
+    run.mkdir()
+    (run / "recipe.toml").touch()
+    status = {
+        "state": "waiting",
+        "phase": "serial",
+        "message": "0 of 1 devices are there; waiting. fan: It has a bad table.",
+    }
+    (run / "status.json").write_text(json.dumps(status), encoding="utf-8")
+    loopback._check_there({}, here / "work", run, float("inf"))
+    with pytest.raises(
+        RunError, match=r"fan: It has a bad table\. Not all came within 900 seconds: look into .*work"
+    ):
+        loopback._check_there({}, here / "work", run, 0.0)
+    (run / "status.json").write_text(json.dumps(status | {"state": "running"}), encoding="utf-8")
+    loopback._check_there({}, here / "work", run, 0.0)

@@ -68,4 +68,5 @@ def test_both_engines_give_the_same_bits(finished, deterministic, tmp_path, vari
     for device in json.loads((tmp_path / "local/results.json").read_text(encoding="utf-8"))["devices"]:
         at_home = deterministic(tmp_path / "fleet" / device / "state/bundle")
         assert at_home == deterministic(tmp_path / "local/devices" / device)
+        assert not list((tmp_path / "fleet" / device / "state").glob("runs/*"))  # what no round needs any more
     assert not (tmp_path / "flower/devices").exists()  # bundles and personal weights stay on the devices

@@ -21,6 +21,7 @@ from fedmetaalign.engine.messages import Finish
 from fedmetaalign.engine.participant import Home, Participant
 from fedmetaalign.engine.transport import Residuals
 from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError
+from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.member import member, own_moments, read_table
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.tinyml import features
@@ -37,9 +38,11 @@ def introduce(message: Message, context: Context) -> Message:
     def content(name: str, envelope: Envelope) -> RecordDict:
         table = read_table(envelope.recipe, name, Path(_configured(context, "table")))
         device, _ = member(envelope.recipe, table)  # so that a table that is too small is known of now
-        features.check(device.preparation, device.train.x)
-        pooling = envelope.recipe.fleet.scaling == "fleet"
-        own = own_moments(envelope.recipe, table) if pooling else None
+        if envelope.recipe.fleet.scaling == "fleet":
+            own = own_moments(envelope.recipe, table)
+        else:
+            _check_features(device)
+            own = None
         return answers.introduce(name, envelope.run, answers.Introduction(table.features, own))
 
     return _reply(message, context, content)
@@ -56,12 +59,13 @@ def train(message: Message, context: Context) -> Message:
         request, pool = read_request(message.content, Network(recipe.model.inputs, recipe.model.hidden))
         table = read_table(recipe, name, Path(_configured(context, "table")))
         device, test = member(recipe, table, pool)
+        _check_features(device)
         residuals = Residuals(state / "runs" / envelope.run)
         participant = Participant(recipe, device, Home(test, state / "bundle"), residuals=residuals)
         with threadpool_limits(1, "blas"):  # as in every engine, so that the numbers are the same
             found = answers.answer(name, envelope.run, request, participant.answer(request))
-        if isinstance(request, Finish):
-            _forget_runs(state, envelope.run)
+        if isinstance(request, Finish):  # before which the server has kept the last round: none is asked again
+            shutil.rmtree(state / "runs" / envelope.run, ignore_errors=True)
         return found
 
     return _reply(message, context, content)
@@ -77,7 +81,7 @@ def _reply(message: Message, context: Context, content: Callable[[str, Envelope]
         if envelope.device not in ("", name):
             raise WireError(f"The server took this device for {envelope.device!r}.")
         found = content(name, envelope)
-    except (DataError, BundleError) as error:
+    except DataError as error:
         # It may quote the table, or tell its moments, which do not leave the device.
         found = answers.refuse(name, f"Its table cannot be used: {_ASK}.")
         _tell(str(error))
@@ -97,11 +101,12 @@ def _tell(news: str) -> None:
     sys.stderr.flush()
 
 
-def _forget_runs(state: Path, run: str) -> None:
-    """Deletes what is kept for runs before this one."""
-    for folder in (state / "runs").glob("*"):
-        if folder.name != run:
-            shutil.rmtree(folder, ignore_errors=True)
+def _check_features(device: Device) -> None:
+    """Raises a DataError where the microcontroller could not tell the values of a feature apart."""
+    try:
+        features.check(device.preparation, device.train.x)
+    except BundleError as error:
+        raise DataError(str(error)) from None
 
 
 def _configured(context: Context, key: str) -> str:

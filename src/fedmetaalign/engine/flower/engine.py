@@ -82,8 +82,9 @@ class FlowerEngine:
             missed += self._late()
             looked = time.monotonic()  # who answers while others are looked at is not late for that
             came = self.roll.post.collect([q.message for q in questions if q.message])
+            awaited = set(self.names) if looked < began + patience else set()
             for question in list(questions):
-                patient = looked < began + patience and question.device in self.names
+                patient = question.device in awaited
                 content = came.get(question.message)
                 verdict = self._judge(question, content, there, request, looked, patient)
                 if verdict is None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,18 +12,18 @@ from fedmetaalign.engine.flower import processes, supernode
 from fedmetaalign.engine.flower.server import alone_at_last, carry_out
 from fedmetaalign.engine.flower.superlink import started
 from fedmetaalign.errors import RunError
-from fedmetaalign.fleet.build import build, raw_tables
+from fedmetaalign.fleet.build import raw_tables
 from fedmetaalign.fleet.table_file import SUFFIX, save_table
 from fedmetaalign.locking import Lock
 from fedmetaalign.recipe import Recipe
-from fedmetaalign.report import write_report
-from fedmetaalign.run import check_size
+from fedmetaalign.report import live, write_report
+from fedmetaalign.run import checked_fleet
 from fedmetaalign.run_folder import check_free
 
 MOST = 64
 """Devices, each of which takes two processes and 270 MB."""
 
-_WAIT = 1e9
+WAIT = 900.0
 """Seconds to wait for all devices. None can be away: without one, the numbers are not those of a local run."""
 
 
@@ -41,8 +42,7 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
         FedMetaAlignError: the data or the folder cannot be used, there are too many devices, another run writes
             to the folder, or this one failed.
     """
-    check_size(recipe)
-    build(recipe)  # so that data that cannot be used is known of before anything is started
+    checked_fleet(recipe)  # so that data that cannot be used is known of before anything is started
     tables = {table.name: table for table in raw_tables(recipe)}
     if len(tables) > MOST:
         raise RunError(
@@ -64,16 +64,21 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
             for name, table in tables.items():
                 save_table(table, work / name / f"table{SUFFIX}")
                 devices[name] = stack.enter_context(_device(name, address, work / name, lock))
-            asked = {"devices": len(tables), "resume": resume, "wait": _WAIT}
-            carry_out(superlink, recipe, out, None, lambda: _check_there(devices, work), **asked)
+            asked = {"devices": len(tables), "resume": resume, "wait": 10 * WAIT}
+            until = time.monotonic() + WAIT
+            carry_out(superlink, recipe, out, None, lambda: _check_there(devices, work, out, until), **asked)
         for name in json.loads((out / "results.json").read_text(encoding="utf-8"))["devices"]:
             shutil.copytree(work / name / "state" / "bundle", out / "devices" / name, dirs_exist_ok=True)
         write_report(out)  # again, now with what the bundles say
         shutil.rmtree(work)
 
 
-def _check_there(devices: Mapping[str, subprocess.Popen[bytes]], work: Path) -> None:
-    """Raises a RunError where a device has ended."""
+def _check_there(devices: Mapping[str, subprocess.Popen[bytes]], work: Path, out: Path, until: float) -> None:
+    """Raises a RunError where a device has ended, or not all have come in time."""
+    if time.monotonic() > until and (status := live.read(out)).state == "waiting":
+        raise RunError(
+            f"{status.message} Not all came within {WAIT:g} seconds: look into {work}, use --resume."
+        )
     for name, process in devices.items():
         if process.poll() is not None:
             log = work / name / "supernode.log"

@@ -90,6 +90,10 @@ class Post:
                 found |= pull.found()
         return found
 
+    def forget(self, message: str | None) -> None:
+        """Drops what has come, or is yet to come, of a message that nobody asks for any more."""
+        self._arriving.pop(message or "", None)
+
 
 class _Pull(threading.Thread):
     """Asks for the answer to one message; a thread, since the device decides how long it takes."""

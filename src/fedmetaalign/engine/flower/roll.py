@@ -32,7 +32,7 @@ class Visitor:
         registered: the name that its key was registered under; empty where keys are not asked for.
         due: when to ask it who it is, should it not have told by then; by the monotonic clock.
         message: the id that its answer will name; None before it is asked, and once it has answered.
-        asked: how often it was.
+        seconds: that it has to answer when it is asked next.
         name: the device that it says it is.
         introduction: None before it has introduced itself.
         refused: why it cannot take part; empty otherwise.
@@ -43,7 +43,7 @@ class Visitor:
     registered: str
     due: float = 0.0
     message: str | None = None
-    asked: int = 0
+    seconds: float = field(default_factory=lambda: FIRST_DEADLINE)
     name: str = ""
     introduction: Introduction | None = None
     refused: str = ""
@@ -129,22 +129,21 @@ class Roll:
     def _meet(self) -> None:
         """Takes note of the nodes that have come, gone, or both since the last call."""
         online = {info.node_id: info for info in self.grid.get_nodes()}
-        self._visitors = {
-            node: visitor
-            for node, visitor in self._visitors.items()
-            if node in online and visitor.since == online[node].last_activated_at
-        }
+        for node, visitor in list(self._visitors.items()):
+            if node not in online or visitor.since != online[node].last_activated_at:
+                del self._visitors[node]
+                self.post.forget(visitor.message)
         for node, info in online.items():
             self._visitors.setdefault(node, Visitor(node, info.last_activated_at, info.name))
 
     def _ask(self, visitor: Visitor) -> None:
         question = ask_introduction(replace(self.envelope, device=visitor.registered))
-        # A node that was at work for a server that was killed may lose what the next one asks it first. Flower
-        # says so when the time is up: no node has to answer two of them.
-        seconds = min(FIRST_DEADLINE * 2**visitor.asked, self.deadline)
+        # A node that was at work for a server that was killed may lose what the next one asks it first: it must
+        # not be waited for until the deadline. Flower says when the time is up, and then it is asked again.
+        seconds = min(visitor.seconds, self.deadline)
         visitor.message = self.post.send(question, visitor.node, INTRODUCE, seconds)
         visitor.due = time.monotonic() + (self.deadline if visitor.message else self.pause)
-        visitor.asked += visitor.message is not None
+        visitor.seconds *= 2
 
     def _listen(self) -> None:
         """Hears who has introduced itself meanwhile."""
@@ -163,6 +162,7 @@ class Roll:
         if isinstance(content, Failure):
             if content.kind == "left":
                 visitor.due = min(visitor.due, time.monotonic() + self.pause)
+                raise WireError("It has not said in time who it is.")
             raise WireError(content.sentence)
         visitor.name = read_name(content)
         if visitor.registered and visitor.name != visitor.registered:

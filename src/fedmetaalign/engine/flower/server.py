@@ -18,6 +18,7 @@ from fedmetaalign.locking import LINGER, BusyError, Lock, alone
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report.live import PHASES
 from fedmetaalign.run_folder import sole_writer
+from fedmetaalign.writing import writing_to
 
 APP = Path(__file__).parent / "app"
 """The folder that `flwr run` takes."""
@@ -125,7 +126,7 @@ def tell(news: str) -> None:
 def _make_way(superlink: SuperLink, out: Path) -> None:
     """Ends what a server that was killed has left of a run, and waits until nothing writes to its folder.
 
-    A run into this folder has nobody who carries it out: he would hold the lock of the SuperLink's folder.
+    A run into the same folder has no other server, who would hold the lock of the SuperLink's folder.
 
     Raises:
         RunError: another run goes on there, or something stays that writes to the folder.
@@ -136,9 +137,11 @@ def _make_way(superlink: SuperLink, out: Path) -> None:
             what = f"A run goes on at {superlink.address}{into and f', into {into}'}"
             raise RunError(f"{what}: wait for its end, or give another --address and --fleet.")
     for run in unfinished:
+        tell(f"stops what is left of an earlier run into {out}")
         superlink.stop_run(run)
     if (out / "rounds.jsonl").exists():
-        _at_last(lambda patience: sole_writer(out, patience))
+        with writing_to(out):
+            _at_last(lambda patience: sole_writer(out, patience))
 
 
 def _at_last(take: Callable[[float], Lock]) -> Lock:

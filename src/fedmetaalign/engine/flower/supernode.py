@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +21,7 @@ import tomli_w
 from fedmetaalign.engine.flower import processes
 from fedmetaalign.engine.flower.superlink import SuperLink
 from fedmetaalign.errors import RunError
-from fedmetaalign.locking import Lock, alone
+from fedmetaalign.locking import LINGER, BusyError, Lock, alone
 
 AFTERLIFE = 90.0
 """Seconds in which a server may refuse a device that it takes for still there; Flower's are 60."""
@@ -58,11 +59,12 @@ def run_device(name: str, table: Path, server: str, keys: Path | None, state: Pa
     secured = _secured(server, keys, insecure)
     _check_readable(table, f"--table is the file of {name}'s samples")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _alone(state):
+    with _alone_at_last(name, state) as lock:
         try:
             superlink = SuperLink(server, keys / "ca.crt" if keys else None)
             came = _wait(name, superlink)
-            _take_part(name, superlink, state, lambda: arguments(name, table, server, state, secured), came)
+            anew = partial(arguments, name, table, server, state, secured)
+            _take_part(name, superlink, state, anew, came, lock)
         except KeyboardInterrupt:
             (state / "joined").unlink(missing_ok=True)
             _tell(name, "stopped")
@@ -118,10 +120,19 @@ def _check_readable(file: Path, what: str) -> None:
         raise RunError(f"Cannot read {file}: {error.strerror}; {what}.") from None
 
 
-def _alone(state: Path) -> Lock:
-    """Keeps a second process out of a device's state folder, for as long as this one lives."""
+def _alone(state: Path, patience: float = 0.0) -> Lock:
+    """Keeps a second process out of a device's state folder, for as long as this one and its SuperNode live."""
     busy = f"Another device runs in {state}: stop it, or give another --state."
-    return alone(state, busy, "give another --state")
+    return alone(state, busy, "give another --state", patience)
+
+
+def _alone_at_last(name: str, state: Path) -> Lock:
+    """Waits for what a process of the same device that was killed has left to end."""
+    try:
+        return _alone(state)
+    except BusyError:
+        _tell(name, f"waits up to {LINGER:g} seconds for an earlier process in {state} to end")
+        return _alone(state, LINGER)
 
 
 def _wait(name: str, superlink: SuperLink) -> bool:
@@ -135,7 +146,12 @@ def _wait(name: str, superlink: SuperLink) -> bool:
 
 
 def _take_part(
-    name: str, superlink: SuperLink, state: Path, arguments: Callable[[], Sequence[str]], came: bool
+    name: str,
+    superlink: SuperLink,
+    state: Path,
+    arguments: Callable[[], Sequence[str]],
+    came: bool,
+    *locks: Lock,
 ) -> NoReturn:
     """Runs the SuperNode; it ends by itself only when it cannot go on.
 
@@ -145,7 +161,7 @@ def _take_part(
     patient = came or (state / "joined").exists()
     deadline = time.monotonic() + AFTERLIFE
     while True:
-        code, last = _watch(name, superlink, state, arguments())
+        code, last = _watch(name, superlink, state, arguments(), *locks)
         reason = processes.last_words(last)
         if not (patient and _NOT_LET_IN.search(reason) and time.monotonic() < deadline):
             raise RunError(_verdict(name, superlink.address, code, reason, state / "supernode.log"))
@@ -157,10 +173,10 @@ def _take_part(
 
 
 def _watch(
-    name: str, superlink: SuperLink, state: Path, arguments: Sequence[str]
+    name: str, superlink: SuperLink, state: Path, arguments: Sequence[str], *locks: Lock
 ) -> tuple[int, Sequence[bytes]]:
     """Runs a SuperNode until it ends; returns its exit status and the end of its log."""
-    process = processes.launch("flower-supernode", arguments, state / "flower", subprocess.PIPE)
+    process = processes.launch("flower-supernode", arguments, state / "flower", subprocess.PIPE, *locks)
     assert process.stdout is not None  # noqa: S101
     last: deque[bytes] = deque(maxlen=100)
     told = ""
