@@ -452,6 +452,40 @@ def test_what_is_wrong_with_a_call_is_said_before_anything_starts(
         supernode.run_device(**(arguments | {"state": tmp_path / "state", "insecure": True} | changes))
 
 
+OUT_OF_STEP = "INFO :      Run ID 7 is not in `RUNNING` status. Ignoring message edba23128a6ef480."
+
+# What a SuperNode says that was given a question by a server that was then killed, and goes on waiting.
+STUCK = f"""
+import time
+print({OUT_OF_STEP!r}, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_supernode_that_is_out_of_step_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def launch(program: str, arguments: list[str], home: Path, output: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", STUCK]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, start_new_session=True)  # noqa: S603
+
+    monkeypatch.setattr(processes, "launch", launch)
+    _, last = supernode._watch("a", superlink.SuperLink("h:1", None), tmp_path, [])
+    assert list(last) == [f"{OUT_OF_STEP}\n".encode()]
+
+
+def test_a_supernode_that_is_out_of_step_is_started_anew_and_may_be_taken_for_still_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = [b"ERROR: Exit Code: 305\n", b"[code: 2004] Failed to activate SuperNode.\n", b"\n"]
+    ends = iter(
+        [(-15, [OUT_OF_STEP.encode()]), (1, refusal), (0, [b"INFO: SuperNode terminated gracefully.\n"])]
+    )
+    monkeypatch.setattr(supernode, "_watch", lambda *_: next(ends))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with pytest.raises(RunError, match="h:1 refuses a: its key was revoked"):
+        supernode._take_part("a", superlink.SuperLink("h:1", None), tmp_path, lambda: [], False)
+    assert list(ends) == []
+
+
 @pytest.mark.parametrize(("crashed", "came"), [(True, False), (False, True), (False, False)])
 def test_a_device_that_crashed_or_came_before_its_server_is_patient_where_it_is_not_let_in(
     crashed: bool, came: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

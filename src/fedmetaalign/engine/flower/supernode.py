@@ -37,6 +37,9 @@ _WORKS = {
 _LOST = re.compile(r"Connection attempt failed")
 _FOUND = re.compile(r"Connection successful")
 _NOT_LET_IN = re.compile(r"\[code: 2004\]")
+# Flower's SuperNode keeps what it has begun with such a message, and from then on sends each answer only when
+# the next question has come: that is, none in time.
+_OUT_OF_STEP = re.compile(r"Run ID \d+ is not in `RUNNING` status\. Ignoring message ")
 _CERTIFICATE = re.compile(r"certificate verify failed: (.*?) \(_ssl")
 
 
@@ -153,7 +156,7 @@ def _take_part(
     came: bool,
     *locks: Lock,
 ) -> NoReturn:
-    """Runs the SuperNode; it ends by itself only when it cannot go on.
+    """Runs the SuperNode, which ends by itself only when it cannot go on; one that is out of step is replaced.
 
     A refusal is not the last word of a server that only came now, and may have yet to register the keys, nor
     for a device that crashed.
@@ -162,6 +165,9 @@ def _take_part(
     deadline = time.monotonic() + AFTERLIFE
     while True:
         code, last = _watch(name, superlink, state, arguments(), *locks)
+        if last and _OUT_OF_STEP.match(processes.plain(last[-1])):
+            patient, deadline = True, time.monotonic() + AFTERLIFE  # the server may take it for still there
+            continue
         reason = processes.last_words(last)
         if not (patient and _NOT_LET_IN.search(reason) and time.monotonic() < deadline):
             raise RunError(_verdict(name, superlink.address, code, reason, state / "supernode.log"))
@@ -175,7 +181,7 @@ def _take_part(
 def _watch(
     name: str, superlink: SuperLink, state: Path, arguments: Sequence[str], *locks: Lock
 ) -> tuple[int, Sequence[bytes]]:
-    """Runs a SuperNode until it ends; returns its exit status and the end of its log."""
+    """Runs a SuperNode until it ends or is out of step; returns its exit status and the end of its log."""
     process = processes.launch("flower-supernode", arguments, state / "flower", subprocess.PIPE, *locks)
     assert process.stdout is not None  # noqa: S101
     last: deque[bytes] = deque(maxlen=100)
@@ -187,6 +193,8 @@ def _watch(
                 log.write(line)
                 last.append(line)
                 said = processes.plain(line)
+                if _OUT_OF_STEP.match(said):
+                    break
                 if _JOINED.match(said):
                     (state / "joined").touch()
                 news = _news(said, superlink)
