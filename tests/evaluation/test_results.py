@@ -54,7 +54,8 @@ def by_scikit_learn(y, score, threshold):
 def state(finished, network, tmp_path):
     """The global weights that the run ended with, of a copy: restoring cuts off the records of phase 3."""
     shutil.copytree(finished.folder, tmp_path / "run")
-    return RunFolder(tmp_path / "run").restore(network.parameters)
+    with RunFolder.reopen(tmp_path / "run", finished.recipe) as folder:
+        return folder.restore(network.parameters)
 
 
 def test_the_global_models_are_judged_at_one_half_on_the_test_set(finished, fleet, network, state):
