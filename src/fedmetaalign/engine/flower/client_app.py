@@ -28,7 +28,7 @@ from fedmetaalign.tinyml import features
 
 app = ClientApp()
 
-_ASK = "what is wrong with it is told beside the device, and in its supernode.log"
+_WHERE_IT_IS_TOLD = "what is wrong with it is told beside the device, and in its supernode.log"
 
 
 @app.query("introduce")
@@ -83,13 +83,13 @@ def _reply(message: Message, context: Context, content: Callable[[str, Envelope]
         found = content(name, envelope)
     except DataError as error:
         # It may quote the table, or tell its moments, which do not leave the device.
-        found = answers.refuse(name, f"Its table cannot be used: {_ASK}.")
+        found = answers.refuse(name, f"Its table cannot be used: {_WHERE_IT_IS_TOLD}.")
         _tell(str(error))
     except FedMetaAlignError as error:
         found = answers.refuse(name, str(error))
         _tell(str(error))
     except Exception as error:  # nor does whatever else an error may hold
-        found = answers.refuse(name, f"It failed with {type(error).__name__}: {_ASK}.")
+        found = answers.refuse(name, f"It failed with {type(error).__name__}: {_WHERE_IT_IS_TOLD}.")
         traceback.print_exc()
         _tell(f"{type(error).__name__}: {error}")
     return Message(found, reply_to=message)
