@@ -67,6 +67,10 @@ def run(
             help="local: in this process; flower: each device in processes of its own on this machine."
         ),
     ] = "local",
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Replaces the recipe's method.", show_default="the recipe's"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Replaces the recipe's seed.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces a key: parallel.rounds=3.")
@@ -83,6 +87,8 @@ def run(
     if recipe is None:
         recipe = str(out / "recipe.toml") if resume and out is not None else "demo"
     loaded = recipes.load(recipe, settings or [], seed, data)
+    if method is not None:
+        loaded = recipes.with_settings(loaded, {"method": method}, "--method")
     folder = out or free_folder(loaded.name)
     try:
         if engine == "flower":

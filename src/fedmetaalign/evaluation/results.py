@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from fedmetaalign.engine.messages import Personal
 from fedmetaalign.evaluation.metrics import majority, measure
 from fedmetaalign.evaluation.rules import best_rule
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network, scores
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.deploy import RUNTIME, Deployed
-from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.tinyml import runtimes
 
 Metrics = dict[str, float | None]
@@ -43,7 +43,7 @@ def evaluate(
     """
     y = test.y.astype(np.int8)
     rows = {stage: measure(y, scores(network, w, test.x), 0.5) for stage, w in stages.items()}
-    rows["personalized"] = _judge(network, personal, test)
+    rows["personalized"] = _judge(personal, test)
     rows["deployed"] = measure(
         y, runtimes.scores(deployed.model, test.x, RUNTIME), deployed.threshold.threshold
     )
@@ -52,7 +52,7 @@ def evaluate(
         "threshold": deployed.threshold.threshold,
         "threshold_note": deployed.threshold.reason,
         **baselines(device, test),
-        **({} if alone is None else {"alone": _judge(network, alone, test)}),
+        **({} if alone is None else {"alone": _judge(alone, test)}),
         "samples": {phase: len(p.support) + len(p.query) for phase, p in device.parts.items()}
         | {"train": len(device.train), "test": len(y)},
         "model_bytes": len(deployed.model),
@@ -60,8 +60,8 @@ def evaluate(
     }
 
 
-def _judge(network: Network, model: Personal, test: Samples) -> Metrics:
-    return measure(test.y.astype(np.int8), scores(network, model.weights, test.x), model.threshold.threshold)
+def _judge(model: Personal, test: Samples) -> Metrics:
+    return measure(test.y.astype(np.int8), model.scores(test.x), model.threshold.threshold)
 
 
 def baselines(device: Device, test: Samples) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedmetaalign.engine.messages import Personal
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network, initialize
+from fedmetaalign.phases.client import choose_threshold
 from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.fitting import Lesson, Precision, candidates, choose, distil, smallest
-from fedmetaalign.phases.personalize import Personal, choose_threshold, frozen_layers
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Deploy, Personalize
 from fedmetaalign.tinyml.low_rank import Cost
@@ -97,7 +98,7 @@ def convert(
 
 def trained_layers(network: Network, settings: Personalize) -> int:
     """Returns how many layers, counted from the last, phase 3 trains."""
-    return len(network.shapes) - frozen_layers(network, settings.freeze)
+    return len(network.shapes) - int(settings.freeze * len(network.shapes))
 
 
 def deploy(
@@ -120,6 +121,8 @@ def deploy(
     Raises:
         RunError: no network fits.
     """
+    if personal.weights is None:
+        raise TypeError("only a network can be deployed")
     layers, head = float_layers(network, personal.weights), trained_layers(network, personalize)
     validation = device.parts["personalize"].query
 

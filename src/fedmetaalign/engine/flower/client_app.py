@@ -17,13 +17,15 @@ from threadpoolctl import threadpool_limits
 from fedmetaalign.engine.flower import answers, processes
 from fedmetaalign.engine.flower.questions import Envelope, read_envelope, read_request
 from fedmetaalign.engine.flower.wire import WireError
+from fedmetaalign.engine.memory import Memory
 from fedmetaalign.engine.messages import Finish
-from fedmetaalign.engine.participant import Home, Participant
-from fedmetaalign.engine.transport import Residuals
+from fedmetaalign.engine.participant import Home, Participant, learner_of
 from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.member import member, own_moments, read_table
+from fedmetaalign.methods import find
 from fedmetaalign.model.mlp import Network
+from fedmetaalign.phases.client import Client
 from fedmetaalign.tinyml import features
 
 app = ClientApp()
@@ -60,8 +62,8 @@ def train(message: Message, context: Context) -> Message:
         table = read_table(recipe, name, Path(_configured(context, "table")))
         device, test = member(recipe, table, pool)
         _check_features(device)
-        residuals = Residuals(state / "runs" / envelope.run)
-        participant = Participant(recipe, device, Home(test, state / "bundle"), residuals=residuals)
+        client = Client(recipe, device, learner_of(recipe), Memory(state / "runs" / envelope.run))
+        participant = Participant(client, find(recipe.method), Home(test, state / "bundle"))
         with threadpool_limits(1, "blas"):  # as in every engine, so that the numbers are the same
             found = answers.answer(name, envelope.run, request, participant.answer(request))
         if isinstance(request, Finish):  # before which the server has kept the last round: none is asked again

@@ -24,14 +24,17 @@ from fedmetaalign.engine.flower.engine import FlowerEngine, Pool
 from fedmetaalign.engine.flower.enrolment import enrolled
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.roll import Roll
+from fedmetaalign.engine.participant import learner_of
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import hashes, pooled, public_part
 from fedmetaalign.fleet.device import Moments
-from fedmetaalign.methods import fed_meta_align
+from fedmetaalign.methods import deployable
+from fedmetaalign.phases.schedule import pretraining
+from fedmetaalign.phases.server import Round, Server, State
 from fedmetaalign.recipe_data import Positive, Section, Whole
 from fedmetaalign.recipe_errors import dotted
 from fedmetaalign.run import (
-    RESIDUALS,
+    MEMORY,
     RUN_ID,
     Clock,
     Watcher,
@@ -107,23 +110,25 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
             training failed.
     """
     recipe = recipes.load(settings.recipe)
+    method = deployable(recipe, elsewhere=True)
     check_size(recipe)
     clock = Clock()
     with clock.measure("data"):
         public, sources = public_part(recipe)
     out = Path(settings.out) if settings.out else free_folder(recipe.name)
     if settings.resume:
-        check_engine(recipe, out / RESIDUALS, "in one process, by `fedmetaalign run`")
+        check_engine(out / MEMORY, "in one process, by `fedmetaalign run`")
     with RunFolder.reopen(out, recipe) if settings.resume else RunFolder.create(out, recipe) as folder:
-        state = (folder.restore(parameters(recipe)) if settings.resume else None) or fed_meta_align.start(
-            recipe
-        )
+        learner = learner_of(recipe)
+        restored = folder.restore(parameters(recipe)) if settings.resume else None
+        state = restored or State(learner.initial())
         roll = Roll(grid, Envelope("", _run_name(out), recipe), _roster(settings), settings.deadline)
         moments = out / MOMENTS
         pool = _read_pool(moments) if moments.exists() else None
         status = Status(out, roll.presence)
         engine = FlowerEngine(roll, on_poll=_seldom(status.refresh))
-        plan = fed_meta_align.schedule(recipe, engine, public)
+        server = Server(recipe, engine, learner, public)
+        plan = pretraining(server) + method.rounds(server)
         with status.of_failure():
             with clock.measure("waiting"):
                 _wait(roll, settings, plan[state.done :], status)
@@ -164,7 +169,7 @@ def _roster(settings: Settings) -> Callable[[], Sequence[str]] | None:
     return names
 
 
-def _wait(roll: Roll, settings: Settings, left: Sequence[fed_meta_align.Round], status: Status) -> None:
+def _wait(roll: Roll, settings: Settings, left: Sequence[Round], status: Status) -> None:
     """Waits until all devices are there, or as long as one is told to; then some have to be."""
     refresh, until = _seldom(status.refresh), time.monotonic() + settings.wait
     phase = left[0].phase if left else "personalize"

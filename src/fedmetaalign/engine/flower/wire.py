@@ -10,13 +10,16 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from fedmetaalign.engine.compression import Packed, unpack
-from fedmetaalign.engine.transport import blocks
+from fedmetaalign.engine.messages import Vectors
 from fedmetaalign.errors import FedMetaAlignError
 from fedmetaalign.fleet.device import Moments
-from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged
+from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged, layer_sizes
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The version of these records: a device and a server must have the same."""
+
+VECTOR = "vector."
+"""What the names of the arrays begin with that a method sends beside the weights."""
 
 LONGEST_SENTENCE = 400
 """Characters of a sentence that holds a stranger's words."""
@@ -155,10 +158,19 @@ def read_vector(
             scales = values.get(f"{key}.scales", np.empty(0, np.float32))
             packed = Packed(format, values[f"{key}.{format}"], scales)
             try:
-                return vector({key: unpack(packed, blocks(network))}, key, network), packed
+                return vector({key: unpack(packed, layer_sizes(network))}, key, network), packed
             except ValueError as error:
                 raise WireError(str(error)) from None
     return vector(values, key, network), None
+
+
+def read_vectors(values: Mapping[str, np.ndarray], network: Network, prefix: str = VECTOR) -> Vectors:
+    """Returns the vectors whose names begin so, by the rest of the name.
+
+    Raises:
+        WireError: one is something else.
+    """
+    return {k.removeprefix(prefix): vector(values, k, network) for k in values if k.startswith(prefix)}
 
 
 def moments_arrays(moments: Moments) -> ArrayRecord:
