@@ -17,7 +17,7 @@ from fedmetaalign.engine.messages import Finish
 from fedmetaalign.engine.participant import Home, Participant, software, steps_alone
 from fedmetaalign.engine.transport import Residuals
 from fedmetaalign.errors import RunError
-from fedmetaalign.evaluation.results import summary
+from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.methods import fed_meta_align
@@ -135,11 +135,14 @@ def conduct(
             replies = engine.exchange(engine.names, request, patience)
         # No checkpoint: this phase is short, and a run that is stopped in it does it again.
         finished = [replies.answers[name] for name in sorted(replies.answers)]
-        folder.log([record for each in finished for record in each.records] + replies.misses(3, 1))
+        folder.log([record.to_dict() for each in finished for record in each.records] + replies.misses(3, 1))
         if not finished:
             raise RunError(f"No device finished phase 3{replies.why}: see to them, then use --resume.")
-        devices = {name: dict(replies.answers[name].result) for name in sorted(replies.answers)}
-        results = {"devices": devices, "fleet": summary(devices)}
+        devices = {name: replies.answers[name].result for name in sorted(replies.answers)}
+        results = {
+            "devices": {name: result.to_dict() for name, result in devices.items()},
+            "fleet": summary(devices),
+        }
         folder.write_json("results.json", results)
         folder.write_json(
             "manifest.json",

@@ -103,12 +103,12 @@ def _stages(
     network: Network, outcome: Outcome, end: Milestone, test: Mapping[str, Samples]
 ) -> dict[str, Stage]:
     def judge(model: Model, samples: Samples) -> Metrics:
-        return measure(samples.y.astype(np.int8), model.scores(samples.x), model.threshold)
+        return measure(samples.y.astype(np.int8), model.scores(samples.x), model.threshold).to_dict()
 
     def shared(weights: np.ndarray) -> dict[str, Metrics]:
         """One global model on every device, at a threshold of 0.5: choosing one is part of personalising."""
         return {
-            name: measure(samples.y.astype(np.int8), scores(network, weights, samples.x), 0.5)
+            name: measure(samples.y.astype(np.int8), scores(network, weights, samples.x), 0.5).to_dict()
             for name, samples in test.items()
         }
 

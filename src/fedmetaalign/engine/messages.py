@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from fedmetaalign.engine.compression import Packed
+from fedmetaalign.evaluation.result import Epoch, Result
 from fedmetaalign.phases.local import Local, Update
-from fedmetaalign.phases.records import Record
 
 Reply = TypeVar("Reply", covariant=True)
 
@@ -68,9 +68,7 @@ class Finished:
     Attributes:
         result: the device's entry in results.json.
         records: one an epoch of phase 3.
-        bundle: the digest that the bundle.json that the device has built gives of itself, and so of every file.
     """
 
-    result: Mapping[str, Any]
-    records: tuple[Record, ...]
-    bundle: str
+    result: Result
+    records: tuple[Epoch, ...]

@@ -10,7 +10,7 @@ from typing import cast
 from fedmetaalign.engine.messages import Finish, Finished, Reply, Request, Train, Visit
 from fedmetaalign.engine.transport import Residuals, packed
 from fedmetaalign.errors import RunError
-from fedmetaalign.evaluation.results import evaluate
+from fedmetaalign.evaluation.result import Epoch
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.methods import local_only
 from fedmetaalign.methods._learner import Perceptron
@@ -20,6 +20,7 @@ from fedmetaalign.model.online import Samples, ignore_steps
 from fedmetaalign.phases import foundation, parallel, serial
 from fedmetaalign.phases.budget import own_steps, shared_steps
 from fedmetaalign.phases.deploy import RUNTIME, Deployed, deploy
+from fedmetaalign.phases.evaluate import evaluate
 from fedmetaalign.phases.local import Local, Update
 from fedmetaalign.phases.personalize import Personal, personalize
 from fedmetaalign.recipe import Recipe
@@ -124,8 +125,10 @@ class Participant:
         alone = self._alone(request.devices) if r.evaluation.alone else None
         deployed = deploy(self.network, self.device, own, r.deploy, r.personalize, r.seed)
         digest = self._write_bundle(self.home.bundle, deployed)
-        result = evaluate(self.device, self.home.test, self.network, request.stages, own, deployed, alone)
-        return Finished({**result, "bundle": digest}, tuple(own.records), digest)
+        result = evaluate(
+            self.device, self.home.test, self.network, request.stages, own, deployed, alone, digest
+        )
+        return Finished(result, tuple(Epoch(**record) for record in own.records))
 
     def _alone(self, devices: int) -> Personal:
         """Trains without the others, from random weights, with the steps that the federation takes."""

@@ -2,7 +2,6 @@
 
 import math
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,17 +11,15 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from fedmetaalign.engine.compression import Packed, unpack
 from fedmetaalign.engine.transport import blocks
 from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.evaluation.result import MOST_SAMPLES
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The version of these records: a device and a server must have the same."""
 
 LONGEST_SENTENCE = 400
 """Characters of a sentence that holds a stranger's words."""
-
-MOST_SAMPLES = 10**9
-"""Of a device; sums and products of so many stay far from the end of int64."""
 
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '([<>|]\w+)', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n",
@@ -45,11 +42,6 @@ def plain(text: str) -> str:
     """Returns a stranger's words in one line of reasonable length that does not steer a terminal."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * LONGEST_SENTENCE]).split())
     return line if len(line) <= LONGEST_SENTENCE else f"{line[: LONGEST_SENTENCE - 3]}..."
-
-
-def steers(text: str) -> bool:
-    """Tells whether a text holds a control character, or half of one character, which no file can hold."""
-    return any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def config(values: Mapping[str, str | int | float | list[str]]) -> ConfigRecord:
