@@ -15,7 +15,7 @@ from fedmetaalign.engine.memory import Memory
 from fedmetaalign.engine.messages import Finish
 from fedmetaalign.engine.participant import Home, Participant, learner_of, network_of, software
 from fedmetaalign.errors import RunError
-from fedmetaalign.evaluation.results import summary
+from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.methods import deployable
@@ -137,11 +137,14 @@ def conduct(
         # No checkpoint: this phase is short, and a run that is stopped in it does it again.
         finished = [replies.answers[name] for name in sorted(replies.answers)]
         missed = replies.misses(3, 1)
-        folder.log([record for each in finished for record in each.records] + missed)
+        folder.log([record.to_dict() for each in finished for record in each.records] + missed)
         if not finished:
             raise RunError(f"No device finished phase 3{why(missed)}: see to them, then use --resume.")
-        devices = {name: dict(replies.answers[name].result) for name in sorted(replies.answers)}
-        results = {"devices": devices, "fleet": summary(devices)}
+        devices = {name: replies.answers[name].result for name in sorted(replies.answers)}
+        results = {
+            "devices": {name: result.to_dict() for name, result in devices.items()},
+            "fleet": summary(devices),
+        }
         folder.write_json("results.json", results)
         folder.write_json(
             "manifest.json",

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import FedMetaAlignError
-from fedmetaalign.evaluation.metrics import majority, measure
+from fedmetaalign.evaluation import metrics
+from fedmetaalign.evaluation.metrics import majority
 
 KEYS = {
     "accuracy",
@@ -17,6 +18,10 @@ KEYS = {
     "brier",
     "threshold",
 }
+
+
+def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float | None]:
+    return metrics.measure(y, scores, threshold).to_dict()
 
 
 def labels(*values: int) -> np.ndarray:
@@ -80,6 +85,12 @@ def test_no_samples() -> None:
     m = measure(labels(), np.array([]), 0.25)
     assert set(m) == KEYS
     assert {k: v for k, v in m.items() if v is not None} == {"threshold": 0.25}
+
+
+@pytest.mark.parametrize("faults", [9, 20, 21])  # of those, scikit-learn's sum comes to 1 + 2e-16
+def test_a_perfect_ranking_is_worth_1_and_no_more(faults: int) -> None:
+    y = labels(*[0] * 50, *[1] * faults)
+    assert measure(y, np.linspace(0, 1, len(y)), 0.5)["pr_auc"] == 1.0
 
 
 def test_values_are_plain_numbers() -> None:

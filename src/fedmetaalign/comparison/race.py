@@ -242,12 +242,12 @@ def _validation(given: Race, outcome: Outcome) -> float:
 
 def _stages(given: Race, outcome: Outcome, end: Checkpoint, test: Mapping[str, Samples]) -> dict[str, Stage]:
     def judge(model: Personal, samples: Samples) -> Metrics:
-        return measure(samples.y.astype(np.int8), model.scores(samples.x), model.threshold.threshold)
+        return measure(samples.y.astype(np.int8), model.scores(samples.x), model.threshold.threshold).to_dict()
 
     def shared(weights: np.ndarray) -> dict[str, Metrics]:
         """One global model on every device, at a threshold of 0.5: choosing one is part of personalising."""
         return {
-            name: measure(samples.y.astype(np.int8), given.learner.scores(weights, samples.x), 0.5)
+            name: measure(samples.y.astype(np.int8), given.learner.scores(weights, samples.x), 0.5).to_dict()
             for name, samples in test.items()
         }
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from fedmetaalign.engine.compression import Packed
+from fedmetaalign.evaluation.result import Epoch, Result
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.records import Record
@@ -169,9 +170,7 @@ class Finished:
     Attributes:
         result: the device's entry in results.json.
         records: one an epoch of phase 3.
-        bundle: the digest that the bundle.json that the device has built gives of itself, and so of every file.
     """
 
-    result: Mapping[str, Any]
-    records: tuple[Record, ...]
-    bundle: str
+    result: Result
+    records: tuple[Epoch, ...]

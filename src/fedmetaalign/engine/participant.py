@@ -18,7 +18,7 @@ from fedmetaalign.engine.messages import (
     Visit,
 )
 from fedmetaalign.engine.transport import packed_update
-from fedmetaalign.evaluation.results import evaluate
+from fedmetaalign.evaluation.result import Epoch
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.methods._method import Method
 from fedmetaalign.model.learner import NetworkLearner
@@ -27,6 +27,7 @@ from fedmetaalign.model.online import Samples, ignore_steps
 from fedmetaalign.phases.alone import train_alone
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.deploy import RUNTIME, Deployed, deploy
+from fedmetaalign.phases.evaluate import evaluate
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.tinyml import bundle
 from fedmetaalign.writing import writing_to
@@ -102,8 +103,8 @@ class Participant:
         network = network_of(recipe)
         deployed = deploy(network, client.device, own, recipe.deploy, recipe.personalize, recipe.seed)
         digest = self._write_bundle(self.home.bundle, deployed)
-        result = evaluate(client.device, self.home.test, network, request.stages, own, deployed, alone)
-        return Finished({**result, "bundle": digest}, own.records, digest)
+        result = evaluate(client, self.home.test, request.stages, own, deployed, alone, digest)
+        return Finished(result, tuple(Epoch(**record) for record in own.records))
 
     def _write_bundle(self, path: Path, deployed: Deployed) -> str:
         """Writes the bundle, and returns the sha256 that it gives of itself."""

@@ -7,9 +7,10 @@ bad model, and a mean over devices would count it.
 import numpy as np
 
 from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.evaluation.result import Metrics
 
 
-def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float | None]:
+def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> Metrics:
     """Measures scores and the decisions they lead to.
 
     A sample is called a fault if its score is strictly greater than the threshold (procedure Predict of the
@@ -22,7 +23,6 @@ def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, fl
         threshold: the decision threshold; it may lie outside [0, 1] ("always" or "never").
 
     Returns:
-        Exactly these keys:
         `accuracy` share of right decisions; None without samples;
         `precision` share of faults among the alarms; None without an alarm;
         `recall` share of the faults that raised an alarm; None without a fault;
@@ -55,12 +55,15 @@ def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, fl
         "recall": metrics.recall_score(y, decisions) if faults else None,
         "balanced_accuracy": metrics.balanced_accuracy_score(y, decisions) if both else None,
         "mcc": metrics.matthews_corrcoef(y, decisions) if both else None,
-        "pr_auc": metrics.average_precision_score(y, scores) if both else None,
+        # A sum of rounded steps: a perfect ranking may come to a little more than 1.
+        "pr_auc": min(1.0, metrics.average_precision_score(y, scores)) if both else None,
         # Named, because one class alone does not tell scikit-learn which label is the fault.
         "brier": metrics.brier_score_loss(y, scores, pos_label=1) if some else None,
         "threshold": threshold,
     }
-    return {name: None if value is None else float(value) for name, value in values.items()}
+    return Metrics.model_validate(
+        {name: None if value is None else float(value) for name, value in values.items()}
+    )
 
 
 def majority(y_train: np.ndarray, y_test: np.ndarray) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 
 from fedmetaalign.engine.messages import Personal
 from fedmetaalign.errors import RunError
+from fedmetaalign.evaluation.result import Candidate
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network, initialize
@@ -26,28 +27,6 @@ RUNTIME: Runtime = "firmware"
 
 
 @dataclass(frozen=True)
-class Rung:
-    """A step of the ladder from the whole network down to what fits: how a size is paid for.
-
-    Attributes:
-        way: how the network was made smaller.
-        bits: of most of its weights.
-        bytes: of its file.
-        difference: the root of the mean squared difference between its scores and the personal model's, on
-            inputs like the device's own.
-        accuracy: on the validation part, at a threshold chosen there; None without validation samples.
-        shipped: whether it is the one that the device gets.
-    """
-
-    way: str
-    bits: int
-    bytes: int
-    difference: float
-    accuracy: float | None
-    shipped: bool
-
-
-@dataclass(frozen=True)
 class Deployed:
     """A device's deployable model.
 
@@ -63,7 +42,7 @@ class Deployed:
     threshold: Choice
     layers: Layers
     head: int
-    ladder: tuple[Rung, ...] = ()
+    ladder: tuple[Candidate, ...] = ()
 
 
 def convert(
@@ -153,7 +132,14 @@ def deploy(
     if best is None:
         raise too_large(settings, min(len(c.model) for c in found))
     ladder = [
-        Rung(c.way, c.bits, len(c.model), difference, accuracy(c.model), shipped=c is found[best])
+        Candidate(
+            way=c.way,
+            bits=c.bits,
+            bytes=len(c.model),
+            difference=difference,
+            accuracy=accuracy(c.model),
+            shipped=c is found[best],
+        )
         for c, difference in zip(found, differences, strict=True)
     ]
     model = found[best].model

@@ -74,7 +74,7 @@ def test_answers_the_same_again(ask, recipe):
     ("said", "wrong"),
     [
         ({"run": "../../elsewhere"}, "The server calls the run '../../elsewhere'"),
-        ({"protocol": 7}, "The server speaks version 7 of the protocol, and this device version 1"),
+        ({"protocol": 7}, "The server speaks version 7 of the protocol, and this device version 2"),
         ({"device": "somebody"}, "The server took this device for 'somebody'."),
         ({"recipe": "seeds = 1\n"}, "the server's recipe: "),
         ({"kind": "sing"}, "The server asks for 'sing', which this version does not know."),

@@ -14,7 +14,6 @@ from flwr.app import MetricRecord, RecordDict
 from fedmetaalign.engine.flower import outcome
 from fedmetaalign.engine.flower.questions import Envelope, kind
 from fedmetaalign.engine.flower.wire import (
-    MOST_SAMPLES,
     PROTOCOL,
     VECTOR,
     WireError,
@@ -27,11 +26,11 @@ from fedmetaalign.engine.flower.wire import (
     read_moments,
     read_vector,
     read_vectors,
-    steers,
     vector,
     word,
 )
 from fedmetaalign.engine.messages import Finish, Finished, Local, Reply, Request, Train, Update, Visit
+from fedmetaalign.evaluation.result import LARGEST_LOSS, MOST_SAMPLES, steers
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.model.mlp import Network
@@ -212,8 +211,8 @@ def _measured(records: RecordDict, request: Request[Any]) -> dict[str, float]:
             raise WireError(f"Its {key} is {value!r}, which is not a finite number.")
         measured[key] = float(value)
     for key in ("support_loss", "query_loss"):
-        if not 0 <= measured[key] <= outcome.LARGEST_LOSS:
-            raise WireError(f"Its {key} {measured[key]:g} is out of [0, {outcome.LARGEST_LOSS:g}].")
+        if not 0 <= measured[key] <= LARGEST_LOSS:
+            raise WireError(f"Its {key} {measured[key]:g} is out of [0, {LARGEST_LOSS:g}].")
     if not 0 <= measured["accuracy"] <= 1:
         raise WireError(f"Its accuracy {measured['accuracy']:g} is out of [0, 1].")
     if not (1 <= measured["samples"] <= MOST_SAMPLES and measured["samples"].is_integer()):

@@ -2,7 +2,6 @@
 
 import math
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from fedmetaalign.engine.compression import Packed, unpack
 from fedmetaalign.engine.messages import Vectors
 from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.evaluation.result import MOST_SAMPLES
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged, layer_sizes
 
@@ -23,9 +23,6 @@ VECTOR = "vector."
 
 LONGEST_SENTENCE = 400
 """Characters of a sentence that holds a stranger's words."""
-
-MOST_SAMPLES = 10**9
-"""Of a device; sums and products of so many stay far from the end of int64."""
 
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '([<>|]\w+)', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n",
@@ -48,11 +45,6 @@ def plain(text: str) -> str:
     """Returns a stranger's words in one line of reasonable length that does not steer a terminal."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * LONGEST_SENTENCE]).split())
     return line if len(line) <= LONGEST_SENTENCE else f"{line[: LONGEST_SENTENCE - 3]}..."
-
-
-def steers(text: str) -> bool:
-    """Tells whether a text holds a control character, or half of one character, which no file can hold."""
-    return any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def config(values: Mapping[str, str | int | float | list[str]]) -> ConfigRecord:

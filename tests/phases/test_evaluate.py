@@ -1,7 +1,6 @@
 """The final evaluation: what results.json says about a device, worked out by hand or a second way."""
 
 import shutil
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,10 +15,10 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from fedmetaalign.evaluation.results import baselines, summary
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods import fed_meta_align
 from fedmetaalign.model.mlp import Network, scores
+from fedmetaalign.phases.evaluate import one_rule
 from fedmetaalign.recipe import parse
 from fedmetaalign.run_folder import RunFolder
 from fedmetaalign.tinyml.bundle import read
@@ -92,57 +91,8 @@ def test_the_rule_is_learnt_in_raw_units(device_table, tmp_path, small):
     table.write(tmp_path / "pump.csv")
     columns = {"label": "fault", "features": ["speed", "load", "heat"]}
     fleet = build(parse({"fleet": {"table": str(tmp_path / "pump.csv"), **columns}}, "here"))
-    found = baselines(fleet.devices[0], fleet.test[fleet.devices[0].name])["one_rule"]
-    feature, sign, threshold = found["rule"].split()
+    found = one_rule(fleet.devices[0], fleet.test[fleet.devices[0].name])
+    feature, sign, threshold = found.rule.split()
     assert (feature, sign) == ("heat", ">")
     assert float(threshold) == pytest.approx(71.25, abs=0.2)
-    assert found["accuracy"] > 0.97
-
-
-class Row(NamedTuple):
-    """A device's accuracy deployed and alone, and its F1."""
-
-    deployed: float
-    alone: float
-    f1: float | None
-
-
-def device(row):
-    return {
-        "stages": {
-            "parallel": {"accuracy": 0.5, "f1": 0.5, "threshold": 0.5},
-            "deployed": {"accuracy": row.deployed, "f1": row.f1, "threshold": 0.3},
-        },
-        "alone": {"accuracy": row.alone, "f1": 0.5, "threshold": 0.4},
-        "majority": 0.6,
-        "one_rule": {"accuracy": 0.7},
-    }
-
-
-def test_the_fleet_is_the_mean_of_its_devices():
-    rows = {"a": Row(0.9, 0.8, 0.5), "b": Row(0.7, 0.8, None), "c": Row(0.8, 0.8, 0.7)}
-    found = summary({name: device(row) for name, row in rows.items()})
-    assert found["devices"] == 3
-    assert found["stages"]["deployed"]["accuracy"] == pytest.approx(0.8)
-    assert found["stages"]["deployed"]["f1"] == pytest.approx(0.6)  # of the two that have one
-    assert "threshold" not in found["stages"]["deployed"]
-    assert found["majority"] == pytest.approx(0.6)
-    assert found["worst"] == {"device": "b", "accuracy": 0.7}
-
-
-def test_a_metric_that_no_device_has_is_none():
-    found = summary({"a": device(Row(0.9, 0.8, None)), "b": device(Row(0.7, 0.8, None))})
-    assert found["stages"]["deployed"]["f1"] is None
-
-
-def test_the_gain_over_being_alone_is_told_with_the_share_that_loses():
-    accuracies = {"a": (0.9, 0.8), "b": (0.7, 0.75), "c": (0.8, 0.8), "d": (0.95, 0.8)}
-    found = summary({name: device(Row(*both, f1=1.0)) for name, both in accuracies.items()})
-    assert found["gain_over_alone"] == pytest.approx((0.1 - 0.05 + 0 + 0.15) / 4)
-    assert found["worse_off"] == 0.25
-
-
-def test_without_that_comparison_nothing_is_said_of_it():
-    devices = {"a": device(Row(0.9, 0.8, 1.0))}
-    del devices["a"]["alone"]
-    assert not {"alone", "gain_over_alone", "worse_off"} & set(summary(devices))
+    assert found.accuracy > 0.97
