@@ -130,3 +130,6 @@ def test_misuse_is_named() -> None:
         best_f1(np.zeros(3, dtype=np.int8), np.zeros(2))
     with pytest.raises(ValueError, match="finite"):
         best_f1(np.zeros(2, dtype=np.int8), np.array([0.1, np.nan]))
+    # The index of a class among many: Target.faults makes it 0 or 1.
+    with pytest.raises(ValueError, match=r"parts 1 \(fault\) from 0 \(normal\), and a label is 2"):
+        best_f1(np.array([0, 1, 2], np.int8), np.zeros(3))
