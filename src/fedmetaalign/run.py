@@ -44,6 +44,9 @@ class Watcher:
     def begin(self, steps: int) -> None:
         """The run takes this many training steps."""
 
+    def notice(self, sentence: str) -> None:
+        """The user has to know this of the fleet."""
+
     def phase(self, name: str) -> None:
         """The run is now in this phase."""
 
@@ -74,6 +77,8 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
     clock = Clock()
     with clock.measure("data"):
         fleet = checked_fleet(recipe)
+    for sentence in fleet.notices:
+        watcher.notice(sentence)
     if resume and (method.remembers or recipe.transport.send != "float32"):
         check_engine(out / RUN_ID, "over Flower, with --engine flower or `fedmetaalign server`")
     with RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe) as folder:
@@ -90,7 +95,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         plan = pretraining(server) + method.rounds(server)
         state = (folder.restore(parameters(recipe)) if resume else None) or State(learner.initial())
         watcher.begin(training_steps(recipe, fleet, plan, state.done))
-        status = Status(out, engine.presence)
+        status = Status(out, engine.presence, fleet.notices)
         return conduct(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
 
 
@@ -156,6 +161,7 @@ def conduct(
                 "started": began,
                 "resumed_after_rounds": resumed_after,
                 "missed": folder.missed(),
+                "notices": [*status.notices],
                 "seconds": clock.seconds,
             },
         )

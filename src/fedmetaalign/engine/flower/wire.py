@@ -13,6 +13,7 @@ from fedmetaalign.engine.messages import Vectors
 from fedmetaalign.errors import FedMetaAlignError
 from fedmetaalign.evaluation.result import MOST_SAMPLES
 from fedmetaalign.fleet.device import Moments
+from fedmetaalign.fleet.shared import Place
 from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged, layer_sizes
 
 PROTOCOL = 2
@@ -194,6 +195,31 @@ def read_moments(records: RecordDict, values: Mapping[str, Any]) -> Moments | No
             f" {_LARGEST_MEAN:g} and the squares from 0 to {_LARGEST_MEAN**2:g}."
         )
     return Moments(whole(values, "count"), mean, squares)
+
+
+def place_record(place: Place) -> ConfigRecord:
+    """Makes a record of a device's place in its fleet."""
+    return ConfigRecord({"columns": [*place.columns], "mean": [*place.mean], "scale": [*place.scale]})
+
+
+def read_place(records: RecordDict, network: Network) -> Place:
+    """Returns a device's place in its fleet.
+
+    Raises:
+        WireError: it is none for this network.
+    """
+    said = read_config(records, "place")
+    columns, mean, scale = (tuple(said.get(key) or ()) for key in ("columns", "mean", "scale"))
+    sound = (
+        len(columns) == network.inputs
+        and len(mean) == len(scale)
+        and all(isinstance(column, int) and column >= -1 for column in columns)
+        and all(isinstance(value, float) and math.isfinite(value) for value in (*mean, *scale))
+        and all(value > 0 for value in scale)
+    )
+    if not sound:
+        raise WireError(f"The server gives the device no place that fits {network.inputs} inputs.")
+    return Place(columns, mean, scale)
 
 
 def _read_array(array: Array) -> np.ndarray:
