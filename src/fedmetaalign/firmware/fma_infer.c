@@ -98,14 +98,14 @@ static void fma_run(const fma_input_t *input, int layers) {
 #if FMA_FLOAT_LAYERS
 
 /* Takes real numbers through a float layer; four outputs at a time need an input only once. */
-static void fma_dense(const float *weights, const float *x, int inputs, int outputs, int relu, float *y) {
+static void fma_dense(const float *weights, const float *x, int32_t inputs, int32_t outputs, int relu, float *y) {
     const float *const biases = weights + inputs * outputs;
-    int o = 0;
+    int32_t o = 0;
     for (; o + 4 <= outputs; o += 4) {
         float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
         const float *row = weights + o;
         FMA_ROLLED
-        for (int i = 0; i < inputs; i++, row += outputs) {
+        for (int32_t i = 0; i < inputs; i++, row += outputs) {
             s0 += x[i] * row[0];
             s1 += x[i] * row[1];
             s2 += x[i] * row[2];
@@ -119,7 +119,7 @@ static void fma_dense(const float *weights, const float *x, int inputs, int outp
     for (; o < outputs; o++) {
         y[o] = 0.0f;
         FMA_ROLLED
-        for (int i = 0; i < inputs; i++) y[o] += x[i] * weights[i * outputs + o];
+        for (int32_t i = 0; i < inputs; i++) y[o] += x[i] * weights[i * outputs + o];
     }
     FMA_ROLLED
     for (o = 0; o < outputs; o++) {
@@ -132,7 +132,7 @@ static void fma_dense(const float *weights, const float *x, int inputs, int outp
 static float fma_float_score(float *x, float *y) {
     const float *weights = fma_float_weights;
     for (int layer = 0; layer < FMA_FLOAT_LAYERS; layer++) {
-        const int inputs = fma_float_sizes[layer], outputs = fma_float_sizes[layer + 1];
+        const int32_t inputs = fma_float_sizes[layer], outputs = fma_float_sizes[layer + 1];
         float *const swap = x;
         fma_dense(weights, x, inputs, outputs, fma_float_relu[layer], y);
         weights += (inputs + 1) * outputs;
@@ -171,7 +171,7 @@ fma_score_t fma_score(const fma_input_t *input) {
 #if FMA_FLOAT_LAYERS
     static float x[FMA_FLOAT_UNITS], y[FMA_FLOAT_UNITS];
     FMA_ROLLED
-    for (int i = 0; i < fma_float_sizes[0]; i++) {
+    for (int32_t i = 0; i < fma_float_sizes[0]; i++) {
 #if FMA_LAYERS
         x[i] = (float)(fma_units[i] - FMA_HEAD_ZERO_POINT) * FMA_HEAD_SCALE;
 #else
@@ -200,7 +200,7 @@ int fma_classify(const float *raw, fma_score_t *score) {
 #if FMA_TRUNK
 void fma_trunk(const fma_input_t *input, int8_t *output) {
     fma_run(input, FMA_TRUNK);
-    for (int i = 0; i < fma_layers[FMA_TRUNK - 1].outputs; i++) output[i] = fma_units[i];
+    for (int32_t i = 0; i < fma_layers[FMA_TRUNK - 1].outputs; i++) output[i] = fma_units[i];
 }
 
 #endif
