@@ -10,6 +10,8 @@ of its output, becomes an int8; in how a float feature does; and in how the tabl
 | `single` | LiteRT's reference kernels | once, in float64, half away from 0 | divided | float32 |
 | `float32` | LiteRT with XNNPACK | once, in float32, half to even | multiplied | float64 |
 
+(Several classes have a softmax instead, which comes in two kinds: see `softmax`.)
+
 The first two round twice: a multiplier is a 31-bit integer and a right shift, and what is shifted is the
 rounded high half of the doubled product. A feature is divided by the scale of its grid and rounded half away
 from 0, or multiplied by the reciprocal and rounded half to even.
@@ -27,7 +29,7 @@ from typing import Literal
 import numpy as np
 
 from fedmetaalign.errors import BundleError
-from fedmetaalign.tinyml import float32, gemmlowp
+from fedmetaalign.tinyml import float32, gemmlowp, softmax
 from fedmetaalign.tinyml.network import Layers, Network, QuantizedLayer, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import to_grid
 
@@ -46,7 +48,7 @@ def firmware_scores(network: Network, x: np.ndarray) -> np.ndarray:
         x: (rows, inputs) features of the type that the network takes.
 
     Returns:
-        (rows,) float64 scores, each an integer / 256 or a float32 number.
+        (rows,) or (rows, classes) float64 scores, each an integer / 256 or a float32 number.
 
     Raises:
         BundleError: `x` has another type or shape.
@@ -68,7 +70,8 @@ def scores(network: QuantizedNetwork, x: np.ndarray, rounding: Rounding = "gemml
         rounding: the family of runtimes to be equal to.
 
     Returns:
-        (rows,) float64: q / 256, or the float head's float32 score.
+        float64, q / 256 or the float head's float32 numbers: (rows,), the probability of a fault; of several
+        classes (rows, classes), the probability of each.
 
     Raises:
         BundleError: `x` has another type or shape.
@@ -77,6 +80,9 @@ def scores(network: QuantizedNetwork, x: np.ndarray, rounding: Rounding = "gemml
     if network.head:
         reals = (q.astype(np.float32) - grid.zero_point) * np.float32(grid.scale)
         return np.concatenate([_float_scores(network.head, rows) for rows in _chunks(reals)])
+    if q.shape[1] > 1:
+        in_integers = rounding in ("gemmlowp", "single")
+        return (softmax.fixed_point if in_integers else softmax.tabulated)(q, grid.scale) / 256.0
     table = logistic_table(grid.scale, grid.zero_point, rounding)
     return table[q[:, 0].astype(np.int64) + 128] / 256.0
 
@@ -171,10 +177,11 @@ def _chunks(x: np.ndarray) -> list[np.ndarray]:
 
 
 def _float_scores(layers: Layers, reals: np.ndarray) -> np.ndarray:
-    """Computes float layers and the sigmoid as the firmware does: (rows,) float64 that hold float32 numbers."""
+    """Computes float layers and the probabilities as the firmware does: float64 that hold float32 numbers."""
     for layer in layers:
         reals = float32.dense(reals, layer.weights, layer.biases, layer.relu)
-    return float32.sigmoid(reals[:, 0]).astype(np.float64)
+    found = float32.sigmoid(reals[:, 0]) if reals.shape[1] == 1 else float32.softmax(reals)
+    return found.astype(np.float64)
 
 
 def _trunk(network: QuantizedNetwork, x: np.ndarray, layers: int, rounding: Rounding) -> np.ndarray:

@@ -25,11 +25,11 @@ import numpy as np
 
 from fedmetaalign.tinyml import gemmlowp
 
-MOST_CLASSES = 64
-"""Of a network; more values of a label are hardly classes. (The arithmetic would allow 511.)"""
-
 SCALES = (2.0**-20, 16.0)
 """Of the logits' grid. The multiplier must be above 1 from 2**-26 on, and saturates at 32."""
+
+REACH = 6.3
+"""A logit so far below the greatest has a probability below 1/512, which rounds to 0; a step is to spare."""
 
 _INTEGER_BITS = 5  # of a difference of logits
 _SUM_BITS = 12  # before the point, of a sum of exponentials
