@@ -10,6 +10,7 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.tinyml.network import (
     Dense,
     Grid,
+    Interface,
     Layers,
     Network,
     QuantizedLayer,
@@ -48,12 +49,18 @@ def split(network: Network) -> Halves:
         network: what `tflite_reader.read` returns.
 
     Raises:
-        BundleError: the network has no integer layers, or a single layer.
+        BundleError: the network has no integer layers, or a single layer, or more than two classes.
     """
     if not isinstance(network, QuantizedNetwork):
         raise BundleError(
             "A float32 network has no integer trunk to keep; deploy it as uint8 or int8-float-head to learn on "
             "the device."
+        )
+    classes = Interface.of(network).outputs
+    if classes > 1:
+        raise BundleError(
+            f"A device learns to tell two classes apart, and this network has {classes}; train it further where"
+            " it came from, with the bundle's weights."
         )
     if network.head:
         return Halves(network.layers, network.head)
