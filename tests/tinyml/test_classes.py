@@ -11,7 +11,7 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.model.target import Target
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import bundle as bundles
-from fedmetaalign.tinyml import codegen, decision, golden, head, integer, runtimes, verify
+from fedmetaalign.tinyml import codegen, decision, golden, integer, runtimes, verify
 from fedmetaalign.tinyml.bundle import Bundle
 from fedmetaalign.tinyml.case import load
 from fedmetaalign.tinyml.network import Dense
@@ -102,8 +102,8 @@ def test_every_runtime_has_the_bits_of_its_rounding(format_, runtime, classes, i
 
 
 def test_logits_far_from_zero_and_far_apart_keep_a_fine_grid():
-    # Probabilities depend on differences alone. What is 6.3 below the greatest logit of its row has none, and how
-    # much farther ahead than that a logit is does not show: the grid has to hold neither -1000 nor 900.
+    # Probabilities depend on differences alone. What is 6.3 below the greatest logit of its row has none, and a
+    # logit may be farther ahead without a difference: the grid has to hold neither -1000 nor 900.
     layers = [Dense(np.float32([[1, 0, 0], [0, 1, 0]]), np.float32([0, 0, -1000]), relu=False)]
     x = np.float32([[3, 1], [-2, -2.5], [900, -1], [0.5, 2]])
     grid = quantize(layers, x).layers[-1].output
@@ -141,6 +141,7 @@ def test_everything_agrees_that_can_run_here(folder):
     verify.check(folder, rows)
     ran = {row.name: row for row in rows if row.samples}
     assert {"TensorFlow Lite Micro", "firmware here (Zig)", "firmware on Cortex-M0"} <= {*ran}
+    assert ("learning on Cortex-M4F" in ran) == (folder / "firmware" / "fma_adapt.c").exists()
     for name, row in ran.items():
         assert row.deciding == row.samples
         assert row.agreeing == row.samples or "firmware" not in name
@@ -188,15 +189,6 @@ def two():
 def test_other_numbers_of_outputs_are_refused(outputs):
     with pytest.raises(BundleError, match=rf"^The last layer has {outputs} outputs; [^\n]+\.$"):
         write(layers_of(outputs))
-
-
-def test_a_device_does_not_learn_kinds():
-    for kind in ("uint8", "float head"):
-        assert head.header(deployed(kind)) is None
-    with pytest.raises(
-        BundleError, match=r"^A device learns to tell two classes apart, and this network has 5; "
-    ):
-        head.split(deployed("uint8"))
 
 
 def test_a_bundle_of_another_class_list_is_refused(folder):

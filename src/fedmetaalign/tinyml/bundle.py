@@ -117,7 +117,13 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         ),
     }
     texts = codegen.files(
-        bundle.device, network, preparation, bundle.threshold, raw, header(network), bundle.labels
+        bundle.device,
+        network,
+        preparation,
+        bundle.threshold,
+        raw,
+        header(network, bundle.labels),
+        bundle.labels,
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {

@@ -137,7 +137,7 @@ def learn(
         firmware: the folder `firmware` of a bundle whose device can learn.
         units: outputs of its trunk.
         inputs: (rows, inputs) of the network's edge type.
-        labels: (rows,) 0 or 1.
+        labels: (rows,) 0 or 1, or the class of several.
         where: as in `score`.
 
     Raises:

@@ -273,7 +273,10 @@ def learning_row(case: Case, name: str) -> Row:
     assert isinstance(case.network, QuantizedNetwork)  # noqa: S101 - no other can learn on the device
     trunk = split(case.network).trunk
     random = np.random.default_rng(0)
-    inputs, labels = case.inputs[-SAMPLES:], random.integers(0, 2, len(case.inputs[-SAMPLES:]))
+    inputs, labels = (
+        case.inputs[-SAMPLES:],
+        random.integers(0, len(case.bundle.labels.classes), len(case.inputs[-SAMPLES:])),
+    )
     units = len(trunk[-1].biases)
     here, there = (
         replay.learn(case.firmware, units, inputs, labels, where) for where in ("zig", CORES["cortex-m4"])
