@@ -21,10 +21,10 @@ from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.methods import deployable
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
-from fedmetaalign.phases.deploy import smallest_bytes, too_large
 from fedmetaalign.phases.records import RoundError, why
 from fedmetaalign.phases.schedule import pretraining, round_steps
 from fedmetaalign.phases.server import Round, Server, State, rounds
+from fedmetaalign.phases.size_limit import smallest_bytes, too_large
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
 from fedmetaalign.run_folder import RunFolder
@@ -82,7 +82,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
     if resume and (method.remembers or recipe.transport.send != "float32"):
         check_engine(out / RUN_ID, "over Flower, with --engine flower or `fedmetaalign server`")
     with RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe) as folder:
-        learner = learner_of(recipe, watcher.advance)
+        learner = learner_of(recipe, on_steps=watcher.advance)
         engine = LocalEngine(
             Participant(
                 Client(recipe, device, learner, Memory(out / MEMORY / device.name)),

@@ -122,3 +122,8 @@ def test_majority() -> None:
     assert majority(labels(0, 1), labels(0, 0, 1)) == pytest.approx(2 / 3)  # a tie says normal
     with pytest.raises(ValueError, match="got 0 and 1"):
         majority(labels(), labels(1))
+
+
+def test_majority_of_several_classes() -> None:
+    assert majority(labels(2, 2, 0, 1), labels(2, 0, 2, 1)) == 0.5
+    assert majority(labels(2, 1), labels(2, 1, 1)) == pytest.approx(2 / 3)  # a tie says the first

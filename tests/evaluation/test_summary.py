@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import pytest
 
-from fedmetaalign.evaluation.result import Metrics, Result
+from fedmetaalign.evaluation.result import CLASSES_ONLY, Metrics, Result
 from fedmetaalign.evaluation.summary import summary
+
+BINARY = [name for name in Metrics.model_fields if name not in CLASSES_ONLY]
 
 
 class Row(NamedTuple):
@@ -17,7 +19,7 @@ class Row(NamedTuple):
 
 
 def metrics(accuracy, f1, threshold):
-    others = dict.fromkeys(set(Metrics.model_fields) - {"accuracy", "f1", "threshold"}, 0.25)
+    others = dict.fromkeys(set(BINARY) - {"accuracy", "f1", "threshold"}, 0.25)
     return {**others, "accuracy": accuracy, "f1": f1, "threshold": threshold}
 
 
@@ -64,3 +66,34 @@ def test_the_gain_over_being_alone_is_told_with_the_share_that_loses():
 def test_without_that_comparison_nothing_is_said_of_it():
     found = summary({"a": device(Row(0.9, None, 1.0))})
     assert not {"alone", "gain_over_alone", "worse_off"} & set(found)
+
+
+def of_classes(confusion, macro_f1, majority_class):
+    """A device of three classes that has been told apart so, at every stage."""
+    rows = [row[i] / sum(row) if sum(row) else None for i, row in enumerate(confusion)]
+    by_class = {"class_accuracy": 0.5, "macro_f1": macro_f1, "recall_by_class": rows, "confusion": confusion}
+    told = device(Row(0.9, 0.8, 0.5)).to_dict()
+    told["stages"] = {stage: metrics(0.9, 0.5, 0.3) | by_class for stage in told["stages"]}
+    told |= {"alone": metrics(0.8, 0.5, 0.3) | by_class}
+    told |= {"samples": {"test": sum(map(sum, confusion))}, "classes": ["ok", "short", "open"]}
+    told |= {"normal_classes": ["ok"], "unseen_kinds": [], "majority_class": majority_class}
+    return Result.model_validate(told)
+
+
+def test_counts_of_classes_are_added_up_and_their_recalls_are_those_of_the_sums():
+    devices = {
+        "a": of_classes([[8, 1, 1], [0, 3, 1], [0, 0, 0]], 0.25, 0.75),
+        "b": of_classes([[5, 0, 0], [1, 1, 0], [0, 0, 0]], 0.75, 0.25),
+    }
+    fleet = summary(devices)
+    for found in (*fleet["stages"].values(), fleet["alone"]):
+        assert found["confusion"] == [[13, 1, 1], [1, 4, 1], [0, 0, 0]]
+        assert found["recall_by_class"] == pytest.approx([13 / 15, 4 / 6, None])
+        assert (found["macro_f1"], found["class_accuracy"]) == (0.5, 0.5)
+    assert fleet["classes"] == ["ok", "short", "open"] and fleet["majority_class"] == 0.5
+
+
+def test_the_fleet_has_nothing_by_class_of_two_classes():
+    fleet = summary({"a": device(Row(0.9, 0.8, None))})
+    assert list(fleet["stages"]["deployed"]) == [name for name in BINARY if name != "threshold"]
+    assert not {"classes", "majority_class"} & set(fleet)

@@ -151,7 +151,7 @@ class Personal:
     """A device's own model.
 
     Attributes:
-        scores: from (rows, inputs) float32 to its fault probabilities, (rows,) float64.
+        scores: from (rows, inputs) float32 to its probabilities, as `Learner.scores` gives them.
         threshold: tau*, chosen on the validation part's probabilities.
         weights: (parameters,) float32; None where the model is more or less than a network.
         records: one an epoch.

@@ -8,6 +8,7 @@ import numpy as np
 
 from fedmetaalign.errors import FedMetaAlignError
 from fedmetaalign.evaluation.result import Metrics
+from fedmetaalign.model.target import Target
 
 
 def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> Metrics:
@@ -66,12 +67,94 @@ def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> Metrics:
     )
 
 
+def measure_classes(
+    target: Target, y: np.ndarray, scores: np.ndarray, probabilities: np.ndarray, threshold: float
+) -> Metrics:
+    """Measures what `measure` does of alarms against faults, and of more than two classes which is named.
+
+    A sample without an alarm is called the likeliest class that is normal, one with an alarm the likeliest that
+    is a fault: so the device's threshold counts here, too, and a row of `confusion` has its false alarms and
+    missed faults.
+
+    Args:
+        target: the classes.
+        y: (rows,) indices of classes, of any dtype.
+        scores: (rows,) float in [0, 1], the probability of a fault, as the model decides by it.
+        probabilities: (rows, classes) float, of each class; only their order counts.
+        threshold: on `scores`.
+
+    Returns:
+        `measure`'s metrics; of more than two classes also
+        `class_accuracy` share of samples that are called their class; None without samples;
+        `macro_f1` mean of the F1 of each class that a sample is of or is called, as in scikit-learn: a class
+        that is only called counts as 0; None without samples;
+        `recall_by_class` share of a class's samples that are called that class; None where there are none;
+        `confusion` (classes, classes) samples by their class (row) and what they are called (column).
+
+    Raises:
+        ValueError: as `measure`, or the probabilities or labels are not those of the classes.
+        FedMetaAlignError: as `measure`.
+    """
+    found = measure(target.faults(y), scores, threshold)
+    count = len(target.classes)
+    if target.outputs == 1:
+        return found
+    if probabilities.shape != (len(y), count):
+        raise ValueError(f"probabilities must be (rows, classes), got {probabilities.shape}")
+    if not np.isin(y, range(count)).all():
+        raise ValueError(f"labels must be indices of {count} classes")
+    from sklearn import metrics  # late, as above
+
+    true = y.astype(np.int64)
+    called = _called(target, probabilities, np.asarray(scores, np.float64) > threshold)
+    confusion = np.zeros((count, count), np.int64)
+    np.add.at(confusion, (true, called), 1)
+    by_class = {
+        "class_accuracy": float(np.mean(true == called)) if len(y) else None,
+        "macro_f1": float(metrics.f1_score(true, called, average="macro", zero_division=0)) if len(y) else None,
+        "recall_by_class": recalls(confusion),
+        "confusion": confusion.tolist(),
+    }
+    return Metrics.model_validate(found.to_dict() | by_class)
+
+
+def brier(scores: np.ndarray, y: np.ndarray, target: Target) -> float:
+    """Returns the Brier score of probabilities, 0 is best: mean squared difference to what is so.
+
+    Args:
+        scores: (rows,) probability of a fault, or (rows, classes) of each class, then summed over the classes.
+        y: (rows,) indices of classes.
+        target: the classes.
+    """
+    squares = (scores - one_hot(y, target)) ** 2
+    return float(np.mean(squares if target.outputs == 1 else squares.sum(axis=1)))
+
+
+def one_hot(y: np.ndarray, target: Target) -> np.ndarray:
+    """Returns labels as probabilities: of two classes as they are, of more (rows, classes) float32."""
+    return y if target.outputs == 1 else np.eye(target.outputs, dtype=np.float32)[y.astype(np.intp)]
+
+
+def recalls(confusion: np.ndarray) -> list[float | None]:
+    """Returns each class's recall from the counts of its samples, (classes, classes) int; None without any."""
+    return [float(row[i] / row.sum()) if row.sum() else None for i, row in enumerate(confusion)]
+
+
+def _called(target: Target, probabilities: np.ndarray, alarms: np.ndarray) -> np.ndarray:
+    """Returns the class that each sample is called, (rows,) int64; of equals the first."""
+
+    def likeliest(classes: tuple[int, ...]) -> np.ndarray:
+        return np.asarray(np.asarray(classes)[np.argmax(probabilities[:, classes], axis=1)])
+
+    return np.where(alarms, likeliest(target.fault), likeliest(target.normal))
+
+
 def majority(y_train: np.ndarray, y_test: np.ndarray) -> float:
     """Returns the test accuracy of always saying what is most frequent in the training labels.
 
     Args:
-        y_train: (rows,) int8, 0 normal and 1 fault; a tie says normal.
-        y_test: (rows,) int8.
+        y_train: (rows,) int, indices of classes (0 normal and 1 fault); a tie says the first.
+        y_test: (rows,) int.
 
     Raises:
         ValueError: one of the two has no samples.
@@ -80,8 +163,7 @@ def majority(y_train: np.ndarray, y_test: np.ndarray) -> float:
         raise ValueError(
             f"the majority baseline needs training and test labels, got {len(y_train)} and {len(y_test)}"
         )
-    says = int(2 * np.count_nonzero(y_train) > len(y_train))
-    return float(np.mean(y_test == says))
+    return float(np.mean(y_test == np.argmax(np.bincount(y_train))))
 
 
 def _check(y: np.ndarray, scores: np.ndarray) -> None:

@@ -7,6 +7,7 @@ everybody's report: a device that says something odd must spoil neither for the 
 """
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -32,6 +33,11 @@ def steers(text: str) -> bool:
 def harmless(text: str) -> str:
     """Returns a text as a result may hold it: spaces for what steers, and no longer than `LONGEST_WORDS`."""
     return "".join(" " if steers(character) else character for character in text[:LONGEST_WORDS])
+
+
+def names_of(classes: Sequence[str]) -> list[str] | None:
+    """Returns the names of more than two classes as a result holds them; two go without saying."""
+    return [harmless(name) for name in classes] if len(classes) > 2 else None
 
 
 def _printable(text: str) -> str:
@@ -84,7 +90,7 @@ class Told(BaseModel):
 class Metrics(Told):
     """What a classifier's scores are worth on some samples; None where a value does not exist for these.
 
-    `evaluation.metrics.measure` says what each is.
+    `evaluation.metrics.measure` says what each is; those with a default are there for more than two classes.
     """
 
     accuracy: Part | None
@@ -96,11 +102,33 @@ class Metrics(Told):
     pr_auc: Part | None
     brier: Part | None
     threshold: Threshold
+    class_accuracy: Part | None = None
+    macro_f1: Part | None = None
+    recall_by_class: list[Part | None] = []
+    confusion: list[list[Amount]] = []
 
-    @classmethod
-    def averaged(cls) -> list[str]:
-        """Returns the names of those whose mean over devices says something."""
-        return [name for name in cls.model_fields if name != "threshold"]
+    @property
+    def averaged(self) -> list[str]:
+        """The names of those that are there and whose mean over devices says something."""
+        others = ("threshold", "recall_by_class", "confusion")
+        return [
+            name for name in type(self).model_fields if name in self.model_fields_set and name not in others
+        ]
+
+    def fits(self, classes: int, samples: int | None) -> bool:
+        """Tells whether it is of so many classes and samples; 0 for two classes, of which nothing is told."""
+        wanted = set(CLASSES_ONLY) if classes else set()
+        counts = [sum(row) for row in self.confusion]
+        return (
+            self.model_fields_set & set(CLASSES_ONLY) == wanted
+            and len(self.recall_by_class) == len(self.confusion) == classes
+            and all(len(row) == classes for row in self.confusion)
+            and (not classes or samples in (None, sum(counts)))
+        )
+
+
+CLASSES_ONLY = tuple(name for name, field in Metrics.model_fields.items() if not field.is_required())
+"""The metrics of more than two classes."""
 
 
 class OneRule(Told):
@@ -145,6 +173,12 @@ class Result(Told):
         model_bytes: of the .tflite file.
         ladder: the models that the deployed one was chosen from; left out where the recipe asks for no size.
         bundle: the digest that the bundle.json that the device has built gives of itself, and so of every file.
+        classes: their names, in the order of the rows and columns of `confusion`; this and what follows is
+            there for more than two classes.
+        normal_classes: those that mean no fault.
+        unseen_kinds: those that the device is tested on and has no training sample of.
+        majority_class: test accuracy of always naming the class that is most frequent in training, to be held
+            against `class_accuracy`, as `majority` is against `accuracy`.
     """
 
     stages: dict[Words, Metrics]
@@ -157,15 +191,28 @@ class Result(Told):
     model_bytes: Amount
     ladder: list[Candidate] | None = None
     bundle: Sha256
+    classes: Annotated[list[Words], Field(min_length=3, max_length=64)] | None = None
+    normal_classes: list[Words] = []
+    unseen_kinds: list[Words] = []
+    majority_class: Part | None = None
 
     @model_validator(mode="after")
     def _measured(self) -> Self:
-        """A device has test samples, so these two always exist."""
+        """A device has test samples, so these two always exist; and all is of the same classes."""
+        classes = self.classes or []
         judged = {f"stages.{name}": metrics for name, metrics in self.stages.items()}
         for name, metrics in (judged | ({"alone": self.alone} if self.alone else {})).items():
             for key in ("accuracy", "brier"):
                 if getattr(metrics, key) is None:
                     raise ValueError(f"{name}.{key} is missing")
+            if not metrics.fits(len(classes), self.samples.get("test")):
+                raise ValueError(f"{name} is not of {len(classes) or 2} classes, or not of the test samples")
+        by_class = ("normal_classes", "unseen_kinds", "majority_class")
+        if any((key in self.model_fields_set) != bool(classes) for key in by_class):
+            raise ValueError(f"{', '.join(by_class)} belong to classes")
+        for key in ("normal_classes", "unseen_kinds"):
+            if not set(getattr(self, key)) <= set(classes) or len(set(classes)) < len(classes):
+                raise ValueError(f"{key} are not among the classes, or these are not told apart")
         return self
 
 

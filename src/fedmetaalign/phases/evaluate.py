@@ -5,14 +5,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from fedmetaalign.engine.messages import Personal
-from fedmetaalign.evaluation.metrics import majority, measure
-from fedmetaalign.evaluation.result import Metrics, OneRule, Result, harmless
+from fedmetaalign.evaluation.metrics import majority, measure_classes
+from fedmetaalign.evaluation.result import Metrics, OneRule, Result, harmless, names_of
 from fedmetaalign.evaluation.rules import best_rule
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.online import Samples
+from fedmetaalign.model.target import Target
 from fedmetaalign.phases.client import Client
-from fedmetaalign.phases.deploy import RUNTIME, Deployed
+from fedmetaalign.phases.conversion import RUNTIME
+from fedmetaalign.phases.deploy import Deployed
 from fedmetaalign.tinyml import runtimes
+from fedmetaalign.tinyml.decision import fault_probability
 
 
 def evaluate(
@@ -38,39 +41,48 @@ def evaluate(
         alone: its model trained without the others; None if the recipe leaves it out.
         bundle: the digest of its bundle.
     """
-    device, y = client.device, test.y.astype(np.int8)
-    rows = {stage: measure(y, client.learner.scores(w, test.x), 0.5) for stage, w in stages.items()}
-    rows["personalized"] = _judge(personal, test)
-    rows["deployed"] = measure(
-        y, runtimes.scores(deployed.model, test.x, RUNTIME), deployed.threshold.threshold
-    )
+    device, target = client.device, client.learner.target
+    y, train_y = test.y.astype(np.int64), device.train.y.astype(np.int64)
+
+    def judged(scores: np.ndarray, threshold: float) -> Metrics:
+        return measure_classes(target, y, fault_probability(scores, target), scores, threshold)
+
+    rows = {stage: judged(client.learner.scores(w, test.x), 0.5) for stage, w in stages.items()}
+    rows["personalized"] = judged(personal.scores(test.x), personal.threshold.threshold)
+    found = runtimes.scores(deployed.model, test.x, RUNTIME)
+    rows["deployed"] = judged(found, deployed.threshold.threshold)
     result = {
         "stages": rows,
         "threshold": deployed.threshold.threshold,
         "threshold_note": deployed.threshold.reason,
-        "majority": majority(device.train.y.astype(np.int8), y),
-        "one_rule": one_rule(device, test),
+        "majority": majority(target.faults(train_y), target.faults(y)),
+        "one_rule": one_rule(device, test, target),
         "samples": {phase: len(p.support) + len(p.query) for phase, p in device.parts.items()}
         | {"train": len(device.train), "test": len(y)},
         "model_bytes": len(deployed.model),
         "bundle": bundle,
     }
     # These keys are there if the recipe asks for them.
-    result |= {} if alone is None else {"alone": _judge(alone, test)}
-    result |= {"ladder": list(deployed.ladder)} if deployed.ladder else {}
+    if alone is not None:
+        result["alone"] = judged(alone.scores(test.x), alone.threshold.threshold)
+    if deployed.ladder:
+        result["ladder"] = list(deployed.ladder)
+    if names := names_of(target.classes):
+        result |= {
+            "classes": names,
+            "normal_classes": [names[i] for i in target.normal],
+            "unseen_kinds": [names[i] for i in np.setdiff1d(y, train_y)],
+            "majority_class": majority(train_y, y),
+        }
     return Result.model_validate(result)
 
 
-def one_rule(device: Device, test: Samples) -> OneRule:
-    """Learns the best rule on one feature, in its own unit, and judges it on the test samples."""
+def one_rule(device: Device, test: Samples, target: Target) -> OneRule:
+    """Learns the best rule on one feature, in its own unit, for a fault, and judges it on the test samples."""
     prepare = device.preparation
-    rule = best_rule(prepare.raw(device.train.x), device.train.y.astype(np.int8))
+    rule = best_rule(prepare.raw(device.train.x), target.faults(device.train.y))
     sign = ">" if rule.above else "<="
     finite = np.isfinite(rule.threshold)
     text = f"{prepare.features[rule.feature]} {sign} {rule.threshold:.4g}" if finite else "majority class"
-    right = rule.predict(prepare.raw(test.x)) == test.y.astype(np.int8)
+    right = rule.predict(prepare.raw(test.x)) == target.faults(test.y)
     return OneRule(accuracy=float(np.mean(right)), rule=harmless(text))
-
-
-def _judge(model: Personal, test: Samples) -> Metrics:
-    return measure(test.y.astype(np.int8), model.scores(test.x), model.threshold.threshold)

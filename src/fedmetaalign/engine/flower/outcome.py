@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.engine.messages import Finish, Finished
-from fedmetaalign.evaluation.result import Epoch, Result, Told
+from fedmetaalign.evaluation.result import Epoch, Result, Told, names_of
+from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.recipe_errors import dotted
 
@@ -30,7 +31,7 @@ def write(finished: Finished) -> str:
     return json.dumps(found.to_dict(), allow_nan=False)
 
 
-def read(text: object, device: str, request: Finish, recipe: Recipe) -> Finished:
+def read(text: object, device: str, request: Finish, recipe: Recipe, target: Target = BINARY) -> Finished:
     """Returns what a device has written with `write`.
 
     Args:
@@ -38,6 +39,7 @@ def read(text: object, device: str, request: Finish, recipe: Recipe) -> Finished
         device: whose it has to be.
         request: what it answers.
         recipe: decides which keys there are.
+        target: the classes that the fleet tells apart.
 
     Raises:
         WireError: it is something else.
@@ -46,7 +48,7 @@ def read(text: object, device: str, request: Finish, recipe: Recipe) -> Finished
         raise WireError("Its results are missing, or longer than any are.")
     try:
         outcome = Outcome.model_validate(json.loads(text))
-        _check(outcome, device, request, recipe)
+        _check(outcome, device, request, recipe, target)
     except ValidationError as error:
         first = error.errors()[0]
         raise WireError(
@@ -57,7 +59,7 @@ def read(text: object, device: str, request: Finish, recipe: Recipe) -> Finished
     return Finished(outcome.result, outcome.records)
 
 
-def _check(outcome: Outcome, device: str, request: Finish, recipe: Recipe) -> None:
+def _check(outcome: Outcome, device: str, request: Finish, recipe: Recipe, target: Target) -> None:
     """Raises a ValueError where what is sound in itself is not what was asked for."""
     result, given = outcome.result, outcome.result.model_fields_set
     if result.stages.keys() != {*request.stages, "personalized", "deployed"}:
@@ -65,6 +67,8 @@ def _check(outcome: Outcome, device: str, request: Finish, recipe: Recipe) -> No
     for key, due in (("alone", recipe.evaluation.alone), ("ladder", recipe.deploy.max_bytes is not None)):
         if (key in given) != due or (getattr(result, key) is not None) != due:
             raise ValueError(f"the key {key} is {'missing' if due else 'not asked for'}")
+    if result.classes != names_of(target.classes):
+        raise ValueError("its classes are not the fleet's")
     epochs = [(record.device, record.round) for record in outcome.records]
     most = recipe.personalize.epochs  # a method may make a model personal in fewer passes, or in none
     if len(epochs) > most or epochs != [(device, epoch) for epoch in range(1, len(epochs) + 1)]:
