@@ -8,10 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from fedmetaalign.methods import ALONE, CONTROLS
 from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, OURS, PAPER, label, plain
-from fedmetaalign.report.reading import mean, number
-
-Number = Annotated[float | None, BeforeValidator(number)]
-"""A finite number, None for anything else."""
+from fedmetaalign.report.fields import Number
+from fedmetaalign.report.reading import mean
 
 
 class _Part(BaseModel):
