@@ -9,19 +9,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from fedmetaalign.methods import ALONE, CONTROLS
 from fedmetaalign.report import svg
 from fedmetaalign.report.comparison import reading
-from fedmetaalign.report.comparison.drawing import (
-    DOTTED,
-    OTHERS,
-    ROW,
-    WIDTH,
-    Line,
-    beside,
-    coloured,
-    draw_lines,
-    line,
-    name_ends,
-    named_rows,
-)
+from fedmetaalign.report.comparison.lines import OTHERS, Line, coloured, draw_lines, line, name_ends
 from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, OURS, plain
 from fedmetaalign.report.comparison.reading import (
     NOTHING,
@@ -32,6 +20,7 @@ from fedmetaalign.report.comparison.reading import (
     foremost,
     read,
 )
+from fedmetaalign.report.drawing import DOTTED, ROW, WIDTH, beside, dot, named_rows, span, value_above
 from fedmetaalign.report.numbers import decimal, percent
 from fedmetaalign.report.reading import mean
 
@@ -93,18 +82,8 @@ def accuracy(comparison: Source) -> str:
                 continue
             colour = _colour(row)
             if interval.low is not None and interval.high is not None:
-                axes.plot(
-                    [100 * interval.low, 100 * interval.high], [y, y], color=colour, linewidth=3, alpha=0.45
-                )
-            axes.plot(
-                100 * interval.mean,
-                y,
-                marker="o",
-                markersize=6.5,
-                color=colour,
-                markerfacecolor=svg.CARD if row.stage == "global" else colour,
-                markeredgewidth=1.4,
-            )
+                span(axes, 100 * interval.low, 100 * interval.high, y, colour)
+            dot(axes, 100 * interval.mean, y, colour, 6.5, hollow=row.stage == "global")
             beside(axes, y, decimal(100 * interval.mean, 1), colour if row.name == OURS else svg.INK)
         named_rows(axes, [row.label for row in of.rows], [row.name == OURS for row in of.rows])
         axes.set_xlabel("test accuracy in %, mean over the devices with its 95 % interval")
@@ -122,24 +101,17 @@ def gains(comparison: Source) -> str:
         axes = figure.subplots()
         axes.axvline(0, color=svg.INK, linewidth=1.2, linestyle=DOTTED)
         few = len(of.devices) <= 4
+        size = 6.5 if few else 4.5
         beside(axes, -0.95, "worse off", svg.MUTED)
         for y, row in enumerate(rows):
             values = sorted(found[row.name].values())
             dots = [(value, y if few else y + _OFFSETS[i % len(_OFFSETS)]) for i, value in enumerate(values)]
             for colour, some in (
-                (svg.ACCENT, [dot for dot in dots if dot[0] >= 0]),
-                (svg.WARN, [dot for dot in dots if dot[0] < 0]),
+                (svg.ACCENT, [each for each in dots if each[0] >= 0]),
+                (svg.WARN, [each for each in dots if each[0] < 0]),
             ):
-                axes.plot(
-                    [x for x, _ in some],
-                    [at for _, at in some],
-                    linestyle="none",
-                    marker="o",
-                    markersize=6.5 if few else 4.5,
-                    markeredgewidth=0,
-                    alpha=0.7,
-                    color=colour,
-                )
+                x, at = zip(*some, strict=True) if some else ((), ())
+                axes.plot(x, at, "o", color=colour, markersize=size, markeredgewidth=0, alpha=0.7)
             if not few:
                 middle = sum(values) / len(values)
                 axes.plot([middle, middle], [y - 0.38, y + 0.38], color=svg.INK, linewidth=2)
@@ -158,7 +130,7 @@ def rounds(comparison: Source) -> str:
     """Returns the fleet's accuracy with the global model after each round, of at most eight methods."""
     of = read(comparison)
     rows = reading.with_rounds(of)
-    lines = _lines(
+    lines = coloured(
         {row.name: (row.label, list(enumerate(row.rounds, start=1))) for row in foremost(rows, _MOST)}
     )
 
@@ -210,14 +182,7 @@ def stages(comparison: Source) -> str:
         if many:
             axes.plot(*list(zip(*fleet.points, strict=True))[:2], color=svg.INK, linewidth=2.6, marker="o")
             for place, value, *_ in fleet.points:
-                axes.annotate(
-                    decimal(value, 1),
-                    (place, value),
-                    xytext=(0, 9),
-                    textcoords="offset points",
-                    ha="center",
-                    fontweight="bold",
-                )
+                value_above(axes, place, value)
         axes.set_xticks(range(len(found)), [_STAGES[stage] for stage in found])
         axes.set_xlim(-0.2, len(found) - 0.85)
         axes.set_ylabel("test accuracy in %")
@@ -246,7 +211,7 @@ def sweep(comparisons: Mapping[str, Source], key: str) -> str:
     }
     averages = [_averaged(row, [interval for _, interval in points[name]]) for name, row in rows.items()]
     raced = [row for row in averages if row.name != ALONE]
-    lines = _lines({row.name: (row.label, points[row.name]) for row in foremost(raced, _MOST)})
+    lines = coloured({row.name: (row.label, points[row.name]) for row in foremost(raced, _MOST)})
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -265,13 +230,6 @@ def sweep(comparisons: Mapping[str, Source], key: str) -> str:
         name_ends(axes, [*lines, *level], _AXES)
 
     return svg.standalone(draw, WIDTH, _HEIGHT, f"Accuracy against {plain(key)}")
-
-
-def _lines(named: Mapping[str, tuple[str, list[tuple[float, Interval]]]]) -> list[Line]:
-    """Row name -> (label, points) as lines in colours of their own."""
-    colours = coloured(list(named))
-    drawn = [line(label, colours[name], points, name == OURS) for name, (label, points) in named.items()]
-    return [each for each in drawn if each.points]
 
 
 def _averaged(row: Row, accuracies: list[Interval]) -> Row:
