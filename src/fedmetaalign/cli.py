@@ -61,6 +61,10 @@ def run(
             help="local: in this process; flower: each device in processes of its own on this machine."
         ),
     ] = "local",
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Replaces the recipe's method.", show_default="the recipe's"),
+    ] = None,
     seed: Seed = None,
     settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")] = False,
@@ -76,6 +80,8 @@ def run(
     if recipe is None:
         recipe = str(out / "recipe.toml") if resume and out is not None else "demo"
     loaded = recipes.load(recipe, settings or [], seed, data)
+    if method is not None:
+        loaded = recipes.with_settings(loaded, {"method": method}, "--method")
     folder = out or free_folder(loaded.name)
     try:
         if engine == "flower":

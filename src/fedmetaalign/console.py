@@ -72,6 +72,10 @@ class Bar:
         """Says beside the bar what is being done."""
         self._bar.update(self._task, description=text)
 
+    def notice(self, sentence: str) -> None:
+        """Prints a sentence above the bar, on standard error."""
+        self._bar.console.print(f"fedmetaalign: {sentence}", markup=False, highlight=False, soft_wrap=True)
+
     def advance(self, amount: int = 1) -> None:
         """Moves the bar."""
         self._bar.advance(self._task, amount)
