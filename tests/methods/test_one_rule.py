@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from fake_learner import Learner
 
+from fedmetaalign.comparison.race import Race
 from fedmetaalign.evaluation.results import baselines
 from fedmetaalign.fleet.build import build
-from fedmetaalign.methods._task import Task
-from fedmetaalign.methods.one_rule import one_rule
+from fedmetaalign.methods.one_rule import METHOD
 from fedmetaalign.recipe import parse
 
 
@@ -14,12 +15,12 @@ from fedmetaalign.recipe import parse
 def test_it_is_the_rule_of_the_results(simulator):
     recipe = parse({"fleet": {"simulator": simulator, "count": 4, "samples": 200}}, "here")
     fleet = build(recipe)
-    task = Task(recipe, None, fleet.devices, (), None, np.zeros(1, np.float32))
-    outcome = one_rule(task)
+    given = Race(recipe, Learner(), fleet.devices, (), None, np.zeros(1, np.float32))
+    outcome = given.run(METHOD)
     for device in fleet.devices:
         test, model = fleet.test[device.name], outcome.models[device.name]
         scores = model.scores(test.x)
         assert set(scores.tolist()) <= {0.0, 1.0}
-        accuracy = np.mean((scores > model.threshold) == (test.y > 0))
+        accuracy = np.mean((scores > model.threshold.threshold) == (test.y > 0))
         assert accuracy == baselines(device, fleet.test[device.name])["one_rule"]["accuracy"]
-    assert (task.ledger.steps, task.ledger.bytes) == (0, 0)
+    assert (given.spent.steps, given.spent.bytes) == (0, 0)
