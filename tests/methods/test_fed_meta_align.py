@@ -217,9 +217,7 @@ def test_a_rule_that_needs_it_is_given_the_servers_own_delta(settings):
     recipe = small(serial=0, parallel=2, **settings)
     taken = []
     state, records = finish(federation(server_of(recipe, taken.append)), start(recipe))
-    assert (
-        sum(taken) == 2 * (3 + 1) * 32
-    )  # the three devices train on 32 samples each, and the server on as many
+    assert sum(taken) == 2 * (3 + 1) * 32  # three devices train on 32 samples each, and the server
     assert np.isfinite(state.weights).all()
     assert all(-1 <= r["alignment"] <= 1 for r in records)
 
