@@ -15,16 +15,16 @@ from fedmetaalign.engine.memory import Memory
 from fedmetaalign.engine.messages import Finish
 from fedmetaalign.engine.participant import Home, Participant, learner_of, network_of, software
 from fedmetaalign.errors import RunError
-from fedmetaalign.evaluation.results import summary
+from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.methods import deployable
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
-from fedmetaalign.phases.deploy import smallest_bytes, too_large
 from fedmetaalign.phases.records import RoundError, why
 from fedmetaalign.phases.schedule import pretraining, round_steps
 from fedmetaalign.phases.server import Round, Server, State, rounds
+from fedmetaalign.phases.size_limit import smallest_bytes, too_large
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
 from fedmetaalign.run_folder import RunFolder
@@ -43,6 +43,9 @@ class Watcher:
 
     def begin(self, steps: int) -> None:
         """The run takes this many training steps."""
+
+    def notice(self, sentence: str) -> None:
+        """The user has to know this of the fleet."""
 
     def phase(self, name: str) -> None:
         """The run is now in this phase."""
@@ -74,10 +77,12 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
     clock = Clock()
     with clock.measure("data"):
         fleet = checked_fleet(recipe)
+    for sentence in fleet.notices:
+        watcher.notice(sentence)
     if resume and (method.remembers or recipe.transport.send != "float32"):
         check_engine(out / RUN_ID, "over Flower, with --engine flower or `fedmetaalign server`")
     with RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe) as folder:
-        learner = learner_of(recipe, watcher.advance)
+        learner = learner_of(recipe, on_steps=watcher.advance)
         engine = LocalEngine(
             Participant(
                 Client(recipe, device, learner, Memory(out / MEMORY / device.name)),
@@ -90,7 +95,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         plan = pretraining(server) + method.rounds(server)
         state = (folder.restore(parameters(recipe)) if resume else None) or State(learner.initial())
         watcher.begin(training_steps(recipe, fleet, plan, state.done))
-        status = Status(out, engine.presence)
+        status = Status(out, engine.presence, fleet.notices)
         return conduct(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
 
 
@@ -137,11 +142,14 @@ def conduct(
         # No checkpoint: this phase is short, and a run that is stopped in it does it again.
         finished = [replies.answers[name] for name in sorted(replies.answers)]
         missed = replies.misses(3, 1)
-        folder.log([record for each in finished for record in each.records] + missed)
+        folder.log([record.to_dict() for each in finished for record in each.records] + missed)
         if not finished:
             raise RunError(f"No device finished phase 3{why(missed)}: see to them, then use --resume.")
-        devices = {name: dict(replies.answers[name].result) for name in sorted(replies.answers)}
-        results = {"devices": devices, "fleet": summary(devices)}
+        devices = {name: replies.answers[name].result for name in sorted(replies.answers)}
+        results = {
+            "devices": {name: result.to_dict() for name, result in devices.items()},
+            "fleet": summary(devices),
+        }
         folder.write_json("results.json", results)
         folder.write_json(
             "manifest.json",
@@ -153,6 +161,7 @@ def conduct(
                 "started": began,
                 "resumed_after_rounds": resumed_after,
                 "missed": folder.missed(),
+                "notices": [*status.notices],
                 "seconds": clock.seconds,
             },
         )

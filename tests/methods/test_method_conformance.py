@@ -241,9 +241,8 @@ def test_it_learns(name):
 
     def right(device):
         model = outcome.models[device.name]
-        return np.mean(
-            (model.scores(device.own.support.x) > model.threshold.threshold) == (device.own.support.y > 0)
-        )
+        alarms = model.scores(device.own.support.x) > model.threshold.threshold
+        return np.mean(alarms == (device.own.support.y > 0))
 
     def majority(device):
         faults = np.mean(device.own.support.y)

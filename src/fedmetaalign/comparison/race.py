@@ -20,7 +20,7 @@ from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.engine.messages import Collected, Local, Personal, Personalize, Reply, Request, Update
 from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.engine.transport import FLOAT_BYTES, sent_bytes
-from fedmetaalign.evaluation.metrics import measure
+from fedmetaalign.evaluation.metrics import brier, measure_classes
 from fedmetaalign.fleet.device import Device, Fleet, Part
 from fedmetaalign.methods._method import Method
 from fedmetaalign.model.learner import Learner
@@ -29,6 +29,7 @@ from fedmetaalign.phases.client import Client, DivergenceError, check_finite
 from fedmetaalign.phases.foundation import pretrain
 from fedmetaalign.phases.server import Server, State, rounds
 from fedmetaalign.recipe import Recipe
+from fedmetaalign.tinyml.decision import fault_probability
 
 
 @dataclass
@@ -233,25 +234,27 @@ def _validation(given: Race, outcome: Outcome) -> float:
     A proper score of the probabilities themselves: it needs no threshold, and one sure mistake of a model does
     not outweigh everything else, as it does in the cross-entropy.
     """
-
-    def brier(model: Personal, validation: Samples) -> float:
-        return float(np.mean((model.scores(validation.x) - validation.y) ** 2))
-
-    return float(np.mean([brier(outcome.models[d.name], d.own.query) for d in given.members]))
+    target, models = given.learner.target, outcome.models
+    own = [(models[device.name], device.own.query) for device in given.members]
+    return float(np.mean([brier(model.scores(query.x), query.y, target) for model, query in own]))
 
 
 def _stages(given: Race, outcome: Outcome, end: Checkpoint, test: Mapping[str, Samples]) -> dict[str, Stage]:
-    def judge(model: Personal, samples: Samples) -> Metrics:
-        return measure(samples.y.astype(np.int8), model.scores(samples.x), model.threshold.threshold)
+    def judge(scores: np.ndarray, samples: Samples, threshold: float) -> Metrics:
+        target = given.learner.target
+        found = measure_classes(target, samples.y, fault_probability(scores, target), scores, threshold)
+        # Of a comparison's metrics each is one number a device.
+        return {name: value for name, value in found.to_dict().items() if not isinstance(value, list)}
 
     def shared(weights: np.ndarray) -> dict[str, Metrics]:
         """One global model on every device, at a threshold of 0.5: choosing one is part of personalising."""
-        return {
-            name: measure(samples.y.astype(np.int8), given.learner.scores(weights, samples.x), 0.5)
-            for name, samples in test.items()
-        }
+        scores = given.learner.scores
+        return {name: judge(scores(weights, each.x), each, 0.5) for name, each in test.items()}
 
-    own = {name: judge(model, test[name]) for name, model in outcome.models.items()}
+    own = {
+        name: judge(model.scores(test[name].x), test[name], model.threshold.threshold)
+        for name, model in outcome.models.items()
+    }
     stages = {name: _stage(shared(point.weights), point) for name, point in outcome.stages.items()}
     return stages | {FINAL: _stage(own, end)}
 
@@ -261,7 +264,4 @@ def _stage(devices: Mapping[str, Metrics], spent: Checkpoint) -> Stage:
 
 
 def _accuracies(learner: Learner, weights: np.ndarray, test: Mapping[str, Samples]) -> dict[str, float]:
-    return {
-        name: float(np.mean((learner.scores(weights, samples.x) > 0.5) == (samples.y > 0)))
-        for name, samples in test.items()
-    }
+    return {name: learner.evaluate(weights, samples)[1] for name, samples in test.items()}

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from fedmetaalign.engine.compression import Packed
+from fedmetaalign.evaluation.result import Epoch, Result
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.records import Record
@@ -150,7 +151,7 @@ class Personal:
     """A device's own model.
 
     Attributes:
-        scores: from (rows, inputs) float32 to its fault probabilities, (rows,) float64.
+        scores: from (rows, inputs) float32 to its probabilities, as `Learner.scores` gives them.
         threshold: tau*, chosen on the validation part's probabilities.
         weights: (parameters,) float32; None where the model is more or less than a network.
         records: one an epoch.
@@ -169,9 +170,7 @@ class Finished:
     Attributes:
         result: the device's entry in results.json.
         records: one an epoch of phase 3.
-        bundle: the digest that the bundle.json that the device has built gives of itself, and so of every file.
     """
 
-    result: Mapping[str, Any]
-    records: tuple[Record, ...]
-    bundle: str
+    result: Result
+    records: tuple[Epoch, ...]

@@ -18,15 +18,18 @@ from fedmetaalign.engine.messages import (
     Visit,
 )
 from fedmetaalign.engine.transport import packed_update
-from fedmetaalign.evaluation.results import evaluate
+from fedmetaalign.evaluation.result import Epoch
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.methods._method import Method
 from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import Samples, ignore_steps
+from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.alone import train_alone
 from fedmetaalign.phases.client import Client
-from fedmetaalign.phases.deploy import RUNTIME, Deployed, deploy
+from fedmetaalign.phases.conversion import RUNTIME
+from fedmetaalign.phases.deploy import Deployed, deploy
+from fedmetaalign.phases.evaluate import evaluate
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.tinyml import bundle
 from fedmetaalign.writing import writing_to
@@ -99,11 +102,10 @@ class Participant:
         alone = None
         if recipe.evaluation.alone:
             alone = train_alone(client, client.learner.initial(), client.all_steps(request.devices))
-        network = network_of(recipe)
-        deployed = deploy(network, client.device, own, recipe.deploy, recipe.personalize, recipe.seed)
+        deployed = deploy(client, network_of(recipe, client.learner.target), own)
         digest = self._write_bundle(self.home.bundle, deployed)
-        result = evaluate(client.device, self.home.test, network, request.stages, own, deployed, alone)
-        return Finished({**result, "bundle": digest}, own.records, digest)
+        result = evaluate(client, self.home.test, request.stages, own, deployed, alone, digest)
+        return Finished(result, tuple(Epoch(**record) for record in own.records))
 
     def _write_bundle(self, path: Path, deployed: Deployed) -> str:
         """Writes the bundle, and returns the sha256 that it gives of itself."""
@@ -116,20 +118,24 @@ class Participant:
             target=self.client.recipe.deploy.target,
             runtime=RUNTIME,
             model=deployed.model,
+            labels=self.client.learner.target,
         )
         # The golden samples are the device's own: the bundle stays on the device that they come from.
         with writing_to(path):
             return bundle.write(path, content, deployed.layers, device.examples, software())
 
 
-def network_of(recipe: Recipe) -> Network:
-    """Returns the architecture that a recipe trains."""
-    return Network(recipe.model.inputs, recipe.model.hidden)
+def network_of(recipe: Recipe, target: Target = BINARY) -> Network:
+    """Returns the architecture that a recipe trains to tell some classes apart."""
+    return Network(recipe.model.inputs, recipe.model.hidden, target.outputs)
 
 
-def learner_of(recipe: Recipe, on_steps: Callable[[int], None] = ignore_steps) -> NetworkLearner:
-    """Returns how a recipe trains its network."""
-    return NetworkLearner(network_of(recipe), recipe.optimizer.learning_rate, recipe.seed, on_steps)
+def learner_of(
+    recipe: Recipe, target: Target = BINARY, on_steps: Callable[[int], None] = ignore_steps
+) -> NetworkLearner:
+    """Returns how a recipe trains its network to tell some classes apart."""
+    network = network_of(recipe, target)
+    return NetworkLearner(network, recipe.optimizer.learning_rate, recipe.seed, target, on_steps)
 
 
 def software() -> dict[str, str]:

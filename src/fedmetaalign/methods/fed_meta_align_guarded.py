@@ -8,11 +8,11 @@ by hold-out (Wolpert, "Stacked generalization", 1992). What it costs is what hal
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from fedmetaalign.engine.messages import Last, Local, Personal, Train, Update, Visit
+from fedmetaalign.evaluation.metrics import brier
 from fedmetaalign.methods._method import Method
 from fedmetaalign.model.online import Samples
+from fedmetaalign.model.target import Target
 from fedmetaalign.phases.alone import train_alone
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.parallel import local_update
@@ -44,7 +44,7 @@ def better(client: Client, request: Last[Any]) -> Personal:
     rest = client.all_steps(request.devices) - half(client).all_steps(request.devices)
     start = request.stages.get("foundation")
     alone = train_alone(client, client.learner.initial() if start is None else start, rest)
-    return least_brier(client.device.own.query, federated, alone)
+    return least_brier(client.device.own.query, client.learner.target, federated, alone)
 
 
 def half(client: Client) -> Client:
@@ -64,13 +64,9 @@ def halved(recipe: Recipe) -> Recipe:
     )
 
 
-def least_brier(validation: Samples, *models: Personal) -> Personal:
+def least_brier(validation: Samples, target: Target, *models: Personal) -> Personal:
     """Returns the model with the least Brier score on validation samples."""
-
-    def brier(model: Personal) -> float:
-        return float(np.mean((model.scores(validation.x) - validation.y) ** 2))
-
-    return min(models, key=brier)
+    return min(models, key=lambda model: brier(model.scores(validation.x), validation.y, target))
 
 
 METHOD = Method(rounds, local=local, hop=hop, personal=better)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
 from fedmetaalign.engine.messages import Train, Update
 from fedmetaalign.methods._device import minimising
@@ -53,16 +53,22 @@ def distilled_round(server: Server, number: int, state: State) -> tuple[State, l
 
 
 def soft_targets(learner: Learner, ensemble: Sequence[np.ndarray], x: np.ndarray) -> np.ndarray:
-    """Returns what the ensemble says of samples: the sigmoid of its mean logit (AVGLOGITS), (rows,) float32.
+    """Returns what the ensemble says of samples: the sigmoid or softmax of its mean logits (AVGLOGITS).
 
     Args:
         learner: gives the scores.
         ensemble: each device's weights, (parameters,) float32.
         x: (rows, inputs) float32.
+
+    Returns:
+        (rows,) float32, the probability of a fault; of more than two classes (rows, classes), that of each.
     """
     tiny = np.finfo(np.float64).eps  # a score nearer to 1 is rounded to it, and has lost its logit
-    logits = [logit(np.clip(learner.scores(weights, x), tiny, 1 - tiny)) for weights in ensemble]
-    return np.asarray(expit(np.mean(logits, axis=0)), np.float32)
+    said = [np.clip(learner.scores(weights, x), tiny, 1 - tiny) for weights in ensemble]
+    if learner.target.outputs == 1:
+        return np.asarray(expit(np.mean([logit(p) for p in said], axis=0)), np.float32)
+    # A softmax takes no notice of what a row's logits have in common, and log p differs from them by no more.
+    return np.asarray(softmax(np.mean([np.log(p) for p in said], axis=0), axis=1), np.float32)
 
 
 def local(client: Client, request: Train) -> Update:

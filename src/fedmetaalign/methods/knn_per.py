@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
 from fedmetaalign.engine.messages import Last, Personal, Train, Update
+from fedmetaalign.evaluation.metrics import brier, one_hot
 from fedmetaalign.methods._device import train, update
 from fedmetaalign.methods._method import Method
 from fedmetaalign.methods._server import parallel_rounds
@@ -44,15 +45,15 @@ def remembering(client: Client, request: Last[Any]) -> Personal:
     # A tree looks each row up by itself; brute force does it by matrix products, whose last bits depend on the
     # rows beside.
     memory = KNeighborsRegressor(min(NEIGHBOURS, len(known)), weights=nearness, algorithm="kd_tree")
-    memory.fit(features(known.x), known.y)
+    memory.fit(features(known.x), one_hot(known.y, client.learner.target))
 
     def mixed(x: np.ndarray, share: float) -> np.ndarray:
         return np.asarray(share * memory.predict(features(x)) + (1 - share) * scores(x))
 
-    def brier(share: float) -> float:
-        return float(np.mean((mixed(validation.x, share) - validation.y) ** 2))
+    def error(share: float) -> float:
+        return brier(mixed(validation.x, share), validation.y, client.learner.target)
 
-    own = partial(mixed, share=min(SHARES, key=brier))
+    own = partial(mixed, share=min(SHARES, key=error))
     return Personal(own, client.threshold(own))
 
 

@@ -19,12 +19,16 @@ from fedmetaalign.phases.client import Client
 
 def share_of_faults(client: Client, request: Last[Any]) -> Personal:
     """Counts the device's labels; nothing is trained or sent."""
-    share = float(client.device.train.y.mean(dtype=np.float64))
-    return Personal(partial(_constant, share), Choice(0.5, None, None))
+    y, target = client.device.train.y, client.learner.target
+    if target.outputs == 1:
+        shares = np.array(y.mean(dtype=np.float64))
+    else:
+        shares = np.bincount(y.astype(np.int64), minlength=target.outputs) / len(y)
+    return Personal(partial(_constant, shares), Choice(0.5, None, None))
 
 
-def _constant(share: float, x: np.ndarray) -> np.ndarray:
-    return np.full(len(x), share)
+def _constant(shares: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return np.full((len(x), *shares.shape), shares)
 
 
 METHOD = Method(

@@ -15,6 +15,7 @@ from fedmetaalign.engine.messages import Last, Personal
 from fedmetaalign.evaluation.rules import Rule, best_rule
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.methods._method import Method
+from fedmetaalign.model.target import Target
 from fedmetaalign.phases.client import Client
 from fedmetaalign.preparation import Preparation
 
@@ -22,12 +23,19 @@ from fedmetaalign.preparation import Preparation
 def own_rule(client: Client, request: Last[Any]) -> Personal:
     """Searches the device's own rule; nothing is trained or sent."""
     train, preparation = client.device.train, client.device.preparation
-    rule = best_rule(preparation.raw(train.x), train.y.astype(np.int8))
-    return Personal(partial(_scores, rule, preparation), Choice(0.5, None, None))
+    target = client.learner.target
+    rule = best_rule(preparation.raw(train.x), target.faults(train.y))
+    return Personal(partial(_scores, rule, preparation, target, train.y), Choice(0.5, None, None))
 
 
-def _scores(rule: Rule, preparation: Preparation, x: np.ndarray) -> np.ndarray:
-    return rule.predict(preparation.raw(x)).astype(np.float64)
+def _scores(rule: Rule, preparation: Preparation, target: Target, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Returns the rule's word: of several classes the most frequent one in training that fits it."""
+    fault = rule.predict(preparation.raw(x))
+    if target.outputs == 1:
+        return fault.astype(np.float64)
+    counts = np.bincount(y.astype(np.int64), minlength=target.outputs)
+    normal, broken = (max(classes, key=lambda i: counts[i]) for classes in (target.normal, target.fault))
+    return np.eye(target.outputs)[np.where(fault, broken, normal)]
 
 
 METHOD = Method(

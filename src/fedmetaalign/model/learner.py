@@ -9,6 +9,7 @@ import numpy as np
 from fedmetaalign.model import mlp, online
 from fedmetaalign.model.objective import LOSS, Objective
 from fedmetaalign.model.online import Samples, Trained, ignore_steps
+from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.randomness import generator
 
 
@@ -29,6 +30,11 @@ class SplitPoint:
 
 class Learner(Protocol):
     """What is trained. The product trains a network; a test may train something that it can solve."""
+
+    @property
+    def target(self) -> Target:
+        """What the labels mean."""
+        ...
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -69,18 +75,19 @@ class Learner(Protocol):
         ...
 
     def evaluate(self, weights: np.ndarray, samples: Samples) -> tuple[float, float]:
-        """Returns the mean loss on samples, and the accuracy at a threshold of 0.5."""
+        """Returns the mean loss on samples, and the accuracy: of two classes at a threshold of 0.5."""
         ...
 
     def scores(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Returns the fault probabilities of samples.
+        """Returns what the network says of samples.
 
         Args:
             weights: (parameters,) float32.
             x: (rows, inputs) float32.
 
         Returns:
-            (rows,) float64 in [0, 1].
+            (rows,) float64 in [0, 1], the probability of a fault; of more than two classes (rows, classes),
+            that of each.
         """
         ...
 
@@ -105,12 +112,14 @@ class NetworkLearner:
         network: the architecture.
         learning_rate: Adam's step size.
         seed: the recipe's, of all random orders.
+        target: what the labels mean; the network has as many outputs as it needs.
         on_steps: told the number of gradient steps taken since it was last told.
     """
 
     network: mlp.Network
     learning_rate: float
     seed: int
+    target: Target = BINARY
     on_steps: Callable[[int], None] = ignore_steps
 
     @property
@@ -152,14 +161,15 @@ class NetworkLearner:
         )
 
     def evaluate(self, weights: np.ndarray, samples: Samples) -> tuple[float, float]:
-        """Returns the mean binary cross-entropy, and the accuracy at a threshold of 0.5."""
+        """Returns the mean cross-entropy, and the accuracy."""
         z = mlp.logits(self.network, weights, samples.x)
-        correct = (mlp.score(z) > 0.5) == (samples.y > 0)
-        return float(mlp.cross_entropy(z, samples.y).mean()), float(correct.mean())
+        correct = self.target.predicted(z) == samples.y
+        return float(self.target.cross_entropy(z, samples.y).mean()), float(correct.mean())
 
     def scores(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Returns the fault probabilities."""
-        return mlp.scores(self.network, weights, x)
+        """Returns the probabilities."""
+        z = mlp.logits(self.network, weights, x)
+        return self.target.fault_probability(z) if self.target.outputs == 1 else self.target.probabilities(z)
 
     def features(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Returns what the last layer is given."""

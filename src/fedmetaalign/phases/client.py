@@ -15,10 +15,12 @@ from fedmetaalign.fleet.device import Device
 from fedmetaalign.model import mlp
 from fedmetaalign.model.learner import Learner
 from fedmetaalign.model.online import Samples
+from fedmetaalign.model.target import Target
 from fedmetaalign.phases.budget import all_steps, own_steps, stretch
 from fedmetaalign.phases.records import Record
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Personalize, Recipe
+from fedmetaalign.tinyml.decision import fault_probability
 
 
 class DivergenceError(RunError):
@@ -81,13 +83,15 @@ class Client:
     def threshold(self, scores: Callable[[np.ndarray], np.ndarray]) -> Choice:
         """Chooses its threshold by the recipe's rule, on its validation part."""
         validation = self.device.own.query
-        return choose_threshold(validation.y, scores(validation.x), self.recipe.personalize)
+        return choose_threshold(
+            self.learner.target, validation.y, scores(validation.x), self.recipe.personalize
+        )
 
 
-def choose_threshold(y: np.ndarray, validation: np.ndarray, settings: Personalize) -> Choice:
-    """Returns the threshold that the recipe asks for: the one with the best F1, or a fixed one."""
+def choose_threshold(target: Target, y: np.ndarray, scores: np.ndarray, settings: Personalize) -> Choice:
+    """Returns the threshold that the recipe asks for: the one with the best F1 of alarms, or a fixed one."""
     if settings.threshold == "f1":
-        return best_f1(y.astype(np.int8), validation)
+        return best_f1(target.faults(y), fault_probability(scores, target))
     return Choice(settings.threshold, None, None)
 
 

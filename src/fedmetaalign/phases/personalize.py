@@ -8,6 +8,7 @@ import numpy as np
 from fedmetaalign.engine.messages import Last, Personal
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.records import record
+from fedmetaalign.tinyml.decision import faults
 
 
 def personalize(client: Client, request: Last[Any]) -> Personal:
@@ -35,7 +36,8 @@ def fine_tune(client: Client, weights: np.ndarray) -> Personal:
     )
     own = client.own(trained.weights)
     query_loss, _ = client.learner.evaluate(trained.weights, part.query)
-    alarms = own.scores(part.query.x) > own.threshold.threshold
+    target = client.learner.target
+    alarms = faults(own.scores(part.query.x), target, own.threshold.threshold)
     records = [record(3, epoch, client.name, support_loss=loss) for epoch, loss in enumerate(trained.losses, 1)]
-    records[-1] |= {"query_loss": query_loss, "accuracy": float(np.mean(alarms == (part.query.y > 0)))}
+    records[-1] |= {"query_loss": query_loss, "accuracy": float(np.mean(alarms == target.faults(part.query.y)))}
     return replace(own, records=tuple(records))

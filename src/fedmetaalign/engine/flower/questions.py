@@ -1,7 +1,7 @@
 """What the server asks of a device, as Flower's records.
 
 A question is "request" (what is asked, of whom, in which run and round, and the recipe), "arrays" (the weights)
-and, under `scaling = "fleet"`, "moments". A device keeps no recipe of its own: it is asked with it.
+and "place" (the device's in its fleet). A device keeps no recipe of its own: it is asked with it.
 """
 
 import tomllib
@@ -17,18 +17,18 @@ from fedmetaalign.engine.flower.wire import (
     WireError,
     arrays,
     config,
-    moments_arrays,
     packed_arrays,
+    place_record,
     read_arrays,
     read_config,
-    read_moments,
+    read_place,
     read_vector,
     read_vectors,
     whole,
     word,
 )
 from fedmetaalign.engine.messages import Finish, Request, Train, Visit
-from fedmetaalign.fleet.device import Moments
+from fedmetaalign.fleet.shared import Place
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.recipe import Recipe, dump, parse
 
@@ -60,8 +60,8 @@ def ask_introduction(envelope: Envelope) -> RecordDict:
     return RecordDict({"request": config(_said(envelope, "introduce"))})
 
 
-def ask(envelope: Envelope, request: Request[Any], moments: Moments | None = None) -> RecordDict:
-    """Returns a request as records; `moments` are those of all devices like it, under `scaling = "fleet"`."""
+def ask(envelope: Envelope, request: Request[Any], place: Place) -> RecordDict:
+    """Returns a request as records, with the device's place in its fleet."""
     said: dict[str, Any] = {
         **_said(envelope, kind(request)),
         "round": request.number,
@@ -77,12 +77,7 @@ def ask(envelope: Envelope, request: Request[Any], moments: Moments | None = Non
             values |= {f"{VECTOR}{name}": each for name, each in request.vectors.items()}
         case Finish():
             values |= {f"{STAGE}{name}": weights for name, weights in request.stages.items()}
-    records = RecordDict({"arrays": arrays(values)})
-    if moments is not None:
-        said["count"] = moments.count
-        records["moments"] = moments_arrays(moments)
-    records["request"] = config(said)
-    return records
+    return RecordDict({"arrays": arrays(values), "place": place_record(place), "request": config(said)})
 
 
 def read_envelope(records: RecordDict) -> Envelope:
@@ -108,8 +103,8 @@ def read_envelope(records: RecordDict) -> Envelope:
     return Envelope(str(said.get("device", "")), run, parse(raw, "the server's recipe"))
 
 
-def read_request(records: RecordDict, network: Network) -> tuple[Request[Any], Moments | None]:
-    """Returns the request of a question, and the pooled moments where it has some.
+def read_request(records: RecordDict, network: Network) -> tuple[Request[Any], Place]:
+    """Returns the request of a question, and the device's place in its fleet.
 
     Raises:
         WireError: it is none for this network.
@@ -127,7 +122,7 @@ def read_request(records: RecordDict, network: Network) -> tuple[Request[Any], M
             request = Finish(weights, number, devices, read_vectors(values, network, STAGE))
         case other:
             raise WireError(f"The server asks for {other!r}, which this version does not know.")
-    return request, read_moments(records, said)
+    return request, read_place(records, network)
 
 
 def kind(request: Request[Any]) -> str:
