@@ -6,12 +6,14 @@ import subprocess
 import numpy as np
 import pytest
 from scipy.special import softmax
+from typer.testing import CliRunner
 
+from fedmetaalign.cli import app
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.target import Target
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import bundle as bundles
-from fedmetaalign.tinyml import codegen, decision, golden, integer, runtimes, verify
+from fedmetaalign.tinyml import codegen, decision, golden, integer, predictions, runtimes, verify
 from fedmetaalign.tinyml.bundle import Bundle
 from fedmetaalign.tinyml.case import load
 from fedmetaalign.tinyml.network import Dense
@@ -200,3 +202,30 @@ def test_a_bundle_of_another_class_list_is_refused(folder):
         path.write_text(json.dumps(facts))
         with pytest.raises(BundleError, match=r"bundle\.json cannot be read"):
             bundles.read(folder)
+
+
+def test_predictions_name_the_likeliest_fault_of_an_alarm():
+    model = write(deployed("uint8"))
+    bundle = Bundle("pump", PREPARATION, 0.75, None, "cortex-m4", "firmware", model, LABELS)
+    found = predictions.of(bundle, np.array([[0.125, 0.5, 0, 0.25, 0.125], [0, 0.5, 0.5, 0, 0]]))
+    assert found["scores"] == [0.875, 0.5]
+    assert found["alarms"] == ["fault", "normal"]
+    assert found["kinds"] == ["gear", None]
+    assert predictions.text(found).splitlines() == [
+        "row,score,alarm,kind,p(belt),p(gear),p(idle),p(leak),p(ok)",
+        "1,0.875,fault,gear,0.125,0.5,0.0,0.25,0.125",
+        "2,0.5,normal,,0.0,0.5,0.5,0.0,0.0",
+    ]
+
+
+def test_predict_prints_kinds_and_probabilities(folder, tmp_path):
+    raw = tmp_path / "raw.csv"
+    lines = [line.split(",")[:INPUTS] for line in (folder / "golden.csv").read_text().splitlines()]
+    raw.write_text("".join(",".join(line) + "\n" for line in lines))
+    done = CliRunner().invoke(app, ["predict", str(folder), str(raw), "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    vectors = golden.read(folder / "golden.csv", PREPARATION, LABELS)
+    assert found["probabilities"] == vectors.scores.tolist()
+    assert [alarm == "fault" for alarm in found["alarms"]] == vectors.faults.tolist()
+    assert {*found["kinds"]} <= {"belt", "gear", "leak", None}

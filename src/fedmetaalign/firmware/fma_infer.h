@@ -26,7 +26,7 @@ int fma_prepare(const float *raw, fma_input_t *input);
 /* The probabilities of the classes, in the order of fma_model.h. */
 void fma_scores(const fma_input_t *input, fma_score_t *scores);
 
-/* 1 if the probability of a fault, 1 less those of the normal classes, is strictly above the threshold; or 0. */
+/* 1 if the probability of a fault, 1 less those of the normal classes, is above the threshold, else 0. */
 int fma_fault(const fma_score_t *scores);
 
 /* The likeliest class of those that mean a fault; of equals the first. */
