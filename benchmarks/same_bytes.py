@@ -41,7 +41,7 @@ RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
         "small",
         ("parallel.aggregation=fedfv", "serial.rounds=0", "splits.kind=blocks", "splits.block=3"),
     ),
-    "root": ("small", ("parallel.reference=root", "deploy.format=int8-float-head", "fleet.scaling=device")),
+    "root": ("small", ("parallel.reference=root", "deploy.format=int8-float-head", "personalize.freeze=0.5")),
     "ladder": ("small", ("deploy.max_bytes=22790", "serial.rounds=1")),
     "int4": ("small", ("deploy.format=int4", "personalize.threshold=0.4", "evaluation.alone=false")),
 }

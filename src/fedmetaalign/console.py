@@ -1,6 +1,8 @@
 """What the command line prints: tables on standard output, progress on standard error."""
 
+import json
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,7 @@ from rich.text import Text
 
 from fedmetaalign.report.live import PHASES
 from fedmetaalign.run import Watcher
-from fedmetaalign.terminal import stdout
+from fedmetaalign.terminal import print_json, stdout
 
 if TYPE_CHECKING:
     from fedmetaalign.fleet.audit import Audit
@@ -69,6 +71,10 @@ class Bar:
     def describe(self, text: str) -> None:
         """Says beside the bar what is being done."""
         self._bar.update(self._task, description=text)
+
+    def notice(self, sentence: str) -> None:
+        """Prints a sentence above the bar, on standard error."""
+        self._bar.console.print(f"fedmetaalign: {sentence}", markup=False, highlight=False, soft_wrap=True)
 
     def advance(self, amount: int = 1) -> None:
         """Moves the bar."""
@@ -151,6 +157,19 @@ def data_table(datasets: Iterable["Dataset"]) -> None:
         sys.stdout.write(f"  file {dataset.file}, {how}\n")
         for note in dataset.notes:
             sys.stdout.write(f"  - {note}\n")
+
+
+def print_results(folder: Path, as_json: bool, bundles: str | None = None) -> None:
+    """Prints what a finished run has come to; `bundles` says where those of the devices are."""
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    if as_json:
+        print_json(results)
+        return
+    recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
+    fleet_table(recipe["name"], results)
+    sys.stdout.write("\n")
+    sentences(folder)
+    sys.stdout.write(f"\nReport:  {folder / 'report.html'}\nBundles: {bundles or folder / 'devices'}\n")
 
 
 def _percent(value: float | Mapping[str, float | None]) -> str:

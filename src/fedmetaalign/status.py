@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +22,12 @@ class Status:
     Attributes:
         folder: the run folder.
         presence: tells which devices are there.
+        notices: what the user has to know of the fleet, one sentence each.
     """
 
     folder: Path
     presence: Callable[[], Mapping[str, Presence]]
+    notices: Sequence[str] = ()
     _said: dict[str, Any] = field(default_factory=dict)
 
     def say(self, state: State, phase: str, number: int = 1, rounds: int = 1, message: str = "") -> None:
@@ -56,7 +58,8 @@ class Status:
             name: {"present": there.present, "last_seen": None if there.seen is None else utc(there.seen)}
             for name, there in sorted(self.presence().items())
         }
-        data = json.dumps({**self._said, "updated": utc(time.time()), "devices": devices}, indent=2)
+        also = {"updated": utc(time.time()), "notices": [*self.notices], "devices": devices}
+        data = json.dumps({**self._said, **also}, indent=2)
         with writing_to(self.folder):
             replace(self.folder / "status.json", (data + "\n").encode())
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fedmetaalign.evaluation.results import baselines
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods._task import Task
 from fedmetaalign.methods.one_rule import one_rule
+from fedmetaalign.phases.evaluate import one_rule as rule_of_results
 from fedmetaalign.recipe import parse
 
 
@@ -21,5 +21,5 @@ def test_it_is_the_rule_of_the_results(simulator):
         scores = model.scores(test.x)
         assert set(scores.tolist()) <= {0.0, 1.0}
         accuracy = np.mean((scores > model.threshold) == (test.y > 0))
-        assert accuracy == baselines(device, fleet.test[device.name])["one_rule"]["accuracy"]
+        assert accuracy == rule_of_results(device, fleet.test[device.name]).accuracy
     assert (task.ledger.steps, task.ledger.bytes) == (0, 0)

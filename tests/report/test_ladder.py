@@ -101,20 +101,30 @@ class Tags(HTMLParser):
 
 
 @pytest.mark.parametrize(
-    "ladder",
+    "odd",
     [
-        [{}],
-        [{"way": "<script>alert(1)</script>", "bits": "x", "bytes": None, "difference": float("inf")}],
-        ["nonsense", 3],
+        {},
+        {"way": "low rank"},
+        {**LADDER[1], "bits": "x"},
+        {**LADDER[1], "bytes": None},
+        {**LADDER[1], "difference": float("inf")},
+        {**LADDER[1], "way": "\x1b[2J"},
+        "nonsense",
+        3,
     ],
 )
-def test_odd_rungs_do_no_harm(tmp_path, ladder):
-    section = section_of(tmp_path, [ladder])
-    assert "script" not in Tags(section).seen
-    assert len(tables(section)[0]) == len(ladder)
+def test_a_candidate_that_is_none_is_left_out_and_the_others_stay(tmp_path, odd):
+    section = section_of(tmp_path, [[LADDER[0], odd, {**LADDER[2], "of_a_later_version": 1}]])
+    assert [row[1] for row in tables(section)[0]] == ["50 992", "9 740"]
 
 
-@pytest.mark.parametrize("ladder", ["x", {}, 3, None])
+def test_a_candidates_words_are_escaped(tmp_path):
+    script = "<script>alert(1)</script>"
+    section = section_of(tmp_path, [[{**LADDER[0], "way": script}]])
+    assert "script" not in Tags(section).seen and "&lt;script&gt;" in section
+
+
+@pytest.mark.parametrize("ladder", ["x", {}, 3, None, [{}], ["nonsense"]])
 def test_what_is_no_ladder_is_ignored(tmp_path, ladder):
     assert section_of(tmp_path, [ladder]) == ""
 

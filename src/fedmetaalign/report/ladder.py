@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 
+from fedmetaalign.evaluation.result import Candidate
 from fedmetaalign.report.numbers import count, decimal, percent, whole
-from fedmetaalign.report.reading import Device, Run, Rung, mean
+from fedmetaalign.report.reading import Device, Run, mean
 from fedmetaalign.report.tables import cell, head, table
 
 FEW = 3
@@ -35,35 +36,37 @@ def section(run: Run) -> str:
 
 def _fleet(devices: Sequence[Device]) -> str:
     """One row a way to make a model smaller, over the devices that have such a model."""
-    ways: dict[tuple[str, int | None], list[Rung]] = {}
+    ways: dict[tuple[str, int], list[Candidate]] = {}
     for device in devices:
-        for rung in device.ladder:
-            ways.setdefault((_family(rung.way), rung.bits), []).append(rung)
+        for candidate in device.ladder:
+            ways.setdefault((_family(candidate.way), candidate.bits), []).append(candidate)
     rows = [
         [
             head(_titled(way, bits)),
-            cell(whole(mean(rung.bytes for rung in rungs))),
-            cell(decimal(mean(rung.difference for rung in rungs))),
-            cell(percent(mean(rung.accuracy for rung in rungs))),
-            cell(f"{sum(rung.shipped for rung in rungs)} of {count(len(devices), 'device')}"),
+            cell(whole(mean(candidate.bytes for candidate in candidates))),
+            cell(decimal(mean(candidate.difference for candidate in candidates))),
+            cell(percent(mean(candidate.accuracy for candidate in candidates))),
+            cell(f"{sum(candidate.shipped for candidate in candidates)} of {count(len(devices), 'device')}"),
         ]
-        for (way, bits), rungs in sorted(ways.items(), key=lambda item: -(mean(r.bytes for r in item[1]) or 0))
+        for (way, bits), candidates in sorted(
+            ways.items(), key=lambda item: -(mean(r.bytes for r in item[1]) or 0)
+        )
     ]
     return table(["Model", "Bytes, mean", "Difference, mean", "Validation accuracy, mean", "Chosen for"], rows)
 
 
 def _device(device: Device, limit: int | None) -> str:
     rows = []
-    for rung in device.ladder:
-        kind = "final" if rung.shipped else ""
-        too_large = limit is not None and rung.bytes is not None and rung.bytes > limit
+    for candidate in device.ladder:
+        kind = "final" if candidate.shipped else ""
+        too_large = limit is not None and candidate.bytes > limit
         rows.append(
             [
-                head(_titled(rung.way, rung.bits)),
-                cell(whole(rung.bytes), kind),
-                cell(decimal(rung.difference), kind),
-                cell(percent(rung.accuracy), kind),
-                cell("chosen" if rung.shipped else "too large" if too_large else "", kind),
+                head(_titled(candidate.way, candidate.bits)),
+                cell(whole(candidate.bytes), kind),
+                cell(decimal(candidate.difference), kind),
+                cell(percent(candidate.accuracy), kind),
+                cell("chosen" if candidate.shipped else "too large" if too_large else "", kind),
             ]
         )
     return table(["Model", "Bytes", "Difference", "Validation accuracy", ""], rows)
@@ -74,7 +77,6 @@ def _family(way: str) -> str:
     return "pruned" + way.partition(" units")[2] if way.startswith("pruned") else way
 
 
-def _titled(way: str, bits: int | None) -> str:
+def _titled(way: str, bits: int) -> str:
     """A way and its weights: "Low rank, 8-bit weights"."""
-    known = f", {bits}-bit weights" if bits else ""
-    return f"{way[:1].upper()}{way[1:]}{known}"
+    return f"{way[:1].upper()}{way[1:]}, {bits}-bit weights"
