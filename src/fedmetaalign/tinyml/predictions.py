@@ -19,9 +19,9 @@ def of(bundle: Bundle, scores: np.ndarray) -> dict[str, Any]:
         scores: (rows,) or (rows, classes) float64, as `Bundle.scores` gives them.
 
     Returns:
-        `scores`, the probability of a fault of each sample, and `alarms`, "fault" or "normal". Of several classes
-        also `classes`, their names; `kinds`, of each sample the likeliest fault, or None without an alarm; and
-        `probabilities`, of each sample a list.
+        `scores`, the probability of a fault of each sample, and `alarms`, "fault" or "normal". Of several
+        classes also `classes`, their names; `kinds`, of each sample the likeliest fault, or None without an
+        alarm; and `probabilities`, of each sample a list.
     """
     labels, faults = bundle.labels, bundle.faults(scores).tolist()
     found: dict[str, Any] = {
