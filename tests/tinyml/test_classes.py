@@ -13,7 +13,17 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.model.target import Target
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import bundle as bundles
-from fedmetaalign.tinyml import codegen, decision, golden, integer, predictions, runtimes, verify
+from fedmetaalign.tinyml import (
+    codegen,
+    compress,
+    decision,
+    golden,
+    integer,
+    low_rank,
+    predictions,
+    runtimes,
+    verify,
+)
 from fedmetaalign.tinyml.bundle import Bundle
 from fedmetaalign.tinyml.case import load
 from fedmetaalign.tinyml.network import Dense
@@ -229,3 +239,26 @@ def test_predict_prints_kinds_and_probabilities(folder, tmp_path):
     assert found["probabilities"] == vectors.scores.tolist()
     assert [alarm == "fault" for alarm in found["alarms"]] == vectors.faults.tolist()
     assert {*found["kinds"]} <= {"belt", "gear", "leak", None}
+
+
+def test_low_rank_keeps_what_changes_probabilities(inputs):
+    # What the last layer adds to all logits alike changes no probability, and so no component's energy.
+    layers = layers_of(5)
+    common = np.random.default_rng(4).normal(size=(12, 1)).astype(np.float32)
+    shifted = [*layers[:-1], Dense(layers[-1].weights + common, layers[-1].biases, relu=False)]
+    for one, other in zip(*(low_rank.spectra(each, 2, inputs) for each in (layers, shifted)), strict=True):
+        assert one.energies[0] > 0
+        np.testing.assert_allclose(one.energies, other.energies, rtol=0, atol=1e-5 * one.energies[0])
+    # Rank 5 of 12 does less harm than the singular values' choice, which looks at the weights alone.
+    whole = layers[1]
+    u, values, v = np.linalg.svd(whole.weights)
+    plain = [
+        Dense(u[:, :5] * values[:5], np.zeros(5, np.float32), relu=False),
+        Dense(v[:5], whole.biases, whole.relu),
+    ]
+    ours = low_rank.spectra(layers, 2, inputs)[1].factors(5)
+    harm = [
+        np.abs(compress.scores([layers[0], *pair, layers[2]], inputs) - compress.scores(layers, inputs)).mean()
+        for pair in (ours, plain)
+    ]
+    assert harm[0] < harm[1] / 2
