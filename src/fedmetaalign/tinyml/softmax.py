@@ -2,7 +2,7 @@
 
 The probabilities come on the grid that the LiteRT 8-bit quantisation specification fixes, `network.SCORE`:
 q / 256 for q from 0 to 255, stored 128 less in int8. There are two ways to compute them, which differ in about
-one probability of 50,000, by 1/256:
+one probability of 100,000, by 1/256:
 
 | function | `Rounding` | runtime |
 |---|---|---|
