@@ -1,8 +1,10 @@
 """What the commands print to."""
 
 import sys
+from collections.abc import Container, Iterable, Sequence
 
 from rich.console import Console
+from rich.table import Table
 
 
 def stdout() -> Console:
@@ -14,3 +16,30 @@ def stdout() -> Console:
         emoji=False,
         highlight=False,
     )
+
+
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    left: Container[str] = (),
+    mean: Sequence[str] | None = None,
+) -> None:
+    """Prints a table on standard output: names in the first column, numbers in the others, to the right.
+
+    Args:
+        title: stands above it.
+        columns: their heads.
+        rows: as many texts each.
+        left: heads of columns that hold words.
+        mean: the row that sums the others up.
+    """
+    table = Table(title=title, title_justify="left", box=None, header_style="", pad_edge=False)
+    for place, column in enumerate(columns):
+        at_left = place == 0 or column in left
+        table.add_column(column, justify="left" if at_left else "right", vertical="bottom")
+    for row in rows:
+        table.add_row(*row)
+    if mean:
+        table.add_row(*mean, style="bold")
+    stdout().print(table)

@@ -1,9 +1,7 @@
 """The figures of a comparison: each a stand-alone SVG document that follows the reader's light or dark."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
@@ -29,8 +27,9 @@ from fedmetaalign.report.comparison.reading import (
     NOTHING,
     Interval,
     Row,
+    Source,
+    by_stage,
     foremost,
-    members_of,
     read,
 )
 from fedmetaalign.report.numbers import decimal, percent
@@ -48,7 +47,7 @@ _OFFSETS = (0.0, 0.2, -0.1, 0.1, -0.2)
 _STAGES = {"serial": "Serial", "global": "Parallel (global)", "final": "Final (personal)"}
 
 
-def write(comparison: Mapping[str, Any], folder: Path) -> list[str]:
+def write(comparison: Source, folder: Path) -> list[str]:
     """Writes the figures that the comparison has the data of, and returns their file names.
 
     Args:
@@ -62,7 +61,7 @@ def write(comparison: Mapping[str, Any], folder: Path) -> list[str]:
     return names
 
 
-def write_sweep(comparisons: Mapping[str, Mapping[str, Any]], key: str, folder: Path) -> None:
+def write_sweep(comparisons: Mapping[str, Source], key: str, folder: Path) -> None:
     """Writes a sweep's figure, and one over the devices that took no part where there are any.
 
     Args:
@@ -71,12 +70,11 @@ def write_sweep(comparisons: Mapping[str, Mapping[str, Any]], key: str, folder: 
         folder: is there.
     """
     (folder / "sweep.svg").write_text(sweep(comparisons, key), encoding="utf-8")
-    if all(each["unseen"] for each in comparisons.values()):
-        newcomers = {value: reading.of_unseen(each) for value, each in comparisons.items()}
-        (folder / "sweep-unseen.svg").write_text(sweep(newcomers, key), encoding="utf-8")
+    if unseen := reading.newcomers(comparisons):
+        (folder / "sweep-unseen.svg").write_text(sweep(unseen, key), encoding="utf-8")
 
 
-def accuracy(comparison: Mapping[str, Any]) -> str:
+def accuracy(comparison: Source) -> str:
     """Returns the fleet's accuracy and its interval, a line a row in the order of the file.
 
     Hollow dots are global models; the dotted line is training alone.
@@ -114,7 +112,7 @@ def accuracy(comparison: Mapping[str, Any]) -> str:
     return svg.standalone(draw, WIDTH, 0.75 + ROW * len(of.rows), reading.FIGURES["accuracy"][0])
 
 
-def gains(comparison: Mapping[str, Any]) -> str:
+def gains(comparison: Source) -> str:
     """Returns the gain over training alone: a line a method, a dot a device (its mean over the seeds)."""
     of = read(comparison)
     found = reading.gains(of)
@@ -156,7 +154,7 @@ def gains(comparison: Mapping[str, Any]) -> str:
     return svg.standalone(draw, WIDTH, 0.95 + 1.25 * ROW * len(rows), reading.FIGURES["gains"][0])
 
 
-def rounds(comparison: Mapping[str, Any]) -> str:
+def rounds(comparison: Source) -> str:
     """Returns the fleet's accuracy with the global model after each round, of at most eight methods."""
     of = read(comparison)
     rows = reading.with_rounds(of)
@@ -181,20 +179,20 @@ def rounds(comparison: Mapping[str, Any]) -> str:
     return svg.standalone(draw, WIDTH, _HEIGHT, reading.FIGURES["rounds"][0])
 
 
-def stages(comparison: Mapping[str, Any]) -> str:
+def stages(comparison: Source) -> str:
     """Returns the accuracy of each device after each stage of Fed-Meta-Align (the paper's Figure 2).
 
     Many devices are thin lines behind their mean.
     """
     of = read(comparison)
-    found = members_of(of.stages, of.devices)
+    found = by_stage(of)
     many = len(of.devices) > _MOST
     colours = [svg.MUTED] * len(of.devices) if many else [svg.ACCENT, *OTHERS]
     lines = [
         line(plain(device), colour, [(x, each.get(device, NOTHING)) for x, each in enumerate(found.values())])
         for device, colour in zip(of.devices, colours, strict=False)
     ]
-    means = [(x, Interval(mean(i.mean for i in each.values()))) for x, each in enumerate(found.values())]
+    means = [(x, Interval(mean=mean(i.mean for i in each.values()))) for x, each in enumerate(found.values())]
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -228,7 +226,7 @@ def stages(comparison: Mapping[str, Any]) -> str:
     return svg.standalone(draw, WIDTH, _HEIGHT, reading.FIGURES["stages"][0])
 
 
-def sweep(comparisons: Mapping[str, Mapping[str, Any]], key: str) -> str:
+def sweep(comparisons: Mapping[str, Source], key: str) -> str:
     """Returns the fleet's accuracy against the values of a key of the recipe, of at most eight rows.
 
     The axis is logarithmic where the values are positive numbers that span a factor of ten.
@@ -278,7 +276,8 @@ def _lines(named: Mapping[str, tuple[str, list[tuple[float, Interval]]]]) -> lis
 
 def _averaged(row: Row, accuracies: list[Interval]) -> Row:
     """The row with its mean accuracy over a sweep, to choose the best by."""
-    return replace(row, fleet={"accuracy": Interval(mean(each.mean for each in accuracies))})
+    average = Interval(mean=mean(each.mean for each in accuracies))
+    return row.model_copy(update={"fleet": {"accuracy": average}})
 
 
 def _numbers(values: list[str]) -> list[float]:
