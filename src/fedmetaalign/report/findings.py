@@ -130,6 +130,12 @@ def findings(run: Run) -> tuple[Finding, ...]:
             lambda d: d.threshold_note and f"threshold {decimal(d.threshold)}: {d.threshold_note}",
         ),
         (
+            "unseen kinds",
+            "Tested on kinds of fault never trained on",
+            "A device without a training sample of a kind knows it from the others, if at all.",
+            lambda d: ", ".join(d.unseen_kinds) or None,
+        ),
+        (
             "class missing",
             "A class is missing in the test set",
             "Accuracy alone says little here, and some metrics do not exist.",
