@@ -59,26 +59,25 @@ def test_those_of_large_fleets_are_folded(tmp_path: Path) -> None:
     [
         {},
         {"way": "low rank"},
-        {**CANDIDATES[1], "bits": "x"},
-        {**CANDIDATES[1], "bytes": None},
-        {**CANDIDATES[1], "difference": float("inf")},
-        {**CANDIDATES[1], "way": "\x1b[2J"},
+        CANDIDATES[1] | {"bits": "x"},
+        CANDIDATES[1] | {"bytes": None},
+        CANDIDATES[1] | {"difference": float("inf")},
+        CANDIDATES[1] | {"way": "\x1b[2J"},
         "nonsense",
         3,
     ],
 )
-def test_a_candidate_that_is_none_is_left_out_and_the_others_stay(tmp_path: Path, odd: Any) -> None:
-    section = section_of(tmp_path, [[CANDIDATES[0], odd, {**CANDIDATES[2], "of_a_later_version": 1}]])
+def test_a_candidate_that_is_none_is_left_out_and_the_others_stay(tmp_path: Path, odd: object) -> None:
+    section = section_of(tmp_path, [[CANDIDATES[0], odd, CANDIDATES[2] | {"of_a_later_version": 1}]])
     assert [row[1] for row in tables(section)[0]] == ["50 992", "9 740"]
 
 
 def test_a_candidates_words_are_escaped(tmp_path: Path) -> None:
-    script = "<script>alert(1)</script>"
-    section = section_of(tmp_path, [[{**CANDIDATES[0], "way": script}]])
+    section = section_of(tmp_path, [[CANDIDATES[0] | {"way": "<script>alert(1)</script>"}]])
     assert "script" not in Outline(section).tags and "&lt;script&gt;" in section
 
 
-@pytest.mark.parametrize("ladder", ["x", {}, 3, None])
+@pytest.mark.parametrize("ladder", ["x", {}, 3, None, [{}], ["nonsense"]])
 def test_without_any_there_is_no_such_section(tmp_path: Path, ladder: object) -> None:
     assert section_of(tmp_path, [ladder]) == ""
 

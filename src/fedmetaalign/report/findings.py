@@ -99,6 +99,7 @@ def findings(run: Run) -> tuple[Finding, ...]:
         "threshold fallback": lambda d: (
             d.threshold_note and f"threshold {decimal(d.threshold)}: {d.threshold_note}"
         ),
+        "unseen kinds": lambda d: ", ".join(d.unseen_kinds) or None,
         "class missing": _missing_class,
     }
     words = tomllib.loads(

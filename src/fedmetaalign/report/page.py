@@ -9,6 +9,7 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.report import facts, figures
 from fedmetaalign.report.candidates import kinds, titled
 from fedmetaalign.report.findings import BEATEN, beyond_chance, findings, headline, standing, verdict
+from fedmetaalign.report.kinds import confusion, fleet_confusion
 from fedmetaalign.report.numbers import ABSENT, MINUS, NARROW, interval
 from fedmetaalign.report.reading import STAGES, Device, Run, read_run
 from fedmetaalign.report.rendering import environment
@@ -68,6 +69,8 @@ def build(run: Run) -> str:
 def _environment() -> Environment:
     found = environment()
     found.filters |= {
+        "confusion": confusion,
+        "fleet_confusion": fleet_confusion,
         "kinds": kinds,
         "parted": facts.parted,
         "plain": facts.plain,
