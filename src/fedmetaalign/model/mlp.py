@@ -1,4 +1,4 @@
-"""The network as plain arrays: a multi-layer perceptron with ReLU and one sigmoid output.
+"""The network as plain arrays: a multi-layer perceptron with ReLU; what its logits mean says `model.target`.
 
 The federation sees the weights as one flat vector, `(parameters,) float32`. Inside, each layer is one matrix
 with the bias as its last row, and the vector holds these matrices row by row, first layer first. This is the
@@ -13,7 +13,8 @@ from typing import TypeVar
 
 import jax
 import numpy as np
-from scipy.special import expit
+
+from fedmetaalign.model.target import BINARY
 
 BLOCK = 128
 """Rows that compiled code sees at a time: data of any length shares one compilation."""
@@ -26,20 +27,22 @@ Vector = TypeVar("Vector", np.ndarray, jax.Array)
 
 @dataclass(frozen=True)
 class Network:
-    """A multi-layer perceptron for one fault score.
+    """A multi-layer perceptron.
 
     Attributes:
         inputs: features that the network takes.
         hidden: units of each hidden layer, each followed by a ReLU.
+        outputs: logits that the network gives, see `Target.outputs`.
     """
 
     inputs: int
     hidden: tuple[int, ...]
+    outputs: int = 1
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """Shape of each layer's matrix, (inputs + 1, outputs); its last row is the bias."""
-        sizes = (self.inputs, *self.hidden, 1)
+        sizes = (self.inputs, *self.hidden, self.outputs)
         return tuple((i + 1, o) for i, o in pairwise(sizes))
 
     @property
@@ -70,7 +73,7 @@ def initialize(network: Network, random: np.random.Generator) -> np.ndarray:
 
 
 def logits(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Returns the network's output before the sigmoid.
+    """Returns the network's output before the sigmoid or softmax.
 
     Args:
         network: the architecture.
@@ -78,9 +81,10 @@ def logits(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
         x: (rows, inputs) float32.
 
     Returns:
-        (rows,) float32; a row's value does not depend on the rows beside it.
+        (rows,) float32 for one output, (rows, outputs) for more; a row does not depend on the rows beside it.
     """
-    return _by_blocks(_logits, network, weights, x, np.empty(len(x), np.float32))
+    shape = (len(x),) if network.outputs == 1 else (len(x), network.outputs)
+    return _by_blocks(_logits, network, weights, x, np.empty(shape, np.float32))
 
 
 def features(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -125,29 +129,31 @@ def _features(network: Network, weights: jax.Array, x: jax.Array) -> jax.Array:
 def _logits(network: Network, weights: jax.Array, x: jax.Array) -> jax.Array:
     representation: jax.Array = _features(network, weights, x)
     last = network.layers(weights)[-1]
-    return (representation @ last[:-1] + last[-1])[:, 0]
+    z = representation @ last[:-1] + last[-1]
+    return z[:, 0] if network.outputs == 1 else z
+
+
+# The meaning of two classes, for callers that know no other: see `model.target`.
 
 
 def scores(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Returns the fault scores, (rows,) float64 in [0, 1]: the sigmoid of the logits."""
-    return score(logits(network, weights, x))
+    return BINARY.fault_probability(logits(network, weights, x))
 
 
 def score(z: np.ndarray) -> np.ndarray:
     """Returns the fault scores of logits, (rows,) float64 in [0, 1]."""
-    return np.asarray(expit(z.astype(np.float64)))
+    return BINARY.fault_probability(z)
 
 
 def losses(network: Network, weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Returns each sample's binary cross-entropy, (rows,) float64, computed from the logits."""
-    return cross_entropy(logits(network, weights, x), y)
+    return BINARY.cross_entropy(logits(network, weights, x), y)
 
 
 def cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Returns the binary cross-entropy of each of some logits, (rows,) float64, for labels (rows,)."""
-    z = z.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # weights that have diverged are told of where they are checked
-        return np.asarray(np.logaddexp(0, z) - y * z)
+    return BINARY.cross_entropy(z, y)
 
 
 def diverged(weights: np.ndarray) -> bool:

@@ -37,7 +37,9 @@ class Samples(NamedTuple):
 
     Attributes:
         x: (rows, inputs) float32, standardised and padded to the network's inputs.
-        y: (rows,) float32, 0 normal and 1 fault.
+        y: (rows,) float32, the index of each sample's class (of two: 0 normal and 1 fault); or soft labels:
+            the probability of class 1, (rows,), of a network with one output, and that of each class,
+            (rows, outputs), of one with more.
     """
 
     x: np.ndarray
@@ -52,7 +54,7 @@ class Trained(NamedTuple):
 
     Attributes:
         weights: (parameters,) float32.
-        losses: one number an epoch, the mean binary cross-entropy of each sample just before the step on it.
+        losses: one number an epoch, the mean cross-entropy of each sample just before the step on it.
         gradient: (parameters,) float32, the mean over all steps of the samples' gradient, zero in layers that
             are not trained; None where it was not asked for.
     """
@@ -133,15 +135,19 @@ def train(
 
     Returns:
         The new weights, and the loss met on the way.
+
+    Raises:
+        ValueError: a label is no class of the network, or the labels have another shape.
     """
-    rows, inputs = samples.x.shape
+    rows = len(samples)
+    labels = _labels(network, samples.y)
     span = (frozen, len(network.shapes) - head)
     shapes = network.shapes[slice(*span)]
     size = sum(r * c for r, c in shapes)
     zeros = _zeros(shapes)
     sums = zeros if keep_gradient else None
     state: _State = (np.asarray(weights, np.float32), zeros, zeros, sums, np.int32(0))
-    x, y = np.zeros((BLOCK, inputs), np.float32), np.zeros(BLOCK, np.float32)
+    x, y = (np.zeros((BLOCK, *array.shape[1:]), np.float32) for array in (samples.x, labels))
     before = sum(r * c for r, c in network.shapes[:frozen])
     terms = _terms(objective, slice(before, before + size))
     losses = []
@@ -150,7 +156,7 @@ def train(
         total = 0.0
         for start in range(0, rows, BLOCK):
             picked = order[start : start + BLOCK]
-            x[: len(picked)], y[: len(picked)] = samples.x[picked], samples.y[picked]
+            x[: len(picked)], y[: len(picked)] = samples.x[picked], labels[picked]
             state, loss = _train_block(
                 network, span, state, x, y, np.int32(len(picked)), np.float32(learning_rate), terms
             )
@@ -162,6 +168,20 @@ def train(
         mean = np.zeros(network.parameters, np.float32)
         mean[before : before + size] = np.concatenate([np.ravel(s) for s in state[3] or ()]) / (epochs * rows)
     return Trained(np.asarray(state[0]), tuple(losses), mean)
+
+
+def _labels(network: Network, y: np.ndarray) -> np.ndarray:
+    """Returns labels as compiled code takes them: of more than two classes, (rows, outputs) float32."""
+    outputs = network.outputs
+    if y.shape[1:] == (() if outputs == 1 else (outputs,)):
+        return y
+    if y.ndim != 1:
+        raise ValueError(f"Labels of shape {y.shape} do not fit a network with {outputs} outputs.")
+    classes = np.arange(outputs, dtype=np.float32)
+    known = np.isin(y, classes)
+    if not known.all():
+        raise ValueError(f"The network knows the classes 0 to {outputs - 1}, and a label is {y[~known][0]:g}.")
+    return np.asarray(y[:, None] == classes, np.float32)
 
 
 class _Terms(NamedTuple):
@@ -263,14 +283,14 @@ def _split(network: Network, span: tuple[int, int], vector: jax.Array) -> list[j
 def _gradient(
     below: list[jax.Array], layers: list[jax.Array], above: list[jax.Array], x: jax.Array, y: jax.Array
 ) -> tuple[_Gradient, jax.Array]:
-    """Backpropagates the binary cross-entropy of one sample through the trained layers.
+    """Backpropagates the cross-entropy of one sample through the trained layers.
 
     Args:
         below: the frozen layers before the trained ones, each (inputs + 1, outputs).
         layers: the trained layers.
         above: the frozen layers after them.
         x: (inputs,) float32.
-        y: () float32.
+        y: () float32 for one output, (outputs,) for more.
     """
     inputs = []
     for layer in [*below, *layers, *above]:
@@ -279,15 +299,27 @@ def _gradient(
         z = with_one @ layer
         x = jax.nn.relu(z)
     inputs = inputs[len(below) :]
-    error = jax.nn.sigmoid(z) - y  # of the cross-entropy with respect to the logit
+    error, loss = _cross_entropy(z, y)
     errors = [error]
     for layer, layer_input in zip([*layers, *above][:0:-1], inputs[:0:-1], strict=True):
         # The whole matrix, bias row included, then without the bias's own entry: slicing the matrix
         # before the product would copy it.
         error = jnp.where(layer_input > 0, layer @ error, 0)[:-1]
         errors.append(error)
-    loss = jnp.logaddexp(0, z[0]) - y * z[0]
     return _Gradient(inputs[: len(layers)], errors[::-1][: len(layers)]), loss
+
+
+def _cross_entropy(z: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the derivative of one sample's cross-entropy by its logits, (outputs,), and the cross-entropy.
+
+    It is binary for one logit, and categorical for more.
+    """
+    if y.ndim == 0:
+        return jax.nn.sigmoid(z) - y, jnp.logaddexp(0, z[0]) - y * z[0]
+    z = z - z.max()
+    powers = jnp.exp(z)
+    total = powers.sum()
+    return powers / total - y, jnp.log(total) - (y * z).sum()
 
 
 def _adam_step(
