@@ -9,13 +9,14 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network, initialize
+from fedmetaalign.operators.grid import Bits
 from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.fitting import Lesson, Precision, candidates, choose, distil, smallest
 from fedmetaalign.phases.personalize import Personal, choose_threshold, frozen_layers
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Deploy, Personalize
 from fedmetaalign.tinyml.low_rank import Cost
-from fedmetaalign.tinyml.network import Bits, Layers, QuantizedNetwork
+from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import bits_of_int4, quantize
 from fedmetaalign.tinyml.runtimes import Runtime, scores
 from fedmetaalign.tinyml.tflite import write

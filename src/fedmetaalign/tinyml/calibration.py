@@ -6,6 +6,7 @@ from itertools import islice
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.operators import operator_of
 from fedmetaalign.tinyml.network import Layers
 
 _CHUNK = 4096  # rows at a time: a bound on memory, without effect on the result
@@ -80,7 +81,5 @@ def activations(layers: Layers, x: np.ndarray) -> Iterator[np.ndarray]:
     yield x
     with np.errstate(over="ignore", invalid="ignore"):  # the caller reports what is not finite
         for layer in layers:
-            x = x @ layer.weights + layer.biases
-            if layer.relu:
-                x = np.maximum(x, 0.0)
+            x = operator_of(layer).forward(layer, x)
             yield x

@@ -1,6 +1,6 @@
 """SOFTMAX of int8 logits, to the last bit, on a device and in each runtime.
 
-The probabilities come on the grid that the LiteRT 8-bit quantisation specification fixes, `network.SCORE`:
+The probabilities come on the grid that the LiteRT 8-bit quantisation specification fixes, `grid.SCORE`:
 q / 256 for q from 0 to 255, stored 128 less in int8. There are two ways to compute them, which differ in about
 one probability of 50,000, by 1/256:
 
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedmetaalign.tinyml import gemmlowp
+from fedmetaalign.operators import gemmlowp
 
 MOST_CLASSES = 64
 """Of a network; more values of a label are hardly classes. (The arithmetic would allow 511.)"""
