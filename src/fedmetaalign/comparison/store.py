@@ -24,6 +24,7 @@ CODE = (
     *("aggregation/*.py", "engine/*.py", "fleet/**/*.py", "model/*.py", "phases/*.py", "methods/_[!_]*.py"),
     *("evaluation/metrics.py", "evaluation/rules.py", "evaluation/thresholds.py"),
     *("comparison/race.py", "preparation.py", "randomness.py", "recipe.py"),
+    *("operators/training.py", "operators/*/training.py"),
     *(
         "methods/fed_meta_align.py",
         "methods/fedadam.py",
