@@ -86,7 +86,7 @@ class Fleet(Source):
 
     devices: tuple[Source, ...] = ()
     scaling: Literal["device", "fleet"] = "device"
-    """Standardise with a device's own moments, or with the moments pooled over devices of equal features."""
+    """Standardise with a device's own moments, or each feature with those of all devices that have it."""
     unseen: Unseen = Unseen()
 
     @property

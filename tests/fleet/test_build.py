@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import DataError, RecipeError
-from fedmetaalign.fleet.build import build, placement
+from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.export import write_devices
 from fedmetaalign.fleet.splits import split
 from fedmetaalign.fleet.tables import Columns, read
-from fedmetaalign.recipe import Model, parse
+from fedmetaalign.recipe import parse
 
 PHASES = ("serial", "parallel", "personalize")
 
@@ -81,7 +81,7 @@ class TestDevices:
         other = build(recipe(folder, {"fan": "abc", "pump": "abc"}))
         assert trained_on(one) == trained_on(other)
 
-    def test_another_device_in_the_fleet_changes_nothing(self, folder):
+    def test_another_device_like_it_changes_nothing(self, folder):
         folder("pump")
         folder("fan", seed=1)
         alone = build(recipe(folder, {"pump": "abc"}))
@@ -188,17 +188,18 @@ class TestScaling:
         assert [d.train.x[:, 0].mean() for d in pooled.devices] == pytest.approx([-1, 1], abs=0.02)
         assert pooled.devices[0].preparation.mean == pooled.devices[1].preparation.mean
 
-    def test_only_devices_of_equal_features_are_pooled(self, folder):
+    def test_a_feature_is_pooled_over_the_devices_that_have_it_wherever_it_stands(self, folder):
         folder("cold", offset=0)
         folder("hot", offset=100, seed=1)
-        folder("turned", features="bac", offset=500, seed=2)
-        folder("short", features="ab", offset=900, seed=3)
-        devices = {"cold": "abc", "hot": "abc", "turned": "bac", "short": "ab"}
-        pooled = {d.name: d for d in build(recipe(folder, devices, scaling="fleet")).devices}
-        own = {d.name: d for d in build(recipe(folder, devices)).devices}
-        assert pooled["cold"].preparation.mean == pytest.approx([50] * 3, abs=1)
-        for name in ("turned", "short"):
-            assert pooled[name].preparation == own[name].preparation
+        folder("turned", features="bac", offset=200, seed=2)
+        folder("short", features="bd", offset=300, seed=3)
+        devices = {"cold": "abc", "hot": "abc", "turned": "bac", "short": "bd"}
+        pooled = {d.name: d.preparation for d in build(recipe(folder, devices, scaling="fleet")).devices}
+        own = {d.name: d.preparation for d in build(recipe(folder, devices)).devices}
+        assert pooled["cold"].mean == pooled["hot"].mean == pytest.approx([100, 150, 100], abs=1)
+        a, b, c = pooled["cold"].mean
+        assert pooled["turned"].mean == (b, a, c)
+        assert pooled["short"].mean == (b, own["short"].mean[1])
 
     def test_the_pooled_moments_are_those_of_all_training_rows(self, folder):
         folder("cold", offset=0, rows=200)
@@ -303,25 +304,57 @@ class TestNewcomers:
 
 
 class TestPlacement:
-    @pytest.mark.parametrize(
-        ("features", "padding", "expected"),
-        [
-            (6, "zeros", [0, 1, 2, 3, 4, 5, -1, -1, -1]),
-            (6, "repeat", [0, 1, 2, 3, 4, 5, 0, 1, 2]),
-            (4, "repeat", [0, 1, 2, 3, 0, 1, 2, 3, 0]),
-            (1, "zeros", [0, -1, -1, -1, -1, -1, -1, -1, -1]),
-            (9, "zeros", [0, 1, 2, 3, 4, 5, 6, 7, 8]),
-            (9, "repeat", [0, 1, 2, 3, 4, 5, 6, 7, 8]),
-        ],
-    )
-    def test_where_the_features_go(self, features, padding, expected):
-        assert placement(features, Model(padding=padding)).tolist() == expected
-
     def test_repeated_features_reach_the_inputs(self, folder):
         folder("pump")
         train = build(recipe(folder, {"pump": "abc"}, model={"padding": "repeat"})).devices[0].train.x
         assert (train[:, 3:6] == train[:, :3]).all()
         assert (train[:, 6:] == train[:, :3]).all()
+
+    @pytest.mark.parametrize("scaling", ["device", "fleet"])
+    @pytest.mark.parametrize("padding", ["zeros", "repeat"])
+    def test_the_order_of_a_device_s_columns_changes_nothing(self, folder, scaling, padding):
+        # Four devices with the same samples, two of which list ["vib", "temp"] instead of ["temp", "vib"].
+        features = {"a": "tv", "b": "vt", "c": "tv", "d": "vt"}
+        x = np.random.default_rng(0).normal([0, 50], [1, 9], (120, 2))
+        for name in features:
+            folder(name, "tv", x=x)
+        more = {"scaling": scaling, "model": {"padding": padding}}
+        turned = build(recipe(folder, features, **more))
+        straight = build(recipe(folder, dict.fromkeys("abcd", "tv"), **more))
+        for one, other in zip(turned.devices, straight.devices, strict=True):
+            assert bits(one.train) == bits(other.train)
+            assert bits(turned.test[one.name]) == bits(straight.test[one.name])
+        assert turned.devices[1].preparation.features == ("v", "t")
+        assert turned.devices[1].preparation.columns[:2] == (1, 0)
+        assert turned.notices == straight.notices == ()
+
+    def test_public_samples_take_the_inputs_of_the_fleet_s_features(self, folder):
+        folder("pump", features="abc")
+        folder("public", features="xcb")
+        source = {"table": str(folder.path / "public.csv"), "label": "fault", "features": list("xcb")}
+        public = build(recipe(folder, {"pump": "abc"}, foundation=source, model={"inputs": 4})).public
+        at_home = build(recipe(folder, {"public": "bc"}, model={"inputs": 4})).devices[0].train.x
+        x = public.support.x
+        assert x.shape[1] == 4 and not x[:, 0].any()  # a, which the public table lacks; x comes last
+        assert x[:, 1:].std(axis=0) == pytest.approx([1, 1, 1], rel=1e-5)
+        close = [np.isclose(at_home[:, :2], row[1:3], atol=0.5).all(axis=1).any() for row in x]
+        assert np.mean(close) > 0.5  # b and c in this order, but for the moments
+
+    def test_a_newcomer_moves_nobody(self, folder):
+        for name in "abc":
+            folder(name, "zxy" if name == "c" else "xy")
+        plan = recipe(folder, {"a": "xy", "b": "yx", "c": "zxy"}, unseen={"count": 1, "samples": 10})
+        fleet = build(plan, newcomers=True)
+        assert trained_on(fleet) == trained_on(build(recipe(folder, {"a": "xy", "b": "yx"})))
+        assert fleet.newcomers[0].preparation.columns[:3] == (1, 2, 0)
+
+    def test_a_fleet_with_unlike_features_is_told_so(self, folder):
+        for name in "abc":
+            folder(name, "xyz")
+        assert build(recipe(folder, {"a": "xy", "b": "yx", "c": "zx"})).notices == (
+            "Some devices lack features of others, and have zeros in their place: 'y' on c.",
+            "Some devices add features, whose inputs are zero on the others: 'z' on c.",
+        )
 
 
 class TestFoundation:

@@ -5,8 +5,9 @@ import pytest
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import DataError, RecipeError
-from fedmetaalign.fleet.build import build, pooled, raw_tables
-from fedmetaalign.fleet.member import member, own_moments, read_table
+from fedmetaalign.fleet.build import build, raw_tables
+from fedmetaalign.fleet.member import introduction, member, read_table
+from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
 from fedmetaalign.fleet.table_file import load_table, save_table
 
 SOURCES = {
@@ -56,10 +57,11 @@ def test_a_device_is_made_alike_on_its_own_and_in_the_fleet(recipe_of, here, kin
     for table in raw_tables(recipe):
         save_table(table, here / f"{table.name}.safetensors")
         own[table.name] = read_table(recipe, table.name, here / f"{table.name}.safetensors")
-    pool = pooled((table.features, own_moments(recipe, table)) for table in own.values())
+    told = {name: introduction(recipe, table) for name, table in own.items()}
+    save_shared(share(told, recipe.model), here / "fleet.json")
+    shared = load_shared(here / "fleet.json")
     for device in fleet.devices:
-        table = own[device.name]
-        found = member(recipe, table, pool[table.features] if scaling == "fleet" else None)
+        found = member(recipe, own[device.name], shared.place(told[device.name], recipe.model))
         assert bits(*found) == bits(device, fleet.test[device.name])
 
 
@@ -67,7 +69,8 @@ def test_a_csv_file_is_read_as_the_recipe_says(recipe_of, here):
     recipe = recipe_of("csv", "device")
     table = read_table(recipe, "pump", here / "fleet/pump.csv")
     assert (table.name, table.features, len(table)) == ("pump", ("b", "a"), 400)
-    assert bits(*member(recipe, table)) == bits(build(recipe).devices[1], build(recipe).test["pump"])
+    place = Shared().place(introduction(recipe, table), recipe.model)
+    assert bits(*member(recipe, table, place)) == bits(build(recipe).devices[1], build(recipe).test["pump"])
 
 
 def test_a_device_takes_the_columns_of_the_source_that_bears_its_name(here):

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from adam_reference import PAPER, SMALL, samples, start
+from adam_reference import PAPER, PAPER_12, SMALL, SMALL_12, samples, start
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +27,10 @@ class TestShape:
         assert PAPER.shapes[-1] == (9, 1)
         assert len(PAPER.shapes) == 8
 
+    def test_each_output_has_a_column_of_the_last_layer(self):
+        assert PAPER_12.shapes == (*PAPER.shapes[:-1], (9, 12))
+        assert PAPER_12.parameters == 46_637 + 9 * 11
+
     def test_a_matrix_holds_a_row_for_each_input_and_the_bias_last(self):
         # logit = 2*relu(x0 + 10*x1 + 100) + 3
         network = Network(2, (1,))
@@ -34,6 +38,12 @@ class TestShape:
         assert [m.tolist() for m in network.layers(weights)] == [[[1], [10], [100]], [[2], [3]]]
         x = np.array([[1, 2], [-200, 0]], np.float32)
         assert logits(network, weights, x).tolist() == [2 * 121 + 3, 3]
+
+    def test_more_outputs_give_a_row_of_logits(self):
+        # The unit is relu(x0 + 10*x1 + 100); the last layer is (2 -1 0) times it, plus (3 4 5).
+        weights = np.array([1, 10, 100, 2, -1, 0, 3, 4, 5], np.float32)
+        x = np.array([[1, 2], [-200, 0]], np.float32)
+        assert logits(Network(2, (1,), 3), weights, x).tolist() == [[245, -117, 5], [3, 4, 5]]
 
     def test_the_layers_are_views_of_the_vector(self):
         weights = np.zeros(SMALL.parameters, np.float32)
@@ -77,14 +87,14 @@ class TestRows:
         # Float32 sums of up to 256 products lose about sqrt(256) roundings of 2^-24 a layer: 8 layers, 8e-6.
         np.testing.assert_allclose(logits(PAPER, start(PAPER), x), z[:, 0], rtol=8e-6, atol=8e-6)
 
-    @pytest.mark.parametrize("network", [SMALL, PAPER])
+    @pytest.mark.parametrize("network", [SMALL, PAPER, PAPER_12])
     def test_a_row_does_not_depend_on_how_many_there_are(self, network):
         x, weights = samples(600).x, start(network)
         together = logits(network, weights, x)
         for count in (1, 2, 7, 255, 256, 257, 511, 599):
             assert logits(network, weights, x[:count]).tobytes() == together[:count].tobytes()
         for i in range(0, 600, 37):
-            assert logits(network, weights, x[i : i + 1])[0] == together[i]
+            assert logits(network, weights, x[i : i + 1])[0].tolist() == together[i].tolist()
 
     @settings(max_examples=20, deadline=None)
     @given(st.randoms(use_true_random=False), st.integers(1, 300))
@@ -105,6 +115,7 @@ class TestRows:
     def test_no_rows_give_no_logits(self):
         empty = np.zeros((0, 9), np.float32)
         assert logits(SMALL, start(SMALL), empty).shape == (0,)
+        assert logits(SMALL_12, start(SMALL_12), empty).shape == (0, 12)
         assert scores(SMALL, start(SMALL), empty).shape == (0,)
         assert losses(SMALL, start(SMALL), empty, np.zeros(0)).shape == (0,)
 

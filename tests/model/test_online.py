@@ -5,10 +5,26 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import numpy as np
 import pytest
-from adam_reference import PAPER, SMALL, adam_in_float64, adam_of_optax, loss, samples, start, visits
+from adam_reference import (
+    PAPER,
+    PAPER_12,
+    SMALL,
+    SMALL_12,
+    adam_in_float64,
+    adam_of_optax,
+    loss,
+    loss_of_optax,
+    samples,
+    samples_for,
+    start,
+    visits,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fedmetaalign.model import online
 from fedmetaalign.model.mlp import Network
+from fedmetaalign.model.objective import Objective
 from fedmetaalign.model.online import BLOCK, Samples, _reciprocal, train
 
 # What float32 may cost over n steps. Storing a weight in [1/2, 1) rounds it by at most 2^-25, which is a
@@ -25,33 +41,35 @@ def run(network, data, *, epochs=1, learning_rate=1e-4, seed=5, weights=None, **
 
 
 class TestArithmetic:
-    def test_a_thousand_steps_of_the_papers_network_equal_adam_in_float64(self):
-        data, orders = samples(1000), visits(1000, 1, 5)
-        expected, losses = adam_in_float64(PAPER, start(PAPER), data, orders, 1e-5)
-        trained = run(PAPER, data, learning_rate=1e-5)
+    @pytest.mark.parametrize("network", [PAPER, PAPER_12])
+    def test_a_thousand_steps_of_the_papers_network_equal_adam_in_float64(self, network):
+        data, orders = samples_for(network, 1000), visits(1000, 1, 5)
+        expected, losses, _ = adam_in_float64(network, start(network), data, orders, 1e-5)
+        trained = run(network, data, learning_rate=1e-5)
         tolerance = PER_ROOT_STEP * np.sqrt(1000)  # 2.7e-6; the weights travel a thousand times as far
-        assert np.abs(expected - start(PAPER)).max() > 1000 * tolerance
+        assert np.abs(expected - start(network)).max() > 1000 * tolerance
         assert np.abs(trained.weights - expected).max() < tolerance
         assert trained.loss == pytest.approx(losses[0], rel=1e-5)  # a float32 sum of a block of losses
 
     def test_that_tolerance_would_notice_the_epsilon_of_keras(self):
         data, orders = samples(1000), visits(1000, 1, 5)
-        keras, _ = adam_in_float64(PAPER, start(PAPER), data, orders, 1e-5, epsilon=1e-7)
+        keras, *_ = adam_in_float64(PAPER, start(PAPER), data, orders, 1e-5, epsilon=1e-7)
         trained = run(PAPER, data, learning_rate=1e-5)
         assert np.abs(trained.weights - keras).max() > 5 * PER_ROOT_STEP * np.sqrt(1000)
 
     @pytest.mark.parametrize("rows", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 88])
     def test_block_boundaries_and_epochs_change_nothing(self, rows):
         data = samples(rows, seed=rows)
-        expected, losses = adam_in_float64(SMALL, start(SMALL), data, visits(rows, 2, 5), 1e-4)
+        expected, losses, _ = adam_in_float64(SMALL, start(SMALL), data, visits(rows, 2, 5), 1e-4)
         trained = run(SMALL, data, epochs=2)
         np.testing.assert_allclose(trained.weights, expected, rtol=0, atol=PER_ROOT_STEP * np.sqrt(2 * rows))
         np.testing.assert_allclose(trained.losses, losses, rtol=1e-5)
 
-    def test_it_is_optax_adam(self):
-        data, orders = samples(300), visits(300, 2, 5)
-        expected, losses = adam_of_optax(SMALL, start(SMALL), data, orders, 1e-4)
-        trained = run(SMALL, data, epochs=2)
+    @pytest.mark.parametrize("network", [SMALL, SMALL_12])
+    def test_it_is_optax_adam(self, network):
+        data, orders = samples_for(network, 300), visits(300, 2, 5)
+        expected, losses = adam_of_optax(network, start(network), data, orders, 1e-4)
+        trained = run(network, data, epochs=2)
         tolerance = 2 * PER_ROOT_STEP * np.sqrt(600)  # both round
         np.testing.assert_allclose(trained.weights, expected, rtol=0, atol=tolerance)
         np.testing.assert_allclose(trained.losses, losses, rtol=1e-5)
@@ -107,17 +125,119 @@ class TestArithmetic:
         assert trained.loss == expected
         assert np.isfinite(trained.weights).all()
 
+    def test_gradients_of_twelve_classes_are_those_of_autodiff(self):
+        data, weights = samples_for(SMALL_12, 50), start(SMALL_12)
+        backpropagate = jax.jit(lambda x, row: online._gradient([], SMALL_12.layers(weights), [], x, row))
+        differentiate = jax.jit(jax.value_and_grad(loss_of_optax, 1), static_argnums=0)
+        for x, y, row in zip(data.x, data.y, np.eye(12, dtype=np.float32)[data.y.astype(int)], strict=True):
+            value, expected = differentiate(SMALL_12, weights, x, y)
+            gradient, met = backpropagate(x, row)
+            found = [np.outer(a, e).ravel() for a, e in zip(*gradient, strict=True)]
+            np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-5, atol=1e-7)
+            assert float(met) == pytest.approx(float(value), rel=1e-6)
+
+    @pytest.mark.parametrize(("label", "expected"), [(1, 0.0), (0, 1000.0), (11, 1000.0)])
+    def test_the_loss_of_a_logit_of_a_thousand_among_twelve_is_finite(self, label, expected):
+        weights = np.zeros(SMALL_12.parameters, np.float32)
+        weights[-11] = 1000  # the bias of class 1
+        data = Samples(np.zeros((1, 9), np.float32), np.array([label], np.float32))
+        trained = run(SMALL_12, data, weights=weights)
+        assert trained.loss == expected
+        assert np.isfinite(trained.weights).all()
+
+
+W = np.random.default_rng(7).normal(0, 0.3, SMALL_12.parameters).astype(np.float32)
+
+
+def all_at_once(w):
+    return Objective(scale=0.3, shift=w, stiffness=0.7, slope=w, lookahead=0.05)
+
+
+class TestObjectives:
+    @pytest.mark.parametrize(
+        ("network", "objective", "span"),
+        [
+            (SMALL_12, lambda w: Objective.proximal(w, 0.7), {}),
+            (SMALL_12, lambda w: Objective.corrected(w), {"head": 1}),
+            (SMALL_12, lambda w: Objective.mixed(0.3, w), {}),
+            (SMALL_12, lambda w: Objective(lookahead=0.05), {"frozen": 1}),
+            (SMALL_12, all_at_once, {"frozen": 1}),
+            (SMALL, all_at_once, {}),
+            (SMALL, all_at_once, {"frozen": 1, "head": 1}),
+        ],
+    )
+    def test_each_equals_adam_in_float64(self, network, objective, span):
+        data, o = samples_for(network, 60), objective(W[: network.parameters])
+        expected, losses, gradient = adam_in_float64(
+            network, start(network), data, visits(60, 2, 5), 1e-4, objective=o, **span
+        )
+        trained = run(network, data, epochs=2, objective=o, keep_gradient=True, **span)
+        tolerance = PER_ROOT_STEP * np.sqrt(120)  # 9.4e-7; the weights travel a thousand times as far
+        assert np.abs(expected - start(network)).max() > 1000 * tolerance
+        np.testing.assert_allclose(trained.weights, expected, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(trained.losses, losses, rtol=1e-5)
+        np.testing.assert_allclose(trained.gradient, gradient, rtol=0, atol=2e-6)
+
+
+class TestLabels:
+    def test_a_class_is_its_row_of_ones_and_zeros(self):
+        data = samples_for(SMALL_12, 60)
+        rows = Samples(data.x, np.eye(12, dtype=np.float32)[data.y.astype(int)])
+        assert len(rows) == 60
+        assert run(SMALL_12, rows).weights.tobytes() == run(SMALL_12, data).weights.tobytes()
+
+    @settings(max_examples=10, deadline=None)
+    @given(st.integers(0, 1000), st.booleans())
+    def test_two_outputs_train_the_layers_below_as_one_does(self, seed, soft):
+        # The logits (-z/2, z/2) have softmax (1 - sigmoid(z), sigmoid(z)), and the last layer keeps them.
+        two = Network(9, (8, 6), 2)
+        random = np.random.default_rng(seed)
+        one_logit = start(SMALL, seed)
+        body, last = one_logit[:-7], one_logit[-7:]
+        two_logits = np.concatenate([body, np.stack([-last / 2, last / 2], axis=1).ravel()])
+        x, y = samples(30, seed)
+        if soft:
+            y = random.uniform(size=30).astype(np.float32)
+        expected = run(SMALL, Samples(x, y), weights=one_logit, head=1)
+        found = run(two, Samples(x, np.stack([1 - y, y], axis=1)), weights=two_logits, head=1)
+        assert np.abs(expected.weights[:-7] - body).max() > 1e-3
+        np.testing.assert_allclose(found.weights[:-14], expected.weights[:-7], rtol=0, atol=2e-6)
+        assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+
+    def test_the_ensembles_probabilities_are_where_training_on_them_ends(self):
+        # One input that is always 1 and no hidden layer: the cross-entropy is least where softmax(z) = y.
+        soft = np.array([0.1, 0.2, 0.7], np.float32)
+        data = Samples(np.ones((2000, 1), np.float32), np.tile(soft, (2000, 1)))
+        weights = run(Network(1, (), 3), data, learning_rate=1e-2, weights=np.zeros(6, np.float32)).weights
+        z = weights.reshape(2, 3).sum(axis=0)
+        np.testing.assert_allclose(np.exp(z) / np.exp(z).sum(), soft, atol=1e-4)
+
+    @pytest.mark.parametrize("bad", [12, -1, 0.5, np.nan])
+    def test_a_label_that_is_no_class_is_refused(self, bad):
+        data = samples_for(SMALL_12, 5)
+        data.y[3] = bad
+        with pytest.raises(ValueError, match=f"knows the classes 0 to 11, and a label is {bad:g}"):
+            run(SMALL_12, data)
+
+    @pytest.mark.parametrize("network", [SMALL, SMALL_12])
+    def test_rows_of_another_width_are_refused(self, network):
+        data = Samples(samples(5).x, np.zeros((5, 3), np.float32))
+        with pytest.raises(ValueError, match=rf"\(5, 3\) do not fit a network with {network.outputs} outputs"):
+            run(network, data)
+
 
 class TestWhatStays:
-    @pytest.mark.parametrize("frozen", [1, 2])
-    def test_frozen_layers_keep_their_bits_and_the_others_move(self, frozen):
-        before = start(SMALL)
-        after = run(SMALL, samples(50), frozen=frozen, learning_rate=1e-3).weights
-        pairs = list(zip(SMALL.layers(before), SMALL.layers(after), strict=True))
-        for old, new in pairs[:frozen]:
-            assert old.tobytes() == new.tobytes()
-        for old, new in pairs[frozen:]:
-            assert (old != new).mean() > 0.5
+    @pytest.mark.parametrize(
+        ("network", "frozen", "head"), [(SMALL, 1, 0), (SMALL, 2, 0), (SMALL_12, 1, 0), (SMALL_12, 1, 1)]
+    )
+    def test_frozen_layers_keep_their_bits_and_the_others_move(self, network, frozen, head):
+        before, data = start(network), samples_for(network, 50)
+        after = run(network, data, frozen=frozen, head=head, learning_rate=1e-3).weights
+        for k, (old, new) in enumerate(zip(network.layers(before), network.layers(after), strict=True)):
+            if frozen <= k < 3 - head:
+                assert (old != new).mean() > 0.5
+            else:
+                assert old.tobytes() == new.tobytes()
 
     def test_frozen_layers_do_not_change_the_first_gradient_of_the_others(self):
         all_moved = SMALL.layers(run(SMALL, samples(1)).weights)
@@ -135,8 +255,8 @@ class TestWhatStays:
         data, weights = samples(300), start(SMALL)
         copies = data.x.copy(), data.y.copy(), weights.copy()
         run(SMALL, data, weights=weights)
-        for given, copy in zip((data.x, data.y, weights), copies, strict=True):
-            assert given.tobytes() == copy.tobytes()
+        for array, copy in zip((data.x, data.y, weights), copies, strict=True):
+            assert array.tobytes() == copy.tobytes()
 
     def test_the_result_is_an_array_of_its_own(self):
         first = run(SMALL, samples(10))
@@ -159,8 +279,8 @@ class TestRunning:
         # reference that repeats it; the first order that is drawn occurs about half of the time.
         orders = visits(2, 40, 5)
         assert len({tuple(order) for order in orders}) == 2
-        expected, _ = adam_in_float64(SMALL, start(SMALL), samples(2), orders, 1e-3)
-        repeated, _ = adam_in_float64(SMALL, start(SMALL), samples(2), orders[:1] * 40, 1e-3)
+        expected, *_ = adam_in_float64(SMALL, start(SMALL), samples(2), orders, 1e-3)
+        repeated, *_ = adam_in_float64(SMALL, start(SMALL), samples(2), orders[:1] * 40, 1e-3)
         trained = run(SMALL, samples(2), epochs=40, learning_rate=1e-3).weights
         assert np.abs(trained - expected).max() < np.abs(trained - repeated).max() / 10
 

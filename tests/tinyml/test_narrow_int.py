@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import codegen, head
 from fedmetaalign.tinyml.toolchain import FIRMWARE
@@ -46,7 +47,18 @@ def test_a_shift_by_30_bits_in_int_is_found(tmp_path):
 
 @pytest.mark.parametrize("source", ["fma_infer.c", "fma_adapt.c", "main.c"])
 def test_nothing_needs_a_wider_int(source, kind, every_format, network, samples, tmp_path):
-    deployed = every_format(network(1, (9, 24, 20, 7, 1)), samples(300))[kind]
+    check(source, every_format(network(1, (9, 24, 20, 7, 1)), samples(300))[kind], tmp_path)
+
+
+@pytest.mark.parametrize("source", ["fma_infer.c", "fma_adapt.c", "main.c"])
+def test_nor_do_several_classes(source, kind, every_format, network, samples, tmp_path):
+    layers = network(1, (9, 24, 20, 7, 1))
+    layers[-1] = Dense(np.tile(layers[-1].weights, 5), np.tile(layers[-1].biases, 5), relu=False)
+    check(source, every_format(layers, samples(300))[kind], tmp_path)
+
+
+def check(source, deployed, tmp_path):
+    """Makes sure that clang has nothing to say of a device's firmware."""
     names, learns = tuple("abcdefghi"), head.header(deployed)
     preparation = Preparation(names, ("",) * 9, {}, (0.0,) * 9, (1.0,) * 9, tuple(range(9)))
     if source == "fma_adapt.c" and not learns:

@@ -1,8 +1,9 @@
 """Compares methods on a recipe: chooses learning rates, runs every seed, and writes what came out."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,9 @@ class Watcher:
     def begin(self, cells: int) -> None:
         """So many cells are wanted."""
 
+    def notice(self, sentence: str) -> None:
+        """The user has to know this of the fleet."""
+
     def stage(self, name: str) -> None:
         """Learning rates are chosen ("tuning"), or the methods are run for the remaining seeds ("running")."""
 
@@ -59,7 +63,7 @@ class Arm:
     @property
     def grid(self) -> tuple[float | None, ...]:
         """The learning rates to choose from; None alone where nothing is trained."""
-        return (None,) if self.method in methods.UNTRAINED else self.recipe.compare.learning_rates
+        return self.recipe.compare.learning_rates if methods.find(self.method).trains else (None,)
 
     def tune_seeds(self, seeds: int) -> int:
         """Returns on how many of the seeds it is tuned: none where there is no choice."""
@@ -111,7 +115,8 @@ def compare(
     watcher = watcher or Watcher()
     check_folder(out)
     points = dict(_points(recipe))
-    arms = {value: _arms(point) for value, point in points.items()}
+    notice = cache(watcher.notice)  # once, however many of the fleets it is true of
+    arms = {value: _arms(point, notice) for value, point in points.items()}
     every = [arm for group in arms.values() for arm in group]
     numbers = range(recipe.seed, recipe.seed + seeds)
     with writing_to(out, AGAIN):
@@ -149,21 +154,23 @@ def _folder(value: str) -> str:
     return safe_name(value) if value != NO_SWEEP else "."
 
 
-def _arms(recipe: Recipe) -> list[Arm]:
+def _arms(recipe: Recipe, notice: Callable[[str], None]) -> list[Arm]:
     """Lists a recipe's rows: its methods, then its variants. Reads the data, to know that it can be read."""
     chosen = [(name, name, recipe) for name in recipe.compare.methods]
     settings = recipes.variants(recipe)
     chosen += [(name, variant.method, settings[name]) for name, variant in recipe.compare.variants.items()]
     for row, method, own in chosen:
-        methods.find(method)
-        if (why := methods.lacking(own).get(method)) is not None:
+        if why := methods.find(method).lacking(own):
             raise RecipeError(why if row == method else f'compare.variants."{row}": {why}')
     digests: dict[str, Mapping[str, str]] = {}
     arms = []
     for row, method, own in chosen:
         built = own.model_dump_json(include={"seed", "fleet", "splits", "model", "foundation"})
         if built not in digests:
-            digests[built] = build(own, newcomers=True).files
+            fleet = build(own, newcomers=True)
+            digests[built] = fleet.files
+            for sentence in fleet.notices:
+                notice(sentence)
         arms.append(Arm(row, method, own, digests[built]))
     return arms
 

@@ -50,11 +50,14 @@ def best_f1(
         minimum_of_each: least number of samples of either class.
 
     Raises:
-        ValueError: the shapes differ or are not (rows,), or the scores are not finite floating-point numbers.
+        ValueError: the shapes differ or are not (rows,), a label is neither 0 nor 1, or the scores are not
+            finite floating-point numbers.
     """
     scores = np.asarray(scores)
     if y.ndim != 1 or y.shape != scores.shape:
         raise ValueError(f"labels and scores must both be (rows,), got {y.shape} and {scores.shape}")
+    if (other := y[(y != 0) & (y != 1)]).size:
+        raise ValueError(f"a threshold parts 1 (fault) from 0 (normal), and a label is {other[0]}")
     if not np.issubdtype(scores.dtype, np.floating) or not np.isfinite(scores).all():
         raise ValueError("scores must be finite floating-point numbers to choose a threshold from them")
     faults = int(np.count_nonzero(y))

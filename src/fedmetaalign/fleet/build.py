@@ -9,7 +9,9 @@ import numpy as np
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, partition, tables
 from fedmetaalign.fleet.device import Device, Fleet, Moments, Part
+from fedmetaalign.fleet.placement import Layout
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.shared import Introduction, Place, share
 from fedmetaalign.fleet.simulators import SIMULATORS
 from fedmetaalign.fleet.splits import Rows, split, split_newcomer
 from fedmetaalign.model.online import Samples
@@ -49,18 +51,23 @@ def build(recipe: Recipe, *, newcomers: bool = False) -> Fleet:
     rows = {table.name: split(table, recipe.splits, recipe.seed) for table in members}
     rows |= {t.name: split_newcomer(t, recipe.splits, unseen.samples, recipe.seed) for t in new}
     moments = {table.name: moments_of(table, rows[table.name].train) for table in raw}
-    if recipe.fleet.scaling == "fleet":
-        pool = pooled((table.features, moments[table.name]) for table in members)
-        moments |= {table.name: pool[table.features] for table in raw if table.features in pool}
+    pooling = recipe.fleet.scaling == "fleet"
+    told = {
+        table.name: Introduction(table.features, table.units, moments[table.name] if pooling else None)
+        for table in raw
+    }
+    public, sources = public_table(recipe)
+    sources |= {table.source for table in raw}
+    shared = share({t.name: told[t.name] for t in members}, recipe.model, public.sensors if public else ())
     devices, test = [], {}
     for table in raw:
-        device, held_out = prepared(table, rows[table.name], moments[table.name], recipe.model)
+        place = shared.place(told[table.name], recipe.model)
+        device, held_out = prepared(table, rows[table.name], place, moments[table.name])
         devices.append(device)
         test[table.name] = held_out
-    public, sources = public_part(recipe)
-    sources |= {table.source for table in raw}
+    part = public_part(recipe, public, shared.layout) if public else None
     federated, newcome = tuple(devices[: len(members)]), tuple(devices[len(members) :])
-    return Fleet(federated, test, public, hashes(sources), newcome)
+    return Fleet(federated, test, part, hashes(sources), newcome, shared.notices)
 
 
 def raw_tables(recipe: Recipe) -> list[Table]:
@@ -77,12 +84,6 @@ def raw_tables(recipe: Recipe) -> list[Table]:
 def hashes(sources: Iterable[Path | None]) -> dict[str, str]:
     """Returns the sha256 of each file."""
     return {str(path): files.sha256(path) for path in sorted(p for p in sources if p is not None)}
-
-
-def placement(features: int, model: Model) -> np.ndarray:
-    """Returns which feature each input of the network takes, (inputs,) int64, -1 for none."""
-    inputs = np.arange(model.inputs)
-    return inputs % features if model.padding == "repeat" else np.where(inputs < features, inputs, -1)
 
 
 def _tables(source: Source, splits: Splits, seed: int) -> list[Table]:
@@ -180,39 +181,28 @@ def _origin(table: Table) -> str:
     return f" in {table.source}" if table.source else ""
 
 
-def pooled(members: Iterable[tuple[tuple[str, ...], Moments]]) -> dict[tuple[str, ...], Moments]:
-    """Adds up the moments of all members with the same features in the same order.
-
-    A newcomer is given those of the members that are like it, and adds nothing to them.
-    """
-    pool: dict[tuple[str, ...], Moments] = {}
-    for features, moments in members:
-        pool[features] = pool[features] + moments if features in pool else moments
-    return pool
-
-
-def prepared(table: Table, rows: Rows, moments: Moments, model: Model) -> tuple[Device, Samples]:
+def prepared(table: Table, rows: Rows, place: Place, moments: Moments) -> tuple[Device, Samples]:
     """Returns a device, and apart from it its test set.
 
     Args:
         table: its samples.
         rows: how they are divided.
-        moments: what they are standardised with.
-        model: how many inputs the network has.
+        place: in its fleet.
+        moments: its own, with which it is standardised where the fleet says nothing.
     """
-    preparation = _preparation(table, moments, model)
+    preparation = _preparation(table, place, moments)
     return _device(table, rows, preparation), _samples(table, rows.test, preparation)
 
 
-def _preparation(table: Table, moments: Moments, model: Model) -> Preparation:
+def _preparation(table: Table, place: Place, moments: Moments) -> Preparation:
     mean, scale = moments.standardization()
     return Preparation(
         features=table.features,
         units=table.units,
         categories=table.categories,
-        mean=tuple(mean.tolist()),
-        scale=tuple(scale.tolist()),
-        columns=tuple(placement(len(table.features), model).tolist()),
+        mean=place.mean or tuple(mean.tolist()),
+        scale=place.scale or tuple(scale.tolist()),
+        columns=place.columns,
     )
 
 
@@ -233,8 +223,8 @@ def _device(table: Table, rows: Rows, preparation: Preparation) -> Device:
     return Device(table.name, preparation, examples, parts, own)
 
 
-def public_part(recipe: Recipe) -> tuple[Part | None, set[Path | None]]:
-    """Returns the public samples of phase 0, with a query set as the phases have, and their files.
+def public_table(recipe: Recipe) -> tuple[Table | None, set[Path | None]]:
+    """Returns the public samples of phase 0, None where it is left out, and their files.
 
     Raises:
         DataError: a table cannot be used.
@@ -251,10 +241,15 @@ def public_part(recipe: Recipe) -> tuple[Part | None, set[Path | None]]:
             raise DataError("The tables of [foundation] have unlike columns: name one table.")
         x, y = np.concatenate([t.x for t in found]), np.concatenate([t.y for t in found])
         table = Table("public", table.features, x, y, table.units)
+    moments_of(table, np.arange(len(table)))  # so that values that are too large are known of now
+    return table, {t.source for t in found}
+
+
+def public_part(recipe: Recipe, table: Table, layout: Layout) -> Part:
+    """Divides the public samples as the phases' are, and places them among the inputs as the fleet's."""
     order = generator(recipe.seed, "split", "public").permutation(len(table))
     cut = round(recipe.splits.query * len(table))
     support, query = np.sort(order[cut:]), np.sort(order[:cut])
-    preparation = _preparation(table, moments_of(table, support), recipe.model)
-    return Part(_samples(table, support, preparation), _samples(table, query, preparation)), {
-        t.source for t in found
-    }
+    place = Place(tuple(layout.columns(table.sensors, recipe.model).tolist()))
+    preparation = _preparation(table, place, moments_of(table, support))
+    return Part(_samples(table, support, preparation), _samples(table, query, preparation))

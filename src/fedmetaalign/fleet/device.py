@@ -52,6 +52,7 @@ class Fleet:
         public: the samples of phase 0; None where it is left out.
         files: sha256 of every file that was read.
         newcomers: devices that take no part and only receive what the others have learnt, sorted by name.
+        notices: what the user has to know of the fleet, one sentence each.
     """
 
     devices: tuple[Device, ...]
@@ -59,6 +60,7 @@ class Fleet:
     public: Part | None
     files: Mapping[str, str]
     newcomers: tuple[Device, ...] = ()
+    notices: tuple[str, ...] = ()
 
     @property
     def unseen(self) -> tuple[str, ...]:
@@ -97,6 +99,12 @@ class Moments:
             count,
             self.mean + apart * other.count / count,
             self.squares + other.squares + apart**2 * self.count * other.count / count,
+        )
+
+    def each(self) -> "tuple[Moments, ...]":
+        """Returns the moments of each feature by itself."""
+        return tuple(
+            Moments(self.count, self.mean[i : i + 1], self.squares[i : i + 1]) for i in range(len(self.mean))
         )
 
     def standardization(self) -> tuple[np.ndarray, np.ndarray]:

@@ -5,8 +5,9 @@ from pathlib import Path
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet import tables
 from fedmetaalign.fleet.build import check, columns_of, moments_of, prepared
-from fedmetaalign.fleet.device import Device, Moments
+from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.shared import Introduction, Place
 from fedmetaalign.fleet.splits import split
 from fedmetaalign.fleet.table_file import SUFFIX, load_table
 from fedmetaalign.model.online import Samples
@@ -34,24 +35,29 @@ def read_table(recipe: Recipe, name: str, path: Path) -> Table:
     return table
 
 
-def own_moments(recipe: Recipe, table: Table) -> Moments:
-    """Returns the moments of the device's training samples: all that leaves it under `scaling = "fleet"`."""
-    return moments_of(table, split(table, recipe.splits, recipe.seed).train)
+def introduction(recipe: Recipe, table: Table) -> Introduction:
+    """Returns what the device tells of itself.
+
+    Raises:
+        DataError: it has too few samples, or such that cannot be standardised.
+    """
+    own = moments_of(table, split(table, recipe.splits, recipe.seed).train)
+    return Introduction(table.features, table.units, own if recipe.fleet.scaling == "fleet" else None)
 
 
-def member(recipe: Recipe, table: Table, pool: Moments | None = None) -> tuple[Device, Samples]:
+def member(recipe: Recipe, table: Table, place: Place) -> tuple[Device, Samples]:
     """Returns the device, and apart from it its test set.
 
     Args:
         recipe: decides how the samples are divided.
         table: the device's.
-        pool: the moments of all devices like it, under `scaling = "fleet"`; else its own are taken.
+        place: in its fleet.
 
     Raises:
         DataError: it has too few samples.
     """
     rows = split(table, recipe.splits, recipe.seed)
-    return prepared(table, rows, pool or moments_of(table, rows.train), recipe.model)
+    return prepared(table, rows, place, moments_of(table, rows.train))
 
 
 def _source(recipe: Recipe, name: str) -> Source:

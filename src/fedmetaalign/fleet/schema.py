@@ -38,6 +38,11 @@ class Table:
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: Path | None = None
 
+    @property
+    def sensors(self) -> tuple[tuple[str, str], ...]:
+        """Name and unit of each feature."""
+        return tuple(zip(self.features, self.units, strict=True))
+
     def __len__(self) -> int:
         return len(self.y)
 

@@ -71,6 +71,11 @@ def split(shapes: Sequence[tuple[int, ...]], vector: Vector) -> list[Vector]:
     return arrays
 
 
+def layer_sizes(network: Network) -> tuple[int, ...]:
+    """Returns the number of parameters of each layer, in the order of the weight vector."""
+    return tuple(rows * columns for rows, columns in network.shapes)
+
+
 def initialize(network: Network, random: np.random.Generator) -> np.ndarray:
     """Draws weights to start from, as each operator does: (parameters,) float32."""
     drawn = [operator.initial(random) for operator in network.operators]

@@ -301,7 +301,7 @@ def _gradient(
 def _cross_entropy(z: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns the derivative of one sample's cross-entropy by its logits, (outputs,), and the cross-entropy.
 
-    It is binary for one logit, and categorical for more.
+    It is binary for one logit and categorical for more, where the label, (outputs,), sums to 1.
     """
     if y.ndim == 0:
         return jax.nn.sigmoid(z) - y, jnp.logaddexp(0, z[0]) - y * z[0]

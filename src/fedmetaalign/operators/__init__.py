@@ -7,10 +7,10 @@ is the half that only training needs, with JAX.
 
 from typing import Any
 
-from fedmetaalign.errors import BundleError
 from fedmetaalign.operators.dense import DENSE, Dense, QuantizedDense
 from fedmetaalign.operators.logistic import LOGISTIC
 from fedmetaalign.operators.operator import Operator, Output
+from fedmetaalign.operators.softmax import SOFTMAX
 
 __all__ = ["DENSE", "LOGISTIC", "OPERATORS", "OUTPUTS", "Layer", "QuantizedLayer", "operator_of", "output_of"]
 
@@ -20,7 +20,7 @@ QuantizedLayer = QuantizedDense
 
 OPERATORS: tuple[Operator[Any, Any], ...] = (DENSE,)
 
-OUTPUTS: tuple[Output, ...] = (LOGISTIC,)
+OUTPUTS: tuple[Output, ...] = (LOGISTIC, SOFTMAX)
 
 
 def operator_of(layer: Layer | QuantizedLayer) -> Operator[Any, Any]:
@@ -29,11 +29,5 @@ def operator_of(layer: Layer | QuantizedLayer) -> Operator[Any, Any]:
 
 
 def output_of(units: int) -> Output:
-    """Returns what turns so many activations of the last layer into scores.
-
-    Raises:
-        BundleError: nothing does.
-    """
-    if units != 1:
-        raise BundleError(f"The last layer has {units} outputs; a fault classifier has one.")
-    return LOGISTIC
+    """Returns what turns so many activations of the last layer into scores."""
+    return LOGISTIC if units == 1 else SOFTMAX

@@ -85,8 +85,11 @@ def _c(grid: Grid, kind: str) -> list[str]:
 
 LOGISTIC = Output(
     builtin="LOGISTIC",
+    options=None,
+    sources=(),
     versions=(1, 2),
     grid=SCORE,
+    counting=lambda z: z,
     span=logit_range,
     fault=_fault,
     run=_run,

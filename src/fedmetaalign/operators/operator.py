@@ -119,19 +119,26 @@ class Output:
 
     Attributes:
         builtin: its name in TensorFlow Lite's schema.
+        options: name of its table of options there, with all that stands in it; None for no table.
+        sources: C files that its firmware needs.
         versions: of the operator, on float32 and on int8.
         grid: of its int8 output, which the specification fixes.
+        counting: what a grid has to hold of the last layer's values, (rows, units) float64.
         span: the range of the last layer's grid, of the smallest and largest value seen in calibration.
         fault: tells why a kernel cannot take a grid.
-        run: scores of int8 values, (rows, units), on a grid in a family's rounding: float64.
+        run: scores of int8 values, (rows, units), on a grid in a family's rounding: float64, (rows,) of one
+            logit, else (rows, units).
         forward: scores of float64 values, for calibration.
         forward_float32: scores of float32 values as the firmware computes them.
         c: C text for the firmware of an integer network; takes the grid, and the score's type.
     """
 
     builtin: str
+    options: tuple[str, Mapping[str, float]] | None
+    sources: tuple[str, ...]
     versions: tuple[int, int]
     grid: Grid
+    counting: Callable[[np.ndarray], np.ndarray]
     span: Callable[[float, float], tuple[float, float]]
     fault: Callable[[Grid], str | None]
     run: Callable[[np.ndarray, Grid, Rounding], np.ndarray]

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 
 from fedmetaalign.errors import BundleError
-from fedmetaalign.operators import operator_of
+from fedmetaalign.operators import operator_of, output_of
 from fedmetaalign.tinyml.network import Layers
 
 _CHUNK = 4096  # rows at a time: a bound on memory, without effect on the result
@@ -40,7 +40,8 @@ def activation_ranges(layers: Layers, x: np.ndarray) -> list[tuple[float, float]
         x: (rows, inputs) float32.
 
     Returns:
-        (minimum, maximum) of the input, of each hidden layer after ReLU, and of the logit.
+        (minimum, maximum) of the input, of each hidden layer after ReLU, and of the logit; of a logit for each
+        class, as far as it counts (see `Output.counting`).
 
     Raises:
         BundleError: a value grows out of float32's range.
@@ -49,6 +50,8 @@ def activation_ranges(layers: Layers, x: np.ndarray) -> list[tuple[float, float]
     highs = np.full(len(layers) + 1, -np.inf)
     for start in range(0, len(x), _CHUNK):
         for i, values in enumerate(activations(layers, x[start : start + _CHUNK].astype(np.float64))):
+            if i == len(layers):
+                values = output_of(values.shape[1]).counting(values)
             lows[i] = min(lows[i], values.min())
             highs[i] = max(highs[i], values.max())
     for i, (low, high) in enumerate(zip(lows, highs, strict=True)):

@@ -39,7 +39,7 @@ def mixtures(x: np.ndarray, rows: int, random: np.random.Generator) -> np.ndarra
 
 
 def scores(layers: Layers, x: np.ndarray) -> np.ndarray:
-    """Returns the float network's scores, (rows,) float64, of inputs, (rows, inputs)."""
+    """Returns the float network's scores of inputs, (rows, inputs): (rows,) or (rows, classes) float64."""
     *_, last = activations(layers, x.astype(np.float64))
     return output_of(layers[-1].outputs).forward(last)
 

@@ -25,7 +25,7 @@ def firmware_scores(network: Network, x: np.ndarray) -> np.ndarray:
         x: (rows, inputs) features of the type that the network takes.
 
     Returns:
-        (rows,) float64 scores, each an integer / 256 or a float32 number.
+        (rows,) or (rows, classes) float64 scores, each an integer / 256 or a float32 number.
 
     Raises:
         BundleError: `x` has another type or shape.
@@ -47,7 +47,8 @@ def scores(network: QuantizedNetwork, x: np.ndarray, rounding: Rounding = "gemml
         rounding: the family of runtimes to be equal to.
 
     Returns:
-        (rows,) float64: q / 256, or the float head's float32 score.
+        float64, q / 256 or the float head's float32 numbers: (rows,), the probability of a fault; of several
+        classes (rows, classes), the probability of each.
 
     Raises:
         BundleError: `x` has another type or shape.
@@ -90,7 +91,7 @@ def _chunks(x: np.ndarray) -> list[np.ndarray]:
 
 
 def _float_scores(layers: Layers, reals: np.ndarray) -> np.ndarray:
-    """Computes float layers and the score as the firmware does: (rows,) float64 that hold float32 numbers."""
+    """Computes float layers and the probabilities as the firmware does: float64 that hold float32 numbers."""
     for layer in layers:
         reals = operator_of(layer).forward_float32(layer, reals)
     return output_of(layers[-1].outputs).forward_float32(reals)

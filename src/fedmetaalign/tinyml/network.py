@@ -2,8 +2,8 @@
 
 Types and ranges follow the LiteRT 8-bit quantisation specification: activations int8 with any zero point,
 weights int8 in [-127, 127] with zero point 0, biases int32 with scale = input scale * weight scale and zero
-point 0, scores int8 with scale 1/256 and zero point -128. Only the edges of the network are uint8: the same
-grid, moved by 128. What a layer is stands in `operators`.
+point 0, probabilities int8 with scale 1/256 and zero point -128. Only the edges of the network are uint8: the
+same grid, moved by 128. What a layer is stands in `operators`.
 """
 
 import itertools
@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.target import MOST_CLASSES
 from fedmetaalign.operators import Layer, QuantizedLayer, operator_of, output_of
 from fedmetaalign.operators.grid import Grid
 
@@ -21,7 +22,8 @@ Edges = Literal["uint8", "int8", "float32"]
 """What goes into a quantised network and comes out of it; the arithmetic in between is the same."""
 
 Layers = Sequence[Layer]
-"""A float network: a sigmoid follows the last layer, which has one output."""
+"""A float network. After the last layer follows a sigmoid where it has one output, else the softmax of a logit
+for each class."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class QuantizedNetwork:
     Attributes:
         input: grid of the int8 features; uint8 features are the same plus 128.
         layers: the integer layers, first to last; without a head the last one gives one logit, whose sigmoid is
-            on `grid.SCORE`.
+            on `grid.SCORE`, or a logit for each class, whose softmax is.
         head: float layers after them, which take the reals that the last integer layer's output stands for;
             the score is then float32.
         edges: type of the features, and of the score where there is no head.
@@ -54,21 +56,23 @@ class Interface:
     Attributes:
         inputs: how many it takes.
         input: their type, `fma_input_t` of the firmware: uint8, int8 or float32.
-        score: type of the one score, `fma_score_t`: uint8, int8 or float32.
+        score: type of a score, `fma_score_t`: uint8, int8 or float32.
+        outputs: scores of a sample: one, the probability of a fault, or the probability of each class.
     """
 
     inputs: int
     input: np.dtype[np.generic]
     score: np.dtype[np.generic]
+    outputs: int
 
     @classmethod
     def of(cls, network: Network) -> "Interface":
         """Returns a network's."""
         real = np.dtype(np.float32)
         if not isinstance(network, QuantizedNetwork):
-            return cls(network[0].inputs, real, real)
-        edges = np.dtype(network.edges)
-        return cls(network.layers[0].inputs, edges, real if network.head else edges)
+            return cls(network[0].inputs, real, real, network[-1].outputs)
+        edges, outputs = np.dtype(network.edges), (network.head or network.layers)[-1].outputs
+        return cls(network.layers[0].inputs, edges, real if network.head else edges, outputs)
 
 
 def layer_widths(layers: Layers | Sequence[QuantizedLayer]) -> tuple[int, ...]:
@@ -107,8 +111,8 @@ def check_layers(layers: Layers) -> None:
         layers: the float network.
 
     Raises:
-        BundleError: the shapes do not chain to one output, a weight is not finite, or the last layer has a
-            ReLU.
+        BundleError: the shapes do not chain, a weight is not finite, the last layer has a ReLU, or not as many
+            outputs as a classifier.
     """
     if not layers:
         raise BundleError("The network has no layers; give at least one.")
@@ -122,9 +126,19 @@ def check_layers(layers: Layers) -> None:
                 f"Layer {i} has {outputs} outputs but layer {i + 1} has {inputs} inputs; the two must be equal."
             )
     last = layers[-1]
-    output_of(last.outputs)  # raises where there is none
+    check_outputs(last.outputs)
     if last.relu:
         raise BundleError("The last layer has a ReLU, which would take away all logits below 0; leave it out.")
+
+
+def check_outputs(outputs: int) -> None:
+    """Raises BundleError unless a classifier may have so many: one for two classes, or one for each class."""
+    if outputs == 2:
+        raise BundleError("The last layer has 2 outputs; two classes are told apart by one.")
+    if outputs > MOST_CLASSES:
+        raise BundleError(
+            f"The last layer has {outputs} outputs; a classifier has at most {MOST_CLASSES}, one a class."
+        )
 
 
 def check_quantized(network: QuantizedNetwork) -> None:

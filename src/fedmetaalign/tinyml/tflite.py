@@ -9,6 +9,8 @@ FC for FULLY_CONNECTED, where there is a ReLU fused with it:
     float32 head:         features -> (as above) FC ... FC -> DEQUANTIZE -> FC ... FC -> LOGISTIC -> score
     float32: features -> FC ... FC -> LOGISTIC -> score
 
+A network of several classes has SOFTMAX in place of LOGISTIC, and a score for each class.
+
 The same network gives the same bytes, and few beside the weights: equal vectors are stored once, biases that
 are all 0 not at all, weights of 4 bits two to a byte, the first in the low half, and only features and score
 have names.
@@ -20,7 +22,7 @@ import numpy as np
 
 from fedmetaalign.operators import Layer, QuantizedLayer, operator_of, output_of
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.operators.operator import Constant
+from fedmetaalign.operators.operator import Constant, Output
 from fedmetaalign.tinyml.network import (
     Layers,
     Network,
@@ -82,13 +84,13 @@ def _add_quantized(graph: "_Graph", network: QuantizedNetwork) -> None:
         graph.outputs = [_add_float(graph, reals, network.head)]
         return
     output = output_of(network.layers[-1].outputs)
-    units, version = network.layers[-1].outputs, output.versions[1]
+    units = network.layers[-1].outputs
     if network.edges == "int8":
         graph.outputs = [graph.activation(np.int8, units, output.grid, "score")]
-        graph.operator(output.builtin, version, [current], graph.outputs[0])
+        graph.output(output, 1, current, graph.outputs[0])
     else:
         inside = graph.activation(np.int8, units, output.grid)
-        graph.operator(output.builtin, version, [current], inside)
+        graph.output(output, 1, current, inside)
         unsigned = network.edges == "uint8"
         score = graph.activation(edge, units, output.grid.unsigned if unsigned else None, "score")
         graph.operator("QUANTIZE" if unsigned else "DEQUANTIZE", 2, [inside], score)
@@ -101,7 +103,7 @@ def _add_float(graph: "_Graph", current: int, layers: Layers) -> int:
         current = graph.layer(layer, current, None)
     output = output_of(layers[-1].outputs)
     score = graph.activation(np.float32, layers[-1].outputs, name="score")
-    graph.operator(output.builtin, output.versions[0], [current], score)
+    graph.output(output, 0, current, score)
     return score
 
 
@@ -164,6 +166,13 @@ class _Graph:
         output = self.activation(np.float32 if node.output is None else np.int8, node.outputs, node.output)
         self.operator(name, node.version, inputs, output, getattr(self._schema, f"{options}T")(**node.options))
         return output
+
+    def output(self, output: Output, integers: int, current: int, score: int) -> None:
+        options = None
+        if output.options:
+            name, fields = output.options
+            options = getattr(self._schema, f"{name}T")(**fields)
+        self.operator(output.builtin, output.versions[integers], [current], score, options)
 
     def operator(self, name: str, version: int, inputs: list[int], output: int, options: Any = None) -> None:
         schema = self._schema

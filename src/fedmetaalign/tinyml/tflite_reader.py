@@ -17,11 +17,12 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.operators import OPERATORS, OUTPUTS, Layer, QuantizedLayer, output_of
 from fedmetaalign.operators.grid import Grid
 from fedmetaalign.operators.operator import Constant, Node, require
-from fedmetaalign.tinyml.network import Edges, QuantizedNetwork, check_layers, check_quantized
+from fedmetaalign.tinyml.network import Edges, QuantizedNetwork, check_layers, check_outputs, check_quantized
 from fedmetaalign.tinyml.tflite import IDENTIFIER, NO_TENSOR, unpack_int4
 
 _MOST_OPERATORS = 256  # a damaged length must not send the reader through millions of tables
 _LAYERS = {operator.builtin[0]: operator for operator in OPERATORS}
+_OPTIONS = {output.builtin: output.options for output in OUTPUTS if output.options}
 _EXIT = {"uint8": ["QUANTIZE"], "int8": [], "float32": ["DEQUANTIZE"]}
 
 
@@ -104,6 +105,8 @@ class _Reader:
         for before, after in pairwise(layers):
             require(before.outputs == after.inputs, "the shapes of its layers chain")
         require(features.shape[-1:] == (layers[0].inputs,), "the shapes of its layers chain")
+        check_outputs(layers[-1].outputs)
+        require(score.shape[-1:] == (layers[-1].outputs,), "it has a score for each output of the last layer")
         output = output_of(layers[-1].outputs)
         names = ["layer" if operator.name in _LAYERS else operator.name for operator in operators]
         if names == ["layer"] * len(layers) + [output.builtin] and features.kind == "float32":
@@ -174,6 +177,9 @@ class _Reader:
             if name in _LAYERS:
                 constants, options = _LAYERS[name].constants, self._options(_LAYERS[name].builtin[1], operator)
                 inputs += [NO_TENSOR] * (len(inputs) == constants)  # the last one may be left off
+            if name in _OPTIONS:
+                table, expected = _OPTIONS[name]
+                require(self._options(table, operator) == expected, f"{name} has the options {expected}")
             require(
                 len(inputs) == 1 + constants and operator.OutputsLength() == 1,
                 "every operator has the inputs and the output that belong to it",
@@ -181,13 +187,13 @@ class _Reader:
             found.append(_Operator(name, inputs, operator.Outputs(0), options))
         return found
 
-    def _options(self, name: str, operator: Any) -> Mapping[str, int]:
+    def _options(self, name: str, operator: Any) -> Mapping[str, Any]:
         """Returns an operator's table of options as the schema's object API has it."""
         options, table = getattr(self._schema, name)(), operator.BuiltinOptions()
         kind = getattr(self._schema.BuiltinOptions, name)
         require(operator.BuiltinOptionsType() == kind, "layers have options")
         options.Init(table.Bytes, table.Pos)
-        fields: Mapping[str, int] = vars(getattr(self._schema, f"{name}T").InitFromObj(options))
+        fields: Mapping[str, Any] = vars(getattr(self._schema, f"{name}T").InitFromObj(options))
         return fields
 
     def _tensor(self, index: int) -> _Tensor:

@@ -8,6 +8,7 @@ from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower.in_process import InProcessGrid, pack, unpack
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.messages import Train
+from fedmetaalign.fleet.shared import Place
 from fedmetaalign.model.mlp import Network
 
 RUN = "0123456789abcdef0123456789abcdef"
@@ -18,6 +19,7 @@ NETWORK = Network(RECIPE.model.inputs, RECIPE.model.hidden)
 ENVELOPE = Envelope("pump", RUN, RECIPE)
 WEIGHTS = np.linspace(-1, 1, NETWORK.parameters, dtype=np.float32)
 TRAIN = Train(WEIGHTS, 3)
+PLACE = Place((0, 1, 2))
 MEASURED = {"support_loss": 0.5, "query_loss": 0.25, "accuracy": 0.75, "samples": 40}
 
 

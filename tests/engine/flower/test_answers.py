@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, MetricRecord
-from small_run import ENVELOPE, MEASURED, NETWORK, RECIPE, RUN, TRAIN, WEIGHTS, travelled
+from small_run import ENVELOPE, MEASURED, NETWORK, PLACE, RECIPE, RUN, TRAIN, WEIGHTS, travelled
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower import answers, questions
@@ -12,6 +12,7 @@ from fedmetaalign.engine.flower.wire import WireError, plain
 from fedmetaalign.engine.messages import Visit
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet.device import Moments
+from fedmetaalign.fleet.shared import Introduction, Place
 from fedmetaalign.phases.local import Local, Update
 
 POOLING = Envelope("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
@@ -59,7 +60,7 @@ def test_metrics_that_nobody_asked_for_are_left_out():
         ({"round": 2}, "round 2, and was asked 3"),
         ({"run": "another"}, "run 'another', and was asked"),
         ({"kind": "visit"}, "kind 'visit', and was asked 'train'"),
-        ({"protocol": 99}, "protocol 99, and was asked 1"),
+        ({"protocol": 99}, "protocol 99, and was asked 2"),
         ({"error": "no table"}, "no table"),
         ({"error": 3}, "'error' is missing, or no text"),
     ],
@@ -104,17 +105,29 @@ def test_an_answer_without_one_of_its_records_is_refused(missing):
 )
 def test_moments_that_would_spoil_those_of_the_others_are_refused(mean, squares, count, wrong):
     moments = Moments(count, np.array(mean), np.array(squares))
-    content = answers.introduce("pump", RUN, answers.Introduction(("a", "b", "c"), moments))
+    content = answers.introduce("pump", RUN, Introduction(("a", "b", "c"), ("", "K", "mm"), moments))
     with pytest.raises(WireError) as refused:
         answers.read_introduction(travelled(content), POOLING)
     assert wrong in str(refused.value)
 
 
-@pytest.mark.parametrize("features", [(), ("a\x1b[2J",), ("a" * 501,), ("a",) * 10_001])
-def test_features_that_no_table_has_are_refused(features):
-    content = answers.introduce("pump", RUN, answers.Introduction(features, None))
-    with pytest.raises(WireError, match="feature"):
+@pytest.mark.parametrize(
+    ("features", "units", "wrong"),
+    [
+        ((), (), "no features, or more than the network's 3 inputs"),
+        (("a", "b", "c", "d"), ("",) * 4, "no features, or more than the network's 3 inputs"),
+        (("a\x1b[2J",), ("",), "a feature or a unit that is called"),
+        (("a" * 501,), ("",), "a feature or a unit that is called"),
+        (("a",), ("K\x07",), "a feature or a unit that is called"),
+        (("a", "b"), ("K",), "Its units do not fit its features."),
+        (("a", "a"), ("K", "mm"), "two features of one name"),
+    ],
+)
+def test_features_that_no_table_has_are_refused(features, units, wrong):
+    content = answers.introduce("pump", RUN, Introduction(features, units))
+    with pytest.raises(WireError) as refused:
         answers.read_introduction(travelled(content), ENVELOPE)
+    assert wrong in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "<b>", "a b", "\x1b[31m", "a" * 101, "é"])
@@ -126,7 +139,7 @@ def test_a_name_that_no_folder_can_have_is_refused(name):
 @pytest.mark.parametrize(
     ("said", "wrong"),
     [
-        ({"protocol": 2}, "version 2 of the protocol, and this device version 1: install the same version"),
+        ({"protocol": 3}, "version 3 of the protocol, and this device version 2: install the same version"),
         ({"run": "../../etc"}, "calls the run '../../etc'"),
         ({"run": "a" * 65}, "calls the run"),
         ({"run": "é"}, "calls the run"),
@@ -137,7 +150,7 @@ def test_a_name_that_no_folder_can_have_is_refused(name):
     ],
 )
 def test_a_server_that_cannot_be_followed_is_told_so(said, wrong):
-    records = questions.ask(ENVELOPE, TRAIN)
+    records = questions.ask(ENVELOPE, TRAIN, PLACE)
     records["request"] = ConfigRecord({**records["request"], **said})
     with pytest.raises((WireError, RecipeError)) as refused:
         questions.read_envelope(travelled(records))
@@ -153,11 +166,27 @@ def test_a_server_that_cannot_be_followed_is_told_so(said, wrong):
     ],
 )
 def test_a_request_that_is_none_is_refused(said, wrong):
-    records = questions.ask(ENVELOPE, TRAIN)
+    records = questions.ask(ENVELOPE, TRAIN, PLACE)
     records["request"] = ConfigRecord({**records["request"], **said})
     with pytest.raises(WireError) as refused:
         questions.read_request(travelled(records), NETWORK)
     assert wrong in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        Place((0, 1)),
+        Place((0, 1, 2, 3)),
+        Place((0, 1, -2)),
+        Place((0, 1, 2), (1.0, 2.0, 3.0), (1.0, 2.0)),
+        Place((0, 1, 2), (1.0, 2.0, float("nan")), (1.0, 2.0, 3.0)),
+        Place((0, 1, 2), (1.0, 2.0, 3.0), (1.0, 0.0, 3.0)),
+    ],
+)
+def test_a_place_that_no_device_can_take_is_refused(place):
+    with pytest.raises(WireError, match="no place that fits 3 inputs"):
+        questions.read_request(travelled(questions.ask(ENVELOPE, TRAIN, place)), NETWORK)
 
 
 def test_a_stranger_s_words_are_cut_and_cannot_steer_a_terminal():

@@ -14,6 +14,7 @@ from fedmetaalign.engine.flower.in_process import InProcessGrid
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.engine.messages import Train, Visit
+from fedmetaalign.fleet.shared import Place
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.phases import foundation
 
@@ -43,6 +44,7 @@ def ask(recipe, nodes, tmp_path):
         return reply.content
 
     exchange.name = name
+    exchange.place = Place((0, 1, 2, 3, 4, 5, -1, -1, -1))
     exchange.envelope = Envelope(name, RUN, recipe)
     exchange.train = Train(foundation.initial(Network(recipe.model.inputs, recipe.model.hidden), 0), 1)
     return exchange
@@ -61,11 +63,12 @@ def test_introduces_itself_with_its_features(ask):
     assert answers.read_name(found) == ask.name
     told = answers.read_introduction(found, ask.envelope)
     assert told.features == ("Ia", "Ib", "Ic", "Va", "Vb", "Vc") and told.moments is None
+    assert told.units == ("A", "A", "A", "p.u.", "p.u.", "p.u.")
 
 
 def test_answers_the_same_again(ask, recipe):
     network = Network(recipe.model.inputs, recipe.model.hidden)
-    found = [ask(questions.ask(ask.envelope, ask.train), "train.train") for _ in range(2)]
+    found = [ask(questions.ask(ask.envelope, ask.train, ask.place), "train.train") for _ in range(2)]
     one, other = (answers.read_answer(each, ask.envelope, ask.train, network) for each in found)
     assert one.delta.tobytes() == other.delta.tobytes() and one.delta.any() and one.score == other.score
 
@@ -74,7 +77,7 @@ def test_answers_the_same_again(ask, recipe):
     ("said", "wrong"),
     [
         ({"run": "../../elsewhere"}, "The server calls the run '../../elsewhere'"),
-        ({"protocol": 7}, "The server speaks version 7 of the protocol, and this device version 1"),
+        ({"protocol": 7}, "The server speaks version 7 of the protocol, and this device version 2"),
         ({"device": "somebody"}, "The server took this device for 'somebody'."),
         ({"recipe": "seeds = 1\n"}, "the server's recipe: "),
         ({"kind": "sing"}, "The server asks for 'sing', which this version does not know."),
@@ -82,7 +85,7 @@ def test_answers_the_same_again(ask, recipe):
     ],
 )
 def test_refuses_what_it_cannot_follow(ask, tmp_path, said, wrong):
-    found = ask(questions.ask(ask.envelope, ask.train), "train.train", **said)
+    found = ask(questions.ask(ask.envelope, ask.train, ask.place), "train.train", **said)
     assert wrong in sentence(found)
     assert not (tmp_path / ask.name / "state").exists()
 
@@ -101,7 +104,7 @@ def test_refuses_what_it_cannot_follow(ask, tmp_path, said, wrong):
 def test_says_what_its_own_configuration_lacks(ask, kind, config, wrong):
     request = questions.ask_introduction(ask.envelope)
     if kind == "train.train":
-        request = questions.ask(ask.envelope, ask.train)
+        request = questions.ask(ask.envelope, ask.train, ask.place)
     assert wrong in sentence(ask(request, kind, config))
 
 
@@ -131,10 +134,12 @@ def test_an_error_of_which_nobody_thought_leaves_what_it_holds_on_the_device(ask
 def test_needs_a_state_folder_only_to_train(ask):
     question = questions.ask_introduction(ask.envelope)
     assert answers.read_introduction(ask(question, "query.introduce", {"state": ""}), ask.envelope)
-    found = ask(questions.ask(ask.envelope, ask.train), "train.train", {"state": ""})
+    found = ask(questions.ask(ask.envelope, ask.train, ask.place), "train.train", {"state": ""})
     assert "lacks 'state'" in sentence(found)
 
 
 def test_weights_of_another_network_are_refused(ask):
     visit = Visit(ask.train.weights[:-1], 1, 1)
-    assert "'weights' is float32 of shape" in sentence(ask(questions.ask(ask.envelope, visit), "train.visit"))
+    assert "'weights' is float32 of shape" in sentence(
+        ask(questions.ask(ask.envelope, visit, ask.place), "train.visit")
+    )

@@ -5,17 +5,16 @@ from collections import Counter
 from contextlib import contextmanager
 
 import httpx
-import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Error
 from flwr.app.message import make_message
 from flwr.common.constant import ErrorCode
-from small_run import TRAIN, WEIGHTS
+from small_run import ENVELOPE, TRAIN, WEIGHTS
 from toy_fleet import DELTA, FEATURES, ToyGrid, engine_of
 
 from fedmetaalign.engine.flower import answers
 from fedmetaalign.engine.messages import Train
-from fedmetaalign.fleet.device import Moments
+from fedmetaalign.fleet.shared import Introduction, Place, share
 
 TWO = ("fan", "pump")
 
@@ -311,14 +310,13 @@ def test_a_question_that_cannot_be_sent_is_sent_again_only_with_patience(answer)
         assert list(engine.exchange(TWO, TRAIN, patience=60.0).answers) == list(TWO)
 
 
-def test_each_device_is_told_the_moments_of_those_like_it():
-    moments = Moments(7, np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
+def test_each_device_is_told_its_own_place():
+    told = {"fan": Introduction(FEATURES[::-1], ("mm",) * 3), "pump": Introduction(FEATURES, ("mm",) * 3)}
     with ToyGrid(["milling", "pump"]) as grid:
-        engine = engine_of(grid, ("milling", "pump"), pool={FEATURES: moments})
+        shared = share(told, ENVELOPE.recipe.model)
+        engine = engine_of(grid, ("milling", "pump"), shared=shared)
         engine.exchange(["milling", "pump"], TRAIN)
-        assert grid.toys.pools["milling"] is None
-        assert grid.toys.pools["pump"].count == 7
-        assert grid.toys.pools["pump"].squares.tolist() == [4.0, 5.0, 6.0]
+        assert grid.toys.places == {"milling": Place((0, -1, -1)), "pump": Place((2, 1, 0))}
 
 
 def test_a_device_that_is_revoked_is_not_asked_and_one_that_is_enrolled_is():

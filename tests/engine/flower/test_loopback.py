@@ -35,7 +35,7 @@ def test_a_run_over_flower_equals_a_local_one(cli, here, deterministic):
     assert done.status == 0, done.err
     run(recipe, here / "local")
     flower, local = deterministic(here / "flower"), deterministic(here / "local")
-    own = {"run_id", "moments.safetensors"}
+    own = {"run_id", "fleet.json"}
     assert own <= set(flower)
     assert {name: digest for name, digest in flower.items() if name not in own} == {
         name: digest for name, digest in local.items() if not name.startswith("residuals/")

@@ -10,6 +10,7 @@ from toy_fleet import Keyless, ToyGrid, called, refused, roll_of
 
 from fedmetaalign.engine.flower import answers
 from fedmetaalign.engine.flower import roll as roll_module
+from fedmetaalign.fleet.shared import Introduction
 
 TWO = ("fan", "pump")
 
@@ -179,7 +180,7 @@ def test_a_message_that_is_not_taken_is_sent_again_a_little_later(answer):
         (lambda content: content["arrays"], "Its app raised KeyError"),
         (lambda content: answers.refuse("../pump", "x"), "It calls itself '../pump'"),
         (
-            lambda content: answers.introduce("pump", "another", answers.Introduction(("a",), None)),
+            lambda content: answers.introduce("pump", "another", Introduction(("a",), ("",))),
             "answered run",
         ),
     ],

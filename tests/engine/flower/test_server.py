@@ -185,16 +185,6 @@ def test_where_a_server_is_reached_on_its_own_machine(address, reached):
     assert here(address, certificates) == SuperLink(reached, Path("ca.crt"))
 
 
-def test_without_tls_no_superlink_of_another_machine_is_used(tmp_path, monkeypatch):
-    monkeypatch.setattr(SuperLink, "answers", lambda self: True)
-    with (
-        pytest.raises(RunError, match=r"Without TLS a server listens on loopback only, not on 192\.0\.2\.7"),
-        server.superlink_at("192.0.2.7:8000", tmp_path / "state", None),
-    ):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
 # Who answers
 
 
@@ -284,7 +274,8 @@ def test_what_a_run_that_was_stopped_said_last_is_not_told(tmp_path, capsys):
     def write(number: int, message: str = "") -> None:
         device = {"present": True, "last_seen": None}
         said = {"state": "running", "phase": "parallel", "round": number, "rounds": 9, "message": message}
-        (tmp_path / "status.json").write_text(json.dumps(said | {"devices": {"fan": device}}), encoding="utf-8")
+        said |= {"devices": {"fan": device}, "notices": ["Some devices add features: 'flow' on fan."]}
+        (tmp_path / "status.json").write_text(json.dumps(said), encoding="utf-8")
 
     write(3)
     progress = server._progress(tmp_path)
@@ -294,6 +285,10 @@ def test_what_a_run_that_was_stopped_said_last_is_not_told(tmp_path, capsys):
     write(4)
     next(progress)
     next(progress)
+    write(5)
+    next(progress)
     assert capsys.readouterr().err == (
+        "fedmetaalign: Some devices add features: 'flow' on fan.\n"
         "fedmetaalign: phase 2: parallel rounds, round 4 of 9, 1 of 1 devices are there\n"
+        "fedmetaalign: phase 2: parallel rounds, round 5 of 9, 1 of 1 devices are there\n"
     )

@@ -14,6 +14,7 @@ from fedmetaalign.engine.flower import answers, questions
 from fedmetaalign.engine.flower.engine import FlowerEngine
 from fedmetaalign.engine.flower.in_process import Faults, InProcessGrid, faultless
 from fedmetaalign.engine.flower.roll import Roll, Visitor
+from fedmetaalign.fleet.shared import Introduction, Place
 from fedmetaalign.phases.local import Update
 
 FEATURES = ("a", "b", "c")
@@ -30,12 +31,12 @@ class Toys:
     Attributes:
         deeds: by device and kind of question ("introduce" or "train"); whoever has none answers soundly.
         asked: device and kind of each question, in the order in which they came.
-        pools: what each device was told to standardise with, by name.
+        places: what each device was told of its fleet, by name.
     """
 
     deeds: dict[tuple[str, str], Deed] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
-    pools: dict[str, object] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
 
     def app(self) -> ClientApp:
         app = ClientApp()
@@ -50,14 +51,15 @@ class Toys:
         @app.train("train")
         def train(message: Message, context: Context) -> Message:
             name = str(context.node_config["name"])
-            request, self.pools[name] = questions.read_request(message.content, NETWORK)
+            request, self.places[name] = questions.read_request(message.content, NETWORK)
             update = Update(DELTA, 0.8, **MEASURED)
             return self._reply(message, name, "train", lambda run: answers.answer(name, run, request, update))
 
         return app
 
     def about(self, name: str) -> answers.Introduction:
-        return answers.Introduction(FEATURES if name != "milling" else ("speed",), None)
+        features = FEATURES if name != "milling" else ("speed",)
+        return Introduction(features, ("mm",) * len(features))
 
     def _reply(self, message: Message, name: str, kind: str, sound: Callable[[str], RecordDict]) -> Message:
         self.asked.append((name, kind))

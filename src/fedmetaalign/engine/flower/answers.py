@@ -6,7 +6,6 @@ right one; besides it has "arrays" and "metrics", and after phase 3 only what re
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from flwr.app import MetricRecord, RecordDict
@@ -14,8 +13,8 @@ from flwr.app import MetricRecord, RecordDict
 from fedmetaalign.engine.flower import outcome
 from fedmetaalign.engine.flower.questions import Envelope, kind
 from fedmetaalign.engine.flower.wire import (
-    MOST_SAMPLES,
     PROTOCOL,
+    VECTOR,
     WireError,
     arrays,
     config,
@@ -25,41 +24,30 @@ from fedmetaalign.engine.flower.wire import (
     read_config,
     read_moments,
     read_vector,
-    steers,
+    read_vectors,
     vector,
     word,
 )
-from fedmetaalign.engine.messages import Finish, Finished, Reply, Request, Visit
-from fedmetaalign.fleet.device import Moments
+from fedmetaalign.engine.messages import Finish, Finished, Local, Reply, Request, Train, Update, Visit
+from fedmetaalign.evaluation.result import LARGEST_LOSS, MOST_SAMPLES, steers
+from fedmetaalign.fleet.shared import Introduction
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.model.mlp import Network
-from fedmetaalign.phases.local import Local, Update
+
+UPDATE = ("score", "steps", "left_steps")
+"""What it says besides of a parallel round."""
 
 LOCAL = ("support_loss", "query_loss", "accuracy")
 """What a device measures in phases 1 and 2 alike."""
 
-MOST_FEATURES = 10_000
-"""Of a device's table; each is named by at most as many characters as `_LONGEST_FEATURE`."""
-
-_LONGEST_FEATURE = 500
-
-
-@dataclass(frozen=True)
-class Introduction:
-    """What a device tells of itself before the first round.
-
-    Attributes:
-        features: names, in the order of its table.
-        moments: of its training samples, under `scaling = "fleet"`.
-    """
-
-    features: tuple[str, ...]
-    moments: Moments | None
+LONGEST_FEATURE = 500
+"""Characters of a feature's name, and of its unit."""
 
 
 def introduce(device: str, run: str, introduction: Introduction) -> RecordDict:
     """Returns a device's introduction as records."""
-    said: dict[str, Any] = {"device": device, **_introducing(run), "features": list(introduction.features)}
+    said: dict[str, Any] = {"device": device, **_introducing(run)}
+    said |= {"features": [*introduction.features], "units": [*introduction.units]}
     records = RecordDict()
     if introduction.moments is not None:
         said["count"] = introduction.moments.count
@@ -82,7 +70,9 @@ def answer(device: str, run: str, request: Request[Any], reply: Local | Update |
     measured["samples"] = int(reply.samples)
     if isinstance(reply, Update):
         measured["score"] = float(reply.score)
+        measured |= {"steps": int(reply.steps), "left_steps": int(reply.left_steps)}
         values = packed_arrays("delta", reply.packed) if reply.packed else {"delta": reply.delta}
+        values |= {f"{VECTOR}{name}": each for name, each in reply.vectors.items()}
     else:
         values = {"weights": reply.weights}
     return RecordDict({"reply": config(said), "arrays": arrays(values), "metrics": MetricRecord(measured)})
@@ -108,11 +98,12 @@ def read_introduction(records: RecordDict, envelope: Envelope) -> Introduction:
     """
     said = read_config(records, "reply")
     _check_repeated(said, _introducing(envelope.run))
-    features, moments = _features(said.get("features")), read_moments(records, said)
+    features, units = _features(said, envelope.recipe.model.inputs)
+    moments = read_moments(records, said)
     pooling = envelope.recipe.fleet.scaling == "fleet"
     if pooling and (moments is None or len(moments.mean) != len(features)):
         raise WireError("Its moments do not fit its features.")
-    return Introduction(features, moments if pooling else None)
+    return Introduction(features, units, moments if pooling else None)
 
 
 def read_answer(records: RecordDict, envelope: Envelope, request: Request[Reply], network: Network) -> Reply:
@@ -143,8 +134,21 @@ def read_answer(records: RecordDict, envelope: Envelope, request: Request[Reply]
     if isinstance(request, Visit):
         return cast(Reply, Local(weights=vector(values, "weights", network), **common))  # type: ignore[arg-type]
     delta, packed = read_vector(values, "delta", network)
-    score = measured["score"]
-    return cast(Reply, Update(delta=delta, score=score, packed=packed, **common))  # type: ignore[arg-type]
+    vectors = read_vectors(values, network)
+    if isinstance(request, Train) and vectors.keys() != request.vectors.keys():
+        raise WireError(
+            f"It sends the vectors {', '.join(sorted(vectors)) or 'none'}, which was not asked for."
+        )
+    update = Update(
+        delta=delta,
+        score=measured["score"],
+        steps=int(measured["steps"]),
+        left_steps=int(measured["left_steps"]),
+        vectors=vectors,
+        packed=packed,
+        **common,  # type: ignore[arg-type]
+    )
+    return cast(Reply, update)
 
 
 def _introducing(run: str) -> dict[str, str | int]:
@@ -160,7 +164,7 @@ def _asked(request: Request[Any], run: str) -> dict[str, str | int]:
         "run": run,
         "round": request.number,
     }
-    return {**said, "stop": request.stop} if isinstance(request, Visit) else said
+    return {**said, "tour": request.tour} if isinstance(request, Visit) else said
 
 
 def _check_repeated(said: Mapping[str, Any], asked: Mapping[str, str | int]) -> None:
@@ -172,13 +176,19 @@ def _check_repeated(said: Mapping[str, Any], asked: Mapping[str, str | int]) -> 
             raise WireError(f"It answered {key} {said.get(key)!r}, and was asked {value!r}.")
 
 
-def _features(found: object) -> tuple[str, ...]:
-    if not isinstance(found, list) or not 0 < len(found) <= MOST_FEATURES:
-        raise WireError(f"It has no features, or more than {MOST_FEATURES:,}.")
-    for name in found:
-        if not isinstance(name, str) or len(name) > _LONGEST_FEATURE or steers(name):
-            raise WireError(f"It has a feature that is called {name!r}: rename that column.")
-    return tuple(found)
+def _features(said: Mapping[str, Any], inputs: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the names and the units of a device's features."""
+    names, units = said.get("features"), said.get("units")
+    if not isinstance(names, list) or not 0 < len(names) <= inputs:
+        raise WireError(f"It has no features, or more than the network's {inputs} inputs.")
+    if not isinstance(units, list) or len(units) != len(names):
+        raise WireError("Its units do not fit its features.")
+    for text in (*names, *units):
+        if not isinstance(text, str) or len(text) > LONGEST_FEATURE or steers(text):
+            raise WireError(f"It has a feature or a unit that is called {text!r}: rename that.")
+    if len(set(names)) < len(names):
+        raise WireError("It has two features of one name: rename one of the columns.")
+    return tuple(names), tuple(units)
 
 
 def _measured(records: RecordDict, request: Request[Any]) -> dict[str, float]:
@@ -187,18 +197,21 @@ def _measured(records: RecordDict, request: Request[Any]) -> dict[str, float]:
     if not isinstance(record, MetricRecord):
         raise WireError("Its metrics are missing.")
     measured = {}
-    for key in (*LOCAL, "samples", *([] if isinstance(request, Visit) else ["score"])):
+    for key in (*LOCAL, "samples", *([] if isinstance(request, Visit) else UPDATE)):
         value = record.get(key)
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise WireError(f"Its {key} is {value!r}, which is not a finite number.")
         measured[key] = float(value)
     for key in ("support_loss", "query_loss"):
-        if not 0 <= measured[key] <= outcome.LARGEST_LOSS:
-            raise WireError(f"Its {key} {measured[key]:g} is out of [0, {outcome.LARGEST_LOSS:g}].")
+        if not 0 <= measured[key] <= LARGEST_LOSS:
+            raise WireError(f"Its {key} {measured[key]:g} is out of [0, {LARGEST_LOSS:g}].")
     if not 0 <= measured["accuracy"] <= 1:
         raise WireError(f"Its accuracy {measured['accuracy']:g} is out of [0, 1].")
     if not (1 <= measured["samples"] <= MOST_SAMPLES and measured["samples"].is_integer()):
         raise WireError(f"It says that it trained on {measured['samples']:g} samples.")
+    for key, least in (("steps", 1), ("left_steps", 0)):
+        if not (least <= measured.get(key, 1) <= MOST_SAMPLES and measured.get(key, 1.0).is_integer()):
+            raise WireError(f"Its {key} is {measured[key]:g}, and no count of training steps.")
     if not 0 < measured.get("score", 1.0) <= 1:
         raise WireError(f"Its score {measured['score']:g} is out of (0, 1].")
     return measured

@@ -17,13 +17,16 @@ from threadpoolctl import threadpool_limits
 from fedmetaalign.engine.flower import answers, processes
 from fedmetaalign.engine.flower.questions import Envelope, read_envelope, read_request
 from fedmetaalign.engine.flower.wire import WireError
+from fedmetaalign.engine.memory import Memory
 from fedmetaalign.engine.messages import Finish
-from fedmetaalign.engine.participant import Home, Participant
-from fedmetaalign.engine.transport import Residuals
+from fedmetaalign.engine.participant import Home, Participant, learner_of
 from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.fleet.member import member, own_moments, read_table
+from fedmetaalign.fleet.member import introduction, member, read_table
+from fedmetaalign.fleet.shared import Shared
+from fedmetaalign.methods import find
 from fedmetaalign.model.mlp import Network
+from fedmetaalign.phases.client import Client
 from fedmetaalign.tinyml import features
 
 app = ClientApp()
@@ -36,14 +39,13 @@ def introduce(message: Message, context: Context) -> Message:
     """Says who the device is, and whether its table can be used."""
 
     def content(name: str, envelope: Envelope) -> RecordDict:
-        table = read_table(envelope.recipe, name, Path(_configured(context, "table")))
-        device, _ = member(envelope.recipe, table)  # so that a table that is too small is known of now
-        if envelope.recipe.fleet.scaling == "fleet":
-            own = own_moments(envelope.recipe, table)
-        else:
+        recipe = envelope.recipe
+        table = read_table(recipe, name, Path(_configured(context, "table")))
+        told = introduction(recipe, table)  # raises where the table is too small, so that this is known of now
+        if told.moments is None:
+            device, _ = member(recipe, table, Shared().place(told, recipe.model))
             _check_features(device)
-            own = None
-        return answers.introduce(name, envelope.run, answers.Introduction(table.features, own))
+        return answers.introduce(name, envelope.run, told)
 
     return _reply(message, context, content)
 
@@ -56,12 +58,12 @@ def train(message: Message, context: Context) -> Message:
 
     def content(name: str, envelope: Envelope) -> RecordDict:
         recipe, state = envelope.recipe, Path(_configured(context, "state"))
-        request, pool = read_request(message.content, Network(recipe.model.inputs, recipe.model.hidden))
+        request, place = read_request(message.content, Network(recipe.model.inputs, recipe.model.hidden))
         table = read_table(recipe, name, Path(_configured(context, "table")))
-        device, test = member(recipe, table, pool)
+        device, test = member(recipe, table, place)
         _check_features(device)
-        residuals = Residuals(state / "runs" / envelope.run)
-        participant = Participant(recipe, device, Home(test, state / "bundle"), residuals=residuals)
+        client = Client(recipe, device, learner_of(recipe), Memory(state / "runs" / envelope.run))
+        participant = Participant(client, find(recipe.method), Home(test, state / "bundle"))
         with threadpool_limits(1, "blas"):  # as in every engine, so that the numbers are the same
             found = answers.answer(name, envelope.run, request, participant.answer(request))
         if isinstance(request, Finish):  # before which the server has kept the last round: none is asked again

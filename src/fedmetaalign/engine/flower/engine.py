@@ -14,11 +14,8 @@ from fedmetaalign.engine.flower.questions import Envelope, ask, kind
 from fedmetaalign.engine.flower.roll import Roll, Visitor
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.engine.messages import Reply, Request
-from fedmetaalign.fleet.device import Moments
+from fedmetaalign.fleet.shared import Shared
 from fedmetaalign.model.mlp import Network
-
-Pool = Mapping[tuple[str, ...], Moments]
-"""The moments of all devices that have the same features."""
 
 
 @dataclass
@@ -48,14 +45,14 @@ class FlowerEngine:
 
     Attributes:
         roll: knows who is there.
-        pool: what devices are standardised with under `scaling = "fleet"`.
+        shared: what the devices have agreed on.
         on_poll: called at each look for answers.
         poll: seconds between the first looks, each of which asks the SuperLink for every answer by itself;
             later ones come as seldom as adds a twentieth to what the devices take, but once a second.
     """
 
     roll: Roll
-    pool: Pool = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
     on_poll: Callable[[], None] = lambda: None
     poll: float = 0.1
     _overdue: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -104,8 +101,8 @@ class FlowerEngine:
         visitor, now = there.get(question.device), time.monotonic()
         if question.visitor or visitor is None or visitor.introduction is None or now < question.due:
             return
-        moments = self.pool.get(visitor.introduction.features)
-        content = ask(self._envelope(question.device), request, moments)
+        place = self.shared.place(visitor.introduction, self.roll.envelope.recipe.model)
+        content = ask(self._envelope(question.device), request, place)
         # Flower keeps it longer than the deadline, so that an answer that comes late is told from none.
         seconds, group = 10 * self.roll.deadline, str(request.number)
         message = self.roll.post.send(content, visitor.node, f"train.{kind(request)}", seconds, group)

@@ -1,7 +1,7 @@
 """What the server asks of a device, as Flower's records.
 
 A question is "request" (what is asked, of whom, in which run and round, and the recipe), "arrays" (the weights)
-and, under `scaling = "fleet"`, "moments". A device keeps no recipe of its own: it is asked with it.
+and "place" (the device's in its fleet). A device keeps no recipe of its own: it is asked with it.
 """
 
 import tomllib
@@ -13,21 +13,22 @@ from flwr.app import RecordDict
 
 from fedmetaalign.engine.flower.wire import (
     PROTOCOL,
+    VECTOR,
     WireError,
     arrays,
     config,
-    moments_arrays,
     packed_arrays,
+    place_record,
     read_arrays,
     read_config,
-    read_moments,
+    read_place,
     read_vector,
-    vector,
+    read_vectors,
     whole,
     word,
 )
 from fedmetaalign.engine.messages import Finish, Request, Train, Visit
-from fedmetaalign.fleet.device import Moments
+from fedmetaalign.fleet.shared import Place
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.recipe import Recipe, dump, parse
 
@@ -59,24 +60,24 @@ def ask_introduction(envelope: Envelope) -> RecordDict:
     return RecordDict({"request": config(_said(envelope, "introduce"))})
 
 
-def ask(envelope: Envelope, request: Request[Any], moments: Moments | None = None) -> RecordDict:
-    """Returns a request as records; `moments` are those of all devices like it, under `scaling = "fleet"`."""
-    said: dict[str, Any] = {**_said(envelope, kind(request)), "round": request.number}
+def ask(envelope: Envelope, request: Request[Any], place: Place) -> RecordDict:
+    """Returns a request as records, with the device's place in its fleet."""
+    said: dict[str, Any] = {
+        **_said(envelope, kind(request)),
+        "round": request.number,
+        "devices": request.devices,
+    }
     values = {"weights": request.weights}
     match request:
         case Visit():
-            said["stop"] = request.stop
-        case Train() if request.packed is not None:
-            values = packed_arrays("weights", request.packed)
+            said["tour"] = request.tour
+        case Train():
+            if request.packed is not None:
+                values = packed_arrays("weights", request.packed)
+            values |= {f"{VECTOR}{name}": each for name, each in request.vectors.items()}
         case Finish():
-            said["devices"] = request.devices
             values |= {f"{STAGE}{name}": weights for name, weights in request.stages.items()}
-    records = RecordDict({"arrays": arrays(values)})
-    if moments is not None:
-        said["count"] = moments.count
-        records["moments"] = moments_arrays(moments)
-    records["request"] = config(said)
-    return records
+    return RecordDict({"arrays": arrays(values), "place": place_record(place), "request": config(said)})
 
 
 def read_envelope(records: RecordDict) -> Envelope:
@@ -102,27 +103,26 @@ def read_envelope(records: RecordDict) -> Envelope:
     return Envelope(str(said.get("device", "")), run, parse(raw, "the server's recipe"))
 
 
-def read_request(records: RecordDict, network: Network) -> tuple[Request[Any], Moments | None]:
-    """Returns the request of a question, and the pooled moments where it has some.
+def read_request(records: RecordDict, network: Network) -> tuple[Request[Any], Place]:
+    """Returns the request of a question, and the device's place in its fleet.
 
     Raises:
         WireError: it is none for this network.
     """
     said, values = read_config(records, "request"), read_arrays(records, "arrays")
     weights, packed = read_vector(values, "weights", network)
-    number = whole(said, "round")
+    number, devices = whole(said, "round"), whole(said, "devices")
     request: Request[Any]
     match said.get("kind"):
         case "visit":
-            request = Visit(weights, number, whole(said, "stop"))
+            request = Visit(weights, number, devices, whole(said, "tour"))
         case "train":
-            request = Train(weights, number, packed)
+            request = Train(weights, number, devices, read_vectors(values, network), packed)
         case "finish":
-            stages = {k.removeprefix(STAGE): vector(values, k, network) for k in values if k.startswith(STAGE)}
-            request = Finish(weights, number, stages, whole(said, "devices"))
+            request = Finish(weights, number, devices, read_vectors(values, network, STAGE))
         case other:
             raise WireError(f"The server asks for {other!r}, which this version does not know.")
-    return request, read_moments(records, said)
+    return request, read_place(records, network)
 
 
 def kind(request: Request[Any]) -> str:

@@ -10,10 +10,11 @@ from flwr.serverapp import Grid
 from flwr.supercore import log
 
 from fedmetaalign.engine import Presence
-from fedmetaalign.engine.flower.answers import Introduction, read_introduction, read_name
+from fedmetaalign.engine.flower.answers import read_introduction, read_name
 from fedmetaalign.engine.flower.post import Failure, Post
 from fedmetaalign.engine.flower.questions import Envelope, ask_introduction
 from fedmetaalign.engine.flower.wire import WireError
+from fedmetaalign.fleet.shared import Introduction
 
 INTRODUCE = "query.introduce"
 """The message type by which a node is asked who it is."""

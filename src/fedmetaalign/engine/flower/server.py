@@ -186,7 +186,7 @@ def _keys(fleet: Path | None) -> dict[str, str]:
 
 def _progress(out: Path) -> Iterator[None]:
     """Tells at each step what is new in the run's status since the first."""
-    path, told = out / "status.json", None
+    path, told, noticed = out / "status.json", None, set[str]()
     before = path.read_bytes() if path.exists() else b""
     yield
     while True:
@@ -196,6 +196,10 @@ def _progress(out: Path) -> Iterator[None]:
             yield
             continue
         status = json.loads(now)
+        for sentence in status["notices"]:
+            if sentence not in noticed:
+                noticed.add(sentence)
+                tell(sentence)
         here = sum(device["present"] for device in status["devices"].values())
         place = f"{PHASES[status['phase']]}, round {status['round']} of {status['rounds']}"
         news = status["message"] or f"{place}, {here} of {len(status['devices'])} devices are there"

@@ -3,7 +3,6 @@
 Its configuration, `[tool.flwr.app.config]` in the app's pyproject.toml, is `Settings`.
 """
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -14,24 +13,25 @@ from typing import Any
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower import processes
 from fedmetaalign.engine.flower.certificates import EnrolmentError
-from fedmetaalign.engine.flower.engine import FlowerEngine, Pool
+from fedmetaalign.engine.flower.engine import FlowerEngine
 from fedmetaalign.engine.flower.enrolment import enrolled
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.roll import Roll
+from fedmetaalign.engine.participant import learner_of
 from fedmetaalign.errors import RunError
-from fedmetaalign.fleet.build import hashes, pooled, public_part
-from fedmetaalign.fleet.device import Moments
-from fedmetaalign.methods import fed_meta_align
+from fedmetaalign.fleet.build import hashes, public_part, public_table
+from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
+from fedmetaalign.methods import deployable
+from fedmetaalign.phases.schedule import pretraining
+from fedmetaalign.phases.server import Server, State
 from fedmetaalign.recipe_data import Positive, Section, Whole
 from fedmetaalign.recipe_errors import dotted
 from fedmetaalign.run import (
-    RESIDUALS,
+    MEMORY,
     RUN_ID,
     Clock,
     Watcher,
@@ -44,8 +44,8 @@ from fedmetaalign.run_folder import RunFolder, free_folder
 from fedmetaalign.status import Status
 from fedmetaalign.writing import replace, writing_to
 
-MOMENTS = "moments.safetensors"
-"""In the run folder: what all devices are standardised with, from the first start on."""
+SHARED = "fleet.json"
+"""In the run folder: what the devices have agreed on, from the first start on."""
 
 app = ServerApp()
 
@@ -107,28 +107,35 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
             training failed.
     """
     recipe = recipes.load(settings.recipe)
+    method = deployable(recipe, elsewhere=True)
     check_size(recipe)
     clock = Clock()
     with clock.measure("data"):
-        public, sources = public_part(recipe)
+        public, sources = public_table(recipe)
     out = Path(settings.out) if settings.out else free_folder(recipe.name)
     if settings.resume:
-        check_engine(recipe, out / RESIDUALS, "in one process, by `fedmetaalign run`")
+        check_engine(out / MEMORY, "in one process, by `fedmetaalign run`")
     with RunFolder.reopen(out, recipe) if settings.resume else RunFolder.create(out, recipe) as folder:
-        state = (folder.restore(parameters(recipe)) if settings.resume else None) or fed_meta_align.start(
-            recipe
-        )
+        learner = learner_of(recipe)
+        restored = folder.restore(parameters(recipe)) if settings.resume else None
+        state = restored or State(learner.initial())
         roll = Roll(grid, Envelope("", _run_name(out), recipe), _roster(settings), settings.deadline)
-        moments = out / MOMENTS
-        pool = _read_pool(moments) if moments.exists() else None
+        shared = _read_shared(out / SHARED)
         status = Status(out, roll.presence)
         engine = FlowerEngine(roll, on_poll=_seldom(status.refresh))
-        plan = fed_meta_align.schedule(recipe, engine, public)
         with status.of_failure():
             with clock.measure("waiting"):
-                _wait(roll, settings, plan[state.done :], status)
-            if recipe.fleet.scaling == "fleet":
-                engine.pool = pool or _make_pool(moments, roll)
+                to_come = ["foundation"] * (public is not None)
+                to_come += [each.phase for each in method.rounds(Server(recipe, engine, learner))]
+                _wait(roll, settings, [*to_come, "personalize"][state.done], status)
+            if shared is None:
+                shared = share(roll.introductions, recipe.model, public.sensors if public else ())
+                save_shared(shared, out / SHARED)
+            engine.shared = shared
+            status.notices = shared.notices
+            part = public_part(recipe, public, shared.layout) if public else None
+        server = Server(recipe, engine, learner, part)
+        plan = pretraining(server) + method.rounds(server)
         return conduct(
             recipe,
             engine,
@@ -164,10 +171,9 @@ def _roster(settings: Settings) -> Callable[[], Sequence[str]] | None:
     return names
 
 
-def _wait(roll: Roll, settings: Settings, left: Sequence[fed_meta_align.Round], status: Status) -> None:
+def _wait(roll: Roll, settings: Settings, phase: str, status: Status) -> None:
     """Waits until all devices are there, or as long as one is told to; then some have to be."""
     refresh, until = _seldom(status.refresh), time.monotonic() + settings.wait
-    phase = left[0].phase if left else "personalize"
     said = None
     status.say("waiting", phase, message="Waiting for the devices.")
     while True:
@@ -209,36 +215,17 @@ def _run_name(out: Path) -> str:
         raise _damaged(path, error) from None
 
 
-def _make_pool(path: Path, roll: Roll) -> Pool:
-    """Adds up the moments of all devices that have been there, and keeps them for when the run is resumed."""
-    own = [roll.introductions[name] for name in sorted(roll.introductions)]
-    pool = pooled((each.features, each.moments) for each in own if each.moments)
-    arrays = {
-        f"{i}.{key}": values
-        for i, each in enumerate(pool.values())
-        for key, values in (("mean", each.mean), ("squares", each.squares))
-    }
-    facts = [[list(features), moments.count] for features, moments in pool.items()]
-    with writing_to(path):
-        replace(path, save(arrays, {"pools": json.dumps(facts)}))
-    return pool
-
-
-def _read_pool(path: Path) -> Pool:
-    """Reads what `_make_pool` keeps.
+def _read_shared(path: Path) -> Shared | None:
+    """Reads what the devices agreed on when the run was begun, None before.
 
     Raises:
         RunError: the file is damaged.
     """
     try:
-        with safe_open(path, "numpy") as file:
-            return {
-                tuple(features): Moments(
-                    int(count), file.get_tensor(f"{i}.mean"), file.get_tensor(f"{i}.squares")
-                )
-                for i, (features, count) in enumerate(json.loads(file.metadata()["pools"]))
-            }
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        return load_shared(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from None
 
 

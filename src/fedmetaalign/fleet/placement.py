@@ -1,0 +1,174 @@
+"""Which input of the network each feature takes: features that share a name and a unit share an input.
+
+Devices that share features, directly or by way of others, are one family: their features keep apart. Devices
+without anything in common lie over each other, from the first input on, as the paper's two do.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedmetaalign.recipe import Model
+
+Feature = tuple[str, str]
+"""Its name and its physical unit, "" where unknown: the same name in another unit is another feature."""
+
+_MOST = 5
+"""Names that a sentence lists."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The inputs of a fleet's features.
+
+    Attributes:
+        families: of each family of devices the input of each feature, in the order in which they got one.
+    """
+
+    families: tuple[Mapping[Feature, int], ...] = ()
+
+    def columns(self, features: Sequence[Feature], model: Model) -> np.ndarray:
+        """Returns which feature of a device each input takes, (inputs,) int64, -1 for none.
+
+        Args:
+            features: the device's, at most as many as the network has inputs; it need not be of the fleet.
+            model: how many inputs there are, and what those do that no feature of its family takes: they are
+                zero, or repeat the device's own. An input of a feature that the device lacks is always zero.
+        """
+        kin = [family for family in self.families if not family.keys().isdisjoint(features)]
+        theirs = {feature: place for family in kin for feature, place in family.items()}
+        used = {place for family in self.families for place in family.values()}
+        own = _placed(features, theirs, used, model.inputs)
+        columns = np.full(model.inputs, -1)
+        columns[[own[feature] for feature in features]] = np.arange(len(features))
+        if model.padding == "repeat":
+            free = np.setdiff1d(np.flatnonzero(columns < 0), [*theirs.values()])
+            columns[free] = np.resize(columns[columns >= 0], len(free))
+        return columns
+
+
+def layout(devices: Mapping[str, Sequence[Feature]], inputs: int) -> Layout:
+    """Gives each feature of a fleet an input, whatever the order of the mapping.
+
+    The devices come by name. The first of a family is laid from the first input on. A later one's features
+    that are known take their inputs, and new ones the lowest that no feature of the fleet has; where there is
+    none, the lowest that none of the family has, and at last the lowest that is free on the device.
+
+    Args:
+        devices: the features of each device, at most as many as there are inputs.
+        inputs: of the network.
+    """
+    taken: dict[Feature, int] = {}
+    sets = _families(devices)
+    families: list[dict[Feature, int]] = [{} for _ in sets]
+    for name in sorted(devices):
+        family = families[next(i for i, found in enumerate(sets) if found.issuperset(devices[name]))]
+        for feature, place in _placed(devices[name], family, set(taken.values()), inputs).items():
+            taken[feature] = family.setdefault(feature, place)
+    return Layout(tuple(families))
+
+
+def notices(
+    devices: Mapping[str, Sequence[Feature]], inputs: int, public: Sequence[Feature] = ()
+) -> tuple[str, ...]:
+    """Returns what a user has to know of a fleet with unlike features: a sentence for each kind of finding.
+
+    Args:
+        devices: the features of each device.
+        inputs: of the network.
+        public: the features of phase 0's table.
+    """
+    return tuple(_findings(devices, inputs, public))
+
+
+def _findings(
+    devices: Mapping[str, Sequence[Feature]], inputs: int, public: Sequence[Feature]
+) -> Iterator[str]:
+    units = _units({**devices, "the public table": public})
+    if units:
+        yield f"The same name in unlike units is not the same feature: {_joined(units.values())}; use one unit."
+    lacking: dict[tuple[str, ...], list[str]] = {}
+    adding: dict[tuple[str, ...], list[str]] = {}
+    families = _families(devices)
+    for family in families:
+        kin = [name for name in sorted(devices) if family.issuperset(devices[name])]
+        for feature in dict.fromkeys(feature for name in kin for feature in devices[name]):
+            have = tuple(name for name in kin if feature in devices[name])
+            lack = tuple(name for name in kin if name not in have)
+            if feature[0] in units or not lack:  # of units another sentence tells
+                continue
+            group, who = (lacking, lack) if len(have) > len(lack) else (adding, have)
+            group.setdefault(who, []).append(feature[0])
+    if lacking:
+        yield f"Some devices lack features of others, and have zeros in their place: {_on(lacking)}."
+    if adding:
+        yield f"Some devices add features, whose inputs are zero on the others: {_on(adding)}."
+    widest = max(map(len, families), default=0)
+    if widest > inputs:
+        yield (
+            f"Devices that share features have {widest} between them, and the network takes {inputs}: some"
+            f" input stands for unlike features until you raise model.inputs to {widest}."
+        )
+
+
+def _families(devices: Mapping[str, Sequence[Feature]]) -> list[set[Feature]]:
+    """Returns the features of each family of devices."""
+    families: list[set[Feature]] = []
+    for name in sorted(devices):
+        kin = [family for family in families if not family.isdisjoint(devices[name])]
+        families = [family for family in families if family not in kin]
+        families.append(set(devices[name]).union(*kin))
+    return families
+
+
+def _placed(
+    features: Sequence[Feature], family: Mapping[Feature, int], used: set[int], inputs: int
+) -> dict[Feature, int]:
+    """Gives each feature of a device an input of its own.
+
+    Args:
+        features: the device's.
+        family: the inputs of its family so far, none where the device is the first.
+        used: the inputs of all features of the fleet so far.
+        inputs: of the network.
+    """
+    found: dict[Feature, int] = {}
+    for feature, place in family.items():
+        if feature in features and place not in found.values():
+            found[feature] = place
+    taken = (used, set(family.values()), set()) if family else (set(),)
+    for feature in features:
+        if feature not in found:
+            free = [place for place in range(inputs) if place not in found.values()]
+            found[feature] = next(place for busy in taken for place in free if place not in busy)
+            taken = tuple(busy | {found[feature]} for busy in taken)
+    return found
+
+
+def _units(devices: Mapping[str, Sequence[Feature]]) -> dict[str, str]:
+    """Says of each name that has unlike units which devices have which."""
+    by_name: dict[str, dict[str, list[str]]] = {}
+    for device in sorted(devices):
+        for name, unit in devices[device]:
+            by_name.setdefault(name, {}).setdefault(unit, []).append(device)
+    return {
+        name: f"'{name}' "
+        + ", ".join(
+            f"{f'in {unit}' if unit else 'without a unit'} on {_joined(who)}" for unit, who in units.items()
+        )
+        for name, units in by_name.items()
+        if len(units) > 1
+    }
+
+
+def _on(features: Mapping[tuple[str, ...], Sequence[str]]) -> str:
+    pieces = [f"{_joined([repr(name) for name in names])} on {_joined(who)}" for who, names in features.items()]
+    return "; ".join(pieces[:_MOST]) + (f"; and {len(pieces) - _MOST} more" if len(pieces) > _MOST else "")
+
+
+def _joined(names: Iterable[str]) -> str:
+    """Lists names as a sentence does."""
+    first, rest = [*names][:_MOST], [*names][_MOST:]
+    last = f"{len(rest)} more" if rest else first.pop()
+    return f"{', '.join(first)} and {last}" if first else last
