@@ -13,13 +13,14 @@ from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.mlp import Network, initialize, scores
 from fedmetaalign.model.online import Samples, train
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.phases.dense import float_layers, weight_vector
 from fedmetaalign.phases.deploy import deploy, smallest_bytes
 from fedmetaalign.phases.fitting import Candidate, Lesson, choose, distil
 from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.recipe import Deploy, Personalize, parse
 from fedmetaalign.tinyml import compress
-from fedmetaalign.tinyml.network import Dense, QuantizedNetwork
+from fedmetaalign.tinyml.network import QuantizedNetwork
 from fedmetaalign.tinyml.runtimes import scores as run
 from fedmetaalign.tinyml.tflite_reader import read
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from fedmetaalign.cli import app
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.target import Target
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import (
@@ -26,7 +27,6 @@ from fedmetaalign.tinyml import (
 )
 from fedmetaalign.tinyml.bundle import Bundle
 from fedmetaalign.tinyml.case import load
-from fedmetaalign.tinyml.network import Dense
 from fedmetaalign.tinyml.quantize import quantize, quantize_input
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.tflite_reader import read

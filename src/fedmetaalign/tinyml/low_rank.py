@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.fft import dct
 
+from fedmetaalign.operators import operator_of
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml.calibration import activations
-from fedmetaalign.tinyml.network import Dense, Layers
+from fedmetaalign.tinyml.network import Layers
 
 _FLAT = 0.3  # of the mean: how far a layer's output matters whatever the logit's slope says
 _BALANCE = 0.25  # power of a component's deviation that its scale takes away
@@ -37,13 +39,13 @@ class Cost:
 
     def of(self, layers: Layers) -> float:
         """Adds up the layers of a network."""
-        head = layers[len(layers) - self.head :]
-        more = (4.0 - self.weight) * sum(layer.weights.size for layer in head)
-        return more + sum(self.of_shape(*layer.weights.shape) for layer in layers)
+        sizes = [(operator_of(layer).weights(layer), layer.outputs) for layer in layers]
+        more = (4.0 - self.weight) * sum(weights for weights, _ in sizes[len(sizes) - self.head :])
+        return more + sum(self.of_size(*size) for size in sizes)
 
-    def of_shape(self, inputs: int, outputs: int) -> float:
+    def of_size(self, weights: int, outputs: int) -> float:
         """Returns what a layer takes that does not belong to the head."""
-        return self.weight * inputs * outputs + self.output * outputs + self.layer
+        return self.weight * weights + self.output * outputs + self.layer
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,11 @@ class Spectrum:
         """Returns the ranks worth trying: from 8 on multiples of 4, which suit kernels and lose nothing."""
         inputs, outputs = self.layer.weights.shape
         ranks = [r for r in range(1, min(inputs, outputs)) if r < 8 or r % 4 == 0]
-        factors = [cost.of_shape(inputs, rank) + cost.of_shape(rank, outputs) for rank in ranks]
+        factors = [cost.of_size(inputs * rank, rank) + cost.of_size(rank * outputs, outputs) for rank in ranks]
         return Options(
             ranks=np.array([*ranks, 0]),
             lost=np.array([*(self.energies[rank:].sum() for rank in ranks), 0.0]),
-            costs=np.array([*factors, cost.of_shape(inputs, outputs)]),
+            costs=np.array([*factors, cost.of_size(inputs * outputs, outputs)]),
         )
 
     def factors(self, rank: int) -> tuple[Dense, Dense]:
@@ -129,7 +131,7 @@ def spectra(layers: Layers, count: int, x: np.ndarray) -> list[Spectrum]:
         x: (rows, inputs), what the network has to be right on.
     """
     values = list(activations(layers, x.astype(np.float64)))
-    outputs, moments = len(layers[-1].biases), [np.zeros(())] * count
+    outputs, moments = layers[-1].outputs, [np.zeros(())] * count
     for logit in np.eye(outputs) - (1 / outputs if outputs > 1 else 0):
         slopes = np.tile(logit, (len(x), 1))
         for i in range(len(layers) - 2, -1, -1):
