@@ -115,8 +115,55 @@ def test_every_numeric_key_is_among_those_that_are_tried():
                 elif kind in (int, float) or limited:
                     yield f"{path}{name}"
 
-    without_limits = {f"{path}positive" for path in ("fleet.", "fleet.devices.", "foundation.")}
+    values = ("positive", "normal", "classes")
+    without_limits = {f"{path}{key}" for path in ("fleet.", "fleet.devices.", "foundation.") for key in values}
     assert set(numeric(Recipe)) - without_limits == set(OUT_OF_RANGE)
+
+
+TABLE = '[fleet]\ntable = "t.csv"\nfeatures = ["x"]\n'
+
+
+@pytest.mark.parametrize(
+    ("fleet", "wrong"),
+    [
+        (
+            f'{TABLE}label = "z"\nkinds = true',
+            "fleet has kinds = true, which needs several label columns, or a simulator.",
+        ),
+        (
+            f'{TABLE}label = ["z"]\nkinds = true',
+            "fleet has kinds = true, which needs several label columns, or a simulator.",
+        ),
+        (
+            f'{TABLE}label = ["y", "z"]\npositive = [1, "on"]',
+            "fleet has several label columns and one list of positive values: give each column its own, such as"
+            " positive = { y = [1, 'on'] }.",
+        ),
+        (
+            f'{TABLE}label = ["y", "z"]\npositive = {{ y = [1], w = [2] }}',
+            "fleet has positive for ['y', 'w'], and the label is ['y', 'z'].",
+        ),
+        (
+            f'{TABLE}label = "z"\npositive = [1]\nnormal = [0]',
+            "fleet has positive, which knows fault and no fault alone: drop it, or normal, classes and kinds.",
+        ),
+        (
+            f'{TABLE}label = ["y", "z"]\nnormal = ["0-0"]',
+            "fleet has normal and several label columns, whose combinations it names: set kinds = true, too.",
+        ),
+        (
+            f'{TABLE}label = "z"\nclasses = ["ok", "bad"]',
+            "fleet has classes and no normal, which says which of them mean no fault.",
+        ),
+        (
+            '[fleet]\nsimulator = "feeder"\nkinds = true\nnormal = ["normal"]',
+            "fleet has a simulator, whose classes are known: drop normal and classes, and set kinds = true.",
+        ),
+    ],
+)
+def test_keys_about_the_label_that_do_not_go_together(refused, fleet, wrong):
+    Path("recipe.toml").write_text(fleet + "\n", encoding="utf-8")
+    assert refused("run", "recipe.toml") == f"recipe.toml: {wrong}"
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, v) for key, values in OUT_OF_RANGE.items() for v in values])

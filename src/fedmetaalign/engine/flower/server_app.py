@@ -124,11 +124,11 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
             with clock.measure("waiting"):
                 _wait(roll, settings, _next_phase(recipe, state.done), status)
             if shared is None:
-                shared = share(roll.introductions, recipe.model, public.sensors if public else ())
+                shared = share(roll.introductions, recipe, public)
                 save_shared(shared, out / SHARED)
             engine.shared = shared
             status.notices = shared.notices
-            part = public_part(recipe, public, shared.layout) if public else None
+            part = public_part(recipe, public, shared) if public else None
         plan = fed_meta_align.schedule(recipe, engine, part)
         return conduct(
             recipe,
