@@ -169,7 +169,7 @@ def test_a_request_that_is_none_is_refused(said, wrong):
     records = questions.ask(ENVELOPE, TRAIN, PLACE)
     records["request"] = ConfigRecord({**records["request"], **said})
     with pytest.raises(WireError) as refused:
-        questions.read_request(travelled(records), NETWORK)
+        questions.read_request(travelled(records), RECIPE.model)
     assert wrong in str(refused.value)
 
 
@@ -186,7 +186,34 @@ def test_a_request_that_is_none_is_refused(said, wrong):
 )
 def test_a_place_that_no_device_can_take_is_refused(place):
     with pytest.raises(WireError, match="no place that fits 3 inputs"):
-        questions.read_request(travelled(questions.ask(ENVELOPE, TRAIN, place)), NETWORK)
+        questions.read_request(travelled(questions.ask(ENVELOPE, TRAIN, place)), RECIPE.model)
+
+
+@pytest.mark.parametrize(
+    "said", [{"classes": ["a"]}, {"classes": ["a", "a"]}, {"normal": [2]}, {"normal": [1]}, {"normal": []}]
+)
+def test_classes_that_no_fleet_has_are_refused(said):
+    asked = questions.ask(ENVELOPE, TRAIN, PLACE)
+    asked["place"] = ConfigRecord({**asked["place"], **said})
+    with pytest.raises(WireError, match=r"^The server's classes cannot be used: "):
+        questions.read_request(travelled(asked), RECIPE.model)
+
+
+@pytest.mark.parametrize(
+    ("classes", "normal", "wrong"),
+    [
+        ((), (), "no classes, or more than 64"),
+        (tuple(map(str, range(65))), ("0",), "no classes, or more than 64"),
+        (("ok", "ok"), ("ok",), "are no names, or not unlike"),
+        (("ok", "\x1b[2J"), ("ok",), "are no names, or not unlike"),
+        (("ok", "bad"), ("fine",), "are no names, or not unlike"),
+    ],
+)
+def test_classes_that_no_table_has_are_refused(classes, normal, wrong):
+    content = answers.introduce("pump", RUN, Introduction(("a",), ("",), None, classes, normal))
+    with pytest.raises(WireError) as refused:
+        answers.read_introduction(travelled(content), ENVELOPE)
+    assert wrong in str(refused.value)
 
 
 def test_a_stranger_s_words_are_cut_and_cannot_steer_a_terminal():

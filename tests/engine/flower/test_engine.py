@@ -313,7 +313,7 @@ def test_a_question_that_cannot_be_sent_is_sent_again_only_with_patience(answer)
 def test_each_device_is_told_its_own_place():
     told = {"fan": Introduction(FEATURES[::-1], ("mm",) * 3), "pump": Introduction(FEATURES, ("mm",) * 3)}
     with ToyGrid(["milling", "pump"]) as grid:
-        shared = share(told, ENVELOPE.recipe.model)
+        shared = share(told, ENVELOPE.recipe)
         engine = engine_of(grid, ("milling", "pump"), shared=shared)
         engine.exchange(["milling", "pump"], TRAIN)
         assert grid.toys.places == {"milling": Place((0, -1, -1)), "pump": Place((2, 1, 0))}

@@ -10,7 +10,7 @@ import pytest
 from flwr.app import Array, ArrayRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_run import ENVELOPE, MEASURED, NETWORK, PLACE, RUN, TRAIN, WEIGHTS, same, travelled
+from small_run import ENVELOPE, MEASURED, NETWORK, PLACE, RECIPE, RUN, TRAIN, WEIGHTS, same, travelled
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.compression import pack as pack_vector
@@ -22,6 +22,8 @@ from fedmetaalign.engine.messages import Finish, Train, Visit
 from fedmetaalign.engine.transport import blocks
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Introduction, Place
+from fedmetaalign.model.mlp import Network
+from fedmetaalign.model.target import Target
 from fedmetaalign.phases.local import Local, Update
 
 MOMENTS = Moments(5, np.array([0.1, -2.0, 1e9]), np.array([0.0, 0.3, 7.0]))
@@ -45,9 +47,9 @@ def packed(vector, format):
 @settings(max_examples=30, deadline=None)
 def test_a_request_of_phase_2_arrives_bit_for_bit_in_every_format(vector, format):
     arrived, how = packed(vector, format)
-    place = Place((2, -1, 0), (0.1, 1 / 3, -1e9), (5e-324, 1.0, 1e300))
+    place = Place((2, -1, 0), (0.1, 1 / 3, -1e9), (5e-324, 1.0, 1e300), Target(("ok", "jäm")))
     content = travelled(questions.ask(ENVELOPE, Train(arrived, 7, how), place))
-    request, told = questions.read_request(content, NETWORK)
+    request, told = questions.read_request(content, RECIPE.model)
     assert same(request.weights, arrived) and request.number == 7
     assert (request.packed is None) == (how is None)
     assert how is None or (same(request.packed.values, how.values) and same(request.packed.scales, how.scales))
@@ -55,13 +57,22 @@ def test_a_request_of_phase_2_arrives_bit_for_bit_in_every_format(vector, format
     assert questions.read_envelope(content) == ENVELOPE
 
 
+def test_weights_of_as_many_outputs_as_the_fleet_has_classes_arrive_with_them():
+    place = Place((0, 1, 2), target=Target(("jäm", "ok", "worn"), (1, 2)))
+    network = Network(RECIPE.model.inputs, RECIPE.model.hidden, outputs=3)
+    weights = np.arange(network.parameters, dtype=np.float32)
+    content = travelled(questions.ask(ENVELOPE, Train(weights, 1), place))
+    request, told = questions.read_request(content, RECIPE.model)
+    assert told == place and same(request.weights, weights)
+
+
 def test_a_stop_of_the_tour_and_the_last_request_arrive_whole():
     asked = questions.ask(ENVELOPE, Visit(WEIGHTS, 2, 4), PLACE)
-    visit, place = questions.read_request(travelled(asked), NETWORK)
+    visit, place = questions.read_request(travelled(asked), RECIPE.model)
     assert (visit.number, visit.stop, place) == (2, 4, PLACE) and same(visit.weights, WEIGHTS)
     stages = {"serial": WEIGHTS + 1, "parallel": WEIGHTS}
     asked = questions.ask(ENVELOPE, Finish(WEIGHTS, 1, stages, devices=12), PLACE)
-    finish, _ = questions.read_request(travelled(asked), NETWORK)
+    finish, _ = questions.read_request(travelled(asked), RECIPE.model)
     assert finish.devices == 12 and list(finish.stages) == ["serial", "parallel"]
     assert all(same(finish.stages[name], stages[name]) for name in stages)
 
@@ -81,10 +92,15 @@ def test_what_a_stop_and_an_introduction_answer_arrives():
     visit, local = Visit(WEIGHTS, 1, 1), Local(weights=WEIGHTS * 2, **MEASURED)
     read = answers.read_answer(travelled(answers.answer("pump", RUN, visit, local)), ENVELOPE, visit, NETWORK)
     assert same(read.weights, local.weights) and read.samples == 40
-    content = travelled(answers.introduce("pump", RUN, Introduction(("a", "b", "c"), ("", "K", "mm"), MOMENTS)))
+    content = travelled(
+        answers.introduce(
+            "pump", RUN, Introduction(("a", "b", "c"), ("", "K", "mm"), MOMENTS, ("jäm", "ok"), ("ok",))
+        )
+    )
     found = answers.read_introduction(content, POOLING)
     assert answers.read_name(content) == "pump" and found.features == ("a", "b", "c")
     assert found.units == ("", "K", "mm")
+    assert (found.classes, found.normal) == (("jäm", "ok"), ("ok",))
     assert found.moments.count == 5 and same(found.moments.mean, MOMENTS.mean)
 
 

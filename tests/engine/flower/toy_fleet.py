@@ -51,7 +51,7 @@ class Toys:
         @app.train("train")
         def train(message: Message, context: Context) -> Message:
             name = str(context.node_config["name"])
-            request, self.places[name] = questions.read_request(message.content, NETWORK)
+            request, self.places[name] = questions.read_request(message.content, ENVELOPE.recipe.model)
             update = Update(DELTA, 0.8, **MEASURED)
             return self._reply(message, name, "train", lambda run: answers.answer(name, run, request, update))
 

@@ -25,7 +25,6 @@ from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.member import introduction, member, read_table
 from fedmetaalign.fleet.shared import Shared
 from fedmetaalign.methods import find
-from fedmetaalign.model.mlp import Network
 from fedmetaalign.phases.client import Client
 from fedmetaalign.tinyml import features
 
@@ -58,7 +57,7 @@ def train(message: Message, context: Context) -> Message:
 
     def content(name: str, envelope: Envelope) -> RecordDict:
         recipe, state = envelope.recipe, Path(_configured(context, "state"))
-        request, place = read_request(message.content, Network(recipe.model.inputs, recipe.model.hidden))
+        request, place = read_request(message.content, recipe.model)
         table = read_table(recipe, name, Path(_configured(context, "table")))
         device, test = member(recipe, table, place)
         _check_features(device)

@@ -155,7 +155,8 @@ class FlowerEngine:
 
     def _read(self, device: str, request: Request[Reply], content: RecordDict) -> Reply:
         model = self.roll.envelope.recipe.model
-        return read_answer(content, self._envelope(device), request, Network(model.inputs, model.hidden))
+        network = Network(model.inputs, model.hidden, self.shared.target.outputs)
+        return read_answer(content, self._envelope(device), request, network)
 
     def _envelope(self, device: str) -> Envelope:
         return replace(self.roll.envelope, device=device)

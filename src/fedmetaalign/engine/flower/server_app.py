@@ -129,11 +129,11 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
                 to_come += [each.phase for each in method.rounds(Server(recipe, engine, learner))]
                 _wait(roll, settings, [*to_come, "personalize"][state.done], status)
             if shared is None:
-                shared = share(roll.introductions, recipe.model, public.sensors if public else ())
+                shared = share(roll.introductions, recipe, public)
                 save_shared(shared, out / SHARED)
             engine.shared = shared
             status.notices = shared.notices
-            part = public_part(recipe, public, shared.layout) if public else None
+            part = public_part(recipe, public, shared) if public else None
         server = Server(recipe, engine, learner, part)
         plan = pretraining(server) + method.rounds(server)
         return conduct(
