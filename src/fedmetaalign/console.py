@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from fedmetaalign.report.live import PHASES
 from fedmetaalign.run import Watcher
-from fedmetaalign.terminal import print_json, stdout
+from fedmetaalign.terminal import print_json, print_table
 
 if TYPE_CHECKING:
     from fedmetaalign.fleet.audit import Audit
@@ -108,20 +107,9 @@ def fleet_table(name: str, results: Mapping[str, Any]) -> None:
     columns["thresh-\nold"] = lambda row: _number(row.get("threshold"))
     columns["bytes"] = lambda row: f"{row['model_bytes']:,}" if "model_bytes" in row else ""
 
-    table = Table(
-        title=f"{name}: accuracy in % on held-out samples",
-        title_justify="left",
-        box=None,
-        header_style="",
-        pad_edge=False,
-    )
-    table.add_column("device", vertical="bottom")
-    for column in columns:
-        table.add_column(column, justify="right", vertical="bottom")
-    for device, row in devices.items():
-        table.add_row(device, *(cell(row) for cell in columns.values()))
-    table.add_row("mean", *(cell(fleet) for cell in columns.values()), style="bold")
-    stdout().print(table)
+    rows = [(device, *(cell(row) for cell in columns.values())) for device, row in devices.items()]
+    mean = ("mean", *(cell(fleet) for cell in columns.values()))
+    print_table(f"{name}: accuracy in % on held-out samples", ["device", *columns], rows, mean=mean)
 
 
 def _stage(stage: str, row: Mapping[str, Any]) -> str:

@@ -3,7 +3,9 @@
 The .toml files beside this one are tables of wrong input. What is wrong is the title of a group, which has
 
     call     the command line, or several that are answered alike
+    fleet    whether there is a fleet folder, with the devices pump and mill-2; and then
     files    name -> text, beside the `common` ones of the table; folders, names of empty folders
+    without  names of files that are missing
     tables   name -> cells [line, column, value] that spoil a table of 120 samples; line 0 is every sample
     bundle   what is done to a device's bundle: see `spoil`
     says     the sentence; or case -> the sentence, and the case stands for every {} of the group
@@ -15,12 +17,14 @@ import json
 import shlex
 import shutil
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from comparing import in_process
 
 from fedmetaalign.comparison import pool
+from fedmetaalign.engine.flower.enrolment import enroll
 from fedmetaalign.tinyml.bundle import digest
 
 
@@ -57,7 +61,7 @@ def untrained(monkeypatch):
     monkeypatch.setattr("fedmetaalign.run._train", lambda *_: pytest.fail("it trained"))
 
 
-def spoil(bundle: Path, merge="", signed=False, text=None, without="", flip="", cut="") -> None:
+def spoil(bundle: Path, merge="", signed=False, text=None, flip="", cut="") -> None:
     """Merges JSON into bundle.json, as an author or a forger would, or damages a file."""
     description = bundle / "bundle.json"
     if merge:
@@ -67,8 +71,6 @@ def spoil(bundle: Path, merge="", signed=False, text=None, without="", flip="", 
         description.write_text(json.dumps(facts | ({"digest": digest(facts)} if signed else {})))
     if text is not None:
         description.write_text(text, encoding="utf-8")
-    if without:
-        (bundle / without).unlink()
     if flip:
         data = bytearray((bundle / flip).read_bytes())
         data[len(data) // 2] ^= 1
@@ -83,8 +85,23 @@ def bundle(here, finished):
     return Path(shutil.copytree(finished.folder / "devices" / "feeder-00", here / "bundle"))
 
 
+@pytest.fixture(scope="session")
+def enrolled(tmp_path_factory):
+    """A fleet folder; not to be changed."""
+    folder = tmp_path_factory.mktemp("enrolled") / "fleet"
+    enroll(folder, [], ["pump", "mill-2"], None, datetime.now(UTC))
+    return folder
+
+
 @pytest.mark.parametrize(("group", "sentence"), list(cases()))
 def test_what_is_wrong_is_told_in_one_sentence(group, sentence, here, refused, device_table, request):
+    prepared = request.getfixturevalue("bundle" if "bundle" in group else "untrained")
+    if prepared:
+        spoil(prepared, **group["bundle"])
+    if "fleet" in group:
+        shutil.copytree(request.getfixturevalue("enrolled"), here / "fleet")
+    for name in group.get("without", []):
+        (here / name).unlink()
     for folder in group.get("folders", []):
         (here / folder).mkdir(parents=True)
     for name, text in group["files"].items():
@@ -97,9 +114,6 @@ def test_what_is_wrong_is_told_in_one_sentence(group, sentence, here, refused, d
             for row in lines[1:] if line == 0 else [lines[line - 1]]:
                 row[columns.index(column)] = value
         table.write(here / name)
-    prepared = request.getfixturevalue("bundle" if "bundle" in group else "untrained")
-    if prepared:
-        spoil(prepared, **group["bundle"])
     expected = sentence.replace("{here}", str(here))
     for call in group["call"]:
         told = refused(*call)

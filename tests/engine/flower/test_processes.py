@@ -347,15 +347,6 @@ def test_addresses(address: str, parts: tuple[str, int]) -> None:
     assert addresses.split_address(address) == parts
 
 
-@pytest.mark.parametrize(
-    "address",
-    ["", "host", "host:", ":9092", "host:0", "host:65536", "host:x", "::1:9092", "[host]:1", "http://host:1"],
-)
-def test_wrong_addresses(address: str) -> None:
-    with pytest.raises(RunError, match="give it as HOST:PORT"):
-        addresses.split_address(address)
-
-
 def test_loopback() -> None:
     assert all(map(addresses.is_loopback, ["localhost", "127.0.0.1", "127.8.9.1", "::1"]))
     assert not any(map(addresses.is_loopback, ["192.0.2.7", "::", "", "localhost.example.org", "0.0.0.0"]))  # noqa: S104
@@ -420,36 +411,6 @@ def test_the_environment_of_flowers_processes(tmp_path: Path, monkeypatch: pytes
 )
 def test_the_last_words_of_a_process(log: list[bytes], words: str) -> None:
     assert processes.last_words(log) == words
-
-
-def test_without_tls_a_superlink_listens_on_loopback_only(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="on loopback only"), superlink.started("0.0.0.0:9092", tmp_path, None):
-        pass
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"server": "192.0.2.7:9092"}, "--insecure is for a server on this machine, not for 192.0.2.7"),
-        ({"server": "localhost"}, "'localhost' is not an address"),
-        ({"insecure": False}, "give with --keys the folder"),
-        ({"keys": Path("nowhere")}, "exclude each other"),
-        ({"keys": Path("nowhere"), "insecure": False}, "Cannot read nowhere/key: No such file or directory"),
-        (
-            {"table": Path("nowhere.csv")},
-            "Cannot read nowhere.csv: No such file or directory; --table is the file",
-        ),
-        ({"state": Path("/proc/nowhere")}, "Cannot write to /proc/nowhere: No such file or directory"),
-    ],
-)
-def test_what_is_wrong_with_a_call_is_said_before_anything_starts(
-    changes: dict[str, Any], message: str, tmp_path: Path
-) -> None:
-    (tmp_path / "table.csv").touch()
-    arguments = {"name": "a", "table": tmp_path / "table.csv", "server": "localhost:9092", "keys": None}
-    with pytest.raises(RunError, match=message):
-        supernode.run_device(**(arguments | {"state": tmp_path / "state", "insecure": True} | changes))
 
 
 OUT_OF_STEP = "INFO :      Run ID 7 is not in `RUNNING` status. Ignoring message edba23128a6ef480."
