@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from engines_peers.ours import participants, settings_of, train as train_rounds
+from engines_peers.ours import participants, settings_of
+from engines_peers.ours import train as train_rounds
 from engines_peers.problem import Problem
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
