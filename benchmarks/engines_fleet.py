@@ -87,18 +87,18 @@ def traffic() -> str:
     from fedmetaalign.engine.flower.in_process import InProcessGrid
     from fedmetaalign.engine.flower.questions import Envelope
     from fedmetaalign.engine.flower.roll import Roll
-    from fedmetaalign.engine.transport import ask, round_bytes
+    from fedmetaalign.engine.messages import Train
+    from fedmetaalign.engine.participant import learner_of
+    from fedmetaalign.engine.transport import packed_request, sent_bytes
     from fedmetaalign.fleet.build import raw_tables
     from fedmetaalign.fleet.table_file import save_table
-    from fedmetaalign.methods.fed_meta_align import start
-    from fedmetaalign.model.mlp import Network
     from fedmetaalign.recipe import parse
 
     rows = []
     for receive, send in product(("float32", "float16"), ("float32", "float16", "int8")):
         fleet = {"simulator": "feeder", "count": 1, "samples": 300}
         recipe = parse({"fleet": fleet, "transport": {"receive": receive, "send": send}}, "benchmark")
-        network = Network(recipe.model.inputs, recipe.model.hidden)
+        learner = learner_of(recipe)
         [device] = raw_tables(recipe)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "table.safetensors"
@@ -109,10 +109,10 @@ def traffic() -> str:
                 while not roll.call():
                     pass
                 before = grid.traffic[device.name]
-                request = ask(network, recipe.transport, start(recipe).weights, 1)
-                FlowerEngine(roll).exchange([device.name], request)
+                request = packed_request(Train(learner.initial(), 1, 1), recipe.transport, learner.layer_sizes)
+                replies = FlowerEngine(roll).exchange([device.name], request)
                 down, up = (b - a for a, b in zip(before, grid.traffic[device.name], strict=True))
-        bare = round_bytes(network, recipe.transport)
+        bare = sent_bytes(request) + sent_bytes(replies.answers[device.name])
         rows.append((receive, send, f"{down:,}", f"{up:,}", f"{down + up:,}", f"{bare:,}"))
     header = ("received as", "sent as", "bytes received", "bytes sent", "together", "of them weights and delta")
     return table(header, rows)

@@ -19,8 +19,9 @@ import numpy as np
 from cortex.problem import low_rank
 from markers import replace_between
 
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml.integer import scores
-from fedmetaalign.tinyml.network import Dense, QuantizedNetwork
+from fedmetaalign.tinyml.network import QuantizedNetwork
 from fedmetaalign.tinyml.quantize import bits_of_int4, quantize, quantize_input
 from fedmetaalign.tinyml.runtimes import ROUNDINGS, run
 

@@ -13,6 +13,7 @@ import argparse
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -27,23 +28,22 @@ from threadpoolctl import threadpool_limits
 from fedmetaalign import load_recipe
 from fedmetaalign.cores import cores
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Participant
+from fedmetaalign.engine.messages import Personal
+from fedmetaalign.engine.participant import Participant, learner_of, network_of
 from fedmetaalign.fleet.build import build
-from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods import fed_meta_align
+from fedmetaalign.methods import find
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.mlp import scores as float_scores
 from fedmetaalign.model.online import Samples
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.conversion import RUNTIME, trained_layers
 from fedmetaalign.phases.dense import float_layers
-from fedmetaalign.phases.deploy import (
-    RUNTIME,
-    deploy,
-    fixed_layers,
-    precisions,
-    trained_layers,
-)
+from fedmetaalign.phases.deploy import deploy
 from fedmetaalign.phases.fitting import Lesson, candidates, distil
-from fedmetaalign.phases.personalize import Personal, personalize
+from fedmetaalign.phases.personalize import fine_tune
+from fedmetaalign.phases.schedule import pretraining
+from fedmetaalign.phases.server import Server, State, rounds
+from fedmetaalign.phases.size_limit import fixed_layers, precisions
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.tinyml.runtimes import scores
@@ -64,9 +64,8 @@ Result = TypeVar("Result")
 class Trained(NamedTuple):
     """A device at the end of phase 3."""
 
-    recipe: Recipe
+    client: Client
     network: Network
-    device: Device
     personal: Personal
     test: Samples
 
@@ -98,14 +97,15 @@ def main() -> None:
 
 def train(recipe: Recipe) -> Iterator[Trained]:
     """Trains a recipe's fleet as a run does, up to the personal models."""
-    fleet = build(recipe)
-    engine = LocalEngine(Participant(recipe, device) for device in fleet.devices)
-    plan = fed_meta_align.schedule(recipe, engine, fleet.public, lambda steps: None)
-    *_, (_, last, _) = fed_meta_align.rounds(plan, fed_meta_align.start(recipe))
-    network, r = Network(recipe.model.inputs, recipe.model.hidden), recipe
-    for device in fleet.devices:
-        own = personalize(network, device, last.weights, r.personalize, r.optimizer, r.seed)
-        yield Trained(recipe, network, device, own, fleet.test[device.name])
+    fleet, learner, method = build(recipe), learner_of(recipe), find(recipe.method)
+    clients = [Client(recipe, device, learner) for device in fleet.devices]
+    engine = LocalEngine(Participant(client, method) for client in clients)
+    server = Server(recipe, engine, learner, fleet.public)
+    plan = pretraining(server) + method.rounds(server)
+    *_, (_, last, _) = rounds(plan, State(learner.initial()))
+    for client in clients:
+        own = fine_tune(client, last.weights)
+        yield Trained(client, network_of(recipe), own, fleet.test[client.name])
 
 
 def on_every_core(step: Callable[[Trained], Result], devices: Sequence[Trained]) -> list[Result]:
@@ -119,7 +119,7 @@ def ladder(name: str, seeds: Sequence[Sequence[Trained]]) -> list[tuple[str, ...
     if len(measured[0]) > FEW:
         groups = {f"mean of {len(measured[0])}": [np.mean(devices, axis=0) for devices in measured]}
     else:
-        names = [trained.device.name for trained in seeds[0]]
+        names = [trained.client.name for trained in seeds[0]]
         groups = {device: [devices[i] for devices in measured] for i, device in enumerate(names)}
     lines = []
     for device, found in groups.items():
@@ -135,13 +135,14 @@ def ladder(name: str, seeds: Sequence[Sequence[Trained]]) -> list[tuple[str, ...
 
 def rungs(trained: Trained) -> np.ndarray:
     """Returns bytes and test accuracy of the float model, the whole network in its format, and each size."""
-    recipe, network, device, personal, test = trained
+    client, network, personal, test = trained
     faults = test.y > 0
     alarms = float_scores(network, personal.weights, test.x) > personal.threshold.threshold
     found = [(4.0 * network.parameters, np.mean(alarms == faults))]
     for size in (None, *SIZES):
-        settings = recipe.deploy.model_copy(update={"max_bytes": size})
-        deployed = deploy(network, device, personal, settings, recipe.personalize, recipe.seed)
+        settings = client.recipe.deploy.model_copy(update={"max_bytes": size})
+        given = replace(client, recipe=client.recipe.model_copy(update={"deploy": settings}))
+        deployed = deploy(given, network, personal)
         alarms = scores(deployed.model, test.x, RUNTIME) > deployed.threshold.threshold
         found.append((len(deployed.model), np.mean(alarms == faults)))
     return np.array(found, float)
@@ -169,7 +170,8 @@ def criteria(devices: Sequence[Trained]) -> str:
 
 def judge(size: int, trained: Trained) -> list[dict[str, float]]:
     """Returns what every criterion, and the test set, says of each model that fits."""
-    recipe, network, device, personal, test = trained
+    client, network, personal, test = trained
+    recipe, device = client.recipe, client.device
     settings = recipe.deploy.model_copy(update={"max_bytes": size})
     layers, head = float_layers(network, personal.weights), trained_layers(network, recipe.personalize)
     lesson = Lesson.of(layers, device.train.x, generator(recipe.seed, "lesson", device.name))

@@ -5,8 +5,8 @@
 
 Both run each case in a process of their own, on this machine. Of a run, results.json, rounds.jsonl and every
 device's model.tflite and weights.safetensors have to be the same bytes; of a comparison, all figures but the
-seconds. A bundle's digest is left out: it covers the C sources in the bundle, which have learnt of more than two
-classes since. What the base makes is kept in --cache, and made again only where its commit is another.
+seconds. A bundle's digest is left out: it covers the C sources in the bundle, which have learnt of more than
+two classes since. What the base makes is kept in --cache, and made again only where its commit is another.
 
 `RENAMED` names the fields that this checkout calls otherwise: their values are compared.
 """
@@ -20,6 +20,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+MOST = 40
+"""Places of a file that are shown."""
 
 HERE = Path(__file__).parents[1]
 
@@ -107,8 +110,11 @@ def make(checkout: Path, case: str, out: Path, data: Path | None) -> None:
 def differences(before: Path, after: Path) -> Iterator[str]:
     """Tells what is not the same in two folders that a case has left."""
     for name in ("results.json", "rounds.jsonl", "compare.json"):
-        if (before / name).exists() and not same_values(before / name, after / name):
-            yield f"{name} differs"
+        if (before / name).exists():
+            changed = changes(before / name, after / name)
+            yield from (f"{name}: {where}" for where in changed[:MOST])
+            if len(changed) > MOST:
+                yield f"{name}: and {len(changed) - MOST} more"
     models = ("devices/*/model.tflite", "devices/*/weights.safetensors")
     for path in sorted(p for pattern in models for p in before.glob(pattern)):
         other = after / path.relative_to(before)
@@ -116,12 +122,26 @@ def differences(before: Path, after: Path) -> Iterator[str]:
             yield f"{path.relative_to(before)} {'differs' if other.exists() else 'is missing'}"
 
 
-def same_values(before: Path, after: Path) -> bool:
-    """Compares the bytes, or the values as they are written, where a field was renamed or left out."""
-    return before.read_bytes() == after.read_bytes() or plain(before) == plain(after)
+def changes(before: Path, after: Path) -> list[str]:
+    """Returns what differs; nothing where the bytes are the same, or all values but those that are left out."""
+    if before.read_bytes() == after.read_bytes():
+        return []
+    return list(different(plain(before), plain(after), ""))
 
 
-def plain(path: Path) -> str:
+def different(before: Any, after: Any, where: str) -> Iterator[str]:
+    """Yields the places at which two JSON values are not written alike."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in {**before, **after}:
+            yield from different(before.get(key), after.get(key), f"{where}.{key}" if where else key)
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for i, pair in enumerate(zip(before, after, strict=True)):
+            yield from different(*pair, f"{where}[{i}]")
+    elif json.dumps(before) != json.dumps(after):
+        yield f"{where} is {json.dumps(after)[:40]}, and was {json.dumps(before)[:40]}"
+
+
+def plain(path: Path) -> Any:
     """Returns the values of a JSON file, or of a file of JSON lines, under today's names and without times."""
     text = path.read_text(encoding="utf-8")
     values = [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else json.loads(text)
@@ -135,7 +155,7 @@ def plain(path: Path) -> str:
             }
         return [renamed(v) for v in value] if isinstance(value, list) else value
 
-    return json.dumps(renamed(values))
+    return renamed(values)
 
 
 if __name__ == "__main__":

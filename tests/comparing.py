@@ -8,7 +8,7 @@ import numpy as np
 from fedmetaalign.comparison import pool
 from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Stage
 from fedmetaalign.comparison.race import Start
-from fedmetaalign.methods import UNTRAINED
+from fedmetaalign.methods import find
 
 SMALL = """
 [fleet]
@@ -70,7 +70,7 @@ def imagine(monkeypatch, validation=lambda method, rate, seed: 0.25):
     """Replaces races by made-up results, which `validation` (None where training diverges) is a part of."""
 
     def race(method, recipe, fleet, begin):
-        rate = None if method in UNTRAINED else recipe.optimizer.learning_rate
+        rate = recipe.optimizer.learning_rate if find(method).trains else None
         brier = validation(method, rate, recipe.seed)
         names = [device.name for device in (*fleet.devices, *fleet.newcomers)]
         if brier is None:

@@ -1,17 +1,20 @@
 """A run under a limit of size, from the recipe to the page."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Participant
+from fedmetaalign.engine.participant import Participant, learner_of, network_of
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build
-from fedmetaalign.methods import fed_meta_align
-from fedmetaalign.model.mlp import Network
+from fedmetaalign.methods import find
+from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.deploy import deploy
-from fedmetaalign.phases.personalize import personalize
+from fedmetaalign.phases.personalize import fine_tune
+from fedmetaalign.phases.server import Server, State, rounds
 from fedmetaalign.report import write_report
 from fedmetaalign.run import run
 from fedmetaalign.tinyml.runtimes import scores
@@ -76,16 +79,19 @@ def test_the_papers_size_costs_the_real_feeder_next_to_nothing(real_data):
     )
     recipe = recipes.load("paper", settings, data=real_data)
     fleet = build(recipe)
-    engine = LocalEngine(Participant(recipe, device) for device in fleet.devices)
-    plan = fed_meta_align.schedule(recipe, engine, fleet.public, lambda steps: None)
-    *_, (_, state, _) = fed_meta_align.rounds(plan, fed_meta_align.start(recipe))
-    feeder, network = fleet.devices[0], Network(recipe.model.inputs, recipe.model.hidden)
-    personal = personalize(network, feeder, state.weights, recipe.personalize, recipe.optimizer, recipe.seed)
+    learner, method = learner_of(recipe), find(recipe.method)
+    clients = [Client(recipe, device, learner) for device in fleet.devices]
+    engine = LocalEngine(Participant(client, method) for client in clients)
+    plan = method.rounds(Server(recipe, engine, learner))
+    *_, (_, state, _) = rounds(plan, State(learner.initial()))
+    feeder, network = clients[0], network_of(recipe)
+    personal = fine_tune(feeder, state.weights)
     test = fleet.test["feeder"]
     right = {}
     for most in (None, 22_790, 10_000):
         section = recipe.deploy.model_copy(update={"max_bytes": most, "threshold": "deployed"})
-        found = deploy(network, feeder, personal, section, recipe.personalize, recipe.seed)
+        given = replace(feeder, recipe=recipe.model_copy(update={"deploy": section}))
+        found = deploy(given, network, personal)
         alarms = scores(found.model, test.x) > found.threshold.threshold
         right[most] = np.mean(alarms == (test.y > 0))
         assert len(found.model) <= (most or 51_200)

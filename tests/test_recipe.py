@@ -59,8 +59,10 @@ BUILT_IN = (
     "equipment",
     "feeders",
     "feeders-30",
+    "feeders-kinds",
     "feeders-samples",
     "floor",
+    "kinds",
     "machines",
     "paper",
     "ratios",
@@ -112,7 +114,7 @@ def test_a_recipe_with_every_kind_of_source_survives_being_dumped(written):
         table = "a.csv"
         label = ["A", "B"]
         features = ["x", "y"]
-        positive = ["yes", 2, 0.5]
+        positive = { A = ["yes", 2, 0.5], B = [1] }
         device = ["site", "unit"]
         [fleet.devices.categories]
         x = ["L", "M"]
@@ -122,6 +124,8 @@ def test_a_recipe_with_every_kind_of_source_survives_being_dumped(written):
         table = "b.csv"
         label = "z"
         features = ["x"]
+        normal = ["ok", 0]
+        classes = [0, "ok", "worn", 7]
         partition = { by = ["A"], count = 3, alpha = 0.5 }
         [[fleet.devices]]
         simulator = "rotating"
@@ -135,7 +139,8 @@ def test_a_recipe_with_every_kind_of_source_survives_being_dumped(written):
     """)
     recipe = load(str(path))
     assert parse(tomllib.loads(dump(recipe)), "dump") == recipe
-    assert recipe.fleet.devices[0].positive == ("yes", 2, 0.5)
+    assert recipe.fleet.devices[0].positive == {"A": ("yes", 2, 0.5), "B": (1,)}
+    assert recipe.fleet.devices[1].classes == (0, "ok", "worn", 7)
     assert recipe.fleet.devices[1].partition.count == 3
 
 

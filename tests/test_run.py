@@ -10,10 +10,13 @@ import pytest
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine import Replies
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Participant
+from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build
-from fedmetaalign.methods import fed_meta_align
+from fedmetaalign.methods.fed_meta_align import METHOD
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.schedule import pretraining
+from fedmetaalign.phases.server import Server
 from fedmetaalign.run import Watcher, run, training_steps
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -277,9 +280,11 @@ def test_the_steps_are_counted_by_hand(finished):
     public = 240  # 300 samples without their query set, one epoch
     serial, parallel, personal = (3 * 2 * support for support in (32, 80, 48))
     fleet = build(recipe)
-    plan = fed_meta_align.schedule(
-        recipe, LocalEngine(Participant(recipe, device) for device in fleet.devices), fleet.public
-    )
+    learner = learner_of(recipe)
+    clients = [Client(recipe, device, learner) for device in fleet.devices]
+    engine = LocalEngine(Participant(client, METHOD) for client in clients)
+    server = Server(recipe, engine, learner, fleet.public)
+    plan = pretraining(server) + METHOD.rounds(server)
     assert training_steps(recipe, fleet, plan) == public + serial + parallel + personal
     assert training_steps(recipe, fleet, plan[1:]) == serial + parallel + personal
 

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import RunError
 from fedmetaalign.locking import Lock
-from fedmetaalign.methods.fed_meta_align import State
+from fedmetaalign.phases.server import State
 from fedmetaalign.recipe import parse
 from fedmetaalign.run_folder import RunFolder, check_free, free_folder
 from fedmetaalign.writing import replace, writing_to

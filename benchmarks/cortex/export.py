@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedmetaalign.tinyml.network import Dense
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml.quantize import bits_of_int4, quantize
 from fedmetaalign.tinyml.tflite import write
 

@@ -5,20 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from engines_peers.ours import devices, settings_of
+from engines_peers.ours import participants, settings_of
+from engines_peers.ours import train as train_rounds
 from engines_peers.problem import Problem
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from fedmetaalign.aggregation.mean import mean
-from fedmetaalign.aggregation.registry import rule
 from fedmetaalign.engine.flower import answers
 from fedmetaalign.engine.flower.engine import FlowerEngine
 from fedmetaalign.engine.flower.in_process import InProcessGrid
 from fedmetaalign.engine.flower.questions import Envelope, read_envelope, read_request
 from fedmetaalign.engine.flower.roll import Roll
-from fedmetaalign.engine.participant import Participant
-from fedmetaalign.phases.parallel import fl_round
+from fedmetaalign.engine.participant import learner_of, network_of
+from fedmetaalign.fleet.shared import Introduction
+from fedmetaalign.phases.server import Server
 
 HOUR = 3600.0
 
@@ -27,19 +27,20 @@ def run(folder: Path, step: str, rounds: int, cores: int | None, tell: Callable[
     """Trains rounds + 1 times and tells the weights. The first round takes the mean, as the peers do."""
     problem = Problem.load(folder)
     settings = settings_of(problem)
-    fleet = {device.name: Participant(settings, device) for device in devices(problem, settings.seed)}
+    fleet = {each.device.name: each for each in participants(problem, settings)}
     app = ClientApp()
 
     @app.query("introduce")
     def introduce(message: Message, context: Context) -> Message:
         name, envelope = str(context.node_config["name"]), read_envelope(message.content)
-        about = answers.Introduction(fleet[name].device.preparation.features, None)
+        preparation = fleet[name].device.preparation
+        about = Introduction(preparation.features, preparation.units)
         return Message(answers.introduce(name, envelope.run, about), reply_to=message)
 
     @app.train("train")
     def train(message: Message, context: Context) -> Message:
         name, envelope = str(context.node_config["name"]), read_envelope(message.content)
-        request, _ = read_request(message.content, fleet[name].network)
+        request, _ = read_request(message.content, network_of(settings))
         return Message(
             answers.answer(name, envelope.run, request, fleet[name].answer(request)), reply_to=message
         )
@@ -49,8 +50,4 @@ def run(folder: Path, step: str, rounds: int, cores: int | None, tell: Callable[
         engine = FlowerEngine(roll, poll=0.005)
         while len(roll.call()) < len(fleet):
             time.sleep(0.005)
-        weights = np.array(problem.weights)
-        for number in range(1, rounds + 2):
-            chosen = mean if number == 1 else rule(settings.parallel)
-            weights, _, _ = fl_round(engine, weights, number, chosen, settings.parallel, settings.seed)
-            tell(weights)
+        train_rounds(Server(settings, engine, learner_of(settings)), problem, rounds, tell)

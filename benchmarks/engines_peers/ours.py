@@ -8,13 +8,17 @@ from engines_peers.problem import SAMPLES, Problem
 from online.problem import HIDDEN, INPUTS, LEARNING_RATE
 
 from fedmetaalign import recipe
+from fedmetaalign.aggregation import stacked
 from fedmetaalign.aggregation.mean import mean
-from fedmetaalign.aggregation.registry import rule
+from fedmetaalign.aggregation.registry import aggregator
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Participant
+from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.fleet.device import Device, Part
+from fedmetaalign.methods.fed_meta_align import METHOD
 from fedmetaalign.model.online import Samples
+from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.parallel import fl_round
+from fedmetaalign.phases.server import Server, State
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.randomness import generator
 
@@ -26,13 +30,23 @@ def run(folder: Path, step: str, rounds: int, cores: int | None, tell: Callable[
     """Trains rounds + 1 times and tells the weights. The first round takes the mean, as the peers do."""
     problem = Problem.load(folder)
     settings = settings_of(problem)
-    participants = [Participant(settings, device) for device in devices(problem, settings.seed)]
-    engine = LocalEngine(participants, cores)
-    weights = np.array(problem.weights)
+    engine = LocalEngine(participants(problem, settings), cores)
+    train(Server(settings, engine, learner_of(settings)), problem, rounds, tell)
+
+
+def participants(problem: Problem, settings: recipe.Recipe) -> list[Participant]:
+    """Returns the devices, ready to be asked."""
+    learner, fleet = learner_of(settings), devices(problem, settings.seed)
+    return [Participant(Client(settings, device, learner), METHOD) for device in fleet]
+
+
+def train(server: Server, problem: Problem, rounds: int, tell: Callable[[np.ndarray], None]) -> None:
+    """Runs the rounds on any engine."""
+    state = State(np.array(problem.weights))
     for number in range(1, rounds + 2):
-        chosen = mean if number == 1 else rule(settings.parallel)
-        weights, _, _ = fl_round(engine, weights, number, chosen, settings.parallel, settings.seed)
-        tell(weights)
+        chosen = stacked(mean) if number == 1 else aggregator(server.recipe.parallel)
+        state, _ = fl_round(server, state, number, chosen)
+        tell(state.weights)
 
 
 def settings_of(problem: Problem) -> recipe.Recipe:

@@ -163,9 +163,10 @@ def predict(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Scores samples with a bundle: score > threshold means fault."""
+    """Scores samples with a bundle: score > threshold means fault. Of several classes, names the likeliest."""
     from fedmetaalign.fleet import files, tables
     from fedmetaalign.fleet.units import in_units
+    from fedmetaalign.tinyml import predictions
     from fedmetaalign.tinyml.bundle import read
     from fedmetaalign.writing import replace
 
@@ -173,26 +174,20 @@ def predict(
     preparation = content.preparation
     raw = in_units(files.load(csv), preparation.features, preparation.units)
     x = tables.features_of(raw, preparation.features, preparation.categories)
-    scores = content.scores(x, runtime).tolist()
-    alarms = ["fault" if score > content.threshold else "normal" for score in scores]
+    found = predictions.of(content, content.scores(x, runtime))
     if outside := content.outside(x):
         sys.stderr.write(
             f"fedmetaalign: {outside} of {len(x)} samples lie outside the range that the model was calibrated"
             " on: check their units and columns.\n"
         )
-    rows = [
-        f"{row},{score!r},{alarm}\n" for row, (score, alarm) in enumerate(zip(scores, alarms, strict=True), 1)
-    ]
-    text = "row,score,alarm\n" + "".join(rows)
+    text = predictions.text(found)
     if out is not None:
         try:
             replace(out, text.encode())
         except OSError as error:
             raise FedMetaAlignError(f"Cannot write {out}: {error.strerror}; choose another --out.") from None
     if as_json:
-        print_json(
-            {"device": content.device, "threshold": content.threshold, "scores": scores, "alarms": alarms}
-        )
+        print_json({"device": content.device, "threshold": content.threshold, **found})
     elif out is None:
         sys.stdout.write(text)
 

@@ -175,6 +175,7 @@ def server(
     from fedmetaalign.console import print_results
     from fedmetaalign.engine.flower import server as servers
     from fedmetaalign.engine.flower.enrolment import enrolled
+    from fedmetaalign.methods import deployable
     from fedmetaalign.run_folder import check_free, free_folder
 
     if insecure != (devices is not None):
@@ -189,6 +190,7 @@ def server(
         else:  # a service is always started alike
             resume = (out / "recipe.toml").exists()
     loaded = recipes.load(recipe or "demo", settings or [], seed, data)
+    deployable(loaded, elsewhere=True)
     folder = out or free_folder(loaded.name)
     if not resume:
         check_free(folder)

@@ -14,6 +14,9 @@ Rate = Annotated[float, Field(gt=0, le=1, strict=True)]
 Positive = Annotated[float, Field(gt=0, strict=True)]
 
 
+Value = str | int | float
+
+
 class Section(BaseModel):
     """A part of the recipe: immutable, and strict about its keys."""
 
@@ -47,8 +50,14 @@ class Source(Section):
     """A CSV or Parquet file; with `*` or `?` in its name, every file that matches is a device of its own."""
     label: str | tuple[str, ...] | None = None
     features: tuple[str, ...] = ()
-    positive: tuple[str | int | float, ...] = ()
-    """Values of the label column that mean a fault, where it is not 0/1."""
+    positive: tuple[Value, ...] | Mapping[str, tuple[Value, ...]] = ()
+    """Values of the label column that mean a fault, where it is not 0/1; of several columns each one's."""
+    normal: tuple[Value, ...] = ()
+    """Values of the label that mean no fault; each other one is a kind of fault, and a class of its own."""
+    classes: tuple[Value, ...] = ()
+    """All kinds, normal ones too, in their order; default: those that occur in the fleet, sorted."""
+    kinds: bool = False
+    """Make a class of each combination of several label columns, or of each kind that a simulator knows."""
     categories: Mapping[str, tuple[str, ...]] = {}
     """Text columns among the features and their values in rising order: they become 0, 1, 2, ..."""
     units: Mapping[str, str] = {}
@@ -69,6 +78,36 @@ class Source(Section):
             raise ValueError(f"table {self.table!r} needs the keys label and features")
         if self.device and self.partition is not None:
             raise ValueError("has both device and partition: a table is cut in one way")
+        return self
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> "Source":
+        """Sees that the keys about the label say one thing."""
+        names = (self.label,) if isinstance(self.label, str) else self.label or ()
+        several = len(names) > 1
+        if self.positive and (self.normal or self.classes or self.kinds):
+            raise ValueError(
+                "has positive, which knows fault and no fault alone: drop it, or normal, classes and kinds"
+            )
+        if isinstance(self.positive, Mapping) and set(self.positive) != set(names):
+            raise ValueError(f"has positive for {[*self.positive]}, and the label is {[*names]}")
+        if self.positive and several and not isinstance(self.positive, Mapping):
+            raise ValueError(
+                "has several label columns and one list of positive values: give each column its own, such as"
+                f" positive = {{ {names[0]} = {[*self.positive]} }}"
+            )
+        if self.kinds and not several and self.simulator is None:
+            raise ValueError("has kinds = true, which needs several label columns, or a simulator")
+        if self.simulator is not None and (self.normal or self.classes):
+            raise ValueError(
+                "has a simulator, whose classes are known: drop normal and classes, and set kinds = true"
+            )
+        if self.normal and several and not self.kinds:
+            raise ValueError(
+                "has normal and several label columns, whose combinations it names: set kinds = true, too"
+            )
+        if self.classes and not (self.normal or self.kinds):
+            raise ValueError("has classes and no normal, which says which of them mean no fault")
         return self
 
 

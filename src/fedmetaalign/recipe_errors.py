@@ -31,7 +31,7 @@ def sentence(error: ValidationError, recipe: type[BaseModel]) -> str:
 
 def dotted(location: Location) -> str:
     """Returns the key as it is written in the recipe; pydantic adds the types of a union to its path."""
-    types = re.compile(r"str|int|float|bool|constrained-.*|(literal|tuple|list)\[.*")
+    types = re.compile(r"str|int|float|bool|constrained-.*|(literal|tuple|list|[mM]apping|dict)\[.*")
     return ".".join(str(part) for part in location if not types.fullmatch(str(part)))
 
 

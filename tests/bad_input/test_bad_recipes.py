@@ -36,7 +36,8 @@ def test_every_numeric_key_is_among_those_that_are_tried():
                 elif kind in (int, float) or limited:
                     yield f"{path}{name}"
 
-    without_limits = {f"{path}positive" for path in ("fleet.", "fleet.devices.", "foundation.")}
+    values = ("positive", "normal", "classes")
+    without_limits = {f"{path}{key}" for path in ("fleet.", "fleet.devices.", "foundation.") for key in values}
     assert set(numeric(Recipe)) - without_limits == tried
 
 

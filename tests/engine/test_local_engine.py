@@ -5,10 +5,13 @@ import pytest
 
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.engine.messages import Finish, Train, Visit
-from fedmetaalign.engine.participant import Home, Participant
+from fedmetaalign.engine.participant import Home, Participant, learner_of
 from fedmetaalign.fleet.build import build
+from fedmetaalign.methods.fed_meta_align import METHOD
 from fedmetaalign.model.mlp import Network, initialize
+from fedmetaalign.model.online import ignore_steps
 from fedmetaalign.phases import parallel, serial
+from fedmetaalign.phases.client import Client
 from fedmetaalign.recipe import parse
 
 RECIPE = parse(
@@ -42,21 +45,25 @@ def devices(fleet):
     return fleet.devices
 
 
+def client_of(device, on_steps=ignore_steps):
+    return Client(RECIPE, device, learner_of(RECIPE, on_steps=on_steps))
+
+
 def engine_of(devices, told=None, workers=None):
-    watch = {} if told is None else {"on_steps": told.append}
-    return LocalEngine([Participant(RECIPE, device, **watch) for device in devices], workers)
+    on_steps = ignore_steps if told is None else told.append
+    return LocalEngine([Participant(client_of(device, on_steps), METHOD) for device in devices], workers)
 
 
 def answers(fleet, folder, workers, order):
     """What the engine answers to every request, as bytes and numbers that can be compared."""
     devices = [fleet.devices[i] for i in order]
     homes = {device.name: Home(fleet.test[device.name], folder / device.name) for device in devices}
-    engine = LocalEngine([Participant(RECIPE, device, homes[device.name]) for device in devices], workers)
+    engine = LocalEngine([Participant(client_of(each), METHOD, homes[each.name]) for each in devices], workers)
     assert engine.names == NAMES
     names = [NAMES[i] for i in order]
-    updates = engine.exchange(names, Train(WEIGHTS, 3)).answers
-    finished = engine.exchange(names, Finish(WEIGHTS, 1, {"serial": WEIGHTS}, len(NAMES))).answers
-    visits = engine.exchange(names, Visit(WEIGHTS, 1, 2)).answers
+    updates = engine.exchange(names, Train(WEIGHTS, 3, 5)).answers
+    finished = engine.exchange(names, Finish(WEIGHTS, 1, len(NAMES), {"serial": WEIGHTS})).answers
+    visits = engine.exchange(names, Visit(WEIGHTS, 1, 5, 2)).answers
     assert list(updates) == list(finished) == list(visits) == list(NAMES)
     return {
         name: (
@@ -83,44 +90,43 @@ def test_workers_and_order_change_no_bit(fleet, tmp_path):
 def test_it_carries_the_devices_steps_and_adds_nothing(devices):
     engine = engine_of(devices)
     device = devices[3]
-    r = RECIPE
-    visit = serial.visit(NETWORK, device, WEIGHTS, 2, r.serial, r.optimizer, r.seed)
-    carried = engine.exchange([device.name], Visit(WEIGHTS, 1, 2)).answers[device.name]
+    visit = serial.visit(client_of(device), Visit(WEIGHTS, 1, 5, 2))
+    carried = engine.exchange([device.name], Visit(WEIGHTS, 1, 5, 2)).answers[device.name]
     assert carried.weights.tobytes() == visit.weights.tobytes()
-    update = parallel.local_update(NETWORK, device, WEIGHTS, 3, r.parallel, r.optimizer, r.seed)
-    carried = engine.exchange([device.name], Train(WEIGHTS, 3)).answers[device.name]
+    update = parallel.local_update(client_of(device), Train(WEIGHTS, 3, 5))
+    carried = engine.exchange([device.name], Train(WEIGHTS, 3, 5)).answers[device.name]
     assert carried.delta.tobytes() == update.delta.tobytes()
 
 
 def test_only_the_named_devices_train(devices):
     told = []
     engine = engine_of(devices, told)
-    replies = engine.exchange(["rotating-01", "feeder-00"], Train(WEIGHTS, 1))
+    replies = engine.exchange(["rotating-01", "feeder-00"], Train(WEIGHTS, 1, 5))
     assert list(replies.answers) == ["feeder-00", "rotating-01"]
     assert replies.missed == ()
     assert sum(told) == sum(len(devices[i].parts["parallel"].support) for i in (0, 4))
 
 
 def test_a_device_is_not_changed_by_the_company_it_keeps(devices):
-    alone = engine_of(devices[:1]).exchange(["feeder-00"], Train(WEIGHTS, 1)).answers["feeder-00"]
-    together = engine_of(devices).exchange(NAMES, Train(WEIGHTS, 1)).answers["feeder-00"]
+    alone = engine_of(devices[:1]).exchange(["feeder-00"], Train(WEIGHTS, 1, 5)).answers["feeder-00"]
+    together = engine_of(devices).exchange(NAMES, Train(WEIGHTS, 1, 5)).answers["feeder-00"]
     assert alone.delta.tobytes() == together.delta.tobytes()
 
 
 def test_steps_told_from_all_threads_add_up(devices):
     told = []
-    engine_of(devices, told, workers=4).exchange(NAMES, Train(WEIGHTS, 1))
+    engine_of(devices, told, workers=4).exchange(NAMES, Train(WEIGHTS, 1, 5))
     assert sum(told) == sum(len(device.parts["parallel"].support) for device in devices)
 
 
 def test_a_failing_device_is_heard_of(devices):
     with pytest.raises(KeyError):
-        engine_of(devices).exchange(["feeder-00", "nobody"], Train(WEIGHTS, 1))
+        engine_of(devices).exchange(["feeder-00", "nobody"], Train(WEIGHTS, 1, 5))
 
 
 def test_a_device_without_a_home_finishes_nothing(devices):
     with pytest.raises(TypeError, match="feeder-00 was not made to finish"):
-        engine_of(devices).exchange(["feeder-00"], Finish(WEIGHTS, 1, {}, 5))
+        engine_of(devices).exchange(["feeder-00"], Finish(WEIGHTS, 1, 5, {}))
 
 
 def test_everybody_is_present(devices):

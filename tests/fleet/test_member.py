@@ -9,6 +9,7 @@ from fedmetaalign.fleet.build import build, raw_tables
 from fedmetaalign.fleet.member import introduction, member, read_table
 from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
 from fedmetaalign.fleet.table_file import load_table, save_table
+from fedmetaalign.model.target import Target
 
 SOURCES = {
     "simulated": {"simulator": "feeder", "count": 3, "samples": 120},
@@ -19,6 +20,8 @@ SOURCES = {
         "partition": {"count": 3, "samples": 60, "test": "all", "gain": 0.2, "minimum": 5, "alpha": 10.0},
     },
     "units": {"simulator": "rotating", "count": 2, "samples": 900},
+    "kinds": {"simulator": "milling", "count": 3, "samples": 200, "kinds": True},
+    "states": {"table": "fleet/p*.csv", "label": "state", "features": ["b", "a"], "normal": ["ok"]},
     "csv": {"table": "fleet/p*.csv", "label": "fault", "features": ["b", "a"]},
 }
 
@@ -38,8 +41,12 @@ def recipe_of(here):
     (here / "fleet").mkdir()
     random = np.random.default_rng(0)
     for name in ("pump", "pipe"):
-        rows = [f"{a!r},{b!r},{int(a + b > 0)}" for a, b in random.normal(size=(400, 2)).tolist()]
-        (here / "fleet" / f"{name}.csv").write_text("a,b,fault\n" + "\n".join(rows) + "\n", encoding="utf-8")
+        values = random.normal(size=(400, 2)).tolist()
+        states = ["ok" if a + b < 0 else "jam" if a < b else f"worn {name}" for a, b in values]
+        rows = [f"{a!r},{b!r},{int(a + b > 0)},{s}" for (a, b), s in zip(values, states, strict=True)]
+        (here / "fleet" / f"{name}.csv").write_text(
+            "a,b,fault,state\n" + "\n".join(rows) + "\n", encoding="utf-8"
+        )
 
     def recipe(kind, scaling):
         splits = {"kind": "units", "unit": "event"} if kind == "units" else {}
@@ -58,11 +65,26 @@ def test_a_device_is_made_alike_on_its_own_and_in_the_fleet(recipe_of, here, kin
         save_table(table, here / f"{table.name}.safetensors")
         own[table.name] = read_table(recipe, table.name, here / f"{table.name}.safetensors")
     told = {name: introduction(recipe, table) for name, table in own.items()}
-    save_shared(share(told, recipe.model), here / "fleet.json")
+    save_shared(share(told, recipe), here / "fleet.json")
     shared = load_shared(here / "fleet.json")
     for device in fleet.devices:
         found = member(recipe, own[device.name], shared.place(told[device.name], recipe.model))
         assert bits(*found) == bits(device, fleet.test[device.name])
+
+
+def test_a_device_knows_the_kinds_that_only_others_have(recipe_of, here):
+    recipe = recipe_of("states", "device")
+    fleet = build(recipe)
+    assert fleet.target == Target(("jam", "ok", "worn pipe", "worn pump"), (1,))
+    told = {
+        name: introduction(recipe, read_table(recipe, name, here / f"fleet/{name}.csv"))
+        for name in ("pipe", "pump")
+    }
+    assert told["pump"].classes == ("jam", "ok", "worn pump")
+    place = share(told, recipe).place(told["pump"], recipe.model)
+    table = read_table(recipe, "pump", here / "fleet/pump.csv")
+    assert bits(*member(recipe, table, place)) == bits(fleet.devices[1], fleet.test["pump"])
+    assert set(fleet.devices[1].train.y) == {0, 1, 3}
 
 
 def test_a_csv_file_is_read_as_the_recipe_says(recipe_of, here):

@@ -16,6 +16,9 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real tables (../shared/data) are not here")
 
 
+SAY = "say with `normal` which values mean no fault, or with `positive` which mean fault"
+
+
 @pytest.fixture
 def write(tmp_path):
     """Writes text (or bytes) as t.csv and returns its path."""
@@ -274,11 +277,11 @@ class TestCells:
         ("cells", "positive", "message"),
         [
             (["0", "nan", "1"], (1,), "t.csv, line 3, column 'fault' is a label but not 0/1: the column holds "
-             "'0', 'nan', '1'; say with `positive` which values mean fault"),
+             "'0', 'nan', '1'; " + SAY),
             (["0", "1", "2"], (), "t.csv, line 4, column 'fault' is a label but not 0/1: the column holds "
-             "'0', '1', '2'; say with `positive` which values mean fault"),
+             "'0', '1', '2'; " + SAY),
             (list("abcdefg"), (), "t.csv, line 2, column 'fault' is a label but not 0/1: the column holds "
-             "'a', 'b', 'c', 'd', 'e' and 2 more; say with `positive` which values mean fault"),
+             "'a', 'b', 'c', 'd', 'e' and 2 more; " + SAY),
         ],
     )  # fmt: skip
     def test_labels(self, write, cells, positive, message):

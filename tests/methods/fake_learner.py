@@ -11,6 +11,7 @@ from fedmetaalign.fleet.build import build
 from fedmetaalign.model.learner import SplitPoint
 from fedmetaalign.model.objective import LOSS
 from fedmetaalign.model.online import Trained, ignore_steps
+from fedmetaalign.model.target import BINARY
 from fedmetaalign.recipe import parse
 
 
@@ -26,6 +27,7 @@ class Learner:
     seen: list = field(default_factory=list)
     on_steps: Callable[[int], None] = ignore_steps
     layer_sizes = (1, 1)
+    target = BINARY
 
     def initial(self):
         return np.zeros(2, np.float32)

@@ -14,6 +14,7 @@ from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.model.learner import SplitPoint
 from fedmetaalign.model.objective import LOSS
 from fedmetaalign.model.online import Samples, Trained, ignore_steps
+from fedmetaalign.model.target import BINARY
 from fedmetaalign.phases.client import Client
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.randomness import generator
@@ -29,6 +30,7 @@ class Quadratic:
     size: int
     learning_rate: float
     on_steps: Callable[[int], None] = ignore_steps
+    target = BINARY
 
     @property
     def layer_sizes(self):

@@ -21,7 +21,7 @@ from fedmetaalign.run_folder import RunFolder
 
 
 def server_of(recipe, on_steps=ignore_steps):
-    fleet, learner = build(recipe), learner_of(recipe, on_steps)
+    fleet, learner = build(recipe), learner_of(recipe, on_steps=on_steps)
     clients = [Client(recipe, device, learner) for device in fleet.devices]
     return Server(recipe, LocalEngine(Participant(client, METHOD) for client in clients), learner, fleet.public)
 

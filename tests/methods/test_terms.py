@@ -144,7 +144,7 @@ class TestSpent:
 
     def test_a_step_that_looks_ahead_costs_two_gradients(self):
         steps = []
-        learner = NetworkLearner(Network(1, (2,)), 0.01, 0, steps.append)
+        learner = NetworkLearner(Network(1, (2,)), 0.01, 0, on_steps=steps.append)
         samples = Samples(np.zeros((7, 1), np.float32), np.zeros(7, np.float32))
         learner.train(learner.initial(), samples, "here", objective=Objective(lookahead=0.1))
         learner.train(learner.initial(), samples, "here")

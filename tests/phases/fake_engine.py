@@ -1,11 +1,16 @@
-"""A fleet that answers what it is told to, and remembers what it was asked."""
+"""A fleet that answers what it is told to, and remembers what it was asked; and a device at work."""
 
 import numpy as np
 
 from fedmetaalign.engine import Missed, Replies
-from fedmetaalign.engine.messages import Train, Visit
-from fedmetaalign.phases.local import Local
-from fedmetaalign.phases.parallel import Update
+from fedmetaalign.engine.messages import Local, Train, Update, Visit
+from fedmetaalign.engine.participant import learner_of
+from fedmetaalign.model.learner import NetworkLearner
+from fedmetaalign.model.mlp import Network
+from fedmetaalign.model.online import ignore_steps
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.server import Server
+from fedmetaalign.recipe import Recipe, parse
 
 
 class FakeEngine:
@@ -15,10 +20,11 @@ class FakeEngine:
         self.names = tuple(names)
         self.updates = updates or {}
         self.deaf = deaf  # devices that are asked, and answer nothing
-        self.visits = []  # (name, stop, weights handed over)
+        self.visits = []  # (name, tour, weights handed over)
         self.trained = []  # (names, number, weights handed over)
 
     def exchange(self, names, request, patience=0.0):
+        assert request.devices == len(self.names)
         asked = [name for name in names if name not in self.deaf]
         missed = tuple(Missed(name, "absent", "it is deaf") for name in names if name in self.deaf)
         match request:
@@ -30,18 +36,35 @@ class FakeEngine:
         raise AssertionError("phases 1 and 2 ask for nothing else")
 
     def visit(self, name, request):
-        self.visits.append((name, request.stop, request.weights.tolist()))
+        self.visits.append((name, request.tour, request.weights.tolist()))
         moved = (request.weights + 10.0 ** self.names.index(name)).astype(np.float32)
         return Local(moved, support_loss=0.5, query_loss=0.25, accuracy=0.75, samples=8)
 
 
-def update(*delta, score=0.5, samples=10):
+def update(*delta, score=0.5, samples=10, steps=10):
     """What a device sends, with a query loss that fits its score."""
     return Update(
         delta=np.array(delta, np.float32),
         score=score,
         samples=samples,
+        steps=steps,
         support_loss=0.6,
         query_loss=1 / score - 1,
         accuracy=0.9,
     )
+
+
+def recipe_of(seed=0, **sections) -> Recipe:
+    return parse({"seed": seed, "fleet": {"simulator": "feeder"}, **sections}, "here")
+
+
+def server_of(engine, seed=0, public=None, **sections) -> Server:
+    """A server whose network, of two weights, nobody trains."""
+    recipe = recipe_of(seed, **sections)
+    return Server(recipe, engine, NetworkLearner(Network(1, ()), 0.1, seed), public)
+
+
+def client_of(device, seed=0, on_steps=ignore_steps, hidden=(8, 6), **sections) -> Client:
+    """A device at work on a recipe of such sections."""
+    recipe = recipe_of(seed, model={"hidden": list(hidden)}, **sections)
+    return Client(recipe, device, learner_of(recipe, on_steps=on_steps))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.budget import cohort_size, own_steps, participation, shared_steps
-from fedmetaalign.phases.parallel import cohort
+from fedmetaalign.phases.server import cohort
 from fedmetaalign.recipe import parse
 
 

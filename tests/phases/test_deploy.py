@@ -5,15 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_engine import client_of
 
 from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.messages import Personal
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.fleet.build import build
 from fedmetaalign.model.mlp import Network, initialize, logits
+from fedmetaalign.phases.conversion import convert, trained_layers
 from fedmetaalign.phases.dense import float_layers
-from fedmetaalign.phases.deploy import convert, deploy, trained_layers
-from fedmetaalign.phases.personalize import Personal
+from fedmetaalign.phases.deploy import deploy
 from fedmetaalign.recipe import Deploy, Personalize
 from fedmetaalign.run import run
 from fedmetaalign.tinyml.bundle import read
@@ -82,12 +84,12 @@ def test_the_head_is_what_phase_3_trains():
 def test_the_threshold_is_chosen_on_the_firmwares_scores(device, name):
     network = Network(9, (8, 4))
     weights = initialize(network, np.random.default_rng(3))
-    personal = Personal(weights, best_f1(np.int8([0, 1]), np.array([0.2, 0.8])), [])
-    found = deploy(network, device, personal, Deploy(format=name), Personalize(), 0)
+    personal = Personal(None, weights=weights, threshold=best_f1(np.int8([0, 1]), np.array([0.2, 0.8])))
+    found = deploy(client_of(device, deploy={"format": name}), network, personal)
     validation = device.parts["personalize"].query
     on_device = scores(found.model, validation.x, "firmware")
     assert found.threshold == best_f1(validation.y.astype(np.int8), on_device)
-    kept = deploy(network, device, personal, Deploy(format=name, threshold="personalized"), Personalize(), 0)
+    kept = deploy(client_of(device, deploy={"format": name, "threshold": "personalized"}), network, personal)
     assert kept == replace(found, threshold=personal.threshold, layers=kept.layers)
     assert found.head == 2
     assert all(

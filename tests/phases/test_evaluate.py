@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,16 +18,18 @@ from sklearn.metrics import (
     recall_score,
 )
 
+from fedmetaalign.engine.messages import Personal
+from fedmetaalign.engine.participant import learner_of
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
-from fedmetaalign.methods import fed_meta_align
+from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.mlp import Network, logits, scores
 from fedmetaalign.model.online import Samples
-from fedmetaalign.model.target import Target
+from fedmetaalign.model.target import BINARY, Target
+from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.deploy import Deployed
 from fedmetaalign.phases.evaluate import evaluate, one_rule
-from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.recipe import parse
 from fedmetaalign.run_folder import RunFolder
 from fedmetaalign.tinyml import runtimes
@@ -82,7 +85,7 @@ def test_the_deployed_model_is_judged_by_its_own_runtime_and_threshold(finished,
 
 
 def test_the_random_start_is_no_stage(finished, state):
-    start = fed_meta_align.start(finished.recipe).weights
+    start = learner_of(finished.recipe).initial()
     assert not np.array_equal(start, state.stages["foundation"])
 
 
@@ -100,7 +103,7 @@ def test_the_rule_is_learnt_in_raw_units(device_table, tmp_path, small):
     table.write(tmp_path / "pump.csv")
     columns = {"label": "fault", "features": ["speed", "load", "heat"]}
     fleet = build(parse({"fleet": {"table": str(tmp_path / "pump.csv"), **columns}}, "here"))
-    found = one_rule(fleet.devices[0], fleet.test[fleet.devices[0].name])
+    found = one_rule(fleet.devices[0], fleet.test[fleet.devices[0].name], BINARY)
     feature, sign, threshold = found.rule.split()
     assert (feature, sign) == ("heat", ">")
     assert float(threshold) == pytest.approx(71.25, abs=0.2)
@@ -108,7 +111,7 @@ def test_the_rule_is_learnt_in_raw_units(device_table, tmp_path, small):
 
 
 @pytest.fixture
-def three(fleet, monkeypatch):
+def three(finished, fleet, monkeypatch):
     """A device of three classes, its test samples, its own model, and what is deployed, which says the same.
 
     It is tested on class 1, a fault, of which it has no training sample.
@@ -122,14 +125,17 @@ def three(fleet, monkeypatch):
     weights = np.random.default_rng(1).normal(size=network.parameters).astype(np.float32)
     found = target.probabilities(logits(network, weights, test.x))
     monkeypatch.setattr(runtimes, "scores", lambda model, x, runtime: found)
-    return target, device, test, network, Personal(weights, Choice(0.3, None, "few"), []), found
+    learner = NetworkLearner(network, 0.1, 0, target)
+    client = Client(finished.recipe, device, learner)
+    own = Personal(partial(learner.scores, weights), Choice(0.3, None, "few"), weights)
+    return client, test, own, found
 
 
 def test_a_device_of_several_classes_is_judged_by_class(three):
-    target, device, test, network, own, found = three
+    client, test, own, found = three
     deployed = Deployed(b"model", own.threshold, [], 1)
     stages = {"serial": own.weights}
-    told = evaluate(device, test, network, stages, own, deployed, own, "0" * 64, target).to_dict()
+    told = evaluate(client, test, stages, own, deployed, own, "0" * 64).to_dict()
     called = np.where(found[:, 1] > 0.3, 1, np.where(found[:, 2] > found[:, 0], 2, 0))
     for metrics in (told["stages"]["personalized"], told["stages"]["deployed"], told["alone"]):
         assert metrics["confusion"] == confusion_matrix(test.y, called, labels=range(3)).tolist()

@@ -5,21 +5,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_engine import client_of
 from threadpoolctl import threadpool_limits
 
+from fedmetaalign.engine.messages import Personal
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.mlp import Network, initialize, scores
 from fedmetaalign.model.online import Samples, train
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.phases.dense import float_layers, weight_vector
-from fedmetaalign.phases.deploy import deploy, smallest_bytes
+from fedmetaalign.phases.deploy import deploy
 from fedmetaalign.phases.fitting import Candidate, Lesson, choose, distil
-from fedmetaalign.phases.personalize import Personal
+from fedmetaalign.phases.size_limit import smallest_bytes
 from fedmetaalign.recipe import Deploy, Personalize, parse
 from fedmetaalign.tinyml import compress
-from fedmetaalign.tinyml.network import Dense, QuantizedNetwork
+from fedmetaalign.tinyml.network import QuantizedNetwork
 from fedmetaalign.tinyml.runtimes import scores as run
 from fedmetaalign.tinyml.tflite_reader import read
 
@@ -39,7 +42,7 @@ def personal(device):
     weights = initialize(NETWORK, random)
     trained = train(NETWORK, weights, device.own.support, learning_rate=1e-3, epochs=8, random=random).weights
     query = device.own.query
-    return Personal(trained, best_f1(query.y.astype(np.int8), scores(NETWORK, trained, query.x)), [])
+    return Personal(None, best_f1(query.y.astype(np.int8), scores(NETWORK, trained, query.x)), trained)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def deployed(device, personal, monkeypatch):
 
     def deployed(device=device, seed=0, **settings):
         with threadpool_limits(1, "blas"):
-            return deploy(NETWORK, device, personal, Deploy(**settings), Personalize(), seed)
+            return deploy(client_of(device, seed, deploy=settings), NETWORK, personal)
 
     return deployed
 

@@ -3,9 +3,10 @@
 import pytest
 
 from fedmetaalign.fleet.build import build
+from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.mlp import Network, losses
-from fedmetaalign.phases.foundation import initial, pretrain
-from fedmetaalign.recipe import Foundation, Optimizer, parse
+from fedmetaalign.phases.foundation import pretrain
+from fedmetaalign.recipe import Foundation, parse
 
 NETWORK = Network(9, (8, 6))
 
@@ -18,16 +19,21 @@ def public():
 
 def pretrained(public, epochs=3, learning_rate=None, seed=0):
     settings = Foundation(epochs=epochs, learning_rate=learning_rate)
-    return pretrain(NETWORK, initial(NETWORK, seed), public, settings, Optimizer(learning_rate=1e-2), seed)
+    learner = NetworkLearner(NETWORK, 1e-2, seed)
+    return pretrain(learner, learner.initial(), public, settings)
+
+
+def initial(seed):
+    return NetworkLearner(NETWORK, 1e-2, seed).initial()
 
 
 def test_the_first_weights_depend_on_the_seed_alone():
-    assert initial(NETWORK, 0).tobytes() == initial(NETWORK, 0).tobytes()
-    assert initial(NETWORK, 0).tobytes() != initial(NETWORK, 1).tobytes()
+    assert initial(0).tobytes() == initial(0).tobytes()
+    assert initial(0).tobytes() != initial(1).tobytes()
 
 
 def test_it_learns_the_public_data(public):
-    before = losses(NETWORK, initial(NETWORK, 0), *public.support).mean()
+    before = losses(NETWORK, initial(0), *public.support).mean()
     weights, records = pretrained(public)
     assert losses(NETWORK, weights, *public.support).mean() < 0.8 * before
     assert records[2]["support_loss"] < records[0]["support_loss"]

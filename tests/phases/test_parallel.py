@@ -1,23 +1,27 @@
 """A round of the parallel phase (Algorithm 3) with numbers worked out by hand, and the device's step."""
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
-from fake_engine import FakeEngine, update
+from fake_engine import FakeEngine, client_of, recipe_of, server_of, update
 
-from fedmetaalign.aggregation import Aggregate
+from fedmetaalign.aggregation import Aggregate, stacked
 from fedmetaalign.aggregation.fltrust import fltrust
 from fedmetaalign.aggregation.mean import mean
 from fedmetaalign.aggregation.similarity import similarity
+from fedmetaalign.engine import Replies
+from fedmetaalign.engine.messages import Train
 from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.device import Part
+from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.mlp import Network, initialize, losses
-from fedmetaalign.model.online import Samples
-from fedmetaalign.phases.parallel import cohort, fl_round, local_update, root_size, root_update
+from fedmetaalign.model.online import Samples, ignore_steps
+from fedmetaalign.phases.parallel import fl_round, local_update, root_delta, root_size
 from fedmetaalign.phases.records import RoundError
+from fedmetaalign.phases.server import Server, State, cohort
 from fedmetaalign.randomness import generator
-from fedmetaalign.recipe import Optimizer, Parallel, parse
+from fedmetaalign.recipe import parse
 
 NAMES = ("a", "b", "c")
 KEYS = (
@@ -36,10 +40,15 @@ KEYS = (
 
 def one_round(updates, rule=similarity, names=NAMES, number=1, seed=0, weights=(10, 20), **settings):
     engine = FakeEngine(names, updates)
-    start = np.array(weights, np.float32)
-    stepped, records, _ = fl_round(engine, start, number, rule, Parallel(**settings), seed)
-    assert start.tolist() == list(weights)  # the global weights handed in are not written to
+    stepped, records = round_of(engine, weights, number, rule, seed, **settings)
     return engine, stepped, records
+
+
+def round_of(engine, weights, number, rule, seed=0, **settings):
+    start = np.array(weights, np.float32)
+    state, records = fl_round(server_of(engine, seed, parallel=settings), State(start), number, stacked(rule))
+    assert start.tolist() == list(weights)  # the global weights handed in are not written to
+    return state.weights, records
 
 
 class TestRound:
@@ -68,17 +77,16 @@ class TestRound:
 
     def test_the_round_goes_on_with_those_that_answer(self):
         engine = FakeEngine(NAMES, self.UPDATES, deaf=("b",))
-        weights = np.array([10, 20], np.float32)
-        stepped, records, _ = fl_round(engine, weights, 7, mean, Parallel(minimum_devices=2), 0)
+        stepped, records = round_of(engine, (10, 20), 7, mean, minimum_devices=2)
         others = FakeEngine(("a", "c"), self.UPDATES)
-        assert stepped.tolist() == fl_round(others, weights, 7, mean, Parallel(), 0)[0].tolist()
+        assert stepped.tolist() == round_of(others, (10, 20), 7, mean)[0].tolist()
         assert records[-1] == {"phase": 2, "round": 7, "device": "b", "absent": "it is deaf"}
         sentence = (
             r"In parallel round 7 2 of 3 devices gave a sound answer, and parallel.minimum_devices is 3"
             r" \(b: it is deaf\): see to them, then use --resume."
         )
         with pytest.raises(RoundError, match=sentence) as ended:
-            fl_round(engine, weights, 7, mean, Parallel(minimum_devices=3), 0)
+            round_of(engine, (10, 20), 7, mean, minimum_devices=3)
         assert ended.value.records == [records[-1]]
 
     def test_all_devices_are_asked_once_with_the_global_weights(self):
@@ -100,14 +108,15 @@ class TestRound:
 
     def test_the_order_of_the_answers_changes_no_bit(self):
         class Backwards(FakeEngine):
-            def train(self, names, weights, number):
-                return dict(reversed(super().train(names, weights, number).items()))
+            def exchange(self, names, request, patience=0.0):
+                replies = super().exchange(names, request, patience)
+                return Replies(dict(reversed(replies.answers.items())), replies.missed)
 
         random = np.random.default_rng(0)
         updates = {name: update(*random.normal(size=50), score=random.uniform()) for name in NAMES}
-        start = np.zeros(50, np.float32)
-        one, records, _ = fl_round(FakeEngine(NAMES, updates), start, 1, similarity, Parallel(), 0)
-        other, same, _ = fl_round(Backwards(NAMES, updates), start, 1, similarity, Parallel(), 0)
+        start = [0.0] * 50
+        one, records = round_of(FakeEngine(NAMES, updates), start, 1, similarity)
+        other, same = round_of(Backwards(NAMES, updates), start, 1, similarity)
         assert one.tobytes() == other.tobytes()
         assert records == same
 
@@ -125,8 +134,9 @@ class TestRound:
             told.append(sent)
             return Aggregate(sent.deltas[0].astype(np.float64), np.array([1.0, 0, 0]))
 
-        updates = {name: update(1, 2, samples=samples) for name, samples in (("c", 5), ("a", 3), ("b", 4))}
-        one_round(updates, rule=curious, epochs=2)
+        sent = (("c", 5), ("a", 3), ("b", 4))
+        updates = {name: update(1, 2, samples=samples, steps=2 * samples) for name, samples in sent}
+        one_round(updates, rule=curious)
         assert told[0].names == NAMES
         assert told[0].samples.tolist() == [3, 4, 5]
         assert told[0].steps.tolist() == [6, 8, 10]
@@ -137,28 +147,31 @@ class TestRound:
             count = sent.memory.get("rounds", np.zeros(1)) + 1
             return Aggregate(count * sent.deltas[0], np.array([1.0, 0, 0]), memory={"rounds": count})
 
-        engine, memory = FakeEngine(NAMES, self.UPDATES), {}
-        weights = np.zeros(2, np.float32)
+        server = server_of(FakeEngine(NAMES, self.UPDATES))
+        state = State(np.zeros(2, np.float32))
         for number in (1, 2, 3):
-            weights, _, memory = fl_round(engine, weights, number, counting, Parallel(), 0, memory)
-        assert memory["rounds"].tolist() == [3]
-        assert weights.tolist() == [4 * (1 + 2 + 3), 3 * (1 + 2 + 3)]
+            state, _ = fl_round(server, state, number, stacked(counting))
+        assert state.memory["rounds"].tolist() == [3]
+        assert state.weights.tolist() == [4 * (1 + 2 + 3), 3 * (1 + 2 + 3)]
 
-    def test_the_server_trains_the_same_weights_beside_the_devices(self):
+    def test_the_server_trains_the_same_weights_beside_the_devices(self, monkeypatch):
         # The root (0, 2): cosines 3/5, -3/5 and 0, so that only a is trusted, at the root's length.
         asked = []
 
-        def root(weights, number, size):
-            asked.append((weights.tolist(), number, size))
+        def root(server, weights, number, updates):
+            asked.append((weights.tolist(), number, [each.samples for each in updates.values()]))
             return np.array([0, 2], np.float32)
+
+        monkeypatch.setattr("fedmetaalign.phases.parallel.root_delta", root)
 
         deltas = {"a": (4, 3), "b": (4, -3), "c": (-2, 0)}
         updates = {name: update(*deltas[name], samples=n) for name, n in (("a", 10), ("b", 11), ("c", 15))}
-        start = np.array([10, 20], np.float32)
-        stepped, records, _ = fl_round(
-            FakeEngine(NAMES, updates), start, 7, fltrust, Parallel(aggregation="fltrust"), 0, root=root
+        server = server_of(
+            FakeEngine(NAMES, updates), parallel={"aggregation": "fltrust"}, foundation={"simulator": "milling"}
         )
-        assert asked == [([10, 20], 7, 12)]  # 36 samples of three devices
+        state, records = fl_round(server, State(np.array([10, 20], np.float32)), 7, stacked(fltrust))
+        stepped = state.weights
+        assert asked == [([10, 20], 7, [10, 11, 15])]
         np.testing.assert_allclose(stepped, [11.6, 21.2], rtol=1e-7)
         assert [r["weight"] for r in records] == [1, 0, 0]
         assert [r["alignment"] for r in records] == pytest.approx([0.6, -0.6, 0])
@@ -169,26 +182,31 @@ class TestRoot:
 
     @pytest.fixture
     def step(self):
+        """The public samples, and the server's own delta beside devices that have so many samples each."""
         sources = (("fleet", "feeder"), ("foundation", "milling"))
         recipe = {section: {"simulator": simulator, "count": 1} for section, simulator in sources}
-        public = build(parse(recipe, "here")).public.support
-        return public, partial(
-            root_update,
-            self.network,
-            public,
-            initialize(self.network, np.random.default_rng(0)),
-            settings=Parallel(epochs=2),
-            optimizer=Optimizer(learning_rate=1e-3),
-            seed=0,
-        )
+        public = build(parse(recipe, "here")).public
+        weights = initialize(self.network, np.random.default_rng(0))
+
+        def root(number, *samples, public=public, on_steps=ignore_steps):
+            learner = NetworkLearner(self.network, 1e-3, 0, on_steps=on_steps)
+            server = Server(recipe_of(parallel={"epochs": 2}), FakeEngine(), learner, public)
+            updates = {str(i): update(0, samples=each) for i, each in enumerate(samples)}
+            return root_delta(server, weights, number, updates)
+
+        return public, root
 
     @pytest.mark.parametrize(("samples", "size"), [([7], 7), ([10, 11], 10), ([10, 12], 11), ([1, 1, 100], 34)])
-    def test_it_trains_on_as_many_samples_as_the_mean_device(self, samples, size):
+    def test_it_trains_on_as_many_samples_as_the_mean_device(self, step, samples, size):
         assert root_size(samples) == size
+        _, root = step
+        told = []
+        root(1, *samples, on_steps=told.append)
+        assert sum(told) == 2 * size
 
     def test_it_takes_a_step_on_every_sample_drawn_in_every_epoch(self, step):
         public, root = step
-        for size, taken in ((20, 40), (10**6, 2 * len(public))):
+        for size, taken in ((20, 40), (10**6, 2 * len(public.support))):
             told = []
             root(1, size, on_steps=told.append)
             assert sum(told) == taken
@@ -206,12 +224,17 @@ class TestRoot:
 
     def test_samples_that_were_not_drawn_are_of_no_matter(self, step):
         public, root = step
-        drawn = generator(0, "stream", "root", 1).permutation(len(public))[:20]
-        spoilt = Samples(np.full_like(public.x, 99.0), 1 - public.y)
-        for mine, theirs in zip(spoilt, public, strict=True):
+        support = public.support
+        drawn = generator(0, "stream", "root", 1).permutation(len(support))[:20]
+        spoilt = Samples(np.full_like(support.x, 99.0), 1 - support.y)
+        for mine, theirs in zip(spoilt, support, strict=True):
             mine[drawn] = theirs[drawn]
-        other = partial(root_update, self.network, spoilt, *root.args[2:], **root.keywords)
-        assert other(1, 20).tobytes() == root(1, 20).tobytes()
+        assert root(1, 20, public=Part(spoilt, public.query)).tobytes() == root(1, 20).tobytes()
+
+    def test_without_public_samples_there_is_none(self, step):
+        _, root = step
+        with pytest.raises(ValueError, match="there are no public samples"):
+            root(1, 20, public=None)
 
 
 class TestCohort:
@@ -257,10 +280,8 @@ class TestLocalUpdate:
     @pytest.fixture
     def step(self, device):
         weights = initialize(self.network, np.random.default_rng(0))
-        settings, optimizer = Parallel(epochs=2), Optimizer(learning_rate=1e-3)
-        return weights, partial(
-            local_update, self.network, device, settings=settings, optimizer=optimizer, seed=0
-        )
+        client = client_of(device, optimizer={"learning_rate": 1e-3}, parallel={"epochs": 2})
+        return weights, lambda weights, number: local_update(client, Train(weights, number, 1))
 
     def test_the_delta_leads_to_weights_whose_query_loss_gives_the_score(self, device, step):
         weights, update_of = step
@@ -270,6 +291,7 @@ class TestLocalUpdate:
         # weights + delta rounds once more in float32
         assert sent.query_loss == pytest.approx(loss, rel=1e-5)
         assert sent.score == pytest.approx(1 / (1 + loss), rel=1e-5)
+        assert sent.steps == 2 * 32
         assert sent.samples == len(device.parts["parallel"].support) == 32
         assert sent.delta.dtype == np.float32
         # Two epochs of 32 steps of about the learning rate each.

@@ -4,14 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_engine import client_of
 
+from fedmetaalign.engine.messages import Personalize
 from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
+from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.mlp import Network, initialize, scores
 from fedmetaalign.model.online import Samples
-from fedmetaalign.phases.personalize import frozen_layers, personalize
-from fedmetaalign.recipe import Optimizer, Personalize, parse
+from fedmetaalign.phases.personalize import personalize
+from fedmetaalign.recipe import parse
 
 NETWORK = Network(9, (8, 6))
 WEIGHTS = initialize(NETWORK, np.random.default_rng(0))
@@ -23,15 +26,15 @@ def device():
 
 
 def own(device, weights=WEIGHTS, learning_rate=1e-3, seed=0, **settings):
-    return personalize(
-        NETWORK, device, weights, Personalize(**settings), Optimizer(learning_rate=learning_rate), seed
-    )
+    client = client_of(device, seed, optimizer={"learning_rate": learning_rate}, personalize=settings)
+    return personalize(client, Personalize(weights, 1, 1, {}))
 
 
 def with_query(device, rows):
     part = device.parts["personalize"]
     query = Samples(part.query.x[rows], part.query.y[rows])
-    return replace(device, parts={**device.parts, "personalize": Part(part.support, query)})
+    parts = {**device.parts, "personalize": Part(part.support, query)}
+    return replace(device, parts=parts, own=Part(device.own.support, query))
 
 
 class TestFrozen:
@@ -49,7 +52,7 @@ class TestFrozen:
         ],
     )
     def test_how_many_layers(self, hidden, freeze, expected):
-        assert frozen_layers(Network(9, hidden), freeze) == expected
+        assert NetworkLearner(Network(9, hidden), 0.1, 0).split(freeze).body == expected
 
     def test_the_first_half_keeps_its_bits_and_the_rest_moves(self, device):
         layers = NETWORK.layers(own(device, epochs=2).weights)
@@ -112,14 +115,9 @@ class TestTraining:
 
     def test_its_own_learning_rate_comes_before_the_optimizers(self, device):
         slow, fast = own(device, epochs=1), own(device, epochs=1, learning_rate=1e-2)
-        chosen = personalize(
-            NETWORK,
-            device,
-            WEIGHTS,
-            Personalize(epochs=1, learning_rate=1e-2),
-            Optimizer(learning_rate=1e-3),
-            0,
-        )
+        other = {"epochs": 1, "learning_rate": 1e-2}
+        client = client_of(device, optimizer={"learning_rate": 1e-3}, personalize=other)
+        chosen = personalize(client, Personalize(WEIGHTS, 1, 1, {}))
         assert chosen.weights.tobytes() == fast.weights.tobytes()
         assert chosen.weights.tobytes() != slow.weights.tobytes()
 
@@ -130,10 +128,12 @@ class TestTraining:
         spoilt = {name: Part(poisoned(p.support), poisoned(p.query)) for name, p in device.parts.items()}
         part = device.parts["personalize"]
         spoilt["personalize"] = Part(part.support, Samples(part.query.x + 100, part.query.y))
-        other = replace(device, parts=spoilt, own=spoilt["serial"])
+        other = replace(device, parts=spoilt, own=Part(spoilt["serial"].support, spoilt["personalize"].query))
         assert own(other, epochs=2).weights.tobytes() == own(device, epochs=2).weights.tobytes()
 
     def test_progress_is_told(self, device):
         told = []
-        personalize(NETWORK, device, WEIGHTS, Personalize(epochs=2), Optimizer(), 0, told.append)
+        personalize(
+            client_of(device, on_steps=told.append, personalize={"epochs": 2}), Personalize(WEIGHTS, 1, 1, {})
+        )
         assert sum(told) == 2 * len(device.parts["personalize"].support)

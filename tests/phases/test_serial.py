@@ -2,19 +2,23 @@
 
 import numpy as np
 import pytest
-from fake_engine import FakeEngine
+from fake_engine import FakeEngine, server_of
 
 from fedmetaalign.phases.records import RoundError
-from fedmetaalign.phases.serial import tour
-from fedmetaalign.recipe import Serial
+from fedmetaalign.phases.serial import serial_round
+from fedmetaalign.phases.server import State
 
 NAMES = ("a", "b", "c", "d", "e")
 
 
-def on_tour(number=1, tours=1, names=NAMES, seed=0):
-    engine = FakeEngine(names)
-    weights, records = tour(engine, np.zeros(2, np.float32), number, Serial(tours=tours), seed)
-    return engine, weights, records
+START = np.zeros(2, np.float32)
+
+
+def on_tour(number=1, tours=1, engine=None, seed=0):
+    engine = engine or FakeEngine(NAMES)
+    server = server_of(engine, seed, serial={"tours": tours})
+    state, records = serial_round(server, State(START), number)
+    return engine, state.weights, records
 
 
 def test_each_device_is_handed_the_weights_of_the_one_before():
@@ -26,10 +30,10 @@ def test_each_device_is_handed_the_weights_of_the_one_before():
     assert weights.tolist() == carried == [11111, 11111]
 
 
-def test_every_device_is_visited_once_a_tour_and_the_stops_go_on_counting():
+def test_every_device_is_visited_once_a_tour_and_the_tours_are_counted_on():
     engine, _, records = on_tour(number=3, tours=2)
-    stops = [stop for _, stop, _ in engine.visits]
-    assert stops == [5] * 5 + [6] * 5  # two rounds of two tours came before
+    tours = [tour for _, tour, _ in engine.visits]
+    assert tours == [5] * 5 + [6] * 5  # two rounds of two tours came before
     for half in (engine.visits[:5], engine.visits[5:]):
         assert sorted(name for name, _, _ in half) == list(NAMES)
     assert len(records) == 10
@@ -43,7 +47,7 @@ def test_the_order_is_fresh_on_every_tour():
     assert both[:5] != both[5:]
 
 
-def test_the_order_depends_on_seed_and_stop_alone():
+def test_the_order_depends_on_seed_and_tour_alone():
     def order(seed, number, tours=1):
         return [name for name, _, _ in on_tour(number, tours, seed=seed)[0].visits]
 
@@ -60,7 +64,7 @@ def test_answers_do_not_change_the_order():
             return type(reply)(request.weights, 9.0, 9.0, 0.0, 1)
 
     other = Stubborn(NAMES)
-    tour(other, np.zeros(2, np.float32), 1, Serial(), 0)
+    on_tour(engine=other)
     assert [v[0] for v in other.visits] == [v[0] for v in on_tour()[0].visits]
 
 
@@ -72,14 +76,12 @@ def test_a_record_tells_of_each_visit_in_order():
 
 
 def test_the_weights_handed_in_are_not_written_to():
-    weights = np.zeros(2, np.float32)
-    tour(FakeEngine(NAMES), weights, 1, Serial(), 0)
-    assert weights.tolist() == [0, 0]
+    on_tour()
+    assert START.tolist() == [0, 0]
 
 
 def test_the_tour_goes_on_without_a_device_that_does_not_answer():
-    engine = FakeEngine(NAMES, deaf=(NAMES[1],))
-    weights, records = tour(engine, np.zeros(2, np.float32), 3, Serial(), 0)
+    engine, weights, records = on_tour(3, engine=FakeEngine(NAMES, deaf=(NAMES[1],)))
     assert sorted(name for name, _, _ in engine.visits) == sorted(set(NAMES) - {NAMES[1]})
     # Every visit adds its device's own power of ten, and the missing one's digit stays 0.
     assert weights[0] == sum(10.0**i for i in range(len(NAMES)) if i != 1)
@@ -92,7 +94,7 @@ def test_a_tour_that_nobody_answers_ends_the_run_with_the_reasons():
         RoundError,
         match=r"In serial round 2 no device gave a sound answer \(\w+: it is deaf\): see to them, then",
     ) as ended:
-        tour(FakeEngine(NAMES, deaf=NAMES), np.zeros(2, np.float32), 2, Serial(), 0)
+        on_tour(2, engine=FakeEngine(NAMES, deaf=NAMES))
     assert sorted((each["device"], each["absent"]) for each in ended.value.records) == [
         (name, "it is deaf") for name in sorted(NAMES)
     ]

@@ -55,20 +55,29 @@ def test_those_of_large_fleets_are_folded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "ladder",
+    "odd",
     [
-        [{}],
-        [{"way": "<script>alert(1)</script>", "bits": "x", "bytes": None, "difference": float("inf")}],
-        ["nonsense", 3],
+        {},
+        {"way": "low rank"},
+        CANDIDATES[1] | {"bits": "x"},
+        CANDIDATES[1] | {"bytes": None},
+        CANDIDATES[1] | {"difference": float("inf")},
+        CANDIDATES[1] | {"way": "\x1b[2J"},
+        "nonsense",
+        3,
     ],
 )
-def test_odd_candidates_do_no_harm(tmp_path: Path, ladder: list[Any]) -> None:
-    section = section_of(tmp_path, [ladder])
-    assert "script" not in Outline(section).tags
-    assert len(tables(section)[0]) == len(ladder)
+def test_a_candidate_that_is_none_is_left_out_and_the_others_stay(tmp_path: Path, odd: object) -> None:
+    section = section_of(tmp_path, [[CANDIDATES[0], odd, CANDIDATES[2] | {"of_a_later_version": 1}]])
+    assert [row[1] for row in tables(section)[0]] == ["50 992", "9 740"]
 
 
-@pytest.mark.parametrize("ladder", ["x", {}, 3, None])
+def test_a_candidates_words_are_escaped(tmp_path: Path) -> None:
+    section = section_of(tmp_path, [[CANDIDATES[0] | {"way": "<script>alert(1)</script>"}]])
+    assert "script" not in Outline(section).tags and "&lt;script&gt;" in section
+
+
+@pytest.mark.parametrize("ladder", ["x", {}, 3, None, [{}], ["nonsense"]])
 def test_without_any_there_is_no_such_section(tmp_path: Path, ladder: object) -> None:
     assert section_of(tmp_path, [ladder]) == ""
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from fedmetaalign.tinyml.network import Bits, Dense, Network
+from fedmetaalign.operators.dense import Dense
+from fedmetaalign.operators.grid import Bits
+from fedmetaalign.tinyml.network import Network
 from fedmetaalign.tinyml.quantize import quantize
 
 Layers = list[Dense]

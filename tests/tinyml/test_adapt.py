@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.operators.dense import Dense, QuantizedDense
+from fedmetaalign.operators.grid import Grid
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml.adapt import adapt, adapted, read_state
 from fedmetaalign.tinyml.bundle import Bundle
 from fedmetaalign.tinyml.head import head_header, origin, split
-from fedmetaalign.tinyml.network import Dense, Grid, QuantizedLayer, QuantizedNetwork
+from fedmetaalign.tinyml.network import QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write as write_model
 from fedmetaalign.tinyml.tflite_reader import read as read_model
@@ -102,12 +104,12 @@ def test_a_float_head_learns_as_it_is(network, samples):
 
 
 def test_integers_become_the_reals_that_they_stand_for():
-    first = QuantizedLayer(np.int8([[4]]), np.float32([0.25]), np.int32([0]), Grid(0.5, -128), relu=True)
+    first = QuantizedDense(np.int8([[4]]), np.float32([0.25]), np.int32([0]), Grid(0.5, -128), relu=True)
     # Weights 0.125 * (3, -2) in two channels' scales, biases in steps of 0.5 * scale.
-    hidden = QuantizedLayer(
+    hidden = QuantizedDense(
         np.int8([[3, -2]]), np.float32([0.125, 0.25]), np.int32([10, -4]), Grid(0.25, -128), relu=True
     )
-    last = QuantizedLayer(np.int8([[1], [2]]), np.float32([0.5]), np.int32([8]), Grid(0.25, 0), relu=False)
+    last = QuantizedDense(np.int8([[1], [2]]), np.float32([0.5]), np.int32([8]), Grid(0.25, 0), relu=False)
     halves = split(QuantizedNetwork(Grid(1.0, 0), (first, hidden, last)))
     assert halves.grid == Grid(0.5, -128)
     np.testing.assert_array_equal(halves.head[0].weights, [[0.375, -0.5]])

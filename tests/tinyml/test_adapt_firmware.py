@@ -14,6 +14,8 @@ import pytest
 from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import Samples, train
+from fedmetaalign.operators.dense import Dense
+from fedmetaalign.operators.grid import Grid
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import adapt, codegen, compiled, integer
 from fedmetaalign.tinyml.bundle import Bundle
@@ -21,7 +23,7 @@ from fedmetaalign.tinyml.compiled import Machine
 from fedmetaalign.tinyml.emulator import Emulator
 from fedmetaalign.tinyml.features import device_inputs
 from fedmetaalign.tinyml.head import head_header, origin, split
-from fedmetaalign.tinyml.network import Dense, Grid, flat_weights
+from fedmetaalign.tinyml.network import flat_weights
 from fedmetaalign.tinyml.quantize import quantize, quantize_input
 from fedmetaalign.tinyml.tflite import write as write_model
 from fedmetaalign.tinyml.tflite_reader import read as read_model

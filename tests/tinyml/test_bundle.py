@@ -16,13 +16,14 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.tables import Columns
 from fedmetaalign.fleet.tables import read as read_table
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import codegen
 from fedmetaalign.tinyml.bundle import Bundle, read, read_weights, write
 from fedmetaalign.tinyml.features import device_inputs
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.integer import firmware_scores
-from fedmetaalign.tinyml.network import Dense, QuantizedNetwork
+from fedmetaalign.tinyml.network import QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.runtimes import run
 from fedmetaalign.tinyml.tflite import write as write_model

@@ -6,15 +6,27 @@ import subprocess
 import numpy as np
 import pytest
 from scipy.special import softmax
+from typer.testing import CliRunner
 
+from fedmetaalign.cli import app
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.target import Target
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import bundle as bundles
-from fedmetaalign.tinyml import codegen, decision, golden, integer, runtimes, verify
+from fedmetaalign.tinyml import (
+    codegen,
+    compress,
+    decision,
+    golden,
+    integer,
+    low_rank,
+    predictions,
+    runtimes,
+    verify,
+)
 from fedmetaalign.tinyml.bundle import Bundle
 from fedmetaalign.tinyml.case import load
-from fedmetaalign.tinyml.network import Dense
 from fedmetaalign.tinyml.quantize import quantize, quantize_input
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.tflite_reader import read
@@ -200,3 +212,53 @@ def test_a_bundle_of_another_class_list_is_refused(folder):
         path.write_text(json.dumps(facts))
         with pytest.raises(BundleError, match=r"bundle\.json cannot be read"):
             bundles.read(folder)
+
+
+def test_predictions_name_the_likeliest_fault_of_an_alarm():
+    model = write(deployed("uint8"))
+    bundle = Bundle("pump", PREPARATION, 0.75, None, "cortex-m4", "firmware", model, LABELS)
+    found = predictions.of(bundle, np.array([[0.125, 0.5, 0, 0.25, 0.125], [0, 0.5, 0.5, 0, 0]]))
+    assert found["scores"] == [0.875, 0.5]
+    assert found["alarms"] == ["fault", "normal"]
+    assert found["kinds"] == ["gear", None]
+    assert predictions.text(found).splitlines() == [
+        "row,score,alarm,kind,p(belt),p(gear),p(idle),p(leak),p(ok)",
+        "1,0.875,fault,gear,0.125,0.5,0.0,0.25,0.125",
+        "2,0.5,normal,,0.0,0.5,0.5,0.0,0.0",
+    ]
+
+
+def test_predict_prints_kinds_and_probabilities(folder, tmp_path):
+    raw = tmp_path / "raw.csv"
+    lines = [line.split(",")[:INPUTS] for line in (folder / "golden.csv").read_text().splitlines()]
+    raw.write_text("".join(",".join(line) + "\n" for line in lines))
+    done = CliRunner().invoke(app, ["predict", str(folder), str(raw), "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    vectors = golden.read(folder / "golden.csv", PREPARATION, LABELS)
+    assert found["probabilities"] == vectors.scores.tolist()
+    assert [alarm == "fault" for alarm in found["alarms"]] == vectors.faults.tolist()
+    assert {*found["kinds"]} <= {"belt", "gear", "leak", None}
+
+
+def test_low_rank_keeps_what_changes_probabilities(inputs):
+    # What the last layer adds to all logits alike changes no probability, and so no component's energy.
+    layers = layers_of(5)
+    common = np.random.default_rng(4).normal(size=(12, 1)).astype(np.float32)
+    shifted = [*layers[:-1], Dense(layers[-1].weights + common, layers[-1].biases, relu=False)]
+    for one, other in zip(*(low_rank.spectra(each, 2, inputs) for each in (layers, shifted)), strict=True):
+        assert one.energies[0] > 0
+        np.testing.assert_allclose(one.energies, other.energies, rtol=0, atol=1e-5 * one.energies[0])
+    # Rank 5 of 12 does less harm than the singular values' choice, which looks at the weights alone.
+    whole = layers[1]
+    u, values, v = np.linalg.svd(whole.weights)
+    plain = [
+        Dense(u[:, :5] * values[:5], np.zeros(5, np.float32), relu=False),
+        Dense(v[:5], whole.biases, whole.relu),
+    ]
+    ours = low_rank.spectra(layers, 2, inputs)[1].factors(5)
+    harm = [
+        np.abs(compress.scores([layers[0], *pair, layers[2]], inputs) - compress.scores(layers, inputs)).mean()
+        for pair in (ours, plain)
+    ]
+    assert harm[0] < harm[1] / 2

@@ -9,11 +9,12 @@ import pytest
 from scipy.special import softmax
 
 from fedmetaalign.model.target import Target
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import adapt, compiled, decision, integer
 from fedmetaalign.tinyml.bundle import Bundle
 from fedmetaalign.tinyml.head import header, split
-from fedmetaalign.tinyml.network import Dense, flat_weights
+from fedmetaalign.tinyml.network import flat_weights
 from fedmetaalign.tinyml.quantize import quantize, quantize_input
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE

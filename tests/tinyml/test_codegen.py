@@ -7,11 +7,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.operators.dense import Dense, QuantizedDense
+from fedmetaalign.operators.dense.blocks import blocks, weight_words
+from fedmetaalign.operators.grid import Grid
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import codegen
-from fedmetaalign.tinyml.blocks import blocks, weight_words
 from fedmetaalign.tinyml.head import header
-from fedmetaalign.tinyml.network import Dense, Grid, QuantizedLayer, QuantizedNetwork
+from fedmetaalign.tinyml.network import QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize_input
 
 PREPARATION = Preparation(
@@ -29,7 +31,7 @@ def one_layer(weights, edges="uint8", biases=None, relu=False):
     """A network of one integer layer; the input's zero point is 5, the multiplier 0.5 * 0.25 = 2^-3."""
     weights = np.int8(weights)
     biases = np.zeros(weights.shape[1], np.int32) if biases is None else np.int32(biases)
-    layer = QuantizedLayer(weights, np.float32([0.25]), biases, Grid(1.0, -128 if relu else 3), relu)
+    layer = QuantizedDense(weights, np.float32([0.25]), biases, Grid(1.0, -128 if relu else 3), relu)
     return QuantizedNetwork(Grid(0.5, 5), (layer,), edges=edges)
 
 

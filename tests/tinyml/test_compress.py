@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml.compress import limits, mixtures, prune, scores, truncate
-from fedmetaalign.tinyml.network import Dense, check_layers
+from fedmetaalign.tinyml.network import check_layers
 
 
 def difference(one, other, x):

@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.operators.dense import Dense, QuantizedDense
+from fedmetaalign.operators.grid import Grid
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml.features import check, constants, device_inputs, outside
-from fedmetaalign.tinyml.network import Dense, Grid, QuantizedLayer, QuantizedNetwork
+from fedmetaalign.tinyml.network import QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize_input
 
 PREPARATION = Preparation(
@@ -24,7 +26,7 @@ PREPARATION = Preparation(
 def network_of(edges, scale=0.25, zero_point=-28, inputs=4):
     """A network of one layer, of which only the input counts here."""
     weights, biases = np.ones((inputs, 1), np.int8), np.zeros(1, np.int32)
-    layer = QuantizedLayer(weights, np.float32([0.01]), biases, Grid(0.1, 0), relu=False)
+    layer = QuantizedDense(weights, np.float32([0.01]), biases, Grid(0.1, 0), relu=False)
     return QuantizedNetwork(Grid(scale, zero_point), (layer,), edges=edges)
 
 

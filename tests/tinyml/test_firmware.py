@@ -8,18 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fedmetaalign.operators.dense import Dense, QuantizedDense
+from fedmetaalign.operators.dense.integer import firmware_multipliers
+from fedmetaalign.operators.grid import Grid
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import codegen, compiled, features, head, integer, native, replay
 from fedmetaalign.tinyml.elf import sizes
 from fedmetaalign.tinyml.emulator import Emulator
-from fedmetaalign.tinyml.network import (
-    Dense,
-    Grid,
-    Interface,
-    QuantizedLayer,
-    QuantizedNetwork,
-    check_quantized,
-)
+from fedmetaalign.tinyml.network import Interface, QuantizedNetwork, check_quantized
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.runtimes import run
 from fedmetaalign.tinyml.toolchain import CORES, compile_firmware
@@ -123,7 +119,7 @@ def integers(widths, seed=0, **changes):
             output = Grid(1 / 16, 7)
         relu = changes.get("relu", True) and not last
         layers.append(
-            QuantizedLayer(weights.astype(np.int8), scale[None], biases.astype(np.int32), output, relu, bits)
+            QuantizedDense(weights.astype(np.int8), scale[None], biases.astype(np.int32), output, relu, bits)
         )
         grid = output
     network = QuantizedNetwork(Grid(2.0**-6, -3), tuple(layers))
@@ -156,7 +152,7 @@ def test_extreme_integers(name, where, tmp_path):
 def test_extreme_integers_are_extreme():
     shifts = {
         name: [
-            int(integer.firmware_multipliers(source.scale, layer)[1][0])
+            int(firmware_multipliers(source.scale, layer)[1][0])
             for source, layer in zip(
                 [network.input, *(n.output for n in network.layers)], network.layers, strict=False
             )
@@ -167,14 +163,14 @@ def test_extreme_integers_are_extreme():
     assert shifts["shifted by 1"][:2] == [1, 1]
     assert shifts["largest biases, shifted by 30 bits"][:2] == [30, 30]
     none = EXTREMES["too small a multiplier"]
-    assert integer.firmware_multipliers(none.input.scale, none.layers[0])[0].tolist() == [0]
+    assert firmware_multipliers(none.input.scale, none.layers[0])[0].tolist() == [0]
 
 
 def test_more_products_than_one_sum_can_hold_fit_into_its_parts():
     # 512 products of 127 * 127 are 1.97 * 2^22, which times 256 overflows an int32.
     weights = np.full((512, 4), 127, np.int8)
-    first = QuantizedLayer(weights, np.float32([2.0**-8]), np.zeros(4, np.int32), Grid(2.0**8, -128), True)
-    last = QuantizedLayer(
+    first = QuantizedDense(weights, np.float32([2.0**-8]), np.zeros(4, np.int32), Grid(2.0**8, -128), True)
+    last = QuantizedDense(
         np.int8([[1], [0], [0], [0]]), np.float32([2.0**-13]), np.int32([0]), Grid(0.25, 0), False
     )
     network = QuantizedNetwork(Grid(1.0, 0), (first, last), edges="int8")
@@ -193,7 +189,7 @@ def test_decisions_at_every_score(where, edges, tmp_path):
     real = np.arange(256) / 256
     if edges == "float32":
         scores = real.astype(np.float32)
-    layer = QuantizedLayer(np.int8([[1]]), np.float32([0.01]), np.int32([0]), Grid(0.1, 0), relu=False)
+    layer = QuantizedDense(np.int8([[1]]), np.float32([0.01]), np.int32([0]), Grid(0.1, 0), relu=False)
     network = QuantizedNetwork(Grid(0.5, 5), (layer,), edges=edges)
     harness = '#include "fma_infer.h"\nint fault(const fma_score_t *s);\n'
     harness += "int fault(const fma_score_t *s) { return fma_fault(*s); }\n"
@@ -211,7 +207,7 @@ def test_decisions_at_every_score(where, edges, tmp_path):
 
 
 def test_a_feature_that_is_no_number_is_outside_and_saturates(tmp_path):
-    layer = QuantizedLayer(np.ones((3, 1), np.int8), np.float32([0.01]), np.int32([0]), Grid(0.1, 0), False)
+    layer = QuantizedDense(np.ones((3, 1), np.int8), np.float32([0.01]), np.int32([0]), Grid(0.1, 0), False)
     network = QuantizedNetwork(Grid(0.5, 5), (layer,), edges="int8")
     write(tmp_path, network, 3, 3)
     on = compiled.host([tmp_path / "fma_infer.c"], [tmp_path], "zig")

@@ -3,7 +3,9 @@ import ctypes
 import numpy as np
 import pytest
 
-from fedmetaalign.tinyml import float32
+from fedmetaalign.operators import float32
+from fedmetaalign.operators.dense import Dense
+from fedmetaalign.operators.dense.layer import forward_float32
 from fedmetaalign.tinyml.emulator import Emulator
 from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE, compile_firmware, compile_library
 
@@ -71,15 +73,15 @@ def test_far_out_scores_are_0_and_1_and_never_subnormal():
 def test_a_layer_by_hand():
     x = np.float32([[1.0, 2.0], [-1.0, 0.5]])
     weights, biases = np.float32([[1.0, -1.0], [0.5, 2.0]]), np.float32([0.25, -4.0])
-    assert float32.dense(x, weights, biases, relu=False).tolist() == [[2.25, -1.0], [-0.5, -2.0]]
-    assert float32.dense(x, weights, biases, relu=True).tolist() == [[2.25, 0.0], [0.0, 0.0]]
+    assert forward_float32(Dense(weights, biases, relu=False), x).tolist() == [[2.25, -1.0], [-0.5, -2.0]]
+    assert forward_float32(Dense(weights, biases, relu=True), x).tolist() == [[2.25, 0.0], [0.0, 0.0]]
 
 
 def test_a_layer_adds_in_order_and_the_bias_last():
     # 2^24 + 1 + 1 is 2^24 in float32 from left to right, and 2^24 + 2 in any other order.
     x, weights = np.float32([[1.0, 1.0, 1.0]]), np.float32([[2**24], [1.0], [1.0]])
-    assert float32.dense(x, weights, np.float32([-(2.0**24)]), relu=False).tolist() == [[0.0]]
-    assert float32.dense(x, weights[::-1], np.float32([-(2.0**24)]), relu=False).tolist() == [[2.0]]
+    assert forward_float32(Dense(weights, np.float32([-(2.0**24)]), relu=False), x).tolist() == [[0.0]]
+    assert forward_float32(Dense(weights[::-1], np.float32([-(2.0**24)]), relu=False), x).tolist() == [[2.0]]
 
 
 @pytest.mark.firmware

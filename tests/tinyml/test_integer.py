@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.operators.dense import QuantizedDense
+from fedmetaalign.operators.grid import Grid
+from fedmetaalign.operators.logistic import logistic_table
+from fedmetaalign.operators.rounding import Rounding, fixed_point
 from fedmetaalign.tinyml import integer
-from fedmetaalign.tinyml.network import Grid, QuantizedLayer, QuantizedNetwork, check_quantized
+from fedmetaalign.tinyml.network import QuantizedNetwork, check_quantized
 from fedmetaalign.tinyml.quantize import quantize, quantize_input
 from fedmetaalign.tinyml.runtimes import run
 
@@ -41,7 +45,7 @@ def agree(network, x, runtime):
 
 def one_weight(weight, weight_scale, biases=0, output=Grid(1.0, 0), inputs=Grid(0.5, 0)):  # noqa: B008
     """A network of one int8 input and one weight, whose logit is on the grid `output`."""
-    layer = QuantizedLayer(
+    layer = QuantizedDense(
         np.int8([[weight]]), np.float32([weight_scale]), np.int32([biases]), output, relu=False
     )
     return QuantizedNetwork(inputs, (layer,), edges="int8")
@@ -81,7 +85,7 @@ def random_network(rng, dyadic):
         output = Grid(min(max(step, 2 * finest), 1.0 if last else 4.0), zero_point())
         weights = rng.integers(-largest, largest + 1, (inputs, outputs)).astype(np.int8)
         relu = not last and rng.random() < 0.7
-        layers.append(QuantizedLayer(weights, scales, biases.astype(np.int32), output, relu, bits))
+        layers.append(QuantizedDense(weights, scales, biases.astype(np.int32), output, relu, bits))
         current = output.scale
     return QuantizedNetwork(features, tuple(layers), edges=str(rng.choice(["uint8", "int8", "float32"])))
 
@@ -119,7 +123,7 @@ def test_two_scales_are_multiplied_in_float64_but_for_one_kernel(runtime):
     # tensor.
     features, weight_scale, output = Grid(2928 / 2**16, 0), 258337 / 2**30, Grid(7 / 128, 0)
     network, x = one_weight(1, weight_scale, 27981, output, features), np.int8([[0]])
-    first = QuantizedLayer(
+    first = QuantizedDense(
         np.int8([[1, 1]]), np.float32([weight_scale] * 2), np.int32([27981] * 2), output, relu=False
     )
     same = one_weight(2, 0.5, output=output).layers[0]  # of what it takes from `first`
@@ -145,20 +149,20 @@ def test_trunk_worked_out_by_hand(by_hand):
 
 
 def test_fixed_point_multipliers():
-    multipliers, shifts = integer.fixed_point(np.array([0.25, 0.75, 2.0**-32, 2.0**-33, 0.5 - 2.0**-40, 1 / 3]))
+    multipliers, shifts = fixed_point(np.array([0.25, 0.75, 2.0**-32, 2.0**-33, 0.5 - 2.0**-40, 1 / 3]))
     assert multipliers.tolist() == [2**30, 3 * 2**29, 2**30, 0, 2**30, round(2**32 / 3)]
     assert shifts.tolist() == [1, 0, 31, 0, 0, 1]
 
 
 def test_accumulators_at_the_edge_of_int32():
     # 2**15 products of 127 and 255 and a bias of 2**30 are 2**31 - 12,550,144.
-    layer = QuantizedLayer(
+    layer = QuantizedDense(
         np.full((2**15, 1), 127, np.int8), np.float32([0.5]), np.int32([2**30]), Grid(1.0, 0), relu=False
     )
     network = QuantizedNetwork(Grid(2.0**-25, -128), (layer,), edges="int8")
     check_quantized(network)
     x = np.full((1, 2**15), 127, np.int8)
-    for rounding in get_args(integer.Rounding):
+    for rounding in get_args(Rounding):
         assert integer.trunk(network, x, 1, rounding).tolist() == [[32]]  # (2**31 - ...) / 2**26 = 31.8
 
 
@@ -197,7 +201,7 @@ def test_parameters_out_to_their_limits(runtime, dyadic):
 @pytest.mark.parametrize(("inputs", "expected"), [(2, 128), (3, 255)])
 def test_xnnpack_takes_sixteen_times_4_bit_weights_and_can_wrap(inputs, expected):
     # 16 * 2**28 is 0 in int32. An odd number of 4-bit weights is not XNNPACK's, and 2**28 / 4 saturates.
-    layer = QuantizedLayer(
+    layer = QuantizedDense(
         np.ones((inputs, 1), np.int8), np.float32([0.5]), np.int32([2**28]), Grid(1.0, 0), relu=False, bits=4
     )
     network, x = QuantizedNetwork(Grid(0.5, 0), (layer,), edges="int8"), np.zeros((1, inputs), np.int8)
@@ -218,22 +222,19 @@ def test_sigmoid_of_every_logit(runtime):
         grid = Grid(float(np.float32(scale)), zero_point)
         network = one_weight(2, 0.5, inputs=grid, output=grid)
         assert integer.trunk(network, x, 1, ROUNDINGS[runtime]).tolist() == x.tolist()
-        table = integer.logistic_table(grid.scale, grid.zero_point, ROUNDINGS[runtime])
+        table = logistic_table(grid.scale, grid.zero_point, ROUNDINGS[runtime])
         assert (run(network, x, runtime) * 256).tolist() == table.tolist()
 
 
 def test_sigmoid_worked_out_by_hand():
-    for rounding in get_args(integer.Rounding):
-        table = integer.logistic_table(1 / 16, 0, rounding)
+    for rounding in get_args(Rounding):
+        table = logistic_table(1 / 16, 0, rounding)
         assert table.dtype == np.uint8
         # 256 / (1 + exp(8)), exp(2), exp(1), exp(0), exp(-1), exp(-2) and exp(-127/16).
         assert table[[0, 96, 112, 128, 144, 160, 255]].tolist() == [0, 31, 69, 128, 187, 225, 255]
         assert (np.diff(table.astype(int)) >= 0).all()
     # At 1/128 the score is 128.4999975, and the fixed-point sigmoid errs by more than that.
-    near = {
-        rounding: integer.logistic_table(1 / 128, 0, rounding)[[127, 129]]
-        for rounding in get_args(integer.Rounding)
-    }
+    near = {rounding: logistic_table(1 / 128, 0, rounding)[[127, 129]] for rounding in get_args(Rounding)}
     assert near.pop("gemmlowp").tolist() == [127, 129]
     assert all(scores.tolist() == [128, 128] for scores in near.values())
 
@@ -241,7 +242,7 @@ def test_sigmoid_worked_out_by_hand():
 def test_the_roundings_differ_on_the_papers_network(network, samples):
     quantized = quantize(network(0), samples(400))
     x = quantize_input(quantized, samples(2000))
-    result = {rounding: integer.scores(quantized, x, rounding) for rounding in get_args(integer.Rounding)}
+    result = {rounding: integer.scores(quantized, x, rounding) for rounding in get_args(Rounding)}
     for rounding in ("single", "half-up", "float32"):
         assert 0.001 < (result[rounding] != result["gemmlowp"]).mean() < 0.5
 
@@ -258,7 +259,7 @@ def test_a_row_scores_the_same_alone_and_among_many(by_hand):
 def test_infinite_float_features_saturate(by_hand):
     network = quantize(*by_hand, edges="float32")
     beyond, limits = np.float32([[np.inf, -np.inf], [3e38, -3e38]]), np.float32([[1.55, -1.0], [1.55, -1.0]])
-    for rounding in get_args(integer.Rounding):
+    for rounding in get_args(Rounding):
         assert (integer.scores(network, beyond, rounding) == integer.scores(network, limits, rounding)).all()
 
 

@@ -5,10 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml.calibration import activations
 from fedmetaalign.tinyml.compress import scores
 from fedmetaalign.tinyml.low_rank import Cost, Spectrum, factorise, spectra
-from fedmetaalign.tinyml.network import Dense, check_layers
+from fedmetaalign.tinyml.network import check_layers
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.runtimes import scores as run
 from fedmetaalign.tinyml.tflite import write

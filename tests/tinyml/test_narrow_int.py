@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import codegen, head
-from fedmetaalign.tinyml.network import Dense
 from fedmetaalign.tinyml.toolchain import FIRMWARE
 
 pytestmark = pytest.mark.firmware

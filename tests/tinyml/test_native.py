@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.operators.dense import Dense, QuantizedDense
+from fedmetaalign.operators.grid import Grid
 from fedmetaalign.tinyml import native
 from fedmetaalign.tinyml.integer import firmware_scores
-from fedmetaalign.tinyml.network import Dense, Grid, QuantizedLayer, QuantizedNetwork
+from fedmetaalign.tinyml.network import QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize, quantize_input
 
 pytestmark = pytest.mark.firmware
@@ -26,7 +28,7 @@ def test_scores_are_the_firmwares_in_every_format(compiler, kind, every_format, 
 
 def test_a_network_computed_by_hand():
     # The logit is (64 * 3 - 192) / 512 = 0, and in float 2 * 3 - 6, of which the sigmoid is a half.
-    layer = QuantizedLayer(
+    layer = QuantizedDense(
         np.int8([[64]]), np.float32([1 / 512]), np.int32([-192]), Grid(1 / 16, 0), relu=False
     )
     deployed = QuantizedNetwork(Grid(1.0, 0), (layer,), edges="int8")

@@ -6,20 +6,12 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import BundleError
-from fedmetaalign.tinyml import gptq
+from fedmetaalign.operators.dense import Dense, gptq
+from fedmetaalign.operators.grid import Grid, grid, to_grid
+from fedmetaalign.operators.logistic import HIGHEST_LOGIT, LOWEST_LOGIT, logit_range
 from fedmetaalign.tinyml.calibration import activation_ranges
-from fedmetaalign.tinyml.network import Dense, Grid, check_quantized
-from fedmetaalign.tinyml.quantize import (
-    HIGHEST_LOGIT,
-    LOWEST_LOGIT,
-    bits_of_int4,
-    dequantize_score,
-    grid,
-    logit_range,
-    quantize,
-    quantize_input,
-    to_grid,
-)
+from fedmetaalign.tinyml.network import check_quantized
+from fedmetaalign.tinyml.quantize import bits_of_int4, dequantize_score, quantize, quantize_input
 
 
 def test_two_layers_worked_out_by_hand(by_hand):

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedmetaalign.errors import BundleError, ToolError
-from fedmetaalign.tinyml.network import Dense
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml.quantize import quantize, quantize_input
 from fedmetaalign.tinyml.runtimes import run, scores
 from fedmetaalign.tinyml.tflite import write

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmetaalign.tinyml import compiled, gemmlowp
-from fedmetaalign.tinyml.network import SCORE, Grid
-from fedmetaalign.tinyml.softmax import SCALES, fixed_point, parameters, tabulated
+from fedmetaalign.operators import gemmlowp
+from fedmetaalign.operators.grid import SCORE, Grid
+from fedmetaalign.operators.softmax import SCALES, fixed_point, parameters, tabulated
+from fedmetaalign.tinyml import compiled
 from fedmetaalign.tinyml.tflite import _Graph
 from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE
 

@@ -7,7 +7,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from fedmetaalign.errors import BundleError
-from fedmetaalign.tinyml.network import Dense, QuantizedNetwork
+from fedmetaalign.operators.dense import Dense
+from fedmetaalign.tinyml.network import QuantizedNetwork
 from fedmetaalign.tinyml.quantize import bits_of_int4, quantize
 from fedmetaalign.tinyml.tflite import pack_int4, unpack_int4, write
 from fedmetaalign.tinyml.tflite_reader import read
@@ -93,7 +94,7 @@ def test_biases_that_are_all_zero_are_left_out(network, samples, low_rank):
 def test_another_process_writes_the_same_bytes(by_hand):
     code = (
         "import sys, numpy as np\n"
-        "from fedmetaalign.tinyml.network import Dense\n"
+        "from fedmetaalign.operators.dense import Dense\n"
         "from fedmetaalign.tinyml.quantize import quantize\n"
         "from fedmetaalign.tinyml.tflite import write\n"
         "layers = [Dense(np.float32([[1.27, -0.5], [0.3, 0.63]]), np.float32([0.8815, -0.2]), True),\n"

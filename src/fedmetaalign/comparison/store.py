@@ -24,6 +24,7 @@ CODE = (
     *("aggregation/*.py", "engine/*.py", "fleet/**/*.py", "model/*.py", "phases/*.py", "methods/*.py"),
     *("evaluation/metrics.py", "evaluation/rules.py", "evaluation/thresholds.py"),
     *("comparison/race.py", "preparation.py", "randomness.py", "recipe.py"),
+    *("operators/training.py", "operators/*/training.py"),
 )
 """The part of the package that may change a number of any method."""
 AGAIN = "run the same command again"

@@ -79,8 +79,8 @@ static inline float root(float x) {
 #endif
 }
 
-/* The logit, or where there are several the first of them. `units` becomes the head's inputs and the outputs of each layer, each followed by the 1 that the
- * biases are multiplied with. */
+/* The logit, or the first of several. `units` becomes the head's inputs and the outputs of each layer, each
+ * followed by the 1 that the biases are multiplied with. */
 static float *forward(const fma_parameter_t *p, const int8_t *trunk, float *units) {
     float *in = units;
     float *out = units + FMA_TRUNK_OUTPUTS;
@@ -123,8 +123,8 @@ static float *forward(const fma_parameter_t *p, const int8_t *trunk, float *unit
     return in;
 }
 
-/* Puts the errors of a label in the place of the logits: what the loss's gradient is with respect to them. Returns
- * the probability of a fault. */
+/* errors_of puts the errors of a label, the loss's gradient, in the place of the logits, and returns the
+ * probability of a fault. */
 #ifdef FMA_HEAD_CLASSES
 
 #define LOGITS FMA_HEAD_CLASSES

@@ -70,8 +70,8 @@ float fma_adapt_scores(const fma_adapt_t *state, const int8_t *trunk, float *sco
 int fma_adapt_kind(const float *scores);
 #endif
 
-/* One step of Adam on a labelled sample: 0 normal, else fault; of several classes the label is the class, and what
- * is none of them is not learned from. Returns the sample's probability of a fault before the step. */
+/* One step of Adam on a labelled sample: 0 normal, else fault; of several classes the label is the class, and
+ * what is none of them is not learned from. Returns the sample's probability of a fault before the step. */
 float fma_adapt_step(fma_adapt_t *state, const int8_t *trunk, int label);
 
 /* Remembers a labelled score, in place of the oldest one where the ring is full; labels are as for a step. */

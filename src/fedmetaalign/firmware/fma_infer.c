@@ -102,7 +102,8 @@ static void fma_run(const fma_input_t *input, int layers) {
 #if FMA_FLOAT_LAYERS
 
 /* Takes real numbers through a float layer; four outputs at a time need an input only once. */
-static void fma_dense(const float *weights, const float *x, int32_t inputs, int32_t outputs, int relu, float *y) {
+static void fma_dense(const float *weights, const float *x, int32_t inputs, int32_t outputs, int relu,
+                      float *y) {
     const float *const biases = weights + inputs * outputs;
     int32_t o = 0;
     for (; o + 4 <= outputs; o += 4) {

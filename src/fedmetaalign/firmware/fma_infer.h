@@ -5,8 +5,8 @@
  *     FMA_FEATURES  raw features, FMA_INPUTS inputs
  *     FMA_CLASSES   classes, where it tells more than two apart
  *
- * Nothing is allocated; static RAM takes three bytes for each output of the widest layer, and five for each class,
- * so that one call at a time may run. Scores are the same to the last bit on all machines. */
+ * Nothing is allocated; static RAM takes three bytes for each output of the widest layer, and five for each
+ * class, so that one call at a time may run. Scores are the same to the last bit on all machines. */
 #ifndef FMA_INFER_H
 #define FMA_INFER_H
 
@@ -26,13 +26,14 @@ int fma_prepare(const float *raw, fma_input_t *input);
 /* The probabilities of the classes, in the order of fma_model.h. */
 void fma_scores(const fma_input_t *input, fma_score_t *scores);
 
-/* 1 if the probability of a fault, which is 1 less those of the normal classes, is strictly above the threshold. */
+/* 1 if the probability of a fault, 1 less those of the normal classes, is above the threshold, else 0. */
 int fma_fault(const fma_score_t *scores);
 
 /* The likeliest class of those that mean a fault; of equals the first. */
 int fma_kind(const fma_score_t *scores);
 
-/* All in one: stores the FMA_CLASSES scores of raw values and the likeliest fault; returns whether it is one. */
+/* All in one: stores the FMA_CLASSES scores of raw values and the likeliest fault; returns whether it is a
+ * fault. */
 int fma_classify(const float *raw, fma_score_t *scores, int *kind);
 
 #else

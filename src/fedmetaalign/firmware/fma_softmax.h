@@ -1,6 +1,6 @@
-/* The probabilities of classes, in integers: SOFTMAX of int8 logits as TensorFlow Lite Micro's reference kernel and
- * CMSIS-NN's arm_softmax_s8 compute it, to the last bit. The fixed-point functions are gemmlowp's; a number of
- * "31 bits" is an int32 that stands for itself times 2^-31.
+/* The probabilities of classes, in integers: SOFTMAX of int8 logits as TensorFlow Lite Micro's reference kernel
+ * and CMSIS-NN's arm_softmax_s8 compute it, to the last bit. The fixed-point functions are gemmlowp's; a number
+ * of "31 bits" is an int32 that stands for itself times 2^-31.
  *
  * All constants have their width written out: int has 16 bits on some machines. */
 #ifndef FMA_SOFTMAX_H

@@ -11,7 +11,7 @@ import polars as pl
 from fedmetaalign.evaluation.rules import Rule, auc, auc_error, best_rule
 from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, unfit
 from fedmetaalign.fleet.files import cells, load, parse
-from fedmetaalign.fleet.labels import guess, labelled_truth
+from fedmetaalign.fleet.labels import guess, labelled_rows
 from fedmetaalign.fleet.overlap import contained
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.tables import names_of
@@ -68,8 +68,8 @@ def audit(source: Table | Path | str, label: str | tuple[str, ...] | None = None
     if not isinstance(source, Table):
         return audit_file(Path(source), label)
     columns = dict(zip(source.features, source.x.T, strict=True))
-    found = [finding for name, values in columns.items() if (finding := unfit(name, values, source.y))]
-    return _judge(source.name, ("label",), columns, source.y, source.kinds, pl.DataFrame(columns), found)
+    found = [finding for name, values in columns.items() if (finding := unfit(name, values, source.faults))]
+    return _judge(source.name, ("label",), columns, source.faults, source.kinds, pl.DataFrame(columns), found)
 
 
 def audit_file(
@@ -94,7 +94,8 @@ def audit_file(
     raw = load(path)
     labels, positive, why = guess(raw, names_of(label), positive)
     found = [Finding("label", "info", labels[0] if len(labels) == 1 else None, why)]
-    y, combination, labelled = labelled_truth(raw, labels, positive)
+    truth, labelled = labelled_rows(raw, labels, positive)
+    y = truth.y
     if unlabelled := int(np.count_nonzero(~labelled)):
         sentence = f"Rows without a label, left out here: {unlabelled:,}; label or remove them."
         found.append(Finding("missing", "error", ", ".join(labels), sentence))
@@ -120,8 +121,7 @@ def audit_file(
     suspects = list(beside_leaks(raw.frame.columns, features, found))
     for suspect in suspects:
         del features[str(suspect.column)]
-    kinds = combination if len(labels) > 1 else None
-    return _judge(str(raw.path), labels, features, y, kinds, pl.DataFrame(compare), found + suspects)
+    return _judge(str(raw.path), labels, features, y, truth.kinds, pl.DataFrame(compare), found + suspects)
 
 
 def audit_files(paths: Sequence[Path], label: str | tuple[str, ...] | None = None) -> tuple[Audit, ...]:

@@ -9,12 +9,12 @@ import numpy as np
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, partition, tables
 from fedmetaalign.fleet.device import Device, Fleet, Moments, Part
-from fedmetaalign.fleet.placement import Layout
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.shared import Introduction, Place, share
-from fedmetaalign.fleet.simulators import SIMULATORS
+from fedmetaalign.fleet.shared import Introduction, Place, Shared, share, union
+from fedmetaalign.fleet.simulators import KINDS, SIMULATORS
 from fedmetaalign.fleet.splits import Rows, split, split_newcomer
 from fedmetaalign.model.online import Samples
+from fedmetaalign.model.target import Target
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Model, Recipe, Source, Splits
@@ -52,22 +52,20 @@ def build(recipe: Recipe, *, newcomers: bool = False) -> Fleet:
     rows |= {t.name: split_newcomer(t, recipe.splits, unseen.samples, recipe.seed) for t in new}
     moments = {table.name: moments_of(table, rows[table.name].train) for table in raw}
     pooling = recipe.fleet.scaling == "fleet"
-    told = {
-        table.name: Introduction(table.features, table.units, moments[table.name] if pooling else None)
-        for table in raw
-    }
+    told = {table.name: Introduction.of(table, moments[table.name] if pooling else None) for table in raw}
     public, sources = public_table(recipe)
     sources |= {table.source for table in raw}
-    shared = share({t.name: told[t.name] for t in members}, recipe.model, public.sensors if public else ())
+    shared = share({t.name: told[t.name] for t in members}, recipe, public)
+    check_classes(members, shared.target)
     devices, test = [], {}
     for table in raw:
         place = shared.place(told[table.name], recipe.model)
         device, held_out = prepared(table, rows[table.name], place, moments[table.name])
         devices.append(device)
         test[table.name] = held_out
-    part = public_part(recipe, public, shared.layout) if public else None
+    part = public_part(recipe, public, shared) if public else None
     federated, newcome = tuple(devices[: len(members)]), tuple(devices[len(members) :])
-    return Fleet(federated, test, part, hashes(sources), newcome, shared.notices)
+    return Fleet(federated, test, part, hashes(sources), newcome, shared.notices, shared.target)
 
 
 def raw_tables(recipe: Recipe) -> list[Table]:
@@ -90,14 +88,15 @@ def _tables(source: Source, splits: Splits, seed: int) -> list[Table]:
     """Reads or simulates the devices of one source."""
     if source.simulator is not None:
         simulator = SIMULATORS[source.simulator]
-        if source.name is None:
-            return simulator(source.count, source.samples, seed)
-        # A named group of devices is another one than the group without a name.
-        devices = simulator(source.count, source.samples, int(generator(seed, source.name).integers(2**31)))
-        prefix = tables.safe_name(source.name)
-        return [replace(device, name=f"{prefix}-{i:02d}") for i, device in enumerate(devices)]
+        if source.name is not None:  # a named group of devices is another one than the group without a name
+            seed = int(generator(seed, source.name).integers(2**31))
+        devices = simulator(source.count, source.samples, seed)
+        if source.name is not None:
+            prefix = tables.safe_name(source.name)
+            devices = [replace(device, name=f"{prefix}-{i:02d}") for i, device in enumerate(devices)]
+        return [_of_kinds(device, KINDS[source.simulator]) for device in devices] if source.kinds else devices
     assert source.table is not None  # noqa: S101 - the recipe's validators saw to it
-    columns = columns_of(source, splits)
+    columns, named = columns_of(source, splits), "normal" if source.normal else "positive"
     pattern = path = Path(source.table)
     if any(wildcard in path.name for wildcard in "*?"):
         paths = sorted(pattern.parent.glob(pattern.name))
@@ -105,8 +104,7 @@ def _tables(source: Source, splits: Splits, seed: int) -> list[Table]:
             raise DataError(f"No file matches {source.table}: check the recipe's table and --data.")
         if missing := tables.unseen(columns, paths):
             raise DataError(
-                f"No file that matches {source.table} has the label {', '.join(map(str, missing))}:"
-                " correct positive."
+                f"No file that matches {source.table} has the label {', '.join(missing)}: correct {named}."
             )
         prefix = f"{source.name}-" if source.name else ""
         return [tables.read(path, columns, prefix + path.stem) for path in paths]
@@ -114,11 +112,18 @@ def _tables(source: Source, splits: Splits, seed: int) -> list[Table]:
         by = (source.device,) if isinstance(source.device, str) else source.device
         return tables.read_many(path, columns, by, source.name)
     if missing := tables.unseen(columns, [path]):
-        raise DataError(f"{path} never has the label {', '.join(map(str, missing))}: correct positive.")
+        raise DataError(f"{path} never has the label {', '.join(missing)}: correct {named}.")
     table = tables.read(path, columns, source.name or path.stem)
     if source.partition is not None:
         return partition.dirichlet(table, source.partition, splits.test, seed)
     return [table]
+
+
+def _of_kinds(table: Table, classes: tuple[str, ...]) -> Table:
+    """Makes a simulated device's kinds its classes."""
+    assert table.kinds is not None  # noqa: S101 - every simulator tells them
+    y = np.array([classes.index(kind) for kind in table.kinds], np.int8)
+    return replace(table, y=y, classes=classes, normal=classes[:1])
 
 
 def columns_of(source: Source, splits: Splits) -> tables.Columns:
@@ -128,6 +133,9 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         label=source.label,
         features=source.features,
         positive=source.positive,
+        normal=source.normal,
+        classes=source.classes,
+        kinds=source.kinds,
         categories=source.categories,
         kind=source.partition.by or None if source.partition else None,
         group=splits.unit if splits.kind == "units" else None,
@@ -152,11 +160,26 @@ def check(raw: list[Table], model: Model) -> None:
                 f"Device {table.name} has {len(table.features)} features and the network takes {model.inputs}:"
                 " raise model.inputs or name fewer features."
             )
-        if len(np.unique(table.y)) < 2:
-            kind = "faults" if table.y.any() else "normal samples"
+        if len(np.unique(table.faults)) < 2:
+            kind = "faults" if table.faults.any() else "normal samples"
             raise DataError(
                 f"Device {table.name}{_origin(table)} has only {kind}: a classifier needs samples of both;"
                 " add some or leave the device out."
+            )
+
+
+def check_classes(tables: Iterable[Table], target: Target) -> None:
+    """Sees that no kind of more than two has a single sample, with which it can be either learnt or tested.
+
+    Raises:
+        DataError: one has.
+    """
+    y = np.concatenate([table.labels(target) for table in tables]).astype(np.int64)
+    for name, count in zip(target.classes, np.bincount(y, minlength=len(target.classes)), strict=True):
+        if count == 1 and target.outputs > 1:
+            raise DataError(
+                f"One sample of the whole fleet is of class '{name}', which cannot be both learnt and tested:"
+                " add some, or leave it out."
             )
 
 
@@ -191,7 +214,9 @@ def prepared(table: Table, rows: Rows, place: Place, moments: Moments) -> tuple[
         moments: its own, with which it is standardised where the fleet says nothing.
     """
     preparation = _preparation(table, place, moments)
-    return _device(table, rows, preparation), _samples(table, rows.test, preparation)
+    return _device(table, rows, preparation, place.target), _samples(
+        table, rows.test, preparation, place.target
+    )
 
 
 def _preparation(table: Table, place: Place, moments: Moments) -> Preparation:
@@ -206,19 +231,16 @@ def _preparation(table: Table, place: Place, moments: Moments) -> Preparation:
     )
 
 
-def _samples(table: Table, rows: np.ndarray, preparation: Preparation) -> Samples:
-    return Samples(preparation.apply(table.x[rows]), table.y[rows].astype(np.float32))
+def _samples(table: Table, rows: np.ndarray, preparation: Preparation, target: Target) -> Samples:
+    return Samples(preparation.apply(table.x[rows]), table.labels(target)[rows])
 
 
-def _device(table: Table, rows: Rows, preparation: Preparation) -> Device:
-    parts = {
-        phase: Part(
-            _samples(table, getattr(rows, f"{phase}_support"), preparation),
-            _samples(table, getattr(rows, f"{phase}_query"), preparation),
-        )
-        for phase in PHASES
-    }
-    own = Part(_samples(table, rows.own_support, preparation), parts["personalize"].query)
+def _device(table: Table, rows: Rows, preparation: Preparation, target: Target) -> Device:
+    def samples(part: str) -> Samples:
+        return _samples(table, getattr(rows, part), preparation, target)
+
+    parts = {phase: Part(samples(f"{phase}_support"), samples(f"{phase}_query")) for phase in PHASES}
+    own = Part(samples("own_support"), parts["personalize"].query)
     examples = table.x[rows.personalize_query[:EXAMPLES]]
     return Device(table.name, preparation, examples, parts, own)
 
@@ -239,17 +261,27 @@ def public_table(recipe: Recipe) -> tuple[Table | None, set[Path | None]]:
     if len(found) > 1:  # several simulated devices, or a glob: they are pooled
         if any(other.features != table.features for other in found):
             raise DataError("The tables of [foundation] have unlike columns: name one table.")
-        x, y = np.concatenate([t.x for t in found]), np.concatenate([t.y for t in found])
-        table = Table("public", table.features, x, y, table.units)
+        target = union({t.name: Introduction.of(t) for t in found}, ())
+        x, y = np.concatenate([t.x for t in found]), np.concatenate([t.labels(target) for t in found])
+        normal = tuple(target.classes[i] for i in target.normal)
+        table = replace(
+            Table("public", table.features, x, y.astype(np.int8), table.units),
+            classes=target.classes,
+            normal=normal,
+        )
     moments_of(table, np.arange(len(table)))  # so that values that are too large are known of now
     return table, {t.source for t in found}
 
 
-def public_part(recipe: Recipe, table: Table, layout: Layout) -> Part:
-    """Divides the public samples as the phases' are, and places them among the inputs as the fleet's."""
+def public_part(recipe: Recipe, table: Table, shared: Shared) -> Part:
+    """Divides the public samples as the phases' are; their inputs and classes are the fleet's.
+
+    Raises:
+        DataError: they have a class that the fleet has not.
+    """
     order = generator(recipe.seed, "split", "public").permutation(len(table))
     cut = round(recipe.splits.query * len(table))
     support, query = np.sort(order[cut:]), np.sort(order[:cut])
-    place = Place(tuple(layout.columns(table.sensors, recipe.model).tolist()))
+    place = shared.place(Introduction.of(table), recipe.model)
     preparation = _preparation(table, place, moments_of(table, support))
-    return Part(_samples(table, support, preparation), _samples(table, query, preparation))
+    return Part(*(_samples(table, rows, preparation, shared.target) for rows in (support, query)))

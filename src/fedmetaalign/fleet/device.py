@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedmetaalign.model.online import Samples
+from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.preparation import Preparation
 
 
@@ -53,6 +54,7 @@ class Fleet:
         files: sha256 of every file that was read.
         newcomers: devices that take no part and only receive what the others have learnt, sorted by name.
         notices: what the user has to know of the fleet, one sentence each.
+        target: what the labels mean.
     """
 
     devices: tuple[Device, ...]
@@ -61,6 +63,7 @@ class Fleet:
     files: Mapping[str, str]
     newcomers: tuple[Device, ...] = ()
     notices: tuple[str, ...] = ()
+    target: Target = BINARY
 
     @property
     def unseen(self) -> tuple[str, ...]:

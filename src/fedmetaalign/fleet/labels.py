@@ -7,8 +7,8 @@ from itertools import takewhile
 import numpy as np
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.classes import Labels, fault_or_not
 from fedmetaalign.fleet.files import Raw, cells, require
-from fedmetaalign.fleet.tables import truth
 
 # Names that a label goes by, the telling ones first; the second group is taken only where the first is absent.
 _LABEL_WORDS = (
@@ -67,21 +67,22 @@ def _label(values: dict[str, list[str]]) -> tuple[tuple[str, ...], str]:
     return block[::-1], "no column is named like a label and these are 0/1"
 
 
-def labelled_truth(
+def labelled_rows(
     raw: Raw, labels: tuple[str, ...], positive: tuple[str | int | float, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `truth`, of the rows that have a label, and which rows these are (rows,) bool.
+) -> tuple[Labels, np.ndarray]:
+    """As `fault_or_not`, of the rows that have a label, and which rows these are (rows,) bool.
 
     Raises:
-        DataError: as `truth`, or no row has a label.
+        DataError: as `fault_or_not`, or no row has a label.
     """
     text = {name: cells(raw, name) for name in labels}
     labelled = ~np.any([column.is_null().to_numpy() for column in text.values()], axis=0)
     if not labelled.any():
         raise DataError(f"{raw.path} has no row with a label; fill in {', '.join(labels)}")
     filled = raw.frame.with_columns(text[name].fill_null(text[name].drop_nulls()[0]) for name in labels)
-    y, combination = truth(replace(raw, frame=filled), labels, positive)
-    return y[labelled], combination[labelled], labelled
+    found = fault_or_not(replace(raw, frame=filled), labels, positive)
+    kinds = None if found.kinds is None else found.kinds[labelled]
+    return replace(found, y=found.y[labelled], kinds=kinds), labelled
 
 
 def is_named_id(name: str) -> bool:

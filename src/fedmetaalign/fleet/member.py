@@ -42,7 +42,7 @@ def introduction(recipe: Recipe, table: Table) -> Introduction:
         DataError: it has too few samples, or such that cannot be standardised.
     """
     own = moments_of(table, split(table, recipe.splits, recipe.seed).train)
-    return Introduction(table.features, table.units, own if recipe.fleet.scaling == "fleet" else None)
+    return Introduction.of(table, own if recipe.fleet.scaling == "fleet" else None)
 
 
 def member(recipe: Recipe, table: Table, place: Place) -> tuple[Device, Samples]:

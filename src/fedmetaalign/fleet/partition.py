@@ -22,7 +22,7 @@ def dirichlet(table: Table, partition: Partition, test_share: float, seed: int) 
     factors of its own, drawn evenly from [1 - gain, 1 + gain]: the sensors of its training and test samples.
 
     Args:
-        table: what to cut; its `kinds` are the classes, else its labels.
+        table: what to cut, by its `kinds`, else by its labels.
         partition: the recipe's section.
         test_share: share of each device's samples that is its test set.
         seed: the recipe's seed.
@@ -34,8 +34,7 @@ def dirichlet(table: Table, partition: Partition, test_share: float, seed: int) 
     Raises:
         DataError: the table has too few samples, or no mixture gives every device enough of both classes.
     """
-    kinds = table.y.astype(str) if table.kinds is None else table.kinds
-    classes, kind = np.unique(kinds, return_inverse=True)
+    classes, kind = np.unique(table.strata if table.kinds is None else table.kinds, return_inverse=True)
     random = generator(seed, "partition", table.name)
     pools = [random.permutation(np.flatnonzero(kind == c)) for c in range(len(classes))]
     common: list[np.ndarray] = []
@@ -98,7 +97,7 @@ def _mixture(
             weights = np.where(open_classes, mixture + 1e-9, 0)
             extra = random.multinomial(samples - counts.sum(), weights / weights.sum())
             counts = np.minimum(counts + extra, left)
-        faults = sum(int(table.y[pool[:n]].sum()) for pool, n in zip(pools, counts, strict=True))
+        faults = sum(int(table.faults[pool[:n]].sum()) for pool, n in zip(pools, counts, strict=True))
         if min(faults, samples - faults) >= partition.minimum:
             return counts
     raise DataError(

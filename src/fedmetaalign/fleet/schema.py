@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fedmetaalign.errors import DataError
+from fedmetaalign.model.target import BINARY, Target
+
 
 @dataclass(frozen=True)
 class Table:
@@ -15,7 +18,7 @@ class Table:
         name: the device's name; unique in a fleet and safe as a folder name.
         features: names of the features, one a column of `x`.
         x: (rows, features) float64, finite, in the units of `units`.
-        y: (rows,) int8, 0 normal and 1 fault.
+        y: (rows,) int8, the index of each sample's class.
         units: physical unit of each feature, "" where it has none or is unknown.
         kinds: (rows,) str, the kind of each sample ("normal", "A-G", "tool wear", ...), for partitions and
             stratification by more than the label; None where the source does not tell.
@@ -25,6 +28,8 @@ class Table:
             decides.
         categories: for a text feature, the texts that are 0, 1, 2, ...
         source: file that the rows were read from; None for a simulator.
+        classes: the names of the classes that the source tells, which may be fewer than the fleet's.
+        normal: those that mean no fault.
     """
 
     name: str
@@ -37,11 +42,41 @@ class Table:
     reserved: np.ndarray | None = None
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: Path | None = None
+    classes: tuple[str, ...] = BINARY.classes
+    normal: tuple[str, ...] = BINARY.classes[:1]
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:
         """Name and unit of each feature."""
         return tuple(zip(self.features, self.units, strict=True))
+
+    @property
+    def faults(self) -> np.ndarray:
+        """Which samples are faults, (rows,) int8: 0 normal and 1 fault."""
+        return np.asarray([name not in self.normal for name in self.classes], np.int8).take(self.y)
+
+    @property
+    def strata(self) -> np.ndarray:
+        """The classes, (rows,) int8, normal ones first: in an order that no other device has a say in."""
+        order = sorted(self.classes, key=lambda name: name not in self.normal)
+        return np.asarray([order.index(name) for name in self.classes], np.int8).take(self.y)
+
+    def labels(self, target: Target) -> np.ndarray:
+        """Returns the index of each sample's class among those of a fleet, (rows,) float32.
+
+        Raises:
+            DataError: the fleet has no such class.
+        """
+        if target.outputs == 1:
+            return self.faults.astype(np.float32)
+        own = [name for i, name in enumerate(self.classes) if (self.y == i).any()]
+        if strange := [name for name in own if name not in target.classes]:
+            raise DataError(
+                f"{self.name} has samples of class '{strange[0]}', which no device of the fleet had when it"
+                " agreed on the classes: name it in `classes`, or leave them out."
+            )
+        places = [target.classes.index(name) if name in own else -1 for name in self.classes]
+        return np.asarray(places, np.float32).take(self.y)
 
     def __len__(self) -> int:
         return len(self.y)

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.classes import in_order, text_of, too_many
 from fedmetaalign.fleet.device import Moments
+from fedmetaalign.fleet.files import listed
 from fedmetaalign.fleet.placement import Feature, Layout, layout, notices
-from fedmetaalign.recipe import Model
+from fedmetaalign.fleet.schema import Table
+from fedmetaalign.model.target import BINARY, MOST_CLASSES, Target
+from fedmetaalign.recipe import Model, Recipe
 from fedmetaalign.writing import replace, writing_to
 
 
@@ -21,11 +26,20 @@ class Introduction:
         features: names, in the order of its table.
         units: physical unit of each, "" where unknown.
         moments: of its training samples, under `scaling = "fleet"`.
+        classes: the names of those that its table tells.
+        normal: those that mean no fault.
     """
 
     features: tuple[str, ...]
     units: tuple[str, ...]
     moments: Moments | None = None
+    classes: tuple[str, ...] = BINARY.classes
+    normal: tuple[str, ...] = BINARY.classes[:1]
+
+    @classmethod
+    def of(cls, table: Table, moments: Moments | None = None) -> "Introduction":
+        """Introduces the device that has a table."""
+        return cls(table.features, table.units, moments, table.classes, table.normal)
 
     @property
     def sensors(self) -> tuple[Feature, ...]:
@@ -41,11 +55,13 @@ class Place:
         columns: (inputs,) the feature that each input takes, -1 for none.
         mean: (features,) in raw units, to be subtracted; empty where it takes its own.
         scale: (features,) in raw units, to be divided by; empty where it takes its own.
+        target: what labels mean, in all of the fleet.
     """
 
     columns: tuple[int, ...]
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    target: Target = BINARY
 
 
 @dataclass(frozen=True)
@@ -56,11 +72,13 @@ class Shared:
         layout: the input of each feature.
         moments: of each feature, over all devices that have it; empty under `scaling = "device"`.
         notices: what the user has to know of the fleet, one sentence each.
+        target: what labels mean.
     """
 
     layout: Layout = field(default_factory=Layout)
     moments: Mapping[Feature, Moments] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    target: Target = BINARY
 
     def place(self, device: Introduction, model: Model) -> Place:
         """Returns a device's place, which need not be one of those that have agreed: it then changes nothing.
@@ -69,24 +87,58 @@ class Shared:
         """
         columns = tuple(self.layout.columns(device.sensors, model).tolist())
         if device.moments is None:
-            return Place(columns)
+            return Place(columns, target=self.target)
         own = zip(device.sensors, device.moments.each(), strict=True)
         found = [self.moments.get(feature, moments).standardization() for feature, moments in own]
         mean, scale = (np.concatenate(parts).tolist() for parts in zip(*found, strict=True))
-        return Place(columns, tuple(mean), tuple(scale))
+        return Place(columns, tuple(mean), tuple(scale), self.target)
 
 
-def share(devices: Mapping[str, Introduction], model: Model, public: Sequence[Feature] = ()) -> Shared:
+def share(devices: Mapping[str, Introduction], recipe: Recipe, public: Table | None = None) -> Shared:
     """Makes what a fleet agrees on of what its devices tell, whatever the order of the mapping.
 
     Args:
         devices: by name.
-        model: the network.
-        public: the features of phase 0's table.
+        recipe: names the network's inputs, and perhaps the classes.
+        public: phase 0's table.
+
+    Raises:
+        DataError: the devices' classes do not go together.
     """
-    told = [devices[name] for name in sorted(devices)]
+    inputs = recipe.model.inputs
     sensors = {name: device.sensors for name, device in devices.items()}
-    return Shared(layout(sensors, model.inputs), _pooled(told), notices(sensors, model.inputs, public))
+    return Shared(
+        layout(sensors, inputs),
+        _pooled(devices[name] for name in sorted(devices)),
+        notices(sensors, inputs, public.sensors if public else ()),
+        union(devices, [text_of(value) for source in recipe.fleet.sources for value in source.classes]),
+    )
+
+
+def union(devices: Mapping[str, Introduction], first: Sequence[str]) -> Target:
+    """Returns the classes of all devices: first those that the recipe lists, then the others, sorted.
+
+    Raises:
+        DataError: they are too many, or one is normal on a device and a fault on another.
+    """
+    normal = {name: device for device in sorted(devices) for name in devices[device].normal}
+    for device in sorted(devices):
+        for name in devices[device].classes:
+            if name in normal and name not in devices[device].normal:
+                raise DataError(
+                    f"Class '{name}' means no fault on {normal[name]}, and a fault on {device}: call one of"
+                    " them otherwise."
+                )
+    found = {name for device in devices.values() for name in device.classes}
+    classes = list(dict.fromkeys([*first, *sorted(found, key=in_order)]))
+    if len(classes) == 2:  # the normal one comes first
+        classes.sort(key=lambda name: name not in normal)
+    if len(classes) > MOST_CLASSES:
+        raise DataError(f"{too_many('The label of the fleet', len(classes))}.")
+    try:
+        return Target(tuple(classes), tuple(i for i, name in enumerate(classes) if name in normal))
+    except ValueError as error:
+        raise DataError(f"The classes of the fleet are {listed(classes)}: {error}") from None
 
 
 def _pooled(devices: Iterable[Introduction]) -> dict[Feature, Moments]:
@@ -112,6 +164,8 @@ def save_shared(shared: Shared, path: Path) -> None:
             for feature, moments in shared.moments.items()
         ],
         "notices": shared.notices,
+        "classes": shared.target.classes,
+        "normal": shared.target.normal,
     }
     with writing_to(path):
         replace(path, (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
@@ -129,4 +183,5 @@ def load_shared(path: Path) -> Shared:
         (str(name), str(unit)): Moments(int(count), np.array([float(mean)]), np.array([float(squares)]))
         for name, unit, count, mean, squares in facts["moments"]
     }
-    return Shared(Layout(tuple(families)), moments, tuple(map(str, facts["notices"])))
+    target = Target(tuple(map(str, facts["classes"])), tuple(map(int, facts["normal"])))
+    return Shared(Layout(tuple(families)), moments, tuple(map(str, facts["notices"])), target)

@@ -52,7 +52,7 @@ def shares(splits: Splits) -> dict[str, float]:
 
 
 def split(table: Table, splits: Splits, seed: int) -> Rows:
-    """Splits a device's samples, stratified by label.
+    """Splits a device's samples, stratified by class.
 
     The support and query sets of a phase are drawn once and kept in every round: the paper calls them
     dedicated, and a query sample that an earlier round trained on would flatter the score. How the phases share
@@ -64,13 +64,14 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
         seed: the recipe's seed; the device's name is the rest of the address.
 
     Raises:
-        DataError: a part would be empty, or the test set or the training set would lack a class.
+        DataError: a part would be empty, or the test set or the training set would lack normal samples or
+            faults.
     """
     random = generator(seed, "split", table.name)
     groups = _groups(table, splits)
     test, train = _hold_out(table, groups, splits, random)
     wanted = {part: share for part, share in shares(splits).items() if part != "test"}
-    rows = Rows(test, **_deal(train, groups, table.y, wanted, random))
+    rows = Rows(test, **_deal(train, groups, table.strata, wanted, random))
     _check(table, rows, [part for part, share in wanted.items() if share])
     if splits.reuse:
         rows = replace(rows, personalize_support=rows.own_support)
@@ -103,9 +104,9 @@ def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Row
             f"Device {table.name} has {len(train)} training samples, and fleet.unseen.samples asks for"
             f" {samples}: lower that or splits.test."
         )
-    drawn = _draw(train, table.y[train], samples, generator(seed, "newcomer", table.name))
+    drawn = _draw(train, table.faults[train], samples, generator(seed, "newcomer", table.name))
     wanted = {"personalize_support": 1 - splits.query, "personalize_query": splits.query}
-    rows = replace(rows, **_deal(drawn, groups, table.y, wanted, random))
+    rows = replace(rows, **_deal(drawn, groups, table.strata, wanted, random))
     if not len(rows.personalize_support) or not len(rows.personalize_query):
         raise DataError(
             f"Device {table.name}: {samples} training samples are too few to train on some and choose a"
@@ -121,13 +122,13 @@ def _hold_out(
     if table.reserved is not None:
         return np.flatnonzero(table.reserved), np.flatnonzero(~table.reserved)
     wanted = {"test": splits.test, "train": 1 - splits.test}
-    parts = _deal(np.arange(len(table)), groups, table.y, wanted, random)
+    parts = _deal(np.arange(len(table)), groups, table.strata, wanted, random)
     return parts["test"], parts["train"]
 
 
-def _draw(rows: np.ndarray, y: np.ndarray, samples: int, random: np.random.Generator) -> np.ndarray:
-    """Draws so many rows, at least one of each class; both classes are there."""
-    normal, faulty = (random.permutation(rows[y == label]) for label in (0, 1))
+def _draw(rows: np.ndarray, fault: np.ndarray, samples: int, random: np.random.Generator) -> np.ndarray:
+    """Draws so many rows, at least one normal and one fault; both are there."""
+    normal, faulty = (random.permutation(rows[fault == value]) for value in (0, 1))
     least, most = max(1, samples - len(normal)), min(samples - 1, len(faulty))
     faults = min(max(round(samples * len(faulty) / len(rows)), least), most)
     return np.sort(np.concatenate([normal[: samples - faults], faulty[:faults]]))
@@ -147,20 +148,25 @@ def _groups(table: Table, splits: Splits) -> np.ndarray:
 
 
 def _deal(
-    rows: np.ndarray, groups: np.ndarray, y: np.ndarray, wanted: dict[str, float], random: np.random.Generator
+    rows: np.ndarray,
+    groups: np.ndarray,
+    strata: np.ndarray,
+    wanted: dict[str, float],
+    random: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Deals whole groups to the parts, the largest first, each to the part that lacks most of its class.
 
-    `groups` and `y` are those of the whole table; `rows` are the ones to deal.
+    `groups` and `strata` are those of the whole table; `rows` are the ones to deal.
     """
     names = list(wanted)
     share = np.array([wanted[name] for name in names])
     share = share / share.sum()
     ids, inverse, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
-    faults = np.bincount(inverse, weights=y[rows])
-    label = (2 * faults > sizes).astype(np.int64)  # of a group: that of most of its rows
+    counts = np.zeros((len(ids), 1 + int(strata.max(initial=0))), np.int64)
+    np.add.at(counts, (inverse, strata[rows]), 1)
+    label = counts.argmax(axis=1)  # of a group: that of most of its rows
     part_of = np.empty(len(ids), np.int64)
-    for value in (0, 1):
+    for value in range(counts.shape[1]):
         members = random.permutation(np.flatnonzero(label == value))
         members = members[np.argsort(-sizes[members], kind="stable")]
         lacking = share * sizes[members].sum()
@@ -179,7 +185,7 @@ def _check(table: Table, rows: Rows, parts: list[str]) -> None:
                 f" {part.replace('_', ' ')} part; give it more, or change [splits]."
             )
     for drawn, name in ((rows.test, "test"), (rows.train, "training")):
-        present = np.unique(table.y[drawn])
+        present = np.unique(table.faults[drawn])
         if len(present) < 2:
             kind = "faults" if present[0] else "normal samples"
             raise DataError(

@@ -25,7 +25,13 @@ def save_table(table: Table, path: Path) -> None:
         arrays["groups"] = np.unique(table.groups, return_inverse=True)[1].astype(np.int64)
     if table.reserved is not None:
         arrays["reserved"] = table.reserved.astype(np.uint8)
-    facts = {"features": table.features, "units": table.units, "categories": dict(table.categories)}
+    facts = {
+        "features": table.features,
+        "units": table.units,
+        "categories": dict(table.categories),
+        "classes": table.classes,
+        "normal": table.normal,
+    }
     with writing_to(path, "try again"):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, save(arrays, {"table": json.dumps(facts)}))
@@ -42,8 +48,11 @@ def load_table(path: Path, name: str) -> Table:
             facts = json.loads(file.metadata()["table"])
             arrays: dict[str, np.ndarray] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         features, x, y = tuple(facts["features"]), arrays["x"], arrays["y"]
-        if x.shape != (len(y), len(features)) or not np.isfinite(x).all() or not np.isin(y, (0, 1)).all():
+        classes = tuple(map(str, facts["classes"]))
+        if x.shape != (len(y), len(features)) or not np.isfinite(x).all():
             raise ValueError("its samples do not fit its features, or are no numbers")
+        if not np.isin(y, range(len(classes))).all():
+            raise ValueError("its labels are none of its classes")
         if any(len(arrays[key]) != len(y) for key in ("groups", "reserved") if key in arrays):
             raise ValueError("its columns are not equally long")
         return Table(
@@ -56,6 +65,8 @@ def load_table(path: Path, name: str) -> Table:
             reserved=arrays["reserved"].astype(bool) if "reserved" in arrays else None,
             categories={key: tuple(texts) for key, texts in facts["categories"].items()},
             source=path,
+            classes=classes,
+            normal=tuple(map(str, facts["normal"])),
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a table that this program wrote ({error}): give a CSV file.") from None

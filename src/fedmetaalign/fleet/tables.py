@@ -7,17 +7,24 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.classes import (
+    Positive,
+    Value,
+    canonical,
+    fault_or_not,
+    first,
+    kind_names,
+    kinds_of,
+    positive_of,
+)
 from fedmetaalign.fleet.files import Raw, cells, filled, listed, load, require
 from fedmetaalign.fleet.schema import Table
-
-_TRUTH = (0.0, 1.0, "false", "true")
 
 
 @dataclass(frozen=True)
@@ -25,11 +32,14 @@ class Columns:
     """Which columns of a file mean what.
 
     Attributes:
-        label: a column of 0/1 (also 0.0/1.0, true/false), or of any values with `positive`; or several
-            columns, where a row is a fault if any of them is set (nonzero, true, or in `positive`).
+        label: a column of 0/1 (also 0.0/1.0, true/false), or of any values with `positive` or `normal`; or
+            several columns, where a row is a fault if any of them is set (nonzero, true, or in `positive`).
         features: the columns that become `Table.x`, in this order.
-        positive: the values of the label that mean fault; empty for a label that is 0/1 already. Values are
-            compared as numbers where they are numbers ("1" is 1.0), else as text.
+        positive: the values of the label that mean fault, of several columns those of each by its name; empty
+            for a label that is 0/1 already.
+        normal: the values that mean no fault; each other value is a kind of fault.
+        classes: all values of a label of kinds, in their order; empty for those that occur, sorted.
+        kinds: several label columns make a class of each combination of their values.
         categories: for a text feature its values, which become 0, 1, 2, ... in the order given.
         kind: column, or columns to be joined, that become `Table.kinds`; with several label columns their
             combination ("1001") unless given.
@@ -39,7 +49,10 @@ class Columns:
 
     label: str | tuple[str, ...]
     features: tuple[str, ...]
-    positive: tuple[str | int | float, ...] = ()
+    positive: Positive = ()
+    normal: tuple[Value, ...] = ()
+    classes: tuple[Value, ...] = ()
+    kinds: bool = False
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     kind: str | tuple[str, ...] | None = None
     group: str | None = None
@@ -50,12 +63,17 @@ class Columns:
         """The label columns, also where there is one."""
         return names_of(self.label)
 
+    @property
+    def named(self) -> tuple[Value, ...]:
+        """The values of the label that the recipe names, and that have to occur."""
+        return self.normal or tuple(value for name in self.labels for value in positive_of(self.positive, name))
+
 
 def read(path: Path, columns: Columns, name: str) -> Table:
     """Reads one device's table from a .csv or .parquet file.
 
-    A value of `columns.positive` may be missing from it, since a device may have had no such fault yet;
-    `unseen` tells whether the whole fleet misses it.
+    A value of `columns.positive` or `columns.normal` may be missing from it, since a device may have had no
+    such sample yet; `unseen` tells whether the whole fleet misses it.
 
     Args:
         path: the file, as in `load`.
@@ -85,7 +103,7 @@ def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | Non
         a file system that ignores case. Rows keep the order of the file.
 
     Raises:
-        DataError: as `read`, nothing to cut by, or a positive value that never occurs.
+        DataError: as `read`, nothing to cut by, or a value that is named and never occurs.
     """
     raw = load(path)
     if not by:
@@ -109,19 +127,21 @@ def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | Non
 
 
 def unseen(columns: Columns, paths: Iterable[Path]) -> tuple[str, ...]:
-    """The values of `columns.positive` that occur in no label column of any of the files.
+    """The values of `columns.positive` or `columns.normal` that are the label of no row of any of the files.
 
-    A fleet that was put together by `read` has misspelt them, or has no such fault on any device.
+    A fleet that was put together by `read` has misspelt them, or has no such sample on any device.
 
     Raises:
         DataError: a file cannot be read, or lacks a label column.
     """
-    missing = {_canonical(value): str(value) for value in columns.positive}
+    missing = {canonical(value): str(value) for value in columns.named}
     for path in paths if missing else ():
         require(raw := load(path), columns.labels)
-        for column in columns.labels:
-            for cell in cells(raw, column).drop_nulls().unique():
-                missing.pop(_canonical(cell), None)
+        if columns.normal and len(columns.labels) > 1:
+            found = [*kind_names(raw, columns.labels, bits=False)]
+        else:
+            found = [cell for name in columns.labels for cell in cells(raw, name).drop_nulls().unique()]
+        missing = {key: value for key, value in missing.items() if key not in map(canonical, found)}
     return tuple(missing.values())
 
 
@@ -145,48 +165,6 @@ def names_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def truth(
-    raw: Raw, labels: tuple[str, ...], positive: tuple[str | int | float, ...] = (), *, strict: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows are faults.
-
-    Args:
-        raw: the file.
-        labels: one column, or several of which any means fault.
-        positive: the values that mean fault, as in `Columns`.
-        strict: whether every positive value has to occur in the file.
-
-    Returns:
-        y (rows,) int8, and the combination of the columns (rows,) str, one "0" or "1" for each.
-
-    Raises:
-        DataError: an empty label, values that are not binary, or (`strict`) a positive value that never occurs.
-    """
-    wanted = {_canonical(value): value for value in positive}
-    seen: dict[str, float | str] = {}
-    parts = []
-    for column in labels:
-        text = filled(raw, column)
-        values = {cell: _canonical(cell) for cell in text.unique(maintain_order=True)}
-        seen.update(values)
-        for cell, value in values.items():
-            a_number = len(labels) > 1 and isinstance(value, float)
-            if value == "nan" or not (wanted or a_number or value in _TRUTH):
-                raise DataError(
-                    f"{raw.where(_first(text, cell), column)} is a label but not 0/1: the column holds "
-                    f"{listed(list(values))}; say with `positive` which values mean fault"
-                )
-        is_set = {cell: v in wanted if wanted else v not in (0.0, "false") for cell, v in values.items()}
-        parts.append(text.replace_strict(is_set, return_dtype=pl.Boolean).cast(pl.Int8).to_numpy())
-    if strict and (unknown := [value for key, value in wanted.items() if key not in seen.values()]):
-        raise DataError(
-            f"{raw.path}, column {listed(labels)} never holds {listed(unknown)}, which `positive` names; "
-            f"it holds {listed(list(seen))}, so name one of these"
-        )
-    combination = reduce(np.char.add, [part.astype("U1") for part in parts])
-    return np.asarray(np.max(parts, axis=0), np.int8), combination
-
-
 def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> Table:
     labels, features, path = columns.labels, columns.features, raw.path
     require(raw, (*labels, *features, *names_of(columns.kind), *names_of(columns.group)))
@@ -200,9 +178,12 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> Table:
             )
         if feature in features[:index]:
             raise DataError(f"{path}: column '{feature}' is named twice among the features; remove one of them")
-    y, combination = truth(raw, labels, columns.positive, strict=strict)
+    if columns.normal or columns.kinds:
+        found = kinds_of(raw, labels, columns.normal, columns.classes, strict=strict)
+    else:
+        found = fault_or_not(raw, labels, columns.positive, strict=strict)
     x = features_of(raw, features, columns.categories)
-    kinds = combination if len(labels) > 1 else None
+    kinds = found.kinds
     if columns.kind is not None:
         parts = [filled(raw, column) for column in names_of(columns.kind)]
         joint = "" if all(part.str.len_chars().max() == 1 for part in parts) else "-"
@@ -211,12 +192,14 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> Table:
         name=name,
         features=features,
         x=x,
-        y=y,
+        y=found.y,
         units=tuple(columns.units.get(feature, "") for feature in features),
         kinds=kinds,
         groups=None if columns.group is None else filled(raw, columns.group).to_numpy().astype(str),
         categories={f: tuple(map(str, columns.categories[f])) for f in features if f in columns.categories},
         source=path,
+        classes=found.classes,
+        normal=found.normal,
     )
 
 
@@ -244,7 +227,7 @@ def _numbers(raw: Raw, column: str) -> np.ndarray:
         where, cell = raw.where(row, column), text[row]
         if cell is None:
             filled(raw, column)  # raises: the first wrong cell is the first empty one
-        if _canonical(cell) in ("nan", math.inf, -math.inf):
+        if canonical(cell) in ("nan", math.inf, -math.inf):
             raise DataError(
                 f"{where} holds '{cell}', which is not a finite number; correct it or remove the row"
             )
@@ -257,27 +240,12 @@ def _numbers(raw: Raw, column: str) -> np.ndarray:
 
 def _ordinals(raw: Raw, column: str, categories: tuple[str, ...]) -> np.ndarray:
     """A text column as (rows,) float64: the place of each value among its categories."""
-    place = {_canonical(category): float(index) for index, category in enumerate(categories)}
+    place = {canonical(category): float(index) for index, category in enumerate(categories)}
     text = filled(raw, column)
     for cell in text.unique(maintain_order=True):
-        if _canonical(cell) not in place:
+        if canonical(cell) not in place:
             raise DataError(
-                f"{raw.where(_first(text, cell), column)} holds '{cell[:40]}', which is not among its "
+                f"{raw.where(first(text, cell), column)} holds '{cell[:40]}', which is not among its "
                 f"categories {listed(categories)}; add it or correct the cell"
             )
-    return np.array([place[_canonical(cell)] for cell in text], np.float64)
-
-
-def _canonical(value: object) -> float | str:
-    """One value for every way to write it: 1, 1.0, "1" and "1e0" are the same, True and "true" too."""
-    text = str(value).strip()
-    try:
-        number = float(text)
-    except ValueError:
-        return text.lower() if text.lower() in _TRUTH else text
-    return "nan" if math.isnan(number) else number
-
-
-def _first(text: pl.Series, cell: str) -> int:
-    """The first row that holds a text."""
-    return int((text == cell).arg_max() or 0)
+    return np.array([place[canonical(cell)] for cell in text], np.float64)

@@ -1,13 +1,14 @@
 """The network as plain arrays: a multi-layer perceptron with ReLU; what its logits mean says `model.target`.
 
-The federation sees the weights as one flat vector, `(parameters,) float32`. Inside, each layer is one matrix
-with the bias as its last row, and the vector holds these matrices row by row, first layer first. This is the
-only order of the weights in the package.
+The federation sees the weights as one flat vector, `(parameters,) float32`. Inside, a layer's parameters are
+one array (of a dense layer a matrix with the bias as its last row), and the vector holds these row by row,
+first layer first. This is the only order of the weights in the package.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ import jax
 import numpy as np
 
 from fedmetaalign.model.target import BINARY
+from fedmetaalign.operators.dense.training import DenseTraining
 
 BLOCK = 128
 """Rows that compiled code sees at a time: data of any length shares one compilation."""
@@ -39,24 +41,34 @@ class Network:
     hidden: tuple[int, ...]
     outputs: int = 1
 
-    @property
-    def shapes(self) -> tuple[tuple[int, int], ...]:
-        """Shape of each layer's matrix, (inputs + 1, outputs); its last row is the bias."""
+    @cached_property
+    def operators(self) -> tuple[DenseTraining, ...]:
+        """The layers, the first one first."""
         sizes = (self.inputs, *self.hidden, self.outputs)
-        return tuple((i + 1, o) for i, o in pairwise(sizes))
+        return tuple(DenseTraining(i, o, n < len(self.hidden)) for n, (i, o) in enumerate(pairwise(sizes)))
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each layer's array."""
+        return tuple(operator.shape for operator in self.operators)
 
     @property
     def parameters(self) -> int:
         """Length of the weight vector."""
-        return sum(rows * columns for rows, columns in self.shapes)
+        return sum(map(math.prod, self.shapes))
 
     def layers(self, weights: Vector) -> list[Vector]:
-        """Views the weight vector, (parameters,), as one matrix a layer with the shapes of `shapes`."""
-        matrices, start = [], 0
-        for rows, columns in self.shapes:
-            matrices.append(weights[start : start + rows * columns].reshape(rows, columns))
-            start += rows * columns
-        return matrices
+        """Views the weight vector, (parameters,), as one array a layer with the shapes of `shapes`."""
+        return split(self.shapes, weights)
+
+
+def split(shapes: Sequence[tuple[int, ...]], vector: Vector) -> list[Vector]:
+    """Views a vector as arrays of the given shapes, one behind the other."""
+    arrays, start = [], 0
+    for shape in shapes:
+        arrays.append(vector[start : start + math.prod(shape)].reshape(shape))
+        start += math.prod(shape)
+    return arrays
 
 
 def layer_sizes(network: Network) -> tuple[int, ...]:
@@ -65,16 +77,9 @@ def layer_sizes(network: Network) -> tuple[int, ...]:
 
 
 def initialize(network: Network, random: np.random.Generator) -> np.ndarray:
-    """Draws weights as Keras does by default: Glorot uniform (Glorot & Bengio, 2010), biases zero.
-
-    Returns:
-        (parameters,) float32.
-    """
-    layers = []
-    for rows, outputs in network.shapes:
-        limit = np.sqrt(6 / (rows - 1 + outputs))
-        layers += [random.uniform(-limit, limit, (rows - 1) * outputs), np.zeros(outputs)]
-    return np.concatenate(layers).astype(np.float32)
+    """Draws weights to start from, as each operator does: (parameters,) float32."""
+    drawn = [operator.initial(random) for operator in network.operators]
+    return np.concatenate(drawn).astype(np.float32)
 
 
 def logits(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -103,7 +108,7 @@ def features(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray
     Returns:
         (rows, units of the last hidden layer) float32; a row does not depend on the rows beside it.
     """
-    units = network.shapes[-1][0] - 1
+    units = network.operators[-1].inputs
     return _by_blocks(_features, network, weights, x, np.empty((len(x), units), np.float32))
 
 
@@ -125,16 +130,15 @@ def _by_blocks(
 
 @partial(jax.jit, static_argnums=0)
 def _features(network: Network, weights: jax.Array, x: jax.Array) -> jax.Array:
-    for layer in network.layers(weights)[:-1]:
-        x = jax.nn.relu(x @ layer[:-1] + layer[-1])
+    for operator, layer in zip(network.operators[:-1], network.layers(weights), strict=False):
+        x = operator.forward(layer, x)
     return x
 
 
 @partial(jax.jit, static_argnums=0)
 def _logits(network: Network, weights: jax.Array, x: jax.Array) -> jax.Array:
     representation: jax.Array = _features(network, weights, x)
-    last = network.layers(weights)[-1]
-    z = representation @ last[:-1] + last[-1]
+    z = network.operators[-1].forward(network.layers(weights)[-1], representation)
     return z[:, 0] if network.outputs == 1 else z
 
 

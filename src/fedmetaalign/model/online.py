@@ -3,18 +3,19 @@
 A step on a network this small is bound by memory traffic, by divisions and by how many operations the compiler
 emits. Four things make it as fast as a C loop:
 
-- the gradient of a layer is never formed: it is the outer product of the layer's input and its error, and is
-  kept as these two vectors, so that the product is fused into Adam's update of each weight;
+- the gradient of a dense layer is never formed: it is the outer product of the layer's input and its error, and
+  is kept as these two vectors, so that the product is fused into Adam's update of each weight;
 - the update of sample i is made at the start of step i + 1, before the forward pass: then each weight has one
   reader that may overwrite it, and the compiler updates in place instead of copying every matrix a step;
-- the bias is the last row of its layer's matrix, which halves the number of operations;
+- a layer's parameters are one array, its bias the last row of a matrix, which halves the number of operations;
 - Adam's division is done by multiplications, since a processor's divider, which its square root needs too, is
   what the update would wait for.
 
 The order of the arithmetic is that of the plain algorithm: gradient, update, gradient, update.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -22,8 +23,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedmetaalign.model.mlp import Network
+from fedmetaalign.model.mlp import Network, split
 from fedmetaalign.model.objective import LOSS, Objective
+from fedmetaalign.operators.training import Trainable
 
 BLOCK = 1024
 """Samples that compiled code trains on at a time: a stream of any length shares one compilation."""
@@ -74,22 +76,18 @@ def ignore_steps(steps: int) -> None:
 
 
 class _Adam(NamedTuple):
-    """The trained layers and Adam's moments of them, one (inputs + 1, outputs) matrix a layer each."""
+    """The trained layers and Adam's moments of them, one array a layer each."""
 
     weights: list[jax.Array]
     first_moment: list[jax.Array]
     second_moment: list[jax.Array]
 
 
-class _Gradient(NamedTuple):
-    """The gradient of each trained layer as the outer product `inputs x errors`."""
-
-    inputs: list[jax.Array]
-    errors: list[jax.Array]
-
+_Gradient = list[Any]
+"""Of each trained layer, as its operator keeps it."""
 
 Sums = list[jax.Array] | None
-"""The gradients added up, one matrix a trained layer; None where nobody asked."""
+"""The gradients added up, one array a trained layer; None where nobody asked."""
 
 _State = tuple[Any, list[jax.Array], list[jax.Array], Sums, Any]
 """The weights, (parameters,), Adam's moments, the sums of the gradients, and the number of steps so far.
@@ -99,7 +97,7 @@ Only the weights are one vector: putting the others together and taking them apa
 
 
 @lru_cache
-def _zeros(shapes: tuple[tuple[int, int], ...]) -> list[jax.Array]:
+def _zeros(shapes: tuple[tuple[int, ...], ...]) -> list[jax.Array]:
     # Kept, since making them anew takes as long as some steps, and nothing writes into them.
     return [jnp.zeros(shape, jnp.float32) for shape in shapes]
 
@@ -143,12 +141,12 @@ def train(
     labels = _labels(network, samples.y)
     span = (frozen, len(network.shapes) - head)
     shapes = network.shapes[slice(*span)]
-    size = sum(r * c for r, c in shapes)
+    size = sum(map(math.prod, shapes))
     zeros = _zeros(shapes)
     sums = zeros if keep_gradient else None
     state: _State = (np.asarray(weights, np.float32), zeros, zeros, sums, np.int32(0))
     x, y = (np.zeros((BLOCK, *array.shape[1:]), np.float32) for array in (samples.x, labels))
-    before = sum(r * c for r, c in network.shapes[:frozen])
+    before = sum(map(math.prod, network.shapes[:frozen]))
     terms = _terms(objective, slice(before, before + size))
     losses = []
     for _ in range(epochs):
@@ -231,7 +229,11 @@ def _train_block(
     first, last = span
     below, above = layers[:first], layers[last:]
     adam = _Adam(layers[first:last], first_moment, second_moment)
-    pull = None if terms.pull is None else (terms.pull[0], _split(network, span, terms.pull[1]))
+    operators, shapes = network.operators[first:last], network.shapes[first:last]
+    pull = None if terms.pull is None else (terms.pull[0], split(shapes, terms.pull[1]))
+
+    def gradients(trained: list[jax.Array], i: jax.Array) -> tuple[_Gradient, jax.Array]:
+        return _gradient(network, span, [*below, *trained, *above], x[i], y[i])
 
     # Adam's bias corrections (its Algorithm 1), for the whole block at once: inside the loop each scalar
     # operation costs as much as a small layer.
@@ -242,19 +244,20 @@ def _train_block(
     def gradient_of(trained: list[jax.Array], i: jax.Array, before: jax.Array) -> tuple[_Gradient, jax.Array]:
         """The gradient of sample i, and its loss, where the objective wants them."""
         if terms.mixture is not None:
-            rest = _split(network, span, terms.mixture[1])
+            rest = split(shapes, terms.mixture[1])
             trained = [terms.mixture[0] * w + r for w, r in zip(trained, rest, strict=True)]
         if terms.lookahead is not None:
-            inner, _ = _gradient(below, trained, above, x[before], y[before])
-            trained = [w - terms.lookahead * a[:, None] * e for w, a, e in zip(trained, *inner, strict=True)]
-        return _gradient(below, trained, above, x[i], y[i])
+            inner, _ = gradients(trained, before)
+            steps_ahead = [o.full(g, terms.lookahead) for o, g in zip(operators, inner, strict=True)]
+            trained = [w - step for w, step in zip(trained, steps_ahead, strict=True)]
+        return gradients(trained, i)
 
     def update(adam: _Adam, gradient: _Gradient, sums: Sums, i: jax.Array) -> tuple[_Adam, Sums]:
         if sums is not None:
-            sums = [s + a[:, None] * e for s, a, e in zip(sums, *gradient, strict=True)]
+            sums = [s + o.full(g) for o, s, g in zip(operators, sums, gradient, strict=True)]
         if terms.mixture is not None:
-            gradient = _Gradient(gradient.inputs, [terms.mixture[0] * e for e in gradient.errors])
-        return _adam_step(adam, gradient, step_size[i], rescale[i], pull), sums
+            gradient = [o.scaled(g, terms.mixture[0]) for o, g in zip(operators, gradient, strict=True)]
+        return _adam_step(operators, adam, gradient, step_size[i], rescale[i], pull), sums
 
     def step(
         i: jax.Array, carry: tuple[_Adam, _Gradient, Sums, jax.Array]
@@ -271,42 +274,28 @@ def _train_block(
     return (flat, adam.first_moment, adam.second_moment, sums, steps + count), loss
 
 
-def _split(network: Network, span: tuple[int, int], vector: jax.Array) -> list[jax.Array]:
-    """Views the entries of the layers of a span, all that the vector holds, as their matrices."""
-    matrices, start = [], 0
-    for rows, columns in network.shapes[slice(*span)]:
-        matrices.append(vector[start : start + rows * columns].reshape(rows, columns))
-        start += rows * columns
-    return matrices
-
-
 def _gradient(
-    below: list[jax.Array], layers: list[jax.Array], above: list[jax.Array], x: jax.Array, y: jax.Array
+    network: Network, span: tuple[int, int], layers: list[jax.Array], x: jax.Array, y: jax.Array
 ) -> tuple[_Gradient, jax.Array]:
     """Backpropagates the cross-entropy of one sample through the trained layers.
 
     Args:
-        below: the frozen layers before the trained ones, each (inputs + 1, outputs).
-        layers: the trained layers.
-        above: the frozen layers after them.
+        network: the architecture.
+        span: the layers that are trained.
+        layers: the parameters of all layers.
         x: (inputs,) float32.
         y: () float32 for one output, (outputs,) for more.
     """
-    inputs = []
-    for layer in [*below, *layers, *above]:
-        with_one = jnp.concatenate([x, jnp.ones(1, x.dtype)])  # the bias row's input
-        inputs.append(with_one)
-        z = with_one @ layer
-        x = jax.nn.relu(z)
-    inputs = inputs[len(below) :]
-    error, loss = _cross_entropy(z, y)
-    errors = [error]
-    for layer, layer_input in zip([*layers, *above][:0:-1], inputs[:0:-1], strict=True):
-        # The whole matrix, bias row included, then without the bias's own entry: slicing the matrix
-        # before the product would copy it.
-        error = jnp.where(layer_input > 0, layer @ error, 0)[:-1]
-        errors.append(error)
-    return _Gradient(inputs[: len(layers)], errors[::-1][: len(layers)]), loss
+    traces = []
+    for operator, layer in zip(network.operators, layers, strict=True):
+        x, traced = operator.trace(layer, x)
+        traces.append((operator, layer, traced))
+    error, loss = _cross_entropy(x, y)
+    gradient = []
+    for operator, layer, traced in reversed(traces[span[0] :]):
+        by_parameters, error = operator.backward(layer, traced, error)
+        gradient.append(by_parameters)
+    return gradient[::-1][: span[1] - span[0]], loss
 
 
 def _cross_entropy(z: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -323,6 +312,7 @@ def _cross_entropy(z: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _adam_step(
+    operators: Sequence[Trainable],
     adam: _Adam,
     gradient: _Gradient,
     step_size: jax.Array,
@@ -332,9 +322,9 @@ def _adam_step(
     """Updates every layer as Adam does (Kingma & Ba, 2015, Algorithm 1), bias corrections given."""
 
     def update(
-        w: jax.Array, m: jax.Array, v: jax.Array, a: jax.Array, e: jax.Array, *slope: jax.Array
+        operator: Trainable, w: jax.Array, m: jax.Array, v: jax.Array, gradient: Any, *slope: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        g = a[:, None] * e[None, :]
+        g = operator.full(gradient)
         if pull is not None:
             g = g + pull[0] * w + slope[0]
         m = BETA_1 * m + (1 - BETA_1) * g
@@ -342,7 +332,7 @@ def _adam_step(
         return w - step_size * m * _reciprocal(jnp.sqrt(v * rescale) + EPSILON), m, v
 
     slopes = () if pull is None else (pull[1],)
-    layers = [update(*layer) for layer in zip(*adam, *gradient, *slopes, strict=True)]
+    layers = [update(*layer) for layer in zip(operators, *adam, gradient, *slopes, strict=True)]
     return _Adam(*map(list, zip(*layers, strict=True)))
 
 

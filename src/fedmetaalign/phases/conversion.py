@@ -3,8 +3,9 @@
 import numpy as np
 
 from fedmetaalign.model.mlp import Network
+from fedmetaalign.operators.grid import Bits
 from fedmetaalign.recipe import Deploy, Personalize
-from fedmetaalign.tinyml.network import Bits, Layers, QuantizedNetwork
+from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import bits_of_int4, quantize
 from fedmetaalign.tinyml.runtimes import Runtime
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from fedmetaalign.model.mlp import Network
-from fedmetaalign.tinyml.network import Dense, Layers, flat_weights, layer_widths
+from fedmetaalign.operators.dense import Dense
+from fedmetaalign.tinyml.network import Layers, flat_weights, layer_widths
 
 
 def float_layers(network: Network, weights: np.ndarray) -> list[Dense]:

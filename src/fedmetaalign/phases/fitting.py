@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from fedmetaalign.model.online import Samples, train
+from fedmetaalign.operators import operator_of
 from fedmetaalign.phases.dense import float_layers, weight_vector
 from fedmetaalign.tinyml import compress, low_rank
 from fedmetaalign.tinyml.network import Layers
@@ -75,7 +76,7 @@ class Candidate:
     @property
     def products(self) -> int:
         """How many multiplications a score takes."""
-        return sum(layer.weights.size for layer in self.layers)
+        return sum(operator_of(layer).products(layer) for layer in self.layers)
 
 
 @dataclass(frozen=True)

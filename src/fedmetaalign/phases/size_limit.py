@@ -8,6 +8,7 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.result import Candidate
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network, initialize
+from fedmetaalign.operators.grid import Bits
 from fedmetaalign.phases.conversion import RUNTIME, convert, trained_layers
 from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.fitting import Candidate as Fitted
@@ -15,7 +16,7 @@ from fedmetaalign.phases.fitting import Lesson, Precision, candidates, choose, d
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Deploy, Personalize
 from fedmetaalign.tinyml.low_rank import Cost
-from fedmetaalign.tinyml.network import Bits, Layers
+from fedmetaalign.tinyml.network import Layers
 from fedmetaalign.tinyml.runtimes import scores
 from fedmetaalign.tinyml.tflite import write
 

@@ -1,20 +1,25 @@
 """What a reader must not overlook, in words: the headline and the warnings. Plain text, not HTML."""
 
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
 from fedmetaalign.report.numbers import NARROW, count, decimal, listing, percent, points
 from fedmetaalign.report.reading import Device, Run
 
 QUANTISATION_DROP = 0.01
-"""A loss of accuracy from the personalised to the deployed model above this is told."""
+"""A loss from the personalised to the deployed model above this is told, in `findings.toml` as 1 point."""
 
 ROUNDING = 1e-9
 """Keeps 0.90 - 0.89, which is a little more than 0.01 in floating point, from being told."""
 
-WORSE, NO_RULE, NO_MAJORITY = "worse than alone", "not better than one rule", "not better than majority"
-_IN_VERDICT = (WORSE, NO_RULE, NO_MAJORITY)
-"""The tags of what the verdict says already."""
+BEATEN = WORSE, NO_RULE, NO_MAJORITY = (
+    "worse than alone",
+    "not better than one rule",
+    "not better than majority",
+)
+"""The tags of devices that something simpler beats, which the verdict says already."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def summary(run: Run) -> tuple[str, ...]:
     others = [
         f"{finding.title[0].lower()}{finding.title[1:]} ({_counted(finding)})"
         for finding in findings(run)
-        if finding.tag not in _IN_VERDICT
+        if finding.tag not in BEATEN
     ]
     also = (f"Also needs attention: {'; '.join(others)}.",) if others else ()
     # A terminal's font may lack the page's narrow space.
@@ -82,61 +87,27 @@ def summary(run: Run) -> tuple[str, ...]:
 
 def findings(run: Run) -> tuple[Finding, ...]:
     """Returns every kind of warning that concerns at least one device, the gravest first."""
-    kinds = (
-        (
-            WORSE,
-            "Worse off than alone",
-            "Trained alone, on its own samples and for as many steps, each of these devices gets more of its "
-            "test samples right: as the recipe stands, nothing shows that it pays for them to take part.",
-            _worse_off,
+    checks: dict[str, Callable[[Device], str | None]] = {
+        WORSE: _worse_off,
+        NO_RULE: lambda d: _against(d, d.one_rule, d.rule or "the best rule"),
+        NO_MAJORITY: lambda d: _against(d, d.majority, "always the majority class"),
+        "one answer": _one_answer,
+        "not deployed": lambda d: (
+            f"last stage: {d.last or 'none'}" if "deployed" in run.stages and d.last != "deployed" else None
         ),
-        (
-            NO_RULE,
-            "No better than one rule",
-            "A single threshold on a single feature does as well on these devices, and costs nothing to run.",
-            lambda d: _against(d, d.one_rule, d.rule or "the best rule"),
+        "quantisation drop": _quantisation,
+        "threshold fallback": lambda d: (
+            d.threshold_note and f"threshold {decimal(d.threshold)}: {d.threshold_note}"
         ),
-        (
-            NO_MAJORITY,
-            "No better than always saying the same",
-            "Saying the most frequent class for every sample does as well on these devices.",
-            lambda d: _against(d, d.majority, "always the majority class"),
-        ),
-        (
-            "one answer",
-            "The same answer to every test sample",
-            "The threshold lies outside the scores of the test set: the model does not tell faults apart.",
-            _one_answer,
-        ),
-        (
-            "not deployed",
-            "No deployed model",
-            "The numbers of these devices are those of an earlier stage.",
-            lambda d: (
-                f"last stage: {d.last or 'none'}" if "deployed" in run.stages and d.last != "deployed" else None
-            ),
-        ),
-        (
-            "quantisation drop",
-            "Accuracy lost to quantisation",
-            f"The deployed model is more than {100 * QUANTISATION_DROP:.0f} point below the personalised one. "
-            "Where the recipe sets deploy.max_bytes, a larger one may keep the accuracy.",
-            _quantisation,
-        ),
-        (
-            "threshold fallback",
-            "Threshold not optimised",
-            "The default threshold was taken: it takes more labelled samples of both classes to choose one.",
-            lambda d: d.threshold_note and f"threshold {decimal(d.threshold)}: {d.threshold_note}",
-        ),
-        (
-            "class missing",
-            "A class is missing in the test set",
-            "Accuracy alone says little here, and some metrics do not exist.",
-            _missing_class,
-        ),
+        "unseen kinds": lambda d: ", ".join(d.unseen_kinds) or None,
+        "class missing": _missing_class,
+    }
+    words = tomllib.loads(
+        (files("fedmetaalign.report") / "templates/findings.toml").read_text(encoding="utf-8")
     )
-    found = (Finding(tag, title, advice, _concerned(run.devices, check)) for tag, title, advice, check in kinds)
+    found = (
+        Finding(tag, **words[tag], devices=_concerned(run.devices, check)) for tag, check in checks.items()
+    )
     return tuple(finding for finding in found if finding.devices)
 
 

@@ -1,6 +1,5 @@
 """The page `report.html`: one file that needs no network, no script and no other file."""
 
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +8,8 @@ from jinja2 import Environment
 from fedmetaalign.errors import RunError
 from fedmetaalign.report import facts, figures
 from fedmetaalign.report.candidates import kinds, titled
-from fedmetaalign.report.findings import WORSE, beyond_chance, findings, headline, standing, verdict
+from fedmetaalign.report.findings import BEATEN, beyond_chance, findings, headline, standing, verdict
+from fedmetaalign.report.kinds import confusion, fleet_confusion
 from fedmetaalign.report.numbers import ABSENT, MINUS, NARROW, interval
 from fedmetaalign.report.reading import STAGES, Device, Run, read_run
 from fedmetaalign.report.rendering import environment
@@ -69,6 +69,8 @@ def build(run: Run) -> str:
 def _environment() -> Environment:
     found = environment()
     found.filters |= {
+        "confusion": confusion,
+        "fleet_confusion": fleet_confusion,
         "kinds": kinds,
         "parted": facts.parted,
         "plain": facts.plain,
@@ -78,7 +80,11 @@ def _environment() -> Environment:
         "training": _training,
         "within": _within,
     }
-    found.tests |= {"beaten": _beaten, "nested": facts.is_nested, "short": facts.is_short}
+    found.tests |= {
+        "beaten": lambda tags: not set(BEATEN).isdisjoint(tags),
+        "nested": facts.is_nested,
+        "short": facts.is_short,
+    }
     found.globals |= {
         "STAGES": STAGES,
         "beyond_chance": beyond_chance,
@@ -104,10 +110,6 @@ def _samples_gained(device: Device) -> str:
         return ABSENT
     more = round(device.gain * samples)
     return f"{more:+d} of {samples}".replace("-", MINUS) if more else f"0 of {samples}"
-
-
-def _beaten(tags: Sequence[str]) -> bool:
-    return any(tag == WORSE or tag.startswith("not better") for tag in tags)
 
 
 def _within(luck: float | None) -> str:

@@ -38,6 +38,10 @@ class Device:
         samples: part name -> number of samples.
         ladder: the models that the deployed one was chosen from, the largest first; empty without `max_bytes`.
         bundle: `bundle.json`, empty if there is none.
+        classes: more than two, in the order of `confusion`; empty of two.
+        normal_classes: those of them that mean no fault.
+        unseen_kinds: those that the device is tested on and never trained on.
+        majority_class: as `majority`, of the classes.
     """
 
     name: str
@@ -52,6 +56,10 @@ class Device:
     model_bytes: int | None
     ladder: tuple[Candidate, ...]
     bundle: Mapping[str, Any]
+    classes: tuple[str, ...] = ()
+    normal_classes: tuple[str, ...] = ()
+    unseen_kinds: tuple[str, ...] = ()
+    majority_class: float | None = None
 
     @property
     def last(self) -> str | None:
@@ -205,6 +213,10 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> D
         model_bytes=found.get("model_bytes"),
         ladder=tuple(candidate for candidate in candidates if candidate),
         bundle=bundle,
+        classes=tuple(found.get("classes") or ()),
+        normal_classes=tuple(found.get("normal_classes", ())),
+        unseen_kinds=tuple(found.get("unseen_kinds", ())),
+        majority_class=found.get("majority_class"),
     )
 
 

@@ -14,6 +14,8 @@ from importlib import resources
 import matplotlib.style
 from matplotlib.figure import Figure
 
+from fedmetaalign.report.rendering import environment
+
 INK, MUTED, GRID, CARD, ACCENT, WARN = (f"#00010{i}" for i in range(1, 7))
 SERIES = tuple(f"#00020{i}" for i in range(8))
 """Colours that tell up to eight devices apart; `var(--series-0)` ... in the style sheet."""
@@ -28,6 +30,8 @@ _NAMES = {
     **{colour: f"series-{i}" for i, colour in enumerate(SERIES)},
 }
 """Placeholder -> name in the style sheet."""
+
+_ENVIRONMENT = environment()
 
 _MARGIN = 8
 """Points around a figure in a file of its own; in a page, its card has them."""
@@ -82,25 +86,17 @@ def standalone(draw: Callable[[Figure], None], width: float, height: float, desc
     """
     light, dark = palettes()
     box, content = _drawing(draw, width, height, "figure", {each: light[name] for each, name in _NAMES.items()})
-    # Light colours stand in the drawing, as not only browsers understand them; dark ones replace them.
-    replaced = "".join(
-        f'[style*="{what}: {light[name]}"]{{{what}:{dark[name]}!important}}'
-        for name in _NAMES.values()
-        for what in ("fill", "stroke")
-    )
-    style = (
-        f"text{{paint-order:stroke;stroke:{light['card']};stroke-width:3px;stroke-linejoin:round;"
-        'font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif!important}'
-        f"@media (prefers-color-scheme:dark){{{replaced}text{{stroke:{dark['card']}}}}}"
-    )
     _, _, right, bottom = (float(side) for side in box.split())
-    w, h = right + 2 * _MARGIN, bottom + 2 * _MARGIN
-    area = f"{-_MARGIN} {-_MARGIN} {w:g} {h:g}"
-    place = f'x="{-_MARGIN}" y="{-_MARGIN}" width="{w:g}" height="{h:g}"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{area}" width="{w:g}pt" height="{h:g}pt" role="img" '
-        f'aria-label="{escape(description)}"><style>{style}</style>'
-        f'<rect {place} rx="6" style="fill: {light["card"]}"/>{content}</svg>\n'
+    # Light colours stand in the drawing, as not only browsers understand them; dark ones replace them.
+    return _ENVIRONMENT.get_template("figure.svg.j2").render(
+        light=light,
+        dark=dark,
+        names=_NAMES.values(),
+        margin=_MARGIN,
+        width=f"{right + 2 * _MARGIN:g}",
+        height=f"{bottom + 2 * _MARGIN:g}",
+        description=description,
+        content=content,
     )
 
 

@@ -27,11 +27,12 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.operators import Layer
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import golden
 from fedmetaalign.tinyml.bundle import Bundle
 from fedmetaalign.tinyml.head import origin, split
-from fedmetaalign.tinyml.network import Dense, Layers, QuantizedNetwork, layer_widths
+from fedmetaalign.tinyml.network import Layers, QuantizedNetwork, layer_widths, with_weights
 from fedmetaalign.tinyml.tflite import write as write_model
 
 _MAGIC = b"FMAS"
@@ -123,7 +124,7 @@ def adapted(bundle: Bundle, state: State) -> Bundle:
             "give the bundle that the device's firmware was made from."
         )
     assert isinstance(network, QuantizedNetwork)  # noqa: S101  # `split` takes no other
-    new = replace(network, layers=halves.trunk, head=tuple(_layers(halves.head, state)))
+    new = replace(network, layers=halves.trunk, head=tuple(with_weights(halves.head, state.weights)))
     note = None
     if not state.normals + state.faults:
         note = "The device had too few labelled samples to choose a threshold and kept the one it was given."
@@ -163,19 +164,8 @@ def adapt(folder: Path, state: Path, out: Path, versions: Mapping[str, str]) -> 
     return new
 
 
-def _layers(head: Layers, state: State) -> list[Dense]:
-    """Returns the head with a state's weights."""
-    layers, start = [], 0
-    for layer in head:
-        inputs, outputs = layer.weights.shape
-        matrix = state.weights[start : start + (inputs + 1) * outputs].reshape(inputs + 1, outputs)
-        layers.append(Dense(matrix[:-1].copy(), matrix[-1].copy(), layer.relu))
-        start += matrix.size
-    return layers
-
-
-def _with_head(layers: list[Dense], head: Layers) -> list[Dense]:
+def _with_head(layers: list[Layer], head: Layers) -> list[Layer]:
     last = layers[-len(head) :]
-    if [layer.weights.shape for layer in last] != [layer.weights.shape for layer in head]:
+    if layer_widths(last) != layer_widths(head):
         return layers
     return [*layers[: -len(head)], *head]

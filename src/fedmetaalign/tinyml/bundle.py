@@ -17,11 +17,13 @@ from safetensors.numpy import save
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.target import BINARY, Target
+from fedmetaalign.operators import Layer, output_of
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import codegen, decision, golden
 from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header
-from fedmetaalign.tinyml.network import SCORE, Dense, Interface, Layers, Network, QuantizedNetwork
+from fedmetaalign.tinyml.network import Interface, Layers, Network, QuantizedNetwork, arrays
 from fedmetaalign.tinyml.runtimes import Runtime, run
 from fedmetaalign.tinyml.tflite_reader import read as read_model
 
@@ -108,11 +110,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         "model.tflite": bundle.model,
         "golden.csv": golden.text(vectors, preparation, bundle.labels).encode(),
         "weights.safetensors": save(
-            {
-                f"{i}.{kind}": a
-                for i, layer in enumerate(layers)
-                for kind, a in (("weight", layer.weights), ("bias", layer.biases))
-            },
+            {f"{i}.{name}": array for i, layer in enumerate(layers) for name, array in arrays(layer).items()},
             {"relu": json.dumps([layer.relu for layer in layers])},
         ),
     }
@@ -234,7 +232,7 @@ def read(folder: Path) -> Bundle:
         raise BundleError(f"{path} cannot be read ({error}): copy the bundle again.") from None
 
 
-def read_weights(folder: Path) -> list[Dense]:
+def read_weights(folder: Path) -> list[Layer]:
     """Reads the float network of a bundle that `read` has checked."""
     with safe_open(folder / "weights.safetensors", "numpy") as file:
         relus = json.loads(file.metadata()["relu"])
@@ -278,4 +276,7 @@ def _quantization(network: Network) -> dict[str, Any]:
         "head": len(network.head),
         "input": asdict(network.input.unsigned if unsigned else network.input),
     }
-    return facts if network.head else facts | {"score": asdict(SCORE.unsigned if unsigned else SCORE)}
+    if network.head:
+        return facts
+    score = output_of(network.layers[-1].outputs).grid
+    return facts | {"score": asdict(score.unsigned if unsigned else score)}

@@ -6,8 +6,8 @@ from itertools import islice
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.operators import operator_of, output_of
 from fedmetaalign.tinyml.network import Layers
-from fedmetaalign.tinyml.softmax import REACH
 
 _CHUNK = 4096  # rows at a time: a bound on memory, without effect on the result
 
@@ -41,7 +41,7 @@ def activation_ranges(layers: Layers, x: np.ndarray) -> list[tuple[float, float]
 
     Returns:
         (minimum, maximum) of the input, of each hidden layer after ReLU, and of the logit; of a logit for each
-        class, as far as it counts (see `_that_count`).
+        class, as far as it counts (see `Output.counting`).
 
     Raises:
         BundleError: a value grows out of float32's range.
@@ -50,8 +50,8 @@ def activation_ranges(layers: Layers, x: np.ndarray) -> list[tuple[float, float]
     highs = np.full(len(layers) + 1, -np.inf)
     for start in range(0, len(x), _CHUNK):
         for i, values in enumerate(activations(layers, x[start : start + _CHUNK].astype(np.float64))):
-            if i == len(layers) and values.shape[1] > 1:
-                values = _that_count(values)
+            if i == len(layers):
+                values = output_of(values.shape[1]).counting(values)
             lows[i] = min(lows[i], values.min())
             highs[i] = max(highs[i], values.max())
     for i, (low, high) in enumerate(zip(lows, highs, strict=True)):
@@ -61,20 +61,6 @@ def activation_ranges(layers: Layers, x: np.ndarray) -> list[tuple[float, float]
                 "float32 scale can hold; train the network again with a lower learning rate."
             )
     return list(zip(lows.tolist(), highs.tolist(), strict=True))
-
-
-def _that_count(logits: np.ndarray) -> np.ndarray:
-    """Returns the least and the greatest of each row's logits that a grid has to hold, (rows, 2).
-
-    A logit that is `REACH` below its row's greatest has probability 0, and a greatest one that is so far ahead
-    of the second has probability 1, however much farther they go.
-
-    Args:
-        logits: (rows, classes) float64.
-    """
-    second, first = np.sort(logits, axis=1)[:, -2:].T
-    highest = np.minimum(first, second + REACH)
-    return np.stack([np.maximum(logits.min(axis=1), highest - REACH), highest], axis=1)
 
 
 def layer_inputs(layers: Layers, number: int, x: np.ndarray) -> Iterator[np.ndarray]:
@@ -98,7 +84,5 @@ def activations(layers: Layers, x: np.ndarray) -> Iterator[np.ndarray]:
     yield x
     with np.errstate(over="ignore", invalid="ignore"):  # the caller reports what is not finite
         for layer in layers:
-            x = x @ layer.weights + layer.biases
-            if layer.relu:
-                x = np.maximum(x, 0.0)
+            x = operator_of(layer).forward(layer, x)
             yield x

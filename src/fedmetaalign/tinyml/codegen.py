@@ -7,33 +7,23 @@ network gives the same text.
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from string import Template
 
 import numpy as np
 
-from fedmetaalign.errors import BundleError
 from fedmetaalign.model.target import Target
+from fedmetaalign.operators import Layer, operator_of, output_of
+from fedmetaalign.operators.c_text import TYPES, array, real, table
+from fedmetaalign.operators.grid import Grid
 from fedmetaalign.preparation import Preparation
-from fedmetaalign.tinyml import decision, features, integer, softmax
-from fedmetaalign.tinyml.blocks import blocks, multipliers
+from fedmetaalign.tinyml import decision, features, integer
 from fedmetaalign.tinyml.head import split
-from fedmetaalign.tinyml.network import (
-    Dense,
-    Grid,
-    Interface,
-    Network,
-    QuantizedLayer,
-    QuantizedNetwork,
-    flat_weights,
-    layer_widths,
-)
+from fedmetaalign.tinyml.network import Interface, Network, QuantizedNetwork, layer_widths
 
 _SOURCES = ("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h", "main.c")
-_CLASSES = ("fma_softmax.h",)
 _LEARNING = ("fma_adapt.c", "fma_adapt.h")
-_MOST_UNITS = 2**14  # of a layer; with more, sums over inputs as `fma_pack` makes them could overflow int32
 _WIDTH = 112  # of a line
 
 _TWO = {
@@ -47,21 +37,6 @@ _SEVERAL = {
     "classify": "int kind, fault = fma_classify(raw, scores, &kind); /* kind: the likeliest fault */",
 }
 """What the README says of classifiers of two classes, and of more."""
-
-_LAYER_TYPE = """
-typedef struct {
-    const int32_t *blocks; /* of 4 outputs: biases, multipliers and shifts per channel, weights */
-    int32_t multiplier;    /* times 2^-31 */
-    uint16_t steps;        /* of 4 inputs */
-    uint16_t outputs;
-    uint8_t shift;
-    int8_t zero_point; /* of the outputs */
-    int8_t lowest;     /* output */
-    uint8_t bits;      /* of a weight */
-} fma_layer_t;
-"""
-
-_TYPES = {"uint8": "uint8_t", "int8": "int8_t", "float32": "float"}
 
 
 def files(
@@ -89,7 +64,7 @@ def files(
     """
     folder = resources.files("fedmetaalign") / "firmware"
     several = Interface.of(network).outputs > 1
-    names = [*_SOURCES, *(_CLASSES if several else ()), *(_LEARNING if head else ())]
+    names = [*_SOURCES, *output_of(Interface.of(network).outputs).sources, *(_LEARNING if head else ())]
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in names}
     readme = Template((folder / "README.md").read_text(encoding="utf-8"))
     texts["README.md"] = readme.substitute(
@@ -125,7 +100,7 @@ def model_header(
         BundleError: float32 cannot hold a feature's mean or scale, or a layer is too wide.
     """
     constants = features.constants(preparation, network)
-    layers, dense = (network.layers, network.head) if isinstance(network, QuantizedNetwork) else ((), network)
+    layers, floats = (network.layers, network.head) if isinstance(network, QuantizedNetwork) else ((), network)
     interface = Interface.of(network)
     edges, score = interface.input.name, interface.score.name
     labels = labels or decision.unnamed(interface.outputs)
@@ -139,8 +114,8 @@ def model_header(
         "",
         f"#define FMA_FEATURES {len(preparation.features)}",
         f"#define FMA_INPUTS {len(preparation.columns)}",
-        f"typedef {_TYPES[edges]} fma_input_t;",
-        f"typedef {_TYPES[score]} fma_score_t;",
+        f"typedef {TYPES[edges]} fma_input_t;",
+        f"typedef {TYPES[score]} fma_score_t;",
         f"#define FMA_TRUNK {trunk} /* layers that fma_trunk runs; without it 0 */",
         *(_classes(labels) if several else []),
         "",
@@ -153,18 +128,18 @@ def model_header(
         *(_normal(labels) if several else []),
         "",
         "/* An input is (raw - mean) * factor of the feature in its column; column -1 is the real 0. */",
-        *_array("float fma_mean", constants.mean),
-        *_array("float fma_factor", constants.factor),
-        *_array("int16_t fma_columns", np.array(preparation.columns)),
+        *array("float fma_mean", constants.mean),
+        *array("float fma_factor", constants.factor),
+        *array("int16_t fma_columns", np.array(preparation.columns)),
         "",
         f"#define FMA_FLOAT_EDGES {int(edges == 'float32')}",
         f"#define FMA_LAYERS {len(layers)}",
-        f"#define FMA_FLOAT_LAYERS {len(dense)} /* after them */",
+        f"#define FMA_FLOAT_LAYERS {len(floats)} /* after them */",
     ]
     if isinstance(network, QuantizedNetwork):
         lines += _integer_part(network)
-    if dense:
-        lines += _float_part(dense, layers[-1].output if layers else None)
+    if floats:
+        lines += _float_part(floats, layers[-1].output if layers else None)
     return "\n".join([*lines, "", "#endif", "#endif", ""])
 
 
@@ -192,11 +167,11 @@ def golden_header(
     labels = labels or decision.unnamed(Interface.of(network).outputs)
     results = _as_type(Interface.of(network).score.name, scores)
     if labels.outputs == 1:
-        expected = _array("fma_score_t fma_golden_scores", results)
+        expected = array("fma_score_t fma_golden_scores", results)
     else:
         expected = [
-            *_table("fma_score_t fma_golden_scores", "FMA_CLASSES", results),
-            *_array("uint8_t fma_golden_kinds", decision.kinds(scores, labels)),
+            *table("fma_score_t fma_golden_scores", "FMA_CLASSES", results),
+            *array("uint8_t fma_golden_kinds", decision.kinds(scores, labels)),
         ]
     lines = [
         "/* Samples with what fma_infer.c has to make of them, for main.c. */",
@@ -207,66 +182,28 @@ def golden_header(
         "",
         f"#define FMA_GOLDEN_ROWS {len(raw)}",
         "",
-        *_table("float fma_golden_raw", "FMA_FEATURES", raw.astype(np.float32)),
-        *_table("fma_input_t fma_golden_inputs", "FMA_INPUTS", inputs),
+        *table("float fma_golden_raw", "FMA_FEATURES", raw.astype(np.float32)),
+        *table("fma_input_t fma_golden_inputs", "FMA_INPUTS", inputs),
         *expected,
-        *_array("uint8_t fma_golden_faults", decision.faults(scores, labels, threshold)),
+        *array("uint8_t fma_golden_faults", decision.faults(scores, labels, threshold)),
     ]
     return "\n".join([*lines, "", "#endif", ""])
 
 
 def _integer_part(network: QuantizedNetwork) -> list[str]:
-    layers = network.layers
-    widths = layer_widths(layers)
-    if max(widths) > _MOST_UNITS:
-        raise BundleError(f"A layer has {max(widths)} units, but the firmware takes {_MOST_UNITS} at most.")
-    bits = {layer.bits for layer in layers}
-    per_channel = any(len(layer.weight_scales) > 1 for layer in layers)
+    layers, last, widest = network.layers, network.layers[-1].output, max(layer_widths(network.layers))
     sources = [network.input, *(layer.output for layer in layers[:-1])]
-    shifts = [multipliers(*pair)[1].min() for pair in zip(sources, layers, strict=True)]
-    clips = any(layer.relu and layer.output.zero_point > -128 for layer in layers)
+    kind = "int8" if network.edges == "int8" else "uint8"
+    score = [] if network.head else output_of(layers[-1].outputs).c(last, kind)
     return [
         "",
-        f"#define FMA_INPUT_SCALE {_float(network.input.scale)}",
+        f"#define FMA_INPUT_SCALE {real(network.input.scale)}",
         f"#define FMA_INPUT_ZERO_POINT ({network.input.zero_point})",
         f"#define FMA_EDGE_OFFSET {128 if network.edges == 'uint8' else 0} /* of an input to int8 */",
-        f"#define FMA_UNITS {-(-max(widths) // 4) * 4} /* of the widest layer, a multiple of 4 */",
-        f"#define FMA_8_BITS {int(8 in bits)} /* whether some layer's weights have so many */",
-        f"#define FMA_4_BITS {int(4 in bits)}",
-        f"#define FMA_PER_CHANNEL {int(per_channel)}",
-        f"#define FMA_SMALLEST_SHIFT {min(shifts)}",
-        f"#define FMA_RELU_CLIPS {int(clips)} /* whether the 0 of some ReLU is not its lowest integer */",
-        f"#define FMA_BLOCK_HEAD {9 if per_channel else 4} /* words of a block before its weights */",
-        *_LAYER_TYPE.splitlines(),
-        *_layers(sources, layers, per_channel),
-        *([] if network.head else _probabilities(network)),
+        f"#define FMA_UNITS {-(-widest // 4) * 4} /* of the widest layer, a multiple of 4 */",
+        *operator_of(layers[0]).c_integer(sources, layers),
+        *score,
     ]
-
-
-def _layers(sources: Sequence[Grid], layers: Sequence[QuantizedLayer], per_channel: bool) -> list[str]:
-    arrays, table = [], []
-    for i, (source, layer) in enumerate(zip(sources, layers, strict=True), 1):
-        inputs, outputs = layer.weights.shape
-        arrays += ["", f"/* Layer {i}: {inputs} inputs, {outputs} outputs{', ReLU' if layer.relu else ''}. */"]
-        arrays.append(f"static const int32_t fma_blocks_{i}[] = {{")
-        for first, weights in zip(*blocks(source, layer, per_channel), strict=True):
-            arrays += [*_lines(first), *_lines(weights)]
-        arrays.append("};")
-        (multiplier, *_), (shift, *_) = multipliers(source, layer)
-        zero = layer.output.zero_point
-        lowest = zero if layer.relu else -128
-        fields = (multiplier, -(-inputs // 4), outputs, shift, zero, lowest, layer.bits)
-        table.append(f"    {{fma_blocks_{i}, {', '.join(map(str, fields))}}},")
-    return [*arrays, "", "static const fma_layer_t fma_layers[] = {", *table, "};"]
-
-
-def _probabilities(network: QuantizedNetwork) -> list[str]:
-    """Writes what makes probabilities of the last integer layer's output."""
-    last = network.layers[-1]
-    if len(last.biases) == 1:
-        return _logistic(last.output, "int8" if network.edges == "int8" else "uint8")
-    p = softmax.parameters(last.output.scale)
-    return ["", f"#define FMA_SOFTMAX {{{p.multiplier}, {p.shift}, {p.lowest}}} /* see fma_softmax_t */"]
 
 
 def _classes(labels: Target) -> list[str]:
@@ -278,30 +215,15 @@ def _classes(labels: Target) -> list[str]:
 
 def _normal(labels: Target) -> list[str]:
     flags = np.isin(np.arange(len(labels.classes)), labels.normal)
-    return ["", "/* Whether each class means no fault. */", *_array("uint8_t fma_normal", flags)]
+    return ["", "/* Whether each class means no fault. */", *array("uint8_t fma_normal", flags)]
 
 
-def _logistic(logit: Grid, kind: str) -> list[str]:
-    table = integer.logistic_table(logit.scale, logit.zero_point) / 256.0
-    array = _array(f"{_TYPES[kind]} fma_logistic", _as_type(kind, table))
-    return ["", "/* The score for each logit from -128 to 127. */", *array]
-
-
-def _float_part(layers: Sequence[Dense], trunk: Grid | None) -> list[str]:
-    widths = layer_widths(layers)
-    lines = ["", f"#define FMA_FLOAT_UNITS {max(widths)} /* of the widest float layer */"]
+def _float_part(layers: Sequence[Layer], trunk: Grid | None) -> list[str]:
+    lines = ["", f"#define FMA_FLOAT_UNITS {max(layer_widths(layers))} /* of the widest float layer */"]
     if trunk is not None:
-        lines.append(f"#define FMA_HEAD_SCALE {_float(trunk.scale)} /* of the integers that go into them */")
+        lines.append(f"#define FMA_HEAD_SCALE {real(trunk.scale)} /* of the integers that go into them */")
         lines.append(f"#define FMA_HEAD_ZERO_POINT ({trunk.zero_point})")
-    return [
-        *lines,
-        "",
-        "/* Inputs of the float layers, and outputs of each; whether each has a ReLU; and layer by layer a row",
-        " * of weights for each input, and one of biases. */",
-        *_array("uint16_t fma_float_sizes", np.array(widths)),
-        *_array("uint8_t fma_float_relu", np.array([layer.relu for layer in layers])),
-        *_array("float fma_float_weights", flat_weights(layers)),
-    ]
+    return [*lines, "", *operator_of(layers[0]).c_float(layers)]
 
 
 def _as_type(kind: str, scores: np.ndarray) -> np.ndarray:
@@ -319,32 +241,10 @@ def _limit(threshold: float, kind: str, several: bool) -> str:
     threshold = min(max(threshold, -1.0), 2.0)
     if kind == "float32":
         limit = np.float32(threshold)
-        return _float(limit if float(limit) <= threshold else np.nextafter(limit, np.float32(-np.inf)))
+        return real(limit if float(limit) <= threshold else np.nextafter(limit, np.float32(-np.inf)))
     if several:
         return str(math.floor(threshold * 256.0))
     return str(min(max(math.floor(threshold * 256.0), -1), 255) - (128 if kind == "int8" else 0))
-
-
-def _array(name: str, values: np.ndarray) -> list[str]:
-    return [f"static const {name}[] = {{", *_lines(values), "};"]
-
-
-def _table(name: str, columns: str, values: np.ndarray) -> list[str]:
-    rows = [line for row in values for line in ("    {", *_lines(row), "    },")]
-    return [f"static const {name}[][{columns}] = {{", *rows, "};"]
-
-
-def _lines(values: np.ndarray) -> Iterator[str]:
-    """Writes numbers, some in a line."""
-    real = values.dtype == np.float32
-    texts = [_float(value) if real else str(int(value)) for value in values.tolist()]
-    for start in range(0, len(texts), step := 6 if real else 8):
-        yield f"    {', '.join(texts[start : start + step])},"
-
-
-def _float(value: float | np.float32) -> str:
-    """Returns a float32 number as C writes it, with all of its bits."""
-    return np.format_float_scientific(np.float32(value), trim="0") + "f"
 
 
 def _comment(title: str, preparation: Preparation) -> list[str]:

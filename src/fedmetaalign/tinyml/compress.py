@@ -6,10 +6,11 @@ Nothing here trains, or needs a label: all that counts is what the network does 
 
 import numpy as np
 from scipy.linalg import qr
-from scipy.special import expit, softmax
 
+from fedmetaalign.operators import output_of
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml.calibration import activations
-from fedmetaalign.tinyml.network import Dense, Layers
+from fedmetaalign.tinyml.network import Layers
 
 NARROWEST = 4
 """Units of a hidden layer that are never taken away."""
@@ -39,10 +40,8 @@ def mixtures(x: np.ndarray, rows: int, random: np.random.Generator) -> np.ndarra
 
 def scores(layers: Layers, x: np.ndarray) -> np.ndarray:
     """Returns the float network's scores of inputs, (rows, inputs): (rows,) or (rows, classes) float64."""
-    *_, logits = activations(layers, x.astype(np.float64))
-    if logits.shape[1] > 1:
-        return np.asarray(softmax(logits, axis=1))
-    return np.asarray(expit(logits[:, 0]))
+    *_, last = activations(layers, x.astype(np.float64))
+    return output_of(layers[-1].outputs).forward(last)
 
 
 def limits(layers: Layers) -> list[int]:

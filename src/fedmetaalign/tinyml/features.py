@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.operators.grid import to_grid
 from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml.network import Network, QuantizedNetwork
-from fedmetaalign.tinyml.quantize import to_grid
 
 _STEPS = 64  # of float32 in a standard deviation, at least: as fine as 8-bit inputs
 

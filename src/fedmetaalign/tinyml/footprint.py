@@ -20,7 +20,7 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import codegen, golden, replay
 from fedmetaalign.tinyml.compiled import installed
-from fedmetaalign.tinyml.network import Interface, Network, QuantizedNetwork
+from fedmetaalign.tinyml.network import Interface, Network, QuantizedNetwork, layer_widths
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.toolchain import CORES
@@ -131,12 +131,8 @@ def _name(deployed: Network, uint8: QuantizedNetwork) -> str:
     """Names the deployed format; a smaller network than the personal one is told from it."""
     if not isinstance(deployed, QuantizedNetwork):
         return "float32"
-    return bundles.format_of(deployed) + ("" if _shapes(deployed) == _shapes(uint8) else ", smaller")
-
-
-def _shapes(network: QuantizedNetwork) -> list[tuple[int, ...]]:
-    layers = [layer.weights for layer in network.layers] + [layer.weights for layer in network.head]
-    return [weights.shape for weights in layers]
+    units = [(*layer_widths(n.layers), *(layer.outputs for layer in n.head)) for n in (deployed, uint8)]
+    return bundles.format_of(deployed) + ("" if units[0] == units[1] else ", smaller")
 
 
 def _cost(bundle: bundles.Bundle, network: Network, raw: np.ndarray) -> replay.Cost | None:

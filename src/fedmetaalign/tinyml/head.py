@@ -4,21 +4,12 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-import numpy as np
-
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.target import Target
+from fedmetaalign.operators import Layer, QuantizedLayer, operator_of
+from fedmetaalign.operators.grid import Grid
 from fedmetaalign.tinyml import decision
-from fedmetaalign.tinyml.network import (
-    Dense,
-    Grid,
-    Layers,
-    Network,
-    QuantizedLayer,
-    QuantizedNetwork,
-    flat_weights,
-    layer_widths,
-)
+from fedmetaalign.tinyml.network import Layers, Network, QuantizedNetwork, flat_weights, layer_widths
 
 
 @dataclass(frozen=True)
@@ -31,7 +22,7 @@ class Halves:
     """
 
     trunk: tuple[QuantizedLayer, ...]
-    head: tuple[Dense, ...]
+    head: tuple[Layer, ...]
 
     @property
     def grid(self) -> Grid:
@@ -67,8 +58,10 @@ def split(network: Network) -> Halves:
             "on the device."
         )
     cut = ends[frozen - 1]
-    scales = [layer.output.scale for layer in network.layers[cut - 1 :]]
-    head = map(_dequantize, scales, network.layers[cut:])
+    head, source = [], network.layers[cut - 1].output
+    for layer in network.layers[cut:]:
+        head.append(operator_of(layer).dequantize(layer, source))
+        source = layer.output
     return Halves(network.layers[:cut], tuple(head))
 
 
@@ -106,7 +99,7 @@ def head_header(head: Layers, grid: Grid, trunk_layers: int, labels: Target | No
         trunk_layers: the integer layers before the head.
         labels: as in `header`.
     """
-    labels = labels or decision.unnamed(len(head[-1].biases))
+    labels = labels or decision.unnamed(head[-1].outputs)
     classes = normal = ""
     if labels.outputs > 1:
         classes = f"#define FMA_HEAD_CLASSES {labels.outputs}\n"
@@ -146,12 +139,3 @@ static const float fma_head_weights[FMA_HEAD_PARAMETERS] = {{
 #endif
 #endif
 """
-
-
-def _dequantize(input_scale: float, layer: QuantizedLayer) -> Dense:
-    bias_scales = np.float32(input_scale) * layer.weight_scales
-    return Dense(
-        layer.weights.astype(np.float32) * layer.weight_scales,
-        layer.biases.astype(np.float32) * bias_scales,
-        layer.relu,
-    )

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.fft import dct
 
+from fedmetaalign.operators import operator_of
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml.calibration import activations
-from fedmetaalign.tinyml.network import Dense, Layers
+from fedmetaalign.tinyml.network import Layers
 
 _FLAT = 0.3  # of the mean: how far a layer's output matters whatever the logit's slope says
 _BALANCE = 0.25  # power of a component's deviation that its scale takes away
@@ -37,13 +39,13 @@ class Cost:
 
     def of(self, layers: Layers) -> float:
         """Adds up the layers of a network."""
-        head = layers[len(layers) - self.head :]
-        more = (4.0 - self.weight) * sum(layer.weights.size for layer in head)
-        return more + sum(self.of_shape(*layer.weights.shape) for layer in layers)
+        sizes = [(operator_of(layer).weights(layer), layer.outputs) for layer in layers]
+        more = (4.0 - self.weight) * sum(weights for weights, _ in sizes[len(sizes) - self.head :])
+        return more + sum(self.of_size(*size) for size in sizes)
 
-    def of_shape(self, inputs: int, outputs: int) -> float:
+    def of_size(self, weights: int, outputs: int) -> float:
         """Returns what a layer takes that does not belong to the head."""
-        return self.weight * inputs * outputs + self.output * outputs + self.layer
+        return self.weight * weights + self.output * outputs + self.layer
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,11 @@ class Spectrum:
         """Returns the ranks worth trying: from 8 on multiples of 4, which suit kernels and lose nothing."""
         inputs, outputs = self.layer.weights.shape
         ranks = [r for r in range(1, min(inputs, outputs)) if r < 8 or r % 4 == 0]
-        factors = [cost.of_shape(inputs, rank) + cost.of_shape(rank, outputs) for rank in ranks]
+        factors = [cost.of_size(inputs * rank, rank) + cost.of_size(rank * outputs, outputs) for rank in ranks]
         return Options(
             ranks=np.array([*ranks, 0]),
             lost=np.array([*(self.energies[rank:].sum() for rank in ranks), 0.0]),
-            costs=np.array([*factors, cost.of_shape(inputs, outputs)]),
+            costs=np.array([*factors, cost.of_size(inputs * outputs, outputs)]),
         )
 
     def factors(self, rank: int) -> tuple[Dense, Dense]:
@@ -113,14 +115,15 @@ class Spectrum:
 
 
 def spectra(layers: Layers, count: int, x: np.ndarray) -> list[Spectrum]:
-    """Splits layers into components, by what they do to the logit on the given inputs.
+    """Splits layers into components, by what they do to the logits on the given inputs.
 
     A component is a direction of the layer's output before the ReLU. It matters as much as the output varies
     along it, as in data-aware factorisation (Chen et al. 2021, "DRONE: Data-aware Low-rank Compression for
     Large NLP Models"), and as the logit changes along it (Hsu et al. 2022, "Language model compression with
     weighted low-rank factorization"): with C the output's covariance, G the second moment of the logit's slopes
     and M = G + 0.3 mean(diag G) I, the components are the eigenvectors of M^(1/2) C M^(1/2). On networks of a
-    quarter of the size, that left scores a third as far off as with C alone.
+    quarter of the size, that left scores a third as far off as with C alone. Of several logits, G is the sum
+    over them, each less their mean, since what is added to all of them changes no probability.
 
     Args:
         layers: the float network.
@@ -128,15 +131,16 @@ def spectra(layers: Layers, count: int, x: np.ndarray) -> list[Spectrum]:
         x: (rows, inputs), what the network has to be right on.
     """
     values = list(activations(layers, x.astype(np.float64)))
-    slopes = np.ones((len(x), 1))
-    found: list[Spectrum] = []
-    for i in range(len(layers) - 2, -1, -1):
-        slopes = slopes @ layers[i + 1].weights.T.astype(np.float64)
-        if layers[i].relu:
-            slopes *= values[i + 1] > 0
-        if i < count:
-            found.append(_spectrum(layers[i], values[i], slopes.T @ slopes / len(x)))
-    return found[::-1]
+    outputs, moments = layers[-1].outputs, [np.zeros(())] * count
+    for logit in np.eye(outputs) - (1 / outputs if outputs > 1 else 0):
+        slopes = np.tile(logit, (len(x), 1))
+        for i in range(len(layers) - 2, -1, -1):
+            slopes = slopes @ layers[i + 1].weights.T.astype(np.float64)
+            if layers[i].relu:
+                slopes *= values[i + 1] > 0
+            if i < count:
+                moments[i] = moments[i] + slopes.T @ slopes / len(x)
+    return [_spectrum(*each) for each in zip(layers, values, moments, strict=False)]
 
 
 def factorise(layers: Layers, components: Sequence[Spectrum], cost: Cost, most: float) -> list[Dense]:

@@ -24,8 +24,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from fedmetaalign.errors import BundleError, ToolError
+from fedmetaalign.operators.rounding import Rounding
 from fedmetaalign.tinyml import native
-from fedmetaalign.tinyml.integer import Rounding, firmware_scores
+from fedmetaalign.tinyml.integer import firmware_scores
 from fedmetaalign.tinyml.network import Interface, Network, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import dequantize_score, quantize_input
 from fedmetaalign.tinyml.tflite import write

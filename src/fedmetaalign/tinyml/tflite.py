@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from fedmetaalign.operators import Layer, QuantizedLayer, operator_of, output_of
+from fedmetaalign.operators.grid import Grid
+from fedmetaalign.operators.operator import Constant, Output
 from fedmetaalign.tinyml.network import (
-    SCORE,
-    Grid,
     Layers,
     Network,
     QuantizedNetwork,
@@ -34,7 +35,7 @@ IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every .tflite file."""
 
 NO_TENSOR = -1
-"""Stands in an operator's inputs for biases that are left out."""
+"""Stands in an operator's inputs for one that is left out, such as biases that are all 0."""
 
 _ALIGNMENT = 16  # of every buffer: kernels on the device read weights in place, in words
 _SCHEMA_VERSION = 3
@@ -59,13 +60,13 @@ def write(network: Network) -> bytes:
         _add_quantized(graph, network)
     else:
         check_layers(network)
-        features = graph.activation(np.float32, len(network[0].weights), name="features")
+        features = graph.activation(np.float32, network[0].inputs, name="features")
         graph.inputs, graph.outputs = [features], [_add_float(graph, features, network)]
     return graph.pack()
 
 
 def _add_quantized(graph: "_Graph", network: QuantizedNetwork) -> None:
-    inputs, edge = len(network.layers[0].weights), np.dtype(network.edges).type
+    inputs, edge = network.layers[0].inputs, np.dtype(network.edges).type
     if network.edges == "int8":
         features = current = graph.activation(np.int8, inputs, network.input, "features")
     else:
@@ -73,42 +74,36 @@ def _add_quantized(graph: "_Graph", network: QuantizedNetwork) -> None:
         features = graph.activation(edge, inputs, outside, "features")
         current = graph.activation(np.int8, inputs, network.input)
         graph.operator("QUANTIZE", 2, [features], current)
-    scale = network.input.scale
+    source = network.input
     for layer in network.layers:
-        weights = graph.constant(layer.weights.T, layer.weight_scales, layer.bits)
-        biases = graph.biases(layer.biases, np.float32(scale) * layer.weight_scales)
-        output = graph.activation(np.int8, len(layer.biases), layer.output)
-        # Version 7 brought weights of 4 bits, version 4 those of 8.
-        graph.fully_connected(7 if layer.bits == 4 else 4, [current, weights, biases], output, layer.relu)
-        current, scale = output, layer.output.scale
-    graph.inputs, outputs = [features], len(network.layers[-1].biases)
+        current, source = graph.layer(layer, current, source), layer.output
+    graph.inputs = [features]
     if network.head:
-        reals = graph.activation(np.float32, len(network.layers[-1].biases))
+        reals = graph.activation(np.float32, network.layers[-1].outputs)
         graph.operator("DEQUANTIZE", 2, [current], reals)
         graph.outputs = [_add_float(graph, reals, network.head)]
-    elif network.edges == "int8":
-        graph.outputs = [graph.activation(np.int8, outputs, SCORE, "score")]
-        graph.probabilities(2, current, graph.outputs[0], outputs)
+        return
+    output = output_of(network.layers[-1].outputs)
+    units = network.layers[-1].outputs
+    if network.edges == "int8":
+        graph.outputs = [graph.activation(np.int8, units, output.grid, "score")]
+        graph.output(output, 1, current, graph.outputs[0])
     else:
-        inside = graph.activation(np.int8, outputs, SCORE)
-        graph.probabilities(2, current, inside, outputs)
+        inside = graph.activation(np.int8, units, output.grid)
+        graph.output(output, 1, current, inside)
         unsigned = network.edges == "uint8"
-        score = graph.activation(edge, outputs, SCORE.unsigned if unsigned else None, "score")
+        score = graph.activation(edge, units, output.grid.unsigned if unsigned else None, "score")
         graph.operator("QUANTIZE" if unsigned else "DEQUANTIZE", 2, [inside], score)
         graph.outputs = [score]
 
 
 def _add_float(graph: "_Graph", current: int, layers: Layers) -> int:
-    """Adds float layers, and the sigmoid or softmax; returns the score's tensor."""
+    """Adds float layers and what makes scores of them; returns the score's tensor."""
     for layer in layers:
-        weights = graph.constant(layer.weights.T.astype(np.float32))
-        biases = graph.biases(layer.biases.astype(np.float32))
-        output = graph.activation(np.float32, len(layer.biases))
-        graph.fully_connected(1, [current, weights, biases], output, layer.relu)
-        current = output
-    outputs = len(layers[-1].biases)
-    score = graph.activation(np.float32, outputs, name="score")
-    graph.probabilities(1, current, score, outputs)
+        current = graph.layer(layer, current, None)
+    output = output_of(layers[-1].outputs)
+    score = graph.activation(np.float32, layers[-1].outputs, name="score")
+    graph.output(output, 0, current, score)
     return score
 
 
@@ -154,26 +149,30 @@ class _Graph:
             parameters = self._parameters(np.array([grid.scale]), grid.zero_point)
         return self._tensor(self._types[np.dtype(dtype)], (1, units), 0, parameters, name)
 
-    def constant(self, values: np.ndarray, scales: np.ndarray | None = None, bits: int = 8) -> int:
-        kind = self._schema.TensorType.INT4 if bits == 4 else self._types[values.dtype]
-        data = pack_int4(values) if bits == 4 else np.frombuffer(values.tobytes(), np.uint8)
+    def constant(self, constant: Constant | None) -> int:
+        if constant is None:
+            return NO_TENSOR
+        values, four = constant.values, constant.bits == 4
+        data = pack_int4(values) if four else np.frombuffer(values.tobytes(), np.uint8)
         self._buffers.append(self._schema.BufferT(data=data))
-        parameters = None if scales is None else self._parameters(scales, 0)
+        parameters = None if constant.scales is None else self._parameters(constant.scales, 0)
+        kind = self._schema.TensorType.INT4 if four else self._types[values.dtype]
         return self._tensor(kind, values.shape, len(self._buffers) - 1, parameters)
 
-    def biases(self, values: np.ndarray, scales: np.ndarray | None = None) -> int:
-        return self.constant(values, scales) if values.any() else NO_TENSOR
+    def layer(self, layer: Layer | QuantizedLayer, current: int, source: Grid | None) -> int:
+        operator = operator_of(layer)
+        node, (name, options) = operator.node(layer, source), operator.builtin
+        inputs = [current, *map(self.constant, node.constants)]
+        output = self.activation(np.float32 if node.output is None else np.int8, node.outputs, node.output)
+        self.operator(name, node.version, inputs, output, getattr(self._schema, f"{options}T")(**node.options))
+        return output
 
-    def fully_connected(self, version: int, inputs: list[int], output: int, relu: bool) -> None:
-        kind = self._schema.ActivationFunctionType
-        options = self._schema.FullyConnectedOptionsT(fusedActivationFunction=kind.RELU if relu else kind.NONE)
-        self.operator("FULLY_CONNECTED", version, inputs, output, options)
-
-    def probabilities(self, version: int, logits: int, output: int, outputs: int) -> None:
-        if outputs == 1:
-            self.operator("LOGISTIC", version, [logits], output)
-        else:
-            self.operator("SOFTMAX", version, [logits], output, self._schema.SoftmaxOptionsT(beta=1.0))
+    def output(self, output: Output, integers: int, current: int, score: int) -> None:
+        options = None
+        if output.options:
+            name, fields = output.options
+            options = getattr(self._schema, f"{name}T")(**fields)
+        self.operator(output.builtin, output.versions[integers], [current], score, options)
 
     def operator(self, name: str, version: int, inputs: list[int], output: int, options: Any = None) -> None:
         schema = self._schema

@@ -22,12 +22,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.operators.rounding import Rounding
 from fedmetaalign.tinyml import integer, qemu, replay
 from fedmetaalign.tinyml.case import Case, load
 from fedmetaalign.tinyml.compiled import installed
 from fedmetaalign.tinyml.features import outside
 from fedmetaalign.tinyml.head import split
-from fedmetaalign.tinyml.integer import Rounding
 from fedmetaalign.tinyml.network import Network, QuantizedNetwork
 from fedmetaalign.tinyml.qemu import Board
 from fedmetaalign.tinyml.runtimes import ROUNDINGS, Runtime, run
@@ -277,7 +277,7 @@ def learning_row(case: Case, name: str) -> Row:
         case.inputs[-SAMPLES:],
         random.integers(0, len(case.bundle.labels.classes), len(case.inputs[-SAMPLES:])),
     )
-    units = len(trunk[-1].biases)
+    units = trunk[-1].outputs
     here, there = (
         replay.learn(case.firmware, units, inputs, labels, where) for where in ("zig", CORES["cortex-m4"])
     )

@@ -18,9 +18,10 @@ RECIPE = recipes.load(
 NETWORK = Network(RECIPE.model.inputs, RECIPE.model.hidden)
 ENVELOPE = Envelope("pump", RUN, RECIPE)
 WEIGHTS = np.linspace(-1, 1, NETWORK.parameters, dtype=np.float32)
-TRAIN = Train(WEIGHTS, 3)
+TRAIN = Train(WEIGHTS, 3, 2)
 PLACE = Place((0, 1, 2))
 MEASURED = {"support_loss": 0.5, "query_loss": 0.25, "accuracy": 0.75, "samples": 40}
+TRAINED = {**MEASURED, "steps": 80, "left_steps": 0}
 
 
 def travelled(records: RecordDict) -> RecordDict:

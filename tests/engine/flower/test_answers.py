@@ -1,19 +1,20 @@
 """What a device says, or a server, is refused with a reason where it is not what it should be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, MetricRecord
-from small_run import ENVELOPE, MEASURED, NETWORK, PLACE, RECIPE, RUN, TRAIN, WEIGHTS, travelled
+from small_run import ENVELOPE, MEASURED, NETWORK, PLACE, RECIPE, RUN, TRAIN, TRAINED, WEIGHTS, travelled
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower import answers, questions
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.wire import WireError, plain
-from fedmetaalign.engine.messages import Visit
+from fedmetaalign.engine.messages import Local, Update, Visit
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Introduction, Place
-from fedmetaalign.phases.local import Local, Update
 
 POOLING = Envelope("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
 
@@ -36,10 +37,16 @@ POOLING = Envelope("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
         ("accuracy", 2.0, "accuracy 2 is out of [0, 1]"),
         ("accuracy", [0.5, 0.5], "accuracy is [0.5, 0.5]"),
         ("accuracy", None, "accuracy is None"),
+        ("steps", 0, "steps is 0, and no count of training steps"),
+        ("steps", 0.5, "steps is 0.5, and no count"),
+        ("steps", 10**15, "steps is 1e+15, and no count"),
+        ("steps", None, "steps is None"),
+        ("left_steps", -1, "left_steps is -1, and no count"),
+        ("left_steps", 10**15, "left_steps is 1e+15, and no count"),
     ],
 )
 def test_metrics_out_of_their_range_are_refused(key, value, wrong):
-    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED))
+    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     found = {**records["metrics"], key: value}
     records["metrics"] = MetricRecord({key: value for key, value in found.items() if value is not None})
     with pytest.raises(WireError) as refused:
@@ -47,8 +54,25 @@ def test_metrics_out_of_their_range_are_refused(key, value, wrong):
     assert wrong in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("asked", "sent", "wrong"),
+    [
+        ({}, {"own": WEIGHTS}, "the vectors own, which was not asked for"),
+        ({"control": WEIGHTS}, {}, "the vectors none, which was not asked for"),
+        ({"control": WEIGHTS}, {"control": WEIGHTS[1:]}, "'vector.control' is float32 of shape"),
+        ({"control": WEIGHTS}, {"control": WEIGHTS + np.inf}, "'vector.control' holds a value that is no"),
+    ],
+)
+def test_vectors_that_were_not_asked_for_or_are_none_are_refused(asked, sent, wrong):
+    request = replace(TRAIN, vectors=asked)
+    records = answers.answer("pump", RUN, request, Update(WEIGHTS, 0.8, **TRAINED, vectors=sent))
+    with pytest.raises(WireError) as refused:
+        answers.read_answer(travelled(records), ENVELOPE, request, NETWORK)
+    assert wrong in str(refused.value)
+
+
 def test_metrics_that_nobody_asked_for_are_left_out():
-    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED))
+    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     records["metrics"]["more"] = [1.0, float("nan")]
     assert answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK).score == 0.8
 
@@ -66,22 +90,22 @@ def test_metrics_that_nobody_asked_for_are_left_out():
     ],
 )
 def test_an_answer_to_something_else_or_of_someone_else_is_refused(said, wrong):
-    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED))
+    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     records["reply"] = ConfigRecord({**records["reply"], **said})
     with pytest.raises(WireError) as refused:
         answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK)
     assert wrong in str(refused.value)
 
 
-def test_a_stale_stop_is_refused():
-    stale = answers.answer("pump", RUN, Visit(WEIGHTS, 1, 1), Local(weights=WEIGHTS, **MEASURED))
-    with pytest.raises(WireError, match="stop 1, and was asked 2"):
-        answers.read_answer(travelled(stale), ENVELOPE, Visit(WEIGHTS, 1, 2), NETWORK)
+def test_a_stale_tour_is_refused():
+    stale = answers.answer("pump", RUN, Visit(WEIGHTS, 1, 2, 1), Local(weights=WEIGHTS, **MEASURED))
+    with pytest.raises(WireError, match="tour 1, and was asked 2"):
+        answers.read_answer(travelled(stale), ENVELOPE, Visit(WEIGHTS, 1, 2, 2), NETWORK)
 
 
 @pytest.mark.parametrize("missing", ["reply", "arrays", "metrics"])
 def test_an_answer_without_one_of_its_records_is_refused(missing):
-    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED))
+    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     for other in (None, ConfigRecord() if missing != "reply" else MetricRecord()):  # or with another kind of it
         del records[missing]
         if other is not None:
@@ -163,13 +187,14 @@ def test_a_server_that_cannot_be_followed_is_told_so(said, wrong):
         ({"kind": "shutdown"}, "asks for 'shutdown'"),
         ({"round": 0}, "'round' is 0"),
         ({"round": True}, "'round'"),
+        ({"devices": 0}, "'devices' is 0"),
     ],
 )
 def test_a_request_that_is_none_is_refused(said, wrong):
     records = questions.ask(ENVELOPE, TRAIN, PLACE)
     records["request"] = ConfigRecord({**records["request"], **said})
     with pytest.raises(WireError) as refused:
-        questions.read_request(travelled(records), NETWORK)
+        questions.read_request(travelled(records), RECIPE.model)
     assert wrong in str(refused.value)
 
 
@@ -186,7 +211,34 @@ def test_a_request_that_is_none_is_refused(said, wrong):
 )
 def test_a_place_that_no_device_can_take_is_refused(place):
     with pytest.raises(WireError, match="no place that fits 3 inputs"):
-        questions.read_request(travelled(questions.ask(ENVELOPE, TRAIN, place)), NETWORK)
+        questions.read_request(travelled(questions.ask(ENVELOPE, TRAIN, place)), RECIPE.model)
+
+
+@pytest.mark.parametrize(
+    "said", [{"classes": ["a"]}, {"classes": ["a", "a"]}, {"normal": [2]}, {"normal": [1]}, {"normal": []}]
+)
+def test_classes_that_no_fleet_has_are_refused(said):
+    asked = questions.ask(ENVELOPE, TRAIN, PLACE)
+    asked["place"] = ConfigRecord({**asked["place"], **said})
+    with pytest.raises(WireError, match=r"^The server's classes cannot be used: "):
+        questions.read_request(travelled(asked), RECIPE.model)
+
+
+@pytest.mark.parametrize(
+    ("classes", "normal", "wrong"),
+    [
+        ((), (), "no classes, or more than 64"),
+        (tuple(map(str, range(65))), ("0",), "no classes, or more than 64"),
+        (("ok", "ok"), ("ok",), "are no names, or not unlike"),
+        (("ok", "\x1b[2J"), ("ok",), "are no names, or not unlike"),
+        (("ok", "bad"), ("fine",), "are no names, or not unlike"),
+    ],
+)
+def test_classes_that_no_table_has_are_refused(classes, normal, wrong):
+    content = answers.introduce("pump", RUN, Introduction(("a",), ("",), None, classes, normal))
+    with pytest.raises(WireError) as refused:
+        answers.read_introduction(travelled(content), ENVELOPE)
+    assert wrong in str(refused.value)
 
 
 def test_a_stranger_s_words_are_cut_and_cannot_steer_a_terminal():

@@ -14,9 +14,9 @@ from fedmetaalign.engine.flower.in_process import InProcessGrid
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.engine.messages import Train, Visit
+from fedmetaalign.engine.participant import learner_of
 from fedmetaalign.fleet.shared import Place
 from fedmetaalign.model.mlp import Network
-from fedmetaalign.phases import foundation
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def ask(recipe, nodes, tmp_path):
     exchange.name = name
     exchange.place = Place((0, 1, 2, 3, 4, 5, -1, -1, -1))
     exchange.envelope = Envelope(name, RUN, recipe)
-    exchange.train = Train(foundation.initial(Network(recipe.model.inputs, recipe.model.hidden), 0), 1)
+    exchange.train = Train(learner_of(recipe).initial(), 1, 3)
     return exchange
 
 
@@ -139,7 +139,7 @@ def test_needs_a_state_folder_only_to_train(ask):
 
 
 def test_weights_of_another_network_are_refused(ask):
-    visit = Visit(ask.train.weights[:-1], 1, 1)
+    visit = Visit(ask.train.weights[:-1], 1, 3, 1)
     assert "'weights' is float32 of shape" in sentence(
         ask(questions.ask(ask.envelope, visit, ask.place), "train.visit")
     )

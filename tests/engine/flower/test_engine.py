@@ -108,10 +108,10 @@ def test_an_answer_after_the_deadline_is_dropped_and_told_of_once():
         assert missed(replies) == [("pump", "absent", "It did not answer within 0 seconds.")]
         free.set()
         for _ in range(500):
-            if told := missed(engine.exchange(["fan"], Train(WEIGHTS, 4))):
+            if told := missed(engine.exchange(["fan"], Train(WEIGHTS, 4, 2))):
                 break
         assert told == [("pump", "late", "Its answer to train 3 came after the deadline, and was dropped.")]
-        after = engine.exchange(TWO, Train(WEIGHTS, 5))
+        after = engine.exchange(TWO, Train(WEIGHTS, 5, 2))
         assert list(after.answers) == list(TWO) and after.missed == ()
         assert engine._overdue == {}
 
@@ -253,7 +253,7 @@ def test_an_answer_that_arrives_too_slowly_is_late_for_its_device_alone():
         assert missed(replies) == [("pump", "absent", "It did not answer within 0 seconds.")]
         grid.may.set()
         for _ in range(500):
-            if told := missed(engine.exchange(["fan"], Train(WEIGHTS, 4))):
+            if told := missed(engine.exchange(["fan"], Train(WEIGHTS, 4, 2))):
                 break
         assert told == [("pump", "late", "Its answer to train 3 came after the deadline, and was dropped.")]
 
@@ -313,7 +313,7 @@ def test_a_question_that_cannot_be_sent_is_sent_again_only_with_patience(answer)
 def test_each_device_is_told_its_own_place():
     told = {"fan": Introduction(FEATURES[::-1], ("mm",) * 3), "pump": Introduction(FEATURES, ("mm",) * 3)}
     with ToyGrid(["milling", "pump"]) as grid:
-        shared = share(told, ENVELOPE.recipe.model)
+        shared = share(told, ENVELOPE.recipe)
         engine = engine_of(grid, ("milling", "pump"), shared=shared)
         engine.exchange(["milling", "pump"], TRAIN)
         assert grid.toys.places == {"milling": Place((0, -1, -1)), "pump": Place((2, 1, 0))}

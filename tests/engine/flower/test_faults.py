@@ -20,9 +20,11 @@ from fedmetaalign import recipe as recipes
 from fedmetaalign.engine import Presence, Replies
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.engine.messages import Reply, Request, Train
-from fedmetaalign.engine.participant import Participant
+from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.fleet.member import member, read_table
-from fedmetaalign.methods import fed_meta_align
+from fedmetaalign.methods import find
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.server import Server, State, rounds
 from fedmetaalign.run import run
 
 pytestmark = [
@@ -313,9 +315,10 @@ def test_lies_and_late_answers_are_told_of_and_change_nothing_for_the_others(tol
     recipe = recipes.load(str(fleet.recipe))
     devices = [member(recipe, read_table(recipe, name, fleet.table(name)))[0] for name in (F0, F1, F2)]
     left_out = dict.fromkeys((F1, F2), (1, 2, 3))
-    engine = Honest(LocalEngine(Participant(recipe, device) for device in devices), left_out)
-    plan = fed_meta_align.schedule(recipe, engine, None)
-    done = list(fed_meta_align.rounds(plan, fed_meta_align.start(recipe)))
+    learner, method = learner_of(recipe), find(recipe.method)
+    fair = LocalEngine(Participant(Client(recipe, device, learner), method) for device in devices)
+    plan = method.rounds(Server(recipe, Honest(fair, left_out), learner))
+    done = list(rounds(plan, State(learner.initial())))
     records = [record for _, _, found in done for record in found]
     answered = [r for r in fleet.records() if r["phase"] < 3 and not r.keys() & kinds]
     assert answered == json.loads(json.dumps(records))

@@ -32,7 +32,7 @@ def first(finished):
 @pytest.fixture(scope="module")
 def request_of(first):
     stages = set(first[1]["result"]["stages"]) - {"personalized", "deployed"}
-    return Finish(WEIGHTS, 1, dict.fromkeys(stages, WEIGHTS), devices=3)
+    return Finish(WEIGHTS, 1, 3, dict.fromkeys(stages, WEIGHTS))
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_result_arrives_as_it_was_sent(finished, first, request_of):
         (("records", 0, "round"), 2, "the records are not one of"),
         (("records", 0, "weight"), 1.0, "records.0.weight"),
         (("records", 0, "support_loss"), -1.0, "records.0.support_loss"),
-        (("records",), [], "the records are not one of"),
+        (("records", 1, "round"), 1, "the records are not one of"),
     ],
 )
 def test_a_result_that_is_not_as_it_should_be_is_refused(judge, first, path, value, wrong):

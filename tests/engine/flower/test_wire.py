@@ -10,7 +10,7 @@ import pytest
 from flwr.app import Array, ArrayRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_run import ENVELOPE, MEASURED, NETWORK, PLACE, RUN, TRAIN, WEIGHTS, same, travelled
+from small_run import ENVELOPE, MEASURED, NETWORK, PLACE, RECIPE, RUN, TRAIN, TRAINED, WEIGHTS, same, travelled
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.compression import pack as pack_vector
@@ -18,12 +18,13 @@ from fedmetaalign.engine.compression import unpack as unpack_vector
 from fedmetaalign.engine.flower import answers, questions
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.engine.messages import Finish, Train, Visit
-from fedmetaalign.engine.transport import blocks
+from fedmetaalign.engine.messages import Finish, Local, Train, Update, Visit
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Introduction, Place
-from fedmetaalign.phases.local import Local, Update
+from fedmetaalign.model.mlp import Network, layer_sizes
+from fedmetaalign.model.target import Target
 
+LAYERS = layer_sizes(NETWORK)
 MOMENTS = Moments(5, np.array([0.1, -2.0, 1e9]), np.array([0.0, 0.3, 7.0]))
 POOLING = Envelope("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
 
@@ -37,48 +38,65 @@ def packed(vector, format):
     """The vector as it arrives, and how it travels."""
     if format == "float32":
         return vector, None
-    found = pack_vector(vector, format, blocks(NETWORK))
-    return unpack_vector(found, blocks(NETWORK)), found
+    found = pack_vector(vector, format, LAYERS)
+    return unpack_vector(found, LAYERS), found
 
 
 @given(weights, formats)
 @settings(max_examples=30, deadline=None)
 def test_a_request_of_phase_2_arrives_bit_for_bit_in_every_format(vector, format):
     arrived, how = packed(vector, format)
-    place = Place((2, -1, 0), (0.1, 1 / 3, -1e9), (5e-324, 1.0, 1e300))
-    content = travelled(questions.ask(ENVELOPE, Train(arrived, 7, how), place))
-    request, told = questions.read_request(content, NETWORK)
-    assert same(request.weights, arrived) and request.number == 7
+    place = Place((2, -1, 0), (0.1, 1 / 3, -1e9), (5e-324, 1.0, 1e300), Target(("ok", "jäm")))
+    content = travelled(
+        questions.ask(ENVELOPE, Train(arrived, 7, 12, {"control": vector, "own": -vector}, how), place)
+    )
+    request, told = questions.read_request(content, RECIPE.model)
+    assert same(request.weights, arrived) and (request.number, request.devices) == (7, 12)
+    assert list(request.vectors) == ["control", "own"]
+    assert same(request.vectors["control"], vector) and same(request.vectors["own"], -vector)
     assert (request.packed is None) == (how is None)
     assert how is None or (same(request.packed.values, how.values) and same(request.packed.scales, how.scales))
     assert told == place
     assert questions.read_envelope(content) == ENVELOPE
 
 
-def test_a_stop_of_the_tour_and_the_last_request_arrive_whole():
-    asked = questions.ask(ENVELOPE, Visit(WEIGHTS, 2, 4), PLACE)
-    visit, place = questions.read_request(travelled(asked), NETWORK)
-    assert (visit.number, visit.stop, place) == (2, 4, PLACE) and same(visit.weights, WEIGHTS)
+def test_weights_of_as_many_outputs_as_the_fleet_has_classes_arrive_with_them():
+    place = Place((0, 1, 2), target=Target(("jäm", "ok", "worn"), (1, 2)))
+    network = Network(RECIPE.model.inputs, RECIPE.model.hidden, outputs=3)
+    weights = np.arange(network.parameters, dtype=np.float32)
+    content = travelled(questions.ask(ENVELOPE, Train(weights, 1, 12), place))
+    request, told = questions.read_request(content, RECIPE.model)
+    assert told == place and same(request.weights, weights)
+
+
+def test_a_visit_of_a_tour_and_the_last_request_arrive_whole():
+    asked = questions.ask(ENVELOPE, Visit(WEIGHTS, 2, 3, 4), PLACE)
+    visit, place = questions.read_request(travelled(asked), RECIPE.model)
+    assert (visit.number, visit.devices, visit.tour, place) == (2, 3, 4, PLACE) and same(visit.weights, WEIGHTS)
     stages = {"serial": WEIGHTS + 1, "parallel": WEIGHTS}
-    asked = questions.ask(ENVELOPE, Finish(WEIGHTS, 1, stages, devices=12), PLACE)
-    finish, _ = questions.read_request(travelled(asked), NETWORK)
+    asked = questions.ask(ENVELOPE, Finish(WEIGHTS, 1, 12, stages), PLACE)
+    finish, _ = questions.read_request(travelled(asked), RECIPE.model)
     assert finish.devices == 12 and list(finish.stages) == ["serial", "parallel"]
     assert all(same(finish.stages[name], stages[name]) for name in stages)
 
 
-@given(weights, formats, st.floats(0, 3e38), st.floats(0, 1), st.floats(1e-30, 1), st.integers(1, 10**9))
+@given(weights, formats, st.floats(0, 3e38), st.floats(0, 1), st.floats(1e-30, 1), st.integers(1, 5 * 10**8))
 @settings(max_examples=30, deadline=None)
 def test_an_update_arrives_bit_for_bit_in_every_format(vector, format, loss, accuracy, score, samples):
     arrived, how = packed(vector, format)
-    update = Update(arrived, score, samples, loss, loss / 3, accuracy, how)
-    content = travelled(answers.answer("pump", RUN, TRAIN, update))
-    read = answers.read_answer(content, ENVELOPE, TRAIN, NETWORK)
+    vectors = {"control": vector}
+    update = Update(arrived, score, samples, 2 * samples, loss, loss / 3, accuracy, samples - 1, vectors, how)
+    request = replace(TRAIN, vectors={"control": WEIGHTS})
+    content = travelled(answers.answer("pump", RUN, request, update))
+    read = answers.read_answer(content, ENVELOPE, request, NETWORK)
     assert same(read.delta, arrived) and (read.packed is None) == (how is None)
-    assert replace(read, delta=None, packed=None) == replace(update, delta=None, packed=None)
+    assert list(read.vectors) == ["control"] and same(read.vectors["control"], vector)
+    without = {"delta": None, "packed": None, "vectors": None}
+    assert replace(read, **without) == replace(update, **without)
 
 
-def test_what_a_stop_and_an_introduction_answer_arrives():
-    visit, local = Visit(WEIGHTS, 1, 1), Local(weights=WEIGHTS * 2, **MEASURED)
+def test_what_a_visit_and_an_introduction_answer_arrives():
+    visit, local = Visit(WEIGHTS, 1, 2, 1), Local(weights=WEIGHTS * 2, **MEASURED)
     read = answers.read_answer(travelled(answers.answer("pump", RUN, visit, local)), ENVELOPE, visit, NETWORK)
     assert same(read.weights, local.weights) and read.samples == 40
     content = travelled(answers.introduce("pump", RUN, Introduction(("a", "b", "c"), ("", "K", "mm"), MOMENTS)))
@@ -151,14 +169,14 @@ def half(**other):
         "no bytes each": (raw(claiming((10**14,), "|V0")), "cannot be read|is |V0"),
         "negative": (raw(claiming((-2, -4)) + WEIGHTS.tobytes()), "cannot be read|of shape"),
         "scale missing": (half(**{"delta.scales": None}), "scales"),
-        "scale zero": (half(**{"delta.scales": np.zeros(len(blocks(NETWORK)), np.float32)}), "scale"),
-        "scale huge": (half(**{"delta.scales": np.full(len(blocks(NETWORK)), 3e38, np.float32)}), "scale"),
+        "scale zero": (half(**{"delta.scales": np.zeros(len(LAYERS), np.float32)}), "scale"),
+        "scale huge": (half(**{"delta.scales": np.full(len(LAYERS), 3e38, np.float32)}), "scale"),
         "half NaN": (half(**{"delta.float16": np.full(NETWORK.parameters, np.nan, np.float16)}), "not finite"),
         "half too long": (half(**{"delta.float16": np.zeros(999, np.float16)}), "shape (999,)"),
     }.values(),
 )
 def test_a_delta_that_is_none_is_refused(arrays, wrong):
-    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED))
+    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     records["arrays"] = arrays
     with pytest.raises(WireError) as refused:
         answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK)
@@ -166,14 +184,14 @@ def test_a_delta_that_is_none_is_refused(arrays, wrong):
 
 
 def test_what_flower_says_of_an_array_is_not_believed():
-    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED))
+    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     records["arrays"] = ArrayRecord({"delta": Array("int8", (10**14,), "numpy.ndarray", npy(WEIGHTS))})
     assert same(answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK).delta, WEIGHTS)
 
 
 def test_arrays_are_read_without_pythons_parser(monkeypatch):
     """It is not for a stranger's bytes, and fails at times where two threads of CPython 3.11.7 use it."""
-    records = travelled(answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **MEASURED)))
+    records = travelled(answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED)))
     monkeypatch.delattr(ast, "literal_eval")
     monkeypatch.delattr(ast, "parse")
     with pytest.raises(AttributeError):

@@ -8,14 +8,14 @@ import numpy as np
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.proto.node_pb2 import NodeInfo
-from small_run import ENVELOPE, MEASURED, NETWORK
+from small_run import ENVELOPE, NETWORK, TRAINED
 
 from fedmetaalign.engine.flower import answers, questions
 from fedmetaalign.engine.flower.engine import FlowerEngine
 from fedmetaalign.engine.flower.in_process import Faults, InProcessGrid, faultless
 from fedmetaalign.engine.flower.roll import Roll, Visitor
+from fedmetaalign.engine.messages import Update
 from fedmetaalign.fleet.shared import Introduction, Place
-from fedmetaalign.phases.local import Update
 
 FEATURES = ("a", "b", "c")
 DELTA = np.full(NETWORK.parameters, 0.5, np.float32)
@@ -51,8 +51,8 @@ class Toys:
         @app.train("train")
         def train(message: Message, context: Context) -> Message:
             name = str(context.node_config["name"])
-            request, self.places[name] = questions.read_request(message.content, NETWORK)
-            update = Update(DELTA, 0.8, **MEASURED)
+            request, self.places[name] = questions.read_request(message.content, ENVELOPE.recipe.model)
+            update = Update(DELTA, 0.8, **TRAINED)
             return self._reply(message, name, "train", lambda run: answers.answer(name, run, request, update))
 
         return app

@@ -33,6 +33,7 @@ from fedmetaalign.evaluation.result import LARGEST_LOSS, MOST_SAMPLES, steers
 from fedmetaalign.fleet.shared import Introduction
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.model.mlp import Network
+from fedmetaalign.model.target import BINARY, MOST_CLASSES, Target
 
 UPDATE = ("score", "steps", "left_steps")
 """What it says besides of a parallel round."""
@@ -40,14 +41,14 @@ UPDATE = ("score", "steps", "left_steps")
 LOCAL = ("support_loss", "query_loss", "accuracy")
 """What a device measures in phases 1 and 2 alike."""
 
-LONGEST_FEATURE = 500
-"""Characters of a feature's name, and of its unit."""
+LONGEST_NAME = 500
+"""Characters of a feature's name, its unit, or a class."""
 
 
 def introduce(device: str, run: str, introduction: Introduction) -> RecordDict:
     """Returns a device's introduction as records."""
     said: dict[str, Any] = {"device": device, **_introducing(run)}
-    said |= {"features": [*introduction.features], "units": [*introduction.units]}
+    said |= {key: [*getattr(introduction, key)] for key in ("features", "units", "classes", "normal")}
     records = RecordDict()
     if introduction.moments is not None:
         said["count"] = introduction.moments.count
@@ -99,14 +100,21 @@ def read_introduction(records: RecordDict, envelope: Envelope) -> Introduction:
     said = read_config(records, "reply")
     _check_repeated(said, _introducing(envelope.run))
     features, units = _features(said, envelope.recipe.model.inputs)
+    classes, normal = _classes(said)
     moments = read_moments(records, said)
     pooling = envelope.recipe.fleet.scaling == "fleet"
     if pooling and (moments is None or len(moments.mean) != len(features)):
         raise WireError("Its moments do not fit its features.")
-    return Introduction(features, units, moments if pooling else None)
+    return Introduction(features, units, moments if pooling else None, classes, normal)
 
 
-def read_answer(records: RecordDict, envelope: Envelope, request: Request[Reply], network: Network) -> Reply:
+def read_answer(
+    records: RecordDict,
+    envelope: Envelope,
+    request: Request[Reply],
+    network: Network,
+    target: Target = BINARY,
+) -> Reply:
     """Returns a device's answer to a request.
 
     Args:
@@ -114,6 +122,7 @@ def read_answer(records: RecordDict, envelope: Envelope, request: Request[Reply]
         envelope: whom the request was for, and in which run.
         request: what was asked.
         network: the architecture.
+        target: the classes that the fleet tells apart.
 
     Raises:
         WireError: it is not a sound answer of this device to this request.
@@ -123,7 +132,8 @@ def read_answer(records: RecordDict, envelope: Envelope, request: Request[Reply]
         raise WireError(f"It answered in the name of {said.get('device')!r}.")
     _check_repeated(said, _asked(request, envelope.run))
     if isinstance(request, Finish):
-        return cast(Reply, outcome.read(said.get("finished"), envelope.device, request, envelope.recipe))
+        found = outcome.read(said.get("finished"), envelope.device, request, envelope.recipe, target)
+        return cast(Reply, found)
     values, measured = read_arrays(records, "arrays"), _measured(records, request)
     common = {
         "support_loss": measured["support_loss"],
@@ -184,11 +194,26 @@ def _features(said: Mapping[str, Any], inputs: int) -> tuple[tuple[str, ...], tu
     if not isinstance(units, list) or len(units) != len(names):
         raise WireError("Its units do not fit its features.")
     for text in (*names, *units):
-        if not isinstance(text, str) or len(text) > LONGEST_FEATURE or steers(text):
+        if not _printable(text):
             raise WireError(f"It has a feature or a unit that is called {text!r}: rename that.")
     if len(set(names)) < len(names):
         raise WireError("It has two features of one name: rename one of the columns.")
     return tuple(names), tuple(units)
+
+
+def _classes(said: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the names of a device's classes, and which of them are normal."""
+    classes, normal = said.get("classes"), said.get("normal")
+    if not isinstance(classes, list) or not 0 < len(classes) <= MOST_CLASSES or not isinstance(normal, list):
+        raise WireError(f"It has no classes, or more than {MOST_CLASSES}.")
+    if not all(map(_printable, classes)) or len(set(classes)) < len(classes) or not set(normal) <= {*classes}:
+        raise WireError("Its classes are no names, or not unlike.")
+    return tuple(classes), tuple(normal)
+
+
+def _printable(text: object) -> bool:
+    """Whether a stranger's name may be told to others."""
+    return isinstance(text, str) and len(text) <= LONGEST_NAME and not steers(text)
 
 
 def _measured(records: RecordDict, request: Request[Any]) -> dict[str, float]:

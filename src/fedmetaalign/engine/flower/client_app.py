@@ -25,7 +25,6 @@ from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.member import introduction, member, read_table
 from fedmetaalign.fleet.shared import Shared
 from fedmetaalign.methods import find
-from fedmetaalign.model.mlp import Network
 from fedmetaalign.phases.client import Client
 from fedmetaalign.tinyml import features
 
@@ -58,11 +57,11 @@ def train(message: Message, context: Context) -> Message:
 
     def content(name: str, envelope: Envelope) -> RecordDict:
         recipe, state = envelope.recipe, Path(_configured(context, "state"))
-        request, place = read_request(message.content, Network(recipe.model.inputs, recipe.model.hidden))
+        request, place = read_request(message.content, recipe.model)
         table = read_table(recipe, name, Path(_configured(context, "table")))
         device, test = member(recipe, table, place)
         _check_features(device)
-        client = Client(recipe, device, learner_of(recipe), Memory(state / "runs" / envelope.run))
+        client = Client(recipe, device, learner_of(recipe, place.target), Memory(state / "runs" / envelope.run))
         participant = Participant(client, find(recipe.method), Home(test, state / "bundle"))
         with threadpool_limits(1, "blas"):  # as in every engine, so that the numbers are the same
             found = answers.answer(name, envelope.run, request, participant.answer(request))

@@ -15,6 +15,7 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import raw_tables
 from fedmetaalign.fleet.table_file import SUFFIX, save_table
 from fedmetaalign.locking import Lock
+from fedmetaalign.methods import deployable
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import live, write_report
 from fedmetaalign.run import checked_fleet
@@ -39,10 +40,12 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
         resume: go on where the run in it was stopped.
 
     Raises:
-        FedMetaAlignError: the data or the folder cannot be used, there are too many devices, another run writes
+        FedMetaAlignError: the method, the data or the folder cannot be used, there are too many devices, another run writes
             to the folder, or this one failed.
     """
-    checked_fleet(recipe)  # so that data that cannot be used is known of before anything is started
+    # What cannot be used is known of before anything is started.
+    deployable(recipe, elsewhere=True)
+    checked_fleet(recipe)
     tables = {table.name: table for table in raw_tables(recipe)}
     if len(tables) > MOST:
         raise RunError(

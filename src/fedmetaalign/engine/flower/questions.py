@@ -30,7 +30,7 @@ from fedmetaalign.engine.flower.wire import (
 from fedmetaalign.engine.messages import Finish, Request, Train, Visit
 from fedmetaalign.fleet.shared import Place
 from fedmetaalign.model.mlp import Network
-from fedmetaalign.recipe import Recipe, dump, parse
+from fedmetaalign.recipe import Model, Recipe, dump, parse
 
 STAGE = "stage."
 """What the names of the arrays begin with that are the global weights after a phase."""
@@ -103,12 +103,14 @@ def read_envelope(records: RecordDict) -> Envelope:
     return Envelope(str(said.get("device", "")), run, parse(raw, "the server's recipe"))
 
 
-def read_request(records: RecordDict, network: Network) -> tuple[Request[Any], Place]:
+def read_request(records: RecordDict, model: Model) -> tuple[Request[Any], Place]:
     """Returns the request of a question, and the device's place in its fleet.
 
     Raises:
         WireError: it is none for this network.
     """
+    place = read_place(records, model.inputs)
+    network = Network(model.inputs, model.hidden, place.target.outputs)
     said, values = read_config(records, "request"), read_arrays(records, "arrays")
     weights, packed = read_vector(values, "weights", network)
     number, devices = whole(said, "round"), whole(said, "devices")
@@ -122,7 +124,7 @@ def read_request(records: RecordDict, network: Network) -> tuple[Request[Any], P
             request = Finish(weights, number, devices, read_vectors(values, network, STAGE))
         case other:
             raise WireError(f"The server asks for {other!r}, which this version does not know.")
-    return request, read_place(records, network)
+    return request, place
 
 
 def kind(request: Request[Any]) -> str:

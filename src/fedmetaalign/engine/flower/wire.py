@@ -15,6 +15,7 @@ from fedmetaalign.evaluation.result import MOST_SAMPLES
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Place
 from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged, layer_sizes
+from fedmetaalign.model.target import Target
 
 PROTOCOL = 2
 """The version of these records: a device and a server must have the same."""
@@ -199,27 +200,39 @@ def read_moments(records: RecordDict, values: Mapping[str, Any]) -> Moments | No
 
 def place_record(place: Place) -> ConfigRecord:
     """Makes a record of a device's place in its fleet."""
-    return ConfigRecord({"columns": [*place.columns], "mean": [*place.mean], "scale": [*place.scale]})
+    return ConfigRecord(
+        {
+            "columns": [*place.columns],
+            "mean": [*place.mean],
+            "scale": [*place.scale],
+            "classes": [*place.target.classes],
+            "normal": [*place.target.normal],
+        }
+    )
 
 
-def read_place(records: RecordDict, network: Network) -> Place:
+def read_place(records: RecordDict, inputs: int) -> Place:
     """Returns a device's place in its fleet.
 
     Raises:
-        WireError: it is none for this network.
+        WireError: it is none for a network of so many inputs.
     """
     said = read_config(records, "place")
     columns, mean, scale = (tuple(said.get(key) or ()) for key in ("columns", "mean", "scale"))
     sound = (
-        len(columns) == network.inputs
+        len(columns) == inputs
         and len(mean) == len(scale)
         and all(isinstance(column, int) and column >= -1 for column in columns)
         and all(isinstance(value, float) and math.isfinite(value) for value in (*mean, *scale))
         and all(value > 0 for value in scale)
     )
     if not sound:
-        raise WireError(f"The server gives the device no place that fits {network.inputs} inputs.")
-    return Place(columns, mean, scale)
+        raise WireError(f"The server gives the device no place that fits {inputs} inputs.")
+    try:
+        target = Target(*(tuple(said.get(key) or ()) for key in ("classes", "normal")))
+    except (TypeError, ValueError) as error:
+        raise WireError(f"The server's classes cannot be used: {error}") from None
+    return Place(columns, mean, scale, target)
 
 
 def _read_array(array: Array) -> np.ndarray:

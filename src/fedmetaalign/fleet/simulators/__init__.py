@@ -11,7 +11,7 @@ from typing import Protocol
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators import feeder, milling, rotating
 
-__all__ = ["SIMULATORS", "Simulator"]
+__all__ = ["KINDS", "SIMULATORS", "Simulator"]
 
 
 class Simulator(Protocol):
@@ -38,3 +38,12 @@ class Simulator(Protocol):
 SIMULATORS: Mapping[str, Simulator] = MappingProxyType(
     {"feeder": feeder.simulate, "milling": milling.simulate, "rotating": rotating.simulate}
 )
+
+KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "feeder": ("normal", *feeder.FAULTS),
+        "milling": ("normal", *milling.MODES[:-1]),  # a random failure does not count as one
+        "rotating": ("normal", *rotating.MODES),
+    }
+)
+"""What `Table.kinds` may hold; "normal" is no fault."""

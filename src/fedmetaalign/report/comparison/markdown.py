@@ -1,7 +1,7 @@
 """A comparison as Markdown: `compare.md` as a whole, and each of its tables by itself for other documents."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 
 from jinja2 import Template
 from markupsafe import Markup
@@ -34,7 +34,7 @@ from fedmetaalign.report.comparison.reading import (
     read,
     shown,
 )
-from fedmetaalign.report.numbers import ABSENT, count, whole
+from fedmetaalign.report.numbers import count
 from fedmetaalign.report.rendering import environment
 
 _COLUMNS = (
@@ -107,29 +107,7 @@ def unseen(comparison: Source) -> str:
 
 def costs(comparison: Source) -> str:
     """Returns what each row took, and how it does against the best other method."""
-    rows = read(comparison).rows
-    head = ["", "learning rate", "steps", "sent", "time", "accuracy against the best other, in points"]
-    lines = [
-        [
-            text(row.label),
-            learning_rate(row.learning_rate) + (" (edge)" if row.edge else ""),
-            whole(row.steps),
-            traffic(row.bytes),
-            duration(row.seconds),
-            *_against(row),
-        ]
-        for row in rows
-    ]
-    notes = []
-    if any(row.edge for row in rows):
-        notes.append("edge: the rate chosen lies at an end of the grid; beyond it the method may do better.")
-    notes += [
-        f"{text(row.label)} diverged with seed{'s'[: len(row.diverged) - 1]} {numbered(row.diverged)}; "
-        "its means are over the others."
-        for row in rows
-        if row.diverged
-    ]
-    return "\n\n".join([table([*head, "best other", "p", "p (Holm)"], lines), *notes])
+    return _template("costs.md.j2").render(rows=read(comparison).rows).rstrip()
 
 
 def devices(comparison: Source) -> str:
@@ -217,23 +195,13 @@ def _nothing(metric: Metric, interval: Interval) -> str:
     return ""
 
 
-def _against(row: Row) -> list[str]:
-    rival = row.rival
-    if rival is None:
-        return [ABSENT] * 4
-    return [
-        ranged(METRICS["gain_over_local"], rival.difference),
-        text(rival.label),
-        probability(rival.p),
-        probability(rival.p_holm),
-    ]
-
-
 @cache
 def _template(name: str) -> Template:
     """A template whose expressions are escaped as Markdown; only the tables and findings made here are not."""
     found = environment(finalize=_escaped)
-    found.filters |= {each.__name__: each for each in (learning_rate, numbered)} | {"one_line": plain}
+    formats = (duration, learning_rate, numbered, probability, traffic)
+    found.filters |= {each.__name__: each for each in formats} | {"one_line": plain}
+    found.globals["points"] = partial(ranged, METRICS["gain_over_local"])
     found.globals |= {each.__name__: each for each in (costs, devices, findings, overview, sweep, unseen)}
     return found.get_template(name)
 

@@ -1,7 +1,7 @@
-"""Float layers as the firmware computes them, to the last bit.
+"""Functions of float32 numbers as the firmware computes them, to the last bit.
 
-NumPy's float32 operations round each result, as C does without fused multiply-add; sums are taken in the order
-of their index. The exponential is `fma_exp` of `firmware/fma_float.h`, line by line.
+NumPy's float32 operations round each result, as C does without fused multiply-add. The exponential is `fma_exp`
+of `firmware/fma_float.h`, line by line.
 """
 
 import numpy as np
@@ -52,23 +52,3 @@ def softmax(x: np.ndarray) -> np.ndarray:
         for column in powers.T:
             sums += column
         return np.asarray(powers / sums[:, np.newaxis])
-
-
-def dense(x: np.ndarray, weights: np.ndarray, biases: np.ndarray, relu: bool) -> np.ndarray:
-    """Computes a fully connected layer.
-
-    Args:
-        x: (rows, inputs) float32.
-        weights: (inputs, outputs) float32.
-        biases: (outputs,) float32.
-        relu: whether negative outputs become 0.
-
-    Returns:
-        (rows, outputs) float32.
-    """
-    sums = np.zeros((len(x), weights.shape[1]), np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, on the device too
-        for i, row in enumerate(weights):
-            sums += x[:, i : i + 1] * row
-        sums += biases
-    return np.where(sums < 0, np.float32(0), sums) if relu else sums

@@ -1,8 +1,8 @@
 """SOFTMAX of int8 logits, to the last bit, on a device and in each runtime.
 
-The probabilities come on the grid that the LiteRT 8-bit quantisation specification fixes, `network.SCORE`:
+The probabilities come on the grid that the LiteRT 8-bit quantisation specification fixes, `grid.SCORE`:
 q / 256 for q from 0 to 255, stored 128 less in int8. There are two ways to compute them, which differ in about
-one probability of 50,000, by 1/256:
+one probability of 100,000, by 1/256:
 
 | function | `Rounding` | runtime |
 |---|---|---|
@@ -22,8 +22,12 @@ of integers instead, which is neither of these two.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
-from fedmetaalign.tinyml import gemmlowp
+from fedmetaalign.operators import float32, gemmlowp
+from fedmetaalign.operators.grid import SCORE, Grid
+from fedmetaalign.operators.operator import Output
+from fedmetaalign.operators.rounding import Rounding
 
 SCALES = (2.0**-20, 16.0)
 """Of the logits' grid. The multiplier must be above 1 from 2**-26 on, and saturates at 32."""
@@ -104,3 +108,47 @@ def _below_greatest(logits: np.ndarray) -> np.ndarray:
     """Returns how far each logit of a row is below the row's greatest, (rows, classes) int64, 0 or less."""
     wide = logits.astype(np.int64)
     return np.asarray(wide - wide.max(axis=1, keepdims=True))
+
+
+def _that_count(logits: np.ndarray) -> np.ndarray:
+    """Returns the least and the greatest of each row's logits that a grid has to hold, (rows, 2).
+
+    A logit that is `REACH` below its row's greatest has probability 0, and a greatest one that is so far ahead
+    of the second has probability 1, however much farther they go.
+
+    Args:
+        logits: (rows, classes) float64.
+    """
+    second, first = np.sort(logits, axis=1)[:, -2:].T
+    highest = np.minimum(first, second + REACH)
+    return np.stack([np.maximum(logits.min(axis=1), highest - REACH), highest], axis=1)
+
+
+def _fault(grid: Grid) -> str | None:
+    return None if SCALES[0] <= grid.scale <= SCALES[1] else f"the logit has scale {grid.scale:.3g}"
+
+
+def _run(q: np.ndarray, grid: Grid, rounding: Rounding) -> np.ndarray:
+    in_integers = rounding in ("gemmlowp", "single")
+    return (fixed_point if in_integers else tabulated)(q, grid.scale) / 256.0
+
+
+def _c(grid: Grid, kind: str) -> list[str]:
+    p = parameters(grid.scale)
+    return ["", f"#define FMA_SOFTMAX {{{p.multiplier}, {p.shift}, {p.lowest}}} /* see fma_softmax_t */"]
+
+
+SOFTMAX = Output(
+    builtin="SOFTMAX",
+    options=("SoftmaxOptions", {"beta": 1.0}),
+    sources=("fma_softmax.h",),
+    versions=(1, 2),
+    grid=SCORE,
+    counting=_that_count,
+    span=lambda low, high: (low, high),
+    fault=_fault,
+    run=_run,
+    forward=lambda z: np.asarray(softmax(z, axis=1)),
+    forward_float32=lambda z: float32.softmax(z).astype(np.float64),
+    c=_c,
+)

@@ -7,11 +7,12 @@ and then the weights, step by step of four inputs. Zeros fill inputs and outputs
 
 import numpy as np
 
-from fedmetaalign.tinyml.integer import firmware_multipliers
-from fedmetaalign.tinyml.network import Bits, Grid, QuantizedLayer
+from fedmetaalign.operators.dense.integer import firmware_multipliers
+from fedmetaalign.operators.dense.layer import QuantizedDense
+from fedmetaalign.operators.grid import Bits, Grid
 
 
-def blocks(source: Grid, layer: QuantizedLayer, per_channel: bool) -> tuple[np.ndarray, np.ndarray]:
+def blocks(source: Grid, layer: QuantizedDense, per_channel: bool) -> tuple[np.ndarray, np.ndarray]:
     """Arranges a layer.
 
     Args:
@@ -30,10 +31,10 @@ def blocks(source: Grid, layer: QuantizedLayer, per_channel: bool) -> tuple[np.n
     return np.concatenate(head, axis=1).astype(np.int32), weight_words(layer.weights, layer.bits)
 
 
-def multipliers(source: Grid, layer: QuantizedLayer) -> tuple[np.ndarray, np.ndarray]:
+def multipliers(source: Grid, layer: QuantizedDense) -> tuple[np.ndarray, np.ndarray]:
     """Returns a layer's multipliers, in [2**30, 2**31), and shifts, in [0, 31].
 
-    They are those of `integer.firmware_multipliers`, but for a multiplier of 0, which `fma_multiply` cannot
+    They are those of `firmware_multipliers`, but for a multiplier of 0, which `fma_multiply` cannot
     take: half of a sum, shifted by 31 bits, is 0 as well.
     """
     values, shifts = firmware_multipliers(source.scale, layer)
@@ -64,7 +65,7 @@ def weight_words(weights: np.ndarray, bits: Bits) -> np.ndarray:
     return whole.reshape(outputs, -1)
 
 
-def _biases(source: Grid, layer: QuantizedLayer) -> np.ndarray:
+def _biases(source: Grid, layer: QuantizedDense) -> np.ndarray:
     """Returns what is added to the sums over inputs as `fma_pack` takes them, (outputs,) int64."""
     weights = layer.weights.astype(np.int64)
     offsets = np.full((len(weights), 1), -source.zero_point)
