@@ -5,7 +5,8 @@ from typing import get_args
 import pytest
 from cohorts import cohort, near
 
-from fedmetaalign.aggregation.registry import rule
+from fedmetaalign.aggregation import Contribution, aggregate
+from fedmetaalign.aggregation.registry import aggregator
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.recipe import Parallel, parse
 
@@ -14,9 +15,16 @@ SENT = cohort([10, 0], [0, 1], scores=[0.5, 0.5], samples=[1, 3], steps=[1, 3], 
 FOUR = cohort([0], [1], [3], [10])
 
 
+def step_of(sent, **settings):
+    """What the aggregator makes of what each device of a cohort sent."""
+    each = zip(sent.deltas, sent.scores, sent.samples, sent.steps, strict=True)
+    contributions = [Contribution(f"d{i}", *one) for i, one in enumerate(each)]
+    return aggregate(aggregator(Parallel(**settings)), contributions, root=sent.root)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_that_the_recipe_takes_is_a_rule(name):
-    made = rule(Parallel(aggregation=name))(SENT)
+    made = step_of(SENT, aggregation=name)
     assert made.weights.sum() == pytest.approx(1)
 
 
@@ -36,7 +44,7 @@ def test_every_name_that_the_recipe_takes_is_a_rule(name):
     ],
 )
 def test_it_has_the_recipes_parameters(settings, weights):
-    assert rule(Parallel(**settings))(SENT).weights == pytest.approx(weights, abs=1e-3)
+    assert step_of(SENT, **settings).weights == pytest.approx(weights, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +59,7 @@ def test_it_has_the_recipes_parameters(settings, weights):
     ],
 )
 def test_robust_rules_have_theirs(settings, step):
-    assert rule(Parallel(**settings))(FOUR).step == near([step])
+    assert step_of(FOUR, **settings).step == near([step])
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def test_a_run_that_rounds_is_resumed_only_where_what_is_lost_is_kept(recipe, re
     with pytest.raises(RunError, match="can only be resumed over Flower, with --engine flower or"):
         run(recipe, out, resume=True)
     (out / "run_id").unlink()
-    (out / "residuals").mkdir()
+    (out / "memory").mkdir()
     with (
         pytest.raises(RunError, match="can only be resumed in one process, by `fedmetaalign run`: what"),
         InProcessGrid(client_app, nodes) as grid,
