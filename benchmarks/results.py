@@ -24,7 +24,7 @@ from fedmetaalign.methods import runnable
 from fedmetaalign.recipe import Recipe, with_settings
 from fedmetaalign.report.comparison import figures, markdown
 from fedmetaalign.report.comparison.names import label
-from fedmetaalign.report.comparison.reading import of_unseen
+from fedmetaalign.report.comparison.reading import Source, of_unseen
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 FIGURES = PAGE.parent / "figures"
@@ -185,7 +185,7 @@ def figure(found: Json, kind: str) -> str:
     return kinds[kind](found)
 
 
-def swept(found: Json, unseen: bool) -> dict[str, Json]:
+def swept(found: Json, unseen: bool) -> dict[str, Source]:
     """Returns a sweep's comparisons by value; with `unseen` over the devices that took no part."""
     return {value: of_unseen(each) if unseen else each for value, each in found["comparisons"].items()}
 

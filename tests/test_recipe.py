@@ -1,4 +1,3 @@
-import math
 import tomllib
 
 import pytest
@@ -212,30 +211,6 @@ def test_the_seed_of_the_call_replaces_the_recipes(written):
 def test_a_recipe_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         parse(SIMULATED, "here").seed = 3
-
-
-@pytest.mark.parametrize(
-    ("key", "near"),
-    [
-        ("paralel", "parallel"),
-        ("parallel.round", "rounds"),
-        ("parallel.agregation", "aggregation"),
-        ("fleet.simulater", "simulator"),
-        ("splits.querry", "query"),
-        ("deploy.maxbytes", "max_bytes"),
-        ("foundation.epoch", "epochs"),
-    ],
-)
-def test_an_unknown_key_is_answered_with_the_nearest_known_one(written, key, near):
-    with pytest.raises(RecipeError) as error:
-        load(str(written(FEEDERS)), [f"{key}=1"])
-    assert f"unknown key {key}; the nearest known one is {near}." in str(error.value)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_number_has_to_be_finite(value):
-    with pytest.raises(RecipeError, match=r"parallel\.server_learning_rate"):
-        parse(SIMULATED | {"parallel": {"server_learning_rate": value}}, "here")
 
 
 def test_the_phases_shares_may_be_off_by_rounding_alone():

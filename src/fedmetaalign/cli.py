@@ -1,16 +1,16 @@
 """The command line. Each verb imports what it needs, so that help is quick."""
 
-import json
 import sys
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 import typer.core
 
 from fedmetaalign import cli_fleet
+from fedmetaalign.cli_options import Data, Json, Out, Seed, Settings
 from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.terminal import print_json
 
 # Else typer 0.20 escapes "[default: x]" as for rich's markup, also where that is not used.
 typer.core.HAS_RICH = False
@@ -25,7 +25,6 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Known data sets: list them, fetch them, simulate devices.")
 app.add_typer(data_app, name="data")
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Runtime = Literal["firmware", "c", "litert", "litert-reference", "litert-xnnpack", "tflm"]
 
 
@@ -54,28 +53,26 @@ def run(
     recipe: Annotated[
         str | None, typer.Argument(help="A built-in name or a TOML file.", show_default="demo")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The run folder.", show_default="runs/NAME")
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of the recipe's tables.", show_default="the recipe's"),
-    ] = None,
+    out: Out = None,
+    data: Data = None,
     engine: Annotated[
         Literal["local", "flower"],
         typer.Option(
             help="local: in this process; flower: each device in processes of its own on this machine."
         ),
     ] = "local",
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Replaces the recipe's seed.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces a key: parallel.rounds=3.")
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Replaces the recipe's method.", show_default="the recipe's"),
     ] = None,
+    seed: Seed = None,
+    settings: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")] = False,
     as_json: Json = False,
 ) -> None:
     """Runs a recipe: all phases, a bundle for every device, a report."""
     from fedmetaalign import recipe as recipes
+    from fedmetaalign.console import RunWatcher, print_results
     from fedmetaalign.run_folder import free_folder
 
     if resume and out is None:
@@ -83,6 +80,8 @@ def run(
     if recipe is None:
         recipe = str(out / "recipe.toml") if resume and out is not None else "demo"
     loaded = recipes.load(recipe, settings or [], seed, data)
+    if method is not None:
+        loaded = recipes.with_settings(loaded, {"method": method}, "--method")
     folder = out or free_folder(loaded.name)
     try:
         if engine == "flower":
@@ -93,7 +92,6 @@ def run(
 
             run_on_loopback(loaded, folder, resume)
         else:
-            from fedmetaalign.console import RunWatcher
             from fedmetaalign.run import run as execute
 
             with RunWatcher() as watcher:
@@ -124,13 +122,8 @@ def compare(
             show_default="runs/compare-NAME",
         ),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of the recipe's tables.", show_default="the recipe's"),
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces a key: parallel.rounds=3.")
-    ] = None,
+    data: Data = None,
+    settings: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Compares methods side by side: equal budgets, tuned alike, confidence intervals."""
@@ -152,7 +145,7 @@ def compare(
         sys.stderr.write("fedmetaalign: stopped; the same command goes on where it was.\n")
         raise typer.Exit(130) from None
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         print_comparison(result)
         sys.stdout.write(f"\nTables and figures: {folder / 'compare.md'}\n")
@@ -170,7 +163,7 @@ def audit(
 
     audits = audit_files(paths, label)
     if as_json:
-        _print_json([found.to_dict() for found in audits])
+        print_json([found.to_dict() for found in audits])
     else:
         audit_text(audits)
 
@@ -212,7 +205,7 @@ def predict(
         except OSError as error:
             raise FedMetaAlignError(f"Cannot write {out}: {error.strerror}; choose another --out.") from None
     if as_json:
-        _print_json(
+        print_json(
             {"device": content.device, "threshold": content.threshold, "scores": scores, "alarms": alarms}
         )
     elif out is None:
@@ -233,7 +226,7 @@ def verify(
     with progress() as watch:
         rows = verification.verify(folder, watch=watch)
     if as_json:
-        _print_json([asdict(row) for row in rows])
+        print_json([asdict(row) for row in rows])
     else:
         verification_table(str(folder), rows)
     verification.check(folder, rows)
@@ -253,7 +246,7 @@ def footprint(
     with progress() as watch:
         measured = footprints.footprint(folder, watch)
     if as_json:
-        _print_json([asdict(row) for row in measured])
+        print_json([asdict(row) for row in measured])
     else:
         footprint_table(str(folder), measured)
 
@@ -299,21 +292,8 @@ def list_data(as_json: Json = False) -> None:
     from fedmetaalign.fleet.catalog import DATASETS
 
     if as_json:
-        _print_json(
-            [
-                {
-                    "name": d.name,
-                    "file": d.file,
-                    "title": d.title,
-                    "url": d.url,
-                    "licence": d.licence,
-                    "sha256": d.sha256,
-                    "rows": d.rows,
-                    "downloadable": d.downloadable,
-                }
-                for d in DATASETS
-            ]
-        )
+        shown = ("name", "file", "title", "url", "licence", "sha256", "rows", "downloadable")
+        print_json([{name: getattr(dataset, name) for name in shown} for dataset in DATASETS])
     else:
         data_table(DATASETS)
 
@@ -342,22 +322,3 @@ def simulate(
 
     recipe = write_devices(name, count, samples, seed, out)
     sys.stdout.write(f"{count} tables in {out}; train on them with: fedmetaalign run {recipe}\n")
-
-
-def print_results(folder: Path, as_json: bool, bundles: str | None = None) -> None:
-    """Prints what a finished run has come to; `bundles` says where those of the devices are."""
-    from fedmetaalign.console import fleet_table, sentences
-
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    if as_json:
-        _print_json(results)
-        return
-    recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
-    fleet_table(recipe["name"], results)
-    sys.stdout.write("\n")
-    sentences(folder)
-    sys.stdout.write(f"\nReport:  {folder / 'report.html'}\nBundles: {bundles or folder / 'devices'}\n")
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

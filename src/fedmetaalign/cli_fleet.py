@@ -1,6 +1,5 @@
 """The operator's commands: a fleet of machines over Flower, and a live view of any run."""
 
-import json
 import signal
 import sys
 from pathlib import Path
@@ -8,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from fedmetaalign.cli_options import Json, Out, Seed, Settings
 from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.terminal import print_json
 
 
 def enroll(
@@ -38,7 +39,7 @@ def enroll(
             show_default="825",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Makes the keys and certificates of a fleet, adds devices, revokes them; says what goes where."""
     from datetime import UTC, datetime
@@ -54,7 +55,7 @@ def enroll(
         kept = enrolment.revoke(folder, revoke)
         if as_json:
             result = {"folder": str(folder), "revoked": {name: str(key) for name, key in kept.items()}}
-            sys.stdout.write(json.dumps(result, indent=2) + "\n")
+            print_json(result)
         else:
             for name, key in kept.items():
                 sys.stdout.write(
@@ -63,7 +64,7 @@ def enroll(
         return
     state = enrolment.enroll(folder, address or [], device or [], days, datetime.now(UTC))
     if as_json:
-        sys.stdout.write(json.dumps(state.to_dict(), indent=2) + "\n")
+        print_json(state.to_dict())
     else:
         sys.stdout.write(enrolment.instructions(state))
 
@@ -81,7 +82,7 @@ def watch(
     from fedmetaalign.report.live_console import watch as execute
 
     if as_json:
-        sys.stdout.write(json.dumps(live.read(folder).to_dict(), indent=2, allow_nan=False) + "\n")
+        print_json(live.read(folder).to_dict())
     else:
         execute(folder, once)
 
@@ -129,17 +130,13 @@ def server(
             " fleet does.",
         ),
     ] = "127.0.0.1:8000",
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The run folder.", show_default="runs/NAME")
-    ] = None,
+    out: Out = None,
     data: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the public table.", show_default="the recipe's"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Replaces the recipe's seed.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces a key: parallel.rounds=3.")
-    ] = None,
+    seed: Seed = None,
+    settings: Settings = None,
     wait: Annotated[
         float,
         typer.Option(
@@ -168,14 +165,14 @@ def server(
             help="Go on where the run in --out was stopped; with a RECIPE, begin it if it has not begun.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Runs a recipe with the devices of a fleet, each on a machine of its own."""
     from fedmetaalign import recipe as recipes
     from fedmetaalign.extras import require
 
     require("flower", "flwr", "cryptography")
-    from fedmetaalign.cli import print_results
+    from fedmetaalign.console import print_results
     from fedmetaalign.engine.flower import server as servers
     from fedmetaalign.engine.flower.enrolment import enrolled
     from fedmetaalign.run_folder import check_free, free_folder

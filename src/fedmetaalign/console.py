@@ -1,6 +1,8 @@
 """What the command line prints: tables on standard output, progress on standard error."""
 
+import json
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -9,12 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from fedmetaalign.report.live import PHASES
 from fedmetaalign.run import Watcher
-from fedmetaalign.terminal import stdout
+from fedmetaalign.terminal import print_json, print_table
 
 if TYPE_CHECKING:
     from fedmetaalign.fleet.audit import Audit
@@ -106,20 +107,9 @@ def fleet_table(name: str, results: Mapping[str, Any]) -> None:
     columns["thresh-\nold"] = lambda row: _number(row.get("threshold"))
     columns["bytes"] = lambda row: f"{row['model_bytes']:,}" if "model_bytes" in row else ""
 
-    table = Table(
-        title=f"{name}: accuracy in % on held-out samples",
-        title_justify="left",
-        box=None,
-        header_style="",
-        pad_edge=False,
-    )
-    table.add_column("device", vertical="bottom")
-    for column in columns:
-        table.add_column(column, justify="right", vertical="bottom")
-    for device, row in devices.items():
-        table.add_row(device, *(cell(row) for cell in columns.values()))
-    table.add_row("mean", *(cell(fleet) for cell in columns.values()), style="bold")
-    stdout().print(table)
+    rows = [(device, *(cell(row) for cell in columns.values())) for device, row in devices.items()]
+    mean = ("mean", *(cell(fleet) for cell in columns.values()))
+    print_table(f"{name}: accuracy in % on held-out samples", ["device", *columns], rows, mean=mean)
 
 
 def _stage(stage: str, row: Mapping[str, Any]) -> str:
@@ -155,6 +145,19 @@ def data_table(datasets: Iterable["Dataset"]) -> None:
         sys.stdout.write(f"  file {dataset.file}, {how}\n")
         for note in dataset.notes:
             sys.stdout.write(f"  - {note}\n")
+
+
+def print_results(folder: Path, as_json: bool, bundles: str | None = None) -> None:
+    """Prints what a finished run has come to; `bundles` says where those of the devices are."""
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    if as_json:
+        print_json(results)
+        return
+    recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
+    fleet_table(recipe["name"], results)
+    sys.stdout.write("\n")
+    sentences(folder)
+    sys.stdout.write(f"\nReport:  {folder / 'report.html'}\nBundles: {bundles or folder / 'devices'}\n")
 
 
 def _percent(value: float | Mapping[str, float | None]) -> str:

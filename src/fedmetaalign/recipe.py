@@ -131,6 +131,8 @@ class Recipe(Section):
 
     name: Annotated[str, Field(min_length=1)] = "recipe"
     seed: Whole = 0
+    method: Annotated[str, Field(min_length=1)] = "fed_meta_align"
+    """What `run` and `server` execute after phase 0; `compare` has a list of its own."""
     fleet: Fleet
     splits: Splits = Splits()
     model: Model = Model()

@@ -13,6 +13,7 @@ def _not_its_own(key: str) -> str:
     """Refuses to replace what a comparison itself decides."""
     decided = {
         "name": "a row is called as its variant is",
+        "method": "a variant names its own",
         "seed": "a comparison takes its seeds from --seeds",
         "compare": "a comparison does not change itself",
         "deploy": "a comparison deploys nothing",

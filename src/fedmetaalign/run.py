@@ -3,29 +3,28 @@
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fedmetaalign.engine import Engine
 from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.engine.memory import Memory
 from fedmetaalign.engine.messages import Finish
-from fedmetaalign.engine.participant import Home, Participant, software, steps_alone
-from fedmetaalign.engine.transport import Residuals
+from fedmetaalign.engine.participant import Home, Participant, learner_of, network_of, software
 from fedmetaalign.errors import RunError
-from fedmetaalign.evaluation.results import summary
+from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Fleet
-from fedmetaalign.methods import fed_meta_align
-from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged
-from fedmetaalign.phases.budget import own_steps
-from fedmetaalign.phases.deploy import smallest_bytes, too_large
-from fedmetaalign.phases.parallel import cohort, root_size
-from fedmetaalign.phases.records import RoundError
+from fedmetaalign.methods import deployable
+from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
+from fedmetaalign.phases.client import Client, check_finite
+from fedmetaalign.phases.records import RoundError, why
+from fedmetaalign.phases.schedule import pretraining, round_steps
+from fedmetaalign.phases.server import Round, Server, State, rounds
+from fedmetaalign.phases.size_limit import smallest_bytes, too_large
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
 from fedmetaalign.run_folder import RunFolder
@@ -35,8 +34,8 @@ from fedmetaalign.tinyml import features
 RUN_ID = "run_id"
 """In the folder of a run over Flower: by which its devices tell it from others."""
 
-RESIDUALS = "residuals"
-"""In the folder of a run in this process: what rounding has lost of the devices' deltas."""
+MEMORY = "memory"
+"""In the folder of a run in this process: what its devices keep from round to round."""
 
 
 class Watcher:
@@ -70,30 +69,32 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         What results.json holds.
 
     Raises:
-        FedMetaAlignError: the data, the folder or the training failed; the sentence says how.
+        FedMetaAlignError: the method cannot run on the recipe, or the data, the folder or the training failed;
+            the sentence says how.
     """
+    method = deployable(recipe, elsewhere=False)
     watcher = watcher or Watcher()
     clock = Clock()
     with clock.measure("data"):
         fleet = checked_fleet(recipe)
     for sentence in fleet.notices:
         watcher.notice(sentence)
-    if resume:
-        check_engine(recipe, out / RUN_ID, "over Flower, with --engine flower or `fedmetaalign server`")
+    if resume and (method.remembers or recipe.transport.send != "float32"):
+        check_engine(out / RUN_ID, "over Flower, with --engine flower or `fedmetaalign server`")
     with RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe) as folder:
+        learner = learner_of(recipe, on_steps=watcher.advance)
         engine = LocalEngine(
             Participant(
-                recipe,
-                device,
+                Client(recipe, device, learner, Memory(out / MEMORY / device.name)),
+                method,
                 Home(fleet.test[device.name], out / "devices" / device.name),
-                watcher.advance,
-                Residuals(out / RESIDUALS / device.name),
             )
             for device in fleet.devices
         )
-        plan = fed_meta_align.schedule(recipe, engine, fleet.public, watcher.advance)
-        state = (folder.restore(parameters(recipe)) if resume else None) or fed_meta_align.start(recipe)
-        watcher.begin(training_steps(recipe, fleet, plan[state.done :]))
+        server = Server(recipe, engine, learner, fleet.public)
+        plan = pretraining(server) + method.rounds(server)
+        state = (folder.restore(parameters(recipe)) if resume else None) or State(learner.initial())
+        watcher.begin(training_steps(recipe, fleet, plan, state.done))
         status = Status(out, engine.presence, fleet.notices)
         return conduct(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
 
@@ -101,8 +102,8 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
 def conduct(
     recipe: Recipe,
     engine: Engine,
-    plan: list[fed_meta_align.Round],
-    state: fed_meta_align.State,
+    plan: list[Round],
+    state: State,
     folder: RunFolder,
     files: Mapping[str, str],
     status: Status,
@@ -136,15 +137,19 @@ def conduct(
         watcher.phase("personalize")
         status.say("running", "personalize")
         with clock.measure("personalize"):
-            request = Finish(state.weights, 1, state.stages, len(engine.names))
+            request = Finish(state.weights, 1, len(engine.names), state.stages)
             replies = engine.exchange(engine.names, request, patience)
         # No checkpoint: this phase is short, and a run that is stopped in it does it again.
         finished = [replies.answers[name] for name in sorted(replies.answers)]
-        folder.log([record for each in finished for record in each.records] + replies.misses(3, 1))
+        missed = replies.misses(3, 1)
+        folder.log([record.to_dict() for each in finished for record in each.records] + missed)
         if not finished:
-            raise RunError(f"No device finished phase 3{replies.why}: see to them, then use --resume.")
-        devices = {name: dict(replies.answers[name].result) for name in sorted(replies.answers)}
-        results = {"devices": devices, "fleet": summary(devices)}
+            raise RunError(f"No device finished phase 3{why(missed)}: see to them, then use --resume.")
+        devices = {name: replies.answers[name].result for name in sorted(replies.answers)}
+        results = {
+            "devices": {name: result.to_dict() for name, result in devices.items()},
+            "fleet": summary(devices),
+        }
         folder.write_json("results.json", results)
         folder.write_json(
             "manifest.json",
@@ -165,65 +170,51 @@ def conduct(
     return results
 
 
-def training_steps(recipe: Recipe, fleet: Fleet, rounds: list[fed_meta_align.Round]) -> int:
-    """Returns how many Adam steps the given rounds, phase 3 and the baseline take."""
-    devices = {device.name: device for device in fleet.devices}
+def training_steps(recipe: Recipe, fleet: Fleet, plan: Sequence[Round], done: int = 0) -> int:
+    """Returns how many Adam steps the rounds of a plan that are left, phase 3 and the baseline take.
 
-    def steps(round_: fed_meta_align.Round) -> int:
-        if round_.phase == "foundation":
-            return recipe.foundation.epochs * len(fleet.public.support) if fleet.public else 0
-        if round_.phase == "serial":
-            passes, names = recipe.serial.tours * recipe.serial.epochs, tuple(devices)
-        else:
-            passes = recipe.parallel.epochs
-            names = cohort(tuple(devices), round_.number, recipe.parallel.cohort, recipe.seed)
-        samples = [len(devices[name].parts[round_.phase].support) for name in names]
-        if round_.phase == "parallel" and recipe.parallel.needs_root and fleet.public:
-            samples.append(min(root_size(samples), len(fleet.public.support)))
-        return passes * sum(samples)
-
-    total = sum(map(steps, rounds))
-    for device in fleet.devices:
-        alone = steps_alone(recipe, device, len(devices)) if recipe.evaluation.alone else 0
-        total += own_steps(recipe, device) + alone
-    return total
+    Of Fed-Meta-Align exactly; any other method has the same budget, which its rounds share.
+    """
+    devices = len(fleet.devices)
+    total = sum(own_steps(recipe, device) for device in fleet.devices)
+    if recipe.evaluation.alone:
+        total += sum(all_steps(recipe, (device,), devices) for device in fleet.devices)
+    left = plan[done:]
+    if recipe.method == "fed_meta_align":
+        return total + sum(round_steps(recipe, fleet.devices, fleet.public, each) for each in left)
+    public = [each for each in left if each.phase == "foundation"]
+    total += sum(round_steps(recipe, fleet.devices, fleet.public, each) for each in public)
+    shared = sum(shared_steps(recipe, device, devices) for device in fleet.devices)
+    return total + round(shared * (len(left) - len(public)) / max(1, len(plan) - (fleet.public is not None)))
 
 
 def _train(
-    plan: list[fed_meta_align.Round],
-    state: fed_meta_align.State,
+    plan: list[Round],
+    state: State,
     folder: RunFolder,
     status: Status,
     watcher: Watcher,
     clock: "Clock",
-) -> fed_meta_align.State:
+) -> State:
     """Runs the rounds that are left, with a checkpoint after each."""
-    rounds = fed_meta_align.rounds(plan, state)
+    running = rounds(plan, state)
     for upcoming in plan[state.done :]:
         watcher.phase(upcoming.phase)
         status.say("running", upcoming.phase, upcoming.number, sum(r.phase == upcoming.phase for r in plan))
         try:
             with clock.measure(upcoming.phase):
-                done, state, records = next(rounds)
+                done, state, records = next(running)
         except RoundError as error:
             folder.log(error.records)
             raise
-        _check_finite(state.weights, f"after {done.phase} round {done.number}")
+        check_finite(state.weights, f"after {done.phase} round {done.number}")
         folder.checkpoint(state, records)
     return state
 
 
-def _check_finite(weights: np.ndarray, when: str) -> None:
-    if diverged(weights):
-        raise RunError(
-            f"Training has diverged: {when} a weight is beyond {LARGEST_WEIGHT:g};"
-            " lower optimizer.learning_rate or parallel.server_learning_rate, and run again."
-        )
-
-
 def parameters(recipe: Recipe) -> int:
     """Returns how many weights the recipe's network has."""
-    return Network(recipe.model.inputs, recipe.model.hidden).parameters
+    return network_of(recipe).parameters
 
 
 def checked_fleet(recipe: Recipe) -> Fleet:
@@ -239,20 +230,19 @@ def checked_fleet(recipe: Recipe) -> Fleet:
     return fleet
 
 
-def check_engine(recipe: Recipe, other: Path, where: str) -> None:
-    """Makes sure that a run is resumed where it is kept what rounding has lost of its deltas.
+def check_engine(path: Path, where: str) -> None:
+    """Makes sure that a run is resumed where its devices keep what they remember.
 
     Args:
-        recipe: the run's.
-        other: what only another engine leaves in the run folder.
+        path: what only the other engine leaves in the run folder.
         where: the run goes on.
 
     Raises:
         RunError: the other engine has begun the run.
     """
-    if recipe.transport.send != "float32" and other.exists():
+    if path.exists():
         raise RunError(
-            f"{other.parent} can only be resumed {where}: what rounding has lost of the deltas is kept there."
+            f"{path.parent} can only be resumed {where}: what its devices keep from round to round is there."
         )
 
 
@@ -263,8 +253,7 @@ def check_size(recipe: Recipe) -> None:
         RunError: none can be so small.
     """
     if recipe.deploy.max_bytes is not None:
-        network = Network(recipe.model.inputs, recipe.model.hidden)
-        size = smallest_bytes(network, recipe.deploy, recipe.personalize)
+        size = smallest_bytes(network_of(recipe), recipe.deploy, recipe.personalize)
         if size > recipe.deploy.max_bytes:
             raise too_large(recipe.deploy, size)
 

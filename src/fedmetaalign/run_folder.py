@@ -16,8 +16,8 @@ from fedmetaalign.engine import KINDS
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.locking import BusyError, Lock
-from fedmetaalign.methods.fed_meta_align import State
 from fedmetaalign.phases.records import Record
+from fedmetaalign.phases.server import State
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.writing import replace, writing_to
 

@@ -9,7 +9,7 @@ from comparing import SMALL, imagine, in_process
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.comparison.compare import Watcher, compare
-from fedmetaalign.errors import FedMetaAlignError, RecipeError, RunError
+from fedmetaalign.errors import FedMetaAlignError, RunError
 
 METHODS = ("majority", "local_only", "fedavg", "fed_meta_align")
 GRID = (1e-5, 1e-3, 1e-1)
@@ -304,20 +304,6 @@ class TestVariants:
         alike = ("learning_rate", "tuning", "devices", "fleet", "steps", "bytes", "seconds", "rounds")
         assert all(found["as it is"][key] == found["fedavg"][key] for key in alike)
 
-    def test_an_unknown_method_of_a_variant_is_named(self, here, recipe, tmp_path):
-        with pytest.raises(RecipeError, match="There is no method 'fedavrg': choose among apfl, "):
-            compare(recipe(variants={"v": {"method": "fedavrg"}}), tmp_path / "out", 2)
-        assert not (tmp_path / "out").exists()
-
-    def test_a_variant_that_cannot_run_is_named(self, here, recipe, tmp_path):
-        variant = {"method": "fedrep", "settings": {"personalize.freeze": 0.0}}
-        with pytest.raises(
-            RecipeError, match=r'^compare\.variants\."v": fedrep shares the layers that phase 3'
-        ):
-            compare(recipe(methods=["fedrep"], variants={"v": variant}), tmp_path / "out", 2)
-        with pytest.raises(RecipeError, match=r"^feddf distils on public samples"):
-            compare(recipe(methods=["feddf"]), tmp_path / "out", 2)
-
 
 class TestSweeps:
     def test_every_value_has_a_folder(self, here, recipe, tmp_path):
@@ -373,20 +359,6 @@ class TestSweeps:
         for value, folder in (("[4]", "_4_"), ("[4, 2]", "_4_2_")):
             written = json.loads((tmp_path / folder / "compare.json").read_text(encoding="utf-8"))
             assert written == found["comparisons"][value]
-
-    @pytest.mark.parametrize(
-        ("key", "values", "folder"),
-        [("fleet.scaling", ["fleet", "fleet"], "fleet"), ("fleet.label", ["cells"], "cells")],
-    )
-    def test_values_with_one_folder_are_refused_before_anything_is_written(
-        self, here, recipe, tmp_path, key, values, folder
-    ):
-        asked = recipe(methods=["majority"], sweep={"key": key, "values": values})
-        with pytest.raises(
-            RecipeError, match=f"cannot have the value '{values[-1]}': its folder, {folder}, is"
-        ):
-            compare(asked, tmp_path / "out", 1)
-        assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("no_figures")

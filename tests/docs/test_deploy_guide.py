@@ -31,8 +31,8 @@ from typer.main import get_command
 
 import fedmetaalign
 from fedmetaalign.cli import app
+from fedmetaalign.engine.flower.addresses import free_port
 from fedmetaalign.engine.flower.enrolment import enroll
-from fedmetaalign.engine.flower.processes import free_port
 from fedmetaalign.engine.flower.supernode import run_device
 from fedmetaalign.errors import FedMetaAlignError
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import FedMetaAlignError
-from fedmetaalign.evaluation.metrics import majority, measure
+from fedmetaalign.evaluation import metrics
+from fedmetaalign.evaluation.metrics import majority
 
 KEYS = {
     "accuracy",
@@ -17,6 +18,10 @@ KEYS = {
     "brier",
     "threshold",
 }
+
+
+def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float | None]:
+    return metrics.measure(y, scores, threshold).to_dict()
 
 
 def labels(*values: int) -> np.ndarray:
@@ -82,6 +87,12 @@ def test_no_samples() -> None:
     assert {k: v for k, v in m.items() if v is not None} == {"threshold": 0.25}
 
 
+@pytest.mark.parametrize("faults", [9, 20, 21])  # of those, scikit-learn's sum comes to 1 + 2e-16
+def test_a_perfect_ranking_is_worth_1_and_no_more(faults: int) -> None:
+    y = labels(*[0] * 50, *[1] * faults)
+    assert measure(y, np.linspace(0, 1, len(y)), 0.5)["pr_auc"] == 1.0
+
+
 def test_values_are_plain_numbers() -> None:
     m = measure(labels(1, 0), np.array([0.9, 0.2], dtype=np.float32), 0.5)
     assert {type(v) for v in m.values()} == {float}
@@ -111,3 +122,8 @@ def test_majority() -> None:
     assert majority(labels(0, 1), labels(0, 0, 1)) == pytest.approx(2 / 3)  # a tie says normal
     with pytest.raises(ValueError, match="got 0 and 1"):
         majority(labels(), labels(1))
+
+
+def test_majority_of_several_classes() -> None:
+    assert majority(labels(2, 2, 0, 1), labels(2, 0, 2, 1)) == 0.5
+    assert majority(labels(2, 1), labels(2, 1, 1)) == pytest.approx(2 / 3)  # a tie says the first

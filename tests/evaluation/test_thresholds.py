@@ -40,7 +40,7 @@ def test_no_threshold_is_better(kind: str) -> None:
         assert choice.reason is None
         assert choice.f1 == pytest.approx(greatest_f1(y, scores), abs=1e-12)
         # The threshold does what it promises, in float64 and in the scores' own precision.
-        assert measure(y, scores, choice.threshold)["f1"] == pytest.approx(choice.f1, abs=1e-12)
+        assert measure(y, scores, choice.threshold).f1 == pytest.approx(choice.f1, abs=1e-12)
         assert scores.dtype.type(choice.threshold) == choice.threshold
 
     check()
@@ -88,7 +88,7 @@ def test_neighbouring_scores_stay_apart(dtype: type) -> None:
         choice = best_f1(y, scores, minimum=10)
         assert choice.f1 == 1.0
         assert lower <= choice.threshold < upper
-        assert measure(y, scores, choice.threshold)["f1"] == 1.0
+        assert measure(y, scores, choice.threshold).f1 == 1.0
         assert (scores > dtype(choice.threshold)).tolist() == [False] * 5 + [True] * 5
 
 
@@ -117,7 +117,7 @@ def test_the_fallback_and_its_reason(normals: int, faults: int, reason: str) -> 
     choice = best_f1(y, scores, fallback=0.4)
     assert choice.threshold == 0.4
     assert choice.reason == reason
-    assert choice.f1 == measure(y, scores, 0.4)["f1"]
+    assert choice.f1 == measure(y, scores, 0.4).f1
 
 
 def test_just_enough_samples() -> None:

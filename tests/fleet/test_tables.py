@@ -264,27 +264,6 @@ class TestNames:
 
 
 class TestCells:
-    @pytest.mark.parametrize(
-        ("cell", "message"),
-        [
-            ("", "t.csv, line 3, column 'b' is empty; fill the cell in or remove the row"),
-            ("  ", "t.csv, line 3, column 'b' is empty; fill the cell in or remove the row"),
-            ('""', "t.csv, line 3, column 'b' is empty; fill the cell in or remove the row"),
-            ("n/a", "t.csv, line 3, column 'b' holds 'n/a', which is not a number; correct it, leave the "
-             "column out of the features, or list its values as categories"),
-            ("1_0", "t.csv, line 3, column 'b' holds '1_0', which is not a number; correct it, leave the "
-             "column out of the features, or list its values as categories"),
-            ("NaN", "t.csv, line 3, column 'b' holds 'NaN', which is not a finite number; correct it or "
-             "remove the row"),
-            ("-inf", "t.csv, line 3, column 'b' holds '-inf', which is not a finite number; correct it or "
-             "remove the row"),
-            ("1e999", "t.csv, line 3, column 'b' holds '1e999', which is not a finite number; correct it or "
-             "remove the row"),
-        ],
-    )  # fmt: skip
-    def test_features(self, write, cell, message):
-        assert error(write(f"a,b,fault\n1,2,0\n1,{cell},0\nx,y,z\n"), Columns("fault", ("b",), (0,))) == message
-
     def test_rows_of_parquet(self, tmp_path):
         path = tmp_path / "t.parquet"
         pl.DataFrame({"a": [1.0, float("nan"), 2.0], "b": [1, 2, None], "fault": [0, 1, 1]}).write_parquet(path)
@@ -297,7 +276,6 @@ class TestCells:
     @pytest.mark.parametrize(
         ("cells", "positive", "message"),
         [
-            (["0", "", "1"], (), "t.csv, line 3, column 'fault' is empty; fill the cell in or remove the row"),
             (["0", "nan", "1"], (1,), "t.csv, line 3, column 'fault' is a label but not 0/1: the column holds "
              "'0', 'nan', '1'; " + SAY),
             (["0", "1", "2"], (), "t.csv, line 4, column 'fault' is a label but not 0/1: the column holds "
@@ -316,24 +294,13 @@ class TestCells:
             "t.csv, line 3, column 'c' is a label but not 0/1"
         )
 
-    def test_category_not_listed(self, write):
-        path = write("Type,fault\nL,0\nX,1\n")
-        assert error(path, Columns("fault", ("Type",), categories={"Type": ("L", "M", "H")})) == (
-            "t.csv, line 3, column 'Type' holds 'X', which is not among its categories 'L', 'M', 'H'; "
-            "add it or correct the cell"
-        )
-
     @pytest.mark.parametrize(
         ("columns", "message"),
         [
-            (Columns("fault", ("a", "fault")), "is the label and cannot be a feature"),
-            (Columns("fault", ("a", "a")), "named twice among the features"),
             (Columns("fault", ()), "no feature is named"),
             (Columns((), ("a",)), "no label is named"),
             (Columns("fault", ("a",), kind="mod"), "no column 'mod'"),
             (Columns("fault", ("a",), group="mod"), "no column 'mod'"),
-            (Columns("fault", ("a",), units={"aa": "V"}), "no column 'aa'; did you mean 'a'?"),
-            (Columns("fault", ("a",), categories={"Type": ("x",)}), "no column 'Type'"),
         ],
     )
     def test_columns_that_contradict(self, write, columns, message):

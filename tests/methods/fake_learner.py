@@ -1,40 +1,57 @@
 """A race whose learner does as it is told, so that what a method makes of it can be worked out by hand."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
 
-from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.comparison.race import Race
 from fedmetaalign.fleet.build import build
-from fedmetaalign.methods._task import Task
-from fedmetaalign.model.online import Trained
-from fedmetaalign.phases.personalize import Personal
+from fedmetaalign.model.learner import SplitPoint
+from fedmetaalign.model.objective import LOSS
+from fedmetaalign.model.online import Trained, ignore_steps
 from fedmetaalign.recipe import parse
 
 
 @dataclass
 class Learner:
-    """Moves the weights by the next of `moves`, the last for ever; remembers what it was given."""
+    """Moves the weights by the next of `moves`, the last for ever; remembers what it was given.
+
+    Its fine-tuning does nothing, and is not remembered.
+    """
 
     moves: list[float] = field(default_factory=lambda: [1.0])
     gradients: list[float] = field(default_factory=lambda: [0.0])
     seen: list = field(default_factory=list)
+    on_steps: Callable[[int], None] = ignore_steps
+    layer_sizes = (1, 1)
 
-    def train(self, weights, samples, *, on_steps, objective, **_):
+    def initial(self):
+        return np.zeros(2, np.float32)
+
+    def train(self, weights, samples, *address, objective=LOSS, **_):
+        if address[0] == "personalize":
+            return Trained(weights, (0.0,), None)
         done = len(self.seen)
         self.seen.append((weights, samples, objective))
-        on_steps(len(samples))
+        self.on_steps(len(samples))
         move = np.float32(self.moves[min(done, len(self.moves) - 1)])
         gradient = np.float32(self.gradients[min(done, len(self.gradients) - 1)])
         return Trained(weights + move, (0.0,), np.full_like(weights, gradient))
 
-    def fine_tune(self, recipe, device, weights, on_steps):
-        return Personal(weights, Choice(0.5, None, None), [])
+    def evaluate(self, weights, samples):
+        return 0.0, 0.5
 
     def scores(self, weights, x):
         """The first weight is the logit of every sample."""
         return np.full(len(x), 1 / (1 + np.exp(-float(weights[0]))))
+
+    def split(self, share):
+        return SplitPoint(int(2 * share), 2 - int(2 * share), int(2 * share))
+
+    def reporting(self, on_steps):
+        return replace(self, on_steps=on_steps)
 
 
 def recipe(devices=2, serial=2, parallel=2, foundation=False):
@@ -58,7 +75,7 @@ def race(learner, devices=2, serial=2, parallel=2, foundation=False):
     """A race from the weights (0, 0)."""
     fleet = _fleet(devices, foundation)
     settings = recipe(devices, serial, parallel, foundation)
-    return Task(settings, learner, fleet.devices, (), fleet.public, np.zeros(2, np.float32))
+    return Race(settings, learner, fleet.devices, (), fleet.public, np.zeros(2, np.float32))
 
 
 def firsts(outcome):

@@ -4,18 +4,19 @@ A device all of whose samples are (b, a) has the loss a/2 |w - b|^2. From w, a s
 goes to b + (1 - eta a) (w - b), so that all that a federation of such devices comes to can be written down.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.comparison.race import Race
 from fedmetaalign.fleet.device import Device, Part
-from fedmetaalign.methods._learner import Cut
-from fedmetaalign.methods._task import Task
+from fedmetaalign.model.learner import SplitPoint
 from fedmetaalign.model.objective import LOSS
 from fedmetaalign.model.online import Samples, Trained, ignore_steps
-from fedmetaalign.phases.personalize import Personal
+from fedmetaalign.phases.client import Client
 from fedmetaalign.preparation import Preparation
+from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import parse
 
 PREPARATION = Preparation(("x",), ("",), {}, (0.0,), (1.0,), (0,))
@@ -23,27 +24,38 @@ PREPARATION = Preparation(("x",), ("",), {}, (0.0,), (1.0,), (0,))
 
 @dataclass(frozen=True)
 class Quadratic:
-    """A `Learner` of so many weights, each of which counts as a layer."""
+    """A `Learner` of so many weights, each of which counts as a layer; its fine-tuning does nothing."""
 
     size: int
+    learning_rate: float
+    on_steps: Callable[[int], None] = ignore_steps
+
+    @property
+    def layer_sizes(self):
+        return (1,) * self.size
+
+    def initial(self):
+        return np.zeros(self.size, np.float32)
 
     def train(
         self,
         weights,
         samples,
-        *,
-        learning_rate,
-        random,
+        *address,
+        learning_rate=None,
         frozen=0,
         head=0,
         objective=LOSS,
         keep_gradient=False,
-        on_steps=ignore_steps,
+        **_,
     ):
+        if address[0] == "personalize":
+            return Trained(weights, (0.0,), None)
         o, w = objective, weights.astype(np.float64)
         shift = 0 if o.shift is None else o.shift
         slope = 0 if o.slope is None else o.slope
-        order = random.permutation(len(samples))
+        order = generator(0, "stream", *address).permutation(len(samples))
+        rate = learning_rate or self.learning_rate
         trained = slice(frozen, self.size - head)
         total, loss = np.zeros(self.size), 0.0
         for i, before in zip(order, np.roll(order, 1), strict=True):
@@ -53,13 +65,13 @@ class Quadratic:
             loss += samples.y[i] / 2 * np.sum((at - samples.x[i]) ** 2)
             total[trained] += gradient[trained]
             step = o.scale * gradient + o.stiffness * w + slope
-            w[trained] -= learning_rate * step[trained]
-        on_steps(len(samples))
+            w[trained] -= rate * step[trained]
+        self.on_steps((2 if o.lookahead else 1) * len(samples))
         mean = (total / len(samples)).astype(np.float32) if keep_gradient else None
         return Trained(w.astype(np.float32), (loss / len(samples),), mean)
 
-    def fine_tune(self, recipe, device, weights, on_steps):
-        return Personal(weights, Choice(0.5, None, None), [])
+    def evaluate(self, weights, samples):
+        return float(np.mean(samples.y / 2 * np.sum((weights - samples.x) ** 2, axis=1))), 0.5
 
     def scores(self, weights, x):
         return np.full(len(x), 0.5)
@@ -67,9 +79,12 @@ class Quadratic:
     def features(self, weights, x):
         return x
 
-    def cut(self, share):
+    def split(self, share):
         body = int(share * self.size)
-        return Cut(body, self.size - body, body)
+        return SplitPoint(body, self.size - body, body)
+
+    def reporting(self, on_steps):
+        return replace(self, on_steps=on_steps)
 
 
 @dataclass(frozen=True)
@@ -103,23 +118,29 @@ class Problem:
 
 
 def race(*members, newcomers=(), rounds=300, learning_rate=0.01, start=None):
-    """A task over such devices: the members d0, d1, ... and the newcomers n0, n1, ...; it starts at zero."""
+    """A race of such devices: the members d0, d1, ... and the newcomers n0, n1, ...; it starts at zero."""
     recipe = parse(
         {
             "fleet": {"simulator": "feeder", "count": len(members)},
             "optimizer": {"learning_rate": learning_rate},
             "serial": {"rounds": 0},
             "parallel": {"rounds": rounds},
-            "personalize": {"epochs": 1},
+            # The curvatures are no labels that a threshold could be chosen by.
+            "personalize": {"epochs": 1, "threshold": 0.5},
         },
         "here",
     )
     size = len(members[0].optimum)
-    return Task(
+    return Race(
         recipe,
-        Quadratic(size),
+        Quadratic(size, learning_rate),
         tuple(problem.device(f"d{i}") for i, problem in enumerate(members)),
         tuple(problem.device(f"n{i}") for i, problem in enumerate(newcomers)),
         None,
         np.zeros(size, np.float32) if start is None else np.array(start, np.float32),
     )
+
+
+def client(given, device=None):
+    """A device of a race at work, by default the first member, whose steps are not counted."""
+    return Client(given.recipe, device or given.members[0], given.learner)

@@ -1,26 +1,25 @@
 """The methods on quadratic problems, where what they come to can be written down."""
 
-from dataclasses import replace
+import re
 
 import numpy as np
 import pytest
-from quadratic import Problem, race
+from quadratic import Problem, client, race
 
-from fedmetaalign.errors import RecipeError
 from fedmetaalign.methods import apfl, find
-from fedmetaalign.methods.apfl import Mixture, trained
+from fedmetaalign.methods.apfl import mixture, train_mixed
 from fedmetaalign.methods.per_fedavg import ALPHA
 from fedmetaalign.recipe import with_settings
 
 
-def shared(name, task):
+def shared(name, given):
     """The global weights that a method ends with."""
-    return find(name)(task).rounds[-1]
+    return given.run(find(name)).rounds[-1]
 
 
-def own(name, task):
+def own(name, given):
     """Every device's weights."""
-    return {device: model.weights for device, model in find(name)(task).models.items()}
+    return {device: model.weights for device, model in given.run(find(name)).models.items()}
 
 
 def pull(problem, learning_rate, steps=None):
@@ -82,20 +81,20 @@ class TestGlobal:
         first = 1 - (1 - 0.001 * 50 * (1 - 50 * ALPHA)) ** 2
         second = 1 - (1 - 0.001 * 1 * (1 - ALPHA)) ** 10
         expected = 10 * second / (first + second)
-        task = race(steep, flat, rounds=500, learning_rate=0.001)
-        assert shared("per_fedavg", task) == pytest.approx(expected, rel=1e-4)
-        assert task.ledger.steps == 500 * 24
+        given = race(steep, flat, rounds=500, learning_rate=0.001)
+        assert shared("per_fedavg", given) == pytest.approx(expected, rel=1e-4)
+        assert given.spent.steps == 500 * 24
 
 
 class TestDitto:
     def test_every_model_lies_between_its_own_optimum_and_the_global_weights(self):
         # w is the mean, (5, 2). v = (a b + lambda w) / (a + lambda) with lambda = 1.
-        task = race(
+        given = race(
             Problem((0.0, 4.0)),
             Problem((10.0, 0.0)),
             newcomers=[Problem((2.0, 2.0), curvature=3)],
         )
-        models = own("ditto", task)
+        models = own("ditto", given)
         assert models["d0"] == pytest.approx([2.5, 3], rel=1e-3)
         assert models["d1"] == pytest.approx([7.5, 1], rel=1e-3)
         assert models["n0"] == pytest.approx([(6 + 5) / 4, (6 + 2) / 4], rel=1e-3)
@@ -109,15 +108,18 @@ class TestDitto:
         assert models["d1"] == pytest.approx([(10 + w) / 2], rel=1e-3)
 
 
+FOUR = np.array([4], np.float32)
+
+
 class TestApfl:
     def test_every_mixture_reaches_its_own_optimum(self):
-        task = race(
+        given = race(
             Problem((0.0, 4.0), curvature=2),
             Problem((10.0, 0.0), steps=20),
             newcomers=[Problem((2.0, 2.0), curvature=3, own=1000)],
             rounds=100,
         )
-        models = own("apfl", task)
+        models = own("apfl", given)
         assert models["d0"] == pytest.approx([0, 4], abs=0.02)
         assert models["d1"] == pytest.approx([10, 0], abs=0.02)
         assert models["n0"] == pytest.approx([2, 2], abs=0.02)
@@ -126,50 +128,47 @@ class TestApfl:
     def test_with_a_fixed_share_the_device_makes_up_for_the_global_weights(self, alpha, monkeypatch):
         # alpha v + (1 - alpha) w = b: with b = 8, w = 4 and alpha = 1/4, v = (8 - 3) / (1/4) = 20.
         monkeypatch.setattr(apfl, "ALPHA_RATE", 0.0)
-        task = race(Problem((8.0,), curvature=2, samples=10_000))
-        samples = task.members[0].own.support
-        end = trained(task, Mixture(np.zeros(1, np.float32), alpha), np.array([4], np.float32), samples, "here")
-        assert end.own == pytest.approx([(8 - (1 - alpha) * 4) / alpha], rel=1e-4)
-        assert end.alpha == alpha
-        assert end.weights(np.array([4], np.float32)) == pytest.approx([8], rel=1e-4)
+        given = race(Problem((8.0,), curvature=2, samples=10_000))
+        samples = given.members[0].own.support
+        end, share = train_mixed(client(given), np.zeros(1, np.float32), alpha, FOUR, samples, "here")
+        assert end.weights == pytest.approx([(8 - (1 - alpha) * 4) / alpha], rel=1e-4)
+        assert share == alpha
+        assert mixture(share, end.weights, FOUR) == pytest.approx([8], rel=1e-4)
 
     def test_the_share_moves_down_the_slope(self):
         # One step from v = 6, w = 4, alpha = 1/2: the mixture is 5, its gradient 2 (5 - 8) = -6, of which v
         # sees half: v = 6 + 0.01 * 3 = 6.03. alpha = 0.5 - 0.1 * (6.03 - 4) * -6 = 1.718, at most 1.
-        task = race(Problem((8.0,), curvature=2, samples=1))
-        begin = Mixture(np.array([6], np.float32), 0.5)
-        end = trained(task, begin, np.array([4], np.float32), task.members[0].own.support, "here")
-        assert end.own == pytest.approx([6.03])
-        assert end.alpha == 1
+        given = race(Problem((8.0,), curvature=2, samples=1))
+        begin, samples = np.array([6], np.float32), given.members[0].own.support
+        end, alpha = train_mixed(client(given), begin, 0.5, FOUR, samples, "here")
+        assert end.weights == pytest.approx([6.03])
+        assert alpha == 1
         # From v = 3.9 the mixture is 3.95, its gradient -8.1, v = 3.9405: alpha = 0.5 - 0.1 * 0.0595 * 8.1.
-        begin = Mixture(np.array([3.9], np.float32), 0.5)
-        end = trained(task, begin, np.array([4], np.float32), task.members[0].own.support, "here")
-        assert end.alpha == pytest.approx(0.5 - 0.1 * 0.0595 * 8.1, rel=1e-4)
+        _, alpha = train_mixed(client(given), np.array([3.9], np.float32), 0.5, FOUR, samples, "here")
+        assert alpha == pytest.approx(0.5 - 0.1 * 0.0595 * 8.1, rel=1e-4)
 
     def test_a_share_of_one_is_the_device_alone(self):
-        assert Mixture(np.array([3.0]), 1.0).weights(np.array([7.0])).tolist() == [3]
-        assert Mixture(np.array([3.0]), 0.25).weights(np.array([7.0])).tolist() == [6]
+        assert mixture(1.0, np.array([3.0]), np.array([7.0])).tolist() == [3]
+        assert mixture(0.25, np.array([3.0]), np.array([7.0])).tolist() == [6]
 
 
 class TestFedRep:
-    TASK = (Problem((0.0, 4.0)), Problem((10.0, 0.0)))
+    DEVICES = (Problem((0.0, 4.0)), Problem((10.0, 0.0)))
 
     def test_the_first_half_is_shared_and_the_head_is_the_devices_own(self):
-        task = race(*self.TASK, newcomers=[Problem((2.0, 2.0))], start=[1.0, 7.0])
-        models = own("fedrep", task)
+        given = race(*self.DEVICES, newcomers=[Problem((2.0, 2.0))], start=[1.0, 7.0])
+        models = own("fedrep", given)
         assert models["d0"] == pytest.approx([5, 4], rel=1e-3)
         assert models["d1"] == pytest.approx([5, 0], abs=1e-3)
         # The fine-tuning of these tests does nothing, so the newcomer keeps the head of the start.
         assert models["n0"] == pytest.approx([5, 7], rel=1e-3)
 
     def test_without_a_first_half_it_says_what_to_do(self):
-        task = race(*self.TASK)
-        task = replace(task, recipe=with_settings(task.recipe, {"personalize.freeze": 0}))
-        with pytest.raises(RecipeError, match=r"fedrep shares .* personalize.freeze = 0 freezes none"):
-            own("fedrep", task)
+        recipe = with_settings(race(*self.DEVICES).recipe, {"personalize.freeze": 0})
+        assert re.match(r"fedrep shares .* personalize.freeze = 0 freezes none", find("fedrep").lacking(recipe))
 
     def test_only_the_first_half_travels(self):
-        task = race(*self.TASK, newcomers=[Problem((2.0, 2.0))], rounds=7)
-        own("fedrep", task)
+        given = race(*self.DEVICES, newcomers=[Problem((2.0, 2.0))], rounds=7)
+        own("fedrep", given)
         # Of two weights one, 4 bytes: two devices down and up in 7 rounds, and the end to three.
-        assert task.ledger.bytes == 4 * (2 * 2 * 7 + 3)
+        assert given.spent.bytes == 4 * (2 * 2 * 7 + 3)

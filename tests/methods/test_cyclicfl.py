@@ -3,7 +3,7 @@
 import pytest
 from fake_learner import Learner, firsts, race
 
-from fedmetaalign.methods.cyclicfl import cyclicfl
+from fedmetaalign.methods.cyclicfl import METHOD
 
 
 @pytest.mark.parametrize(
@@ -11,10 +11,10 @@ from fedmetaalign.methods.cyclicfl import cyclicfl
     [(2, 2, [2, 4, 5, 6]), (0, 2, [1, 2]), (2, 0, [2, 4])],
 )
 def test_a_tour_adds_both_devices_steps_and_a_round_their_mean(serial, parallel, expected):
-    assert firsts(cyclicfl(race(Learner(), serial=serial, parallel=parallel))) == expected
+    assert firsts(race(Learner(), serial=serial, parallel=parallel).run(METHOD)) == expected
 
 
 def test_every_visit_is_two_messages():
-    task = race(Learner())
-    outcome = cyclicfl(task)
+    given = race(Learner())
+    outcome = given.run(METHOD)
     assert outcome.stages["global"].bytes == 4 * 2 * 2 * 2 * 4  # rounds, devices, ways, weights, bytes

@@ -1,22 +1,29 @@
 """The whole method as a list of rounds: what it runs, what it remembers, and that resuming changes no bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Participant
+from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.fleet.build import build
-from fedmetaalign.methods.fed_meta_align import State, federation, pretraining, rounds, schedule, start
+from fedmetaalign.methods.fed_meta_align import METHOD
 from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.model.online import ignore_steps
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.schedule import federation, pretraining
+from fedmetaalign.phases.server import Server, State, rounds
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import parse
 from fedmetaalign.run import training_steps
 from fedmetaalign.run_folder import RunFolder
 
 
-def engine(recipe, fleet, on_steps=ignore_steps):
-    return LocalEngine(Participant(recipe, device, on_steps=on_steps) for device in fleet.devices)
+def server_of(recipe, on_steps=ignore_steps):
+    fleet, learner = build(recipe), learner_of(recipe, on_steps)
+    clients = [Client(recipe, device, learner) for device in fleet.devices]
+    return Server(recipe, LocalEngine(Participant(client, METHOD) for client in clients), learner, fleet.public)
 
 
 def small(seed=0, foundation=True, serial=2, parallel=3, cohort=1.0, **settings):
@@ -40,9 +47,13 @@ def small(seed=0, foundation=True, serial=2, parallel=3, cohort=1.0, **settings)
     )
 
 
-def plan_of(recipe):
-    fleet = build(recipe)
-    return schedule(recipe, engine(recipe, fleet), fleet.public)
+def plan_of(recipe, on_steps=ignore_steps):
+    server = server_of(recipe, on_steps)
+    return pretraining(server) + METHOD.rounds(server)
+
+
+def start(recipe):
+    return State(learner_of(recipe).initial())
 
 
 def run(recipe):
@@ -73,10 +84,8 @@ def test_the_phases_come_in_the_papers_order():
 
 
 def test_it_starts_from_random_weights_of_the_seed():
-    first = start(small(seed=3))
     expected = initialize(Network(9, (8, 6)), generator(3, "initialize"))
-    assert first.weights.tobytes() == expected.tobytes()
-    assert (first.done, dict(first.stages)) == (0, {})
+    assert start(small(seed=3)).weights.tobytes() == expected.tobytes()
 
 
 def test_stages_hold_the_weights_at_the_end_of_each_phase(undisturbed):
@@ -162,9 +171,7 @@ def test_the_foundation_is_not_told_of_the_fleet():
 
 def test_phases_1_and_2_may_start_from_given_weights(undisturbed):
     states, records = undisturbed
-    recipe = small(cohort=0.6)
-    fleet = build(recipe)
-    plan = federation(recipe, engine(recipe, fleet), fleet.public)
+    plan = federation(server_of(small(cohort=0.6)))
     assert [r.phase for r in plan] == ["serial"] * 2 + ["parallel"] * 3
     state, told = finish(plan, State(states[1].weights))
     assert state.weights.tobytes() == states[6].weights.tobytes()
@@ -175,10 +182,10 @@ def test_phases_1_and_2_may_start_from_given_weights(undisturbed):
 def test_phase_0_needs_no_devices(undisturbed):
     states, _ = undisturbed
     recipe = small(cohort=0.6)
-    plan = pretraining(recipe, build(recipe).public)
-    _, state, _ = next(rounds(plan, start(recipe)))
+    server = Server(recipe, LocalEngine([]), learner_of(recipe), build(recipe).public)
+    _, state, _ = next(rounds(pretraining(server), start(recipe)))
     assert state.weights.tobytes() == states[1].weights.tobytes()
-    assert pretraining(recipe, None) == []
+    assert pretraining(replace(server, public=None)) == []
 
 
 def test_a_rule_that_remembers_resumes_from_a_run_folder_with_the_same_bits(tmp_path):
@@ -208,11 +215,9 @@ def test_forgetting_the_angles_would_be_noticed():
 @pytest.mark.parametrize("settings", [{"aggregation": "fltrust"}, {"reference": "root"}])
 def test_a_rule_that_needs_it_is_given_the_servers_own_delta(settings):
     recipe = small(serial=0, parallel=2, **settings)
-    fleet = build(recipe)
     taken = []
-    plan = federation(recipe, engine(recipe, fleet), fleet.public, taken.append)
-    state, records = finish(plan, start(recipe))
-    assert sum(taken) == 2 * 32  # the three devices train on 32 samples each
+    state, records = finish(federation(server_of(recipe, taken.append)), start(recipe))
+    assert sum(taken) == 2 * (3 + 1) * 32  # three devices train on 32 samples each, and the server
     assert np.isfinite(state.weights).all()
     assert all(-1 <= r["alignment"] <= 1 for r in records)
 
@@ -225,15 +230,13 @@ def test_the_steps_of_the_server_are_counted_before_they_are_taken(cohort, sampl
     recipe = recipe.model_copy(update={"foundation": recipe.foundation.model_copy(update={"samples": samples})})
     fleet = build(recipe)
     taken = []
-    plan = schedule(recipe, engine(recipe, fleet, taken.append), fleet.public, taken.append)
+    plan = plan_of(recipe, taken.append)
     finish(plan, start(recipe))
     assert sum(taken) == training_steps(recipe, fleet, plan) - training_steps(recipe, fleet, [])
 
 
 def test_a_rule_that_does_not_need_it_costs_no_step_of_the_server():
     recipe = small(serial=0, parallel=1)
-    fleet = build(recipe)
     taken = []
-    plan = federation(recipe, engine(recipe, fleet), fleet.public, taken.append)
-    next(rounds(plan, start(recipe)))
-    assert taken == []
+    next(rounds(federation(server_of(recipe, taken.append)), start(recipe)))
+    assert sum(taken) == 3 * 32  # the devices'

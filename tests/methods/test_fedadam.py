@@ -3,11 +3,11 @@
 import pytest
 from fake_learner import Learner, firsts, race
 
-from fedmetaalign.methods.fedadam import fedadam
+from fedmetaalign.methods.fedadam import METHOD
 
 
 def test_two_rounds():
     # 0.01 * 1 / (1 + 0.001), then m = 0.09 / 0.19 and v = 0.0099 / 0.0199: 0.01 * 0.473684 / (0.705328 + 0.001)
-    first, second = firsts(fedadam(race(Learner([1, 1, 0]), serial=0)))
+    first, second = firsts(race(Learner([1, 1, 0]), serial=0).run(METHOD))
     assert first == pytest.approx(0.00999001)
     assert second - first == pytest.approx(0.00670629, rel=1e-4)

@@ -1,12 +1,13 @@
 """Ensemble distillation: what the ensemble says, who takes the steps, and that no public label is read."""
 
+import re
+
 import numpy as np
 import pytest
-from fake_learner import Learner, firsts, race
+from fake_learner import Learner, firsts, race, recipe
 
-from fedmetaalign.errors import RecipeError
-from fedmetaalign.methods.fedavg import fedavg
-from fedmetaalign.methods.feddf import feddf, soft_targets
+from fedmetaalign.methods import find
+from fedmetaalign.methods.feddf import METHOD, soft_targets
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ from fedmetaalign.methods.feddf import feddf, soft_targets
 )
 def test_the_target_is_the_sigmoid_of_the_mean_logit(logits, expected):
     ensemble = [np.array([z, 0], np.float32) for z in logits]
-    targets = soft_targets(race(Learner()), ensemble, np.zeros((3, 9), np.float32))
+    targets = soft_targets(Learner(), ensemble, np.zeros((3, 9), np.float32))
     assert targets.dtype == np.float32
     assert targets == pytest.approx([expected] * 3, abs=1e-6)
 
@@ -28,28 +29,29 @@ def test_the_target_is_the_sigmoid_of_the_mean_logit(logits, expected):
 def test_the_server_goes_on_from_the_mean_with_the_ensembles_labels():
     # The devices come to 1 and 3, and the server adds 10 to their mean by samples.
     learner = Learner([1, 3, 10])
-    task = race(learner, serial=0, parallel=1, foundation=True)
-    a, b = (len(device.own.support) for device in task.members)
+    given = race(learner, serial=0, parallel=1, foundation=True)
+    # Who has the most samples is asked first.
+    a, b = sorted((len(device.own.support) for device in given.members), reverse=True)
     mean = (a * 1 + b * 3) / (a + b)
-    outcome = feddf(task)
+    outcome = given.run(METHOD)
     begin, samples, _ = learner.seen[2]
     assert begin == pytest.approx([mean, mean])
     assert samples.y == pytest.approx(np.full(len(samples), 0.8807971))  # sigmoid((1 + 3) / 2)
     assert firsts(outcome) == pytest.approx([mean + 10])
-    public = {row.tobytes() for row in task.public.support.x}
+    public = {row.tobytes() for row in given.public.support.x}
     assert {row.tobytes() for row in samples.x} <= public
 
 
 def test_the_servers_steps_are_a_fifth_and_the_devices_go_without_them():
     learner = Learner()
-    task, other = (race(who, foundation=True, parallel=10) for who in (learner, Learner()))
-    feddf(task)
-    fedavg(other)
-    assert task.ledger.steps == other.ledger.steps
+    given, other = (race(who, foundation=True, parallel=10) for who in (learner, Learner()))
+    given.run(METHOD)
+    other.run(find("fedavg"))
+    assert given.spent.steps == other.spent.steps
     public = sum(len(samples) for i, (_, samples, _) in enumerate(learner.seen) if i % 3 == 2)
-    assert public / task.ledger.steps == pytest.approx(0.2, abs=0.01)
+    assert public / given.spent.steps == pytest.approx(0.2, abs=0.01)
 
 
 def test_without_public_samples_it_says_what_to_do():
-    with pytest.raises(RecipeError, match=r"feddf .* foundation\.enabled = true"):
-        feddf(race(Learner()))
+    assert re.match(r"feddf .* foundation\.enabled = true", METHOD.lacking(recipe(foundation=False)))
+    assert METHOD.lacking(recipe(foundation=True)) == ""

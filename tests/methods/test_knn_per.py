@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from quadratic import Problem, race
+from quadratic import Problem, client, race
 
+from fedmetaalign.engine.messages import Personalize
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.methods.knn_per import nearness, remembering
 from fedmetaalign.model.online import Samples
@@ -18,9 +19,9 @@ def samples(*pairs):
 
 def model(known, validation):
     """What a device remembers whose network scores 1/2 everywhere; its representation is the input."""
-    task = race(Problem((0.0,)))
-    device = replace(task.members[0], own=Part(known, validation))
-    return remembering(task, device, task.start)
+    given = race(Problem((0.0,)))
+    device = replace(given.members[0], own=Part(known, validation))
+    return remembering(client(given, device), Personalize(given.start, 1, 1, {}))
 
 
 def scores(made, *x):
@@ -31,7 +32,7 @@ def test_the_nearer_votes_louder():
     # At 0 the fault at distance 1 weighs 1/e against 1: 1 / (1 + e). The validation part wants only the memory.
     made = model(samples((0, 0), (1, 1)), samples((-9, 0), (10, 1)))
     assert scores(made, 0, 1, 0.5) == pytest.approx([1 / (1 + np.e), np.e / (1 + np.e), 0.5])
-    assert made.threshold == 0.5
+    assert made.threshold.threshold == 0.5
     assert made.weights is None
 
 

@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 
+from fedmetaalign.comparison.race import Race
 from fedmetaalign.fleet.build import build
-from fedmetaalign.methods._learner import Perceptron
-from fedmetaalign.methods._task import Task
-from fedmetaalign.methods.local_only import local_only, train_alone
+from fedmetaalign.methods.local_only import METHOD
+from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.mlp import Network, initialize, scores
+from fedmetaalign.phases.alone import train_alone
+from fedmetaalign.phases.client import Client
 from fedmetaalign.recipe import parse
 
 NETWORK = Network(9, (8, 6))
+LEARNER = NetworkLearner(NETWORK, 1e-3, 0)
 WEIGHTS = initialize(NETWORK, np.random.default_rng(0))
 
 
@@ -29,7 +32,12 @@ def small(**sections):
 def alone(recipe, newcomers=0):
     devices = build(recipe).devices
     cut = len(devices) - newcomers
-    return Task(recipe, Perceptron(NETWORK), devices[:cut], devices[cut:], None, WEIGHTS)
+    return Race(recipe, LEARNER, devices[:cut], devices[cut:], None, WEIGHTS)
+
+
+def steps(given, device):
+    """What a member may take in all."""
+    return Client(given.recipe, device, given.learner).all_steps(len(given.members))
 
 
 @pytest.mark.parametrize(
@@ -46,14 +54,12 @@ def alone(recipe, newcomers=0):
     ],
 )
 def test_it_takes_the_steps_that_the_federation_asks_of_the_device(sections, expected):
-    task = alone(small(**sections))
-    told = []
-    task.ledger.watch = told.append
-    train_alone(task, task.members[0], task.all_steps(task.members[0]))
+    given = alone(small(**sections))
+    given.run(METHOD)
     # How many of 1,000 samples support a phase is known to a sample or two, of the hundreds that it has.
-    assert task.ledger.steps == pytest.approx(expected, rel=0.01)
-    assert task.ledger.steps == sum(told) == task.all_steps(task.members[0])
-    assert task.ledger.bytes == 0
+    assert given.spent.steps == pytest.approx(expected, rel=0.01)
+    assert given.spent.steps == steps(given, given.members[0])
+    assert given.spent.bytes == 0
 
 
 def test_rounds_that_a_device_sits_out_are_not_steps_that_it_takes():
@@ -65,32 +71,32 @@ def test_rounds_that_a_device_sits_out_are_not_steps_that_it_takes():
         parallel={"rounds": 100, "cohort": 0.1},
         personalize={"epochs": 1},
     )
-    task = alone(few)
-    assert np.mean([task.all_steps(device) for device in task.members]) == pytest.approx(3392, rel=0.01)
+    given = alone(few)
+    assert np.mean([steps(given, device) for device in given.members]) == pytest.approx(3392, rel=0.01)
 
 
 def test_a_newcomer_trains_as_long_as_a_member():
     few = small(fleet={"simulator": "feeder", "count": 2, "samples": 200})
-    task = alone(few, newcomers=1)
-    outcome = local_only(task)
-    assert list(outcome.models) == [device.name for device in task.devices]
-    assert task.ledger.steps == 2 * task.all_steps(task.members[0])
+    given = alone(few, newcomers=1)
+    outcome = given.run(METHOD)
+    assert list(outcome.models) == [device.name for device in given.devices]
+    assert given.spent.steps == 2 * steps(given, given.members[0])
 
 
 def test_a_device_does_not_notice_the_others():
     recipe = small(fleet={"simulator": "feeder", "count": 2, "samples": 200})
-    task = alone(recipe)
-    single = Task(recipe, task.learner, task.members[1:], (), None, WEIGHTS)
-    name = task.members[1].name
-    assert local_only(task).models[name].weights.tobytes() == local_only(single).models[name].weights.tobytes()
+    given = alone(recipe)
+    single = Race(recipe, LEARNER, given.members[1:], (), None, WEIGHTS)
+    name = given.members[1].name
+    one, other = (each.run(METHOD).models[name].weights for each in (given, single))
+    assert one.tobytes() == other.tobytes()
 
 
 def test_it_learns_and_repeats():
     recipe = small()
-    task, again = alone(recipe), alone(recipe)
-    device = task.members[0]
-    steps = task.all_steps(device)
-    one, other = train_alone(task, device, steps), train_alone(again, again.members[0], steps)
+    device = build(recipe).devices[0]
+    client = Client(recipe, device, LEARNER)
+    one, other = (train_alone(client, WEIGHTS, client.all_steps(1)) for _ in range(2))
     assert one.weights.tobytes() == other.weights.tobytes()
 
     def wrong(weights):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedmetaalign.methods import ALONE, CONTROLS, NO_RIVALS, UNTRAINED, lacking, names, runnable
+from fedmetaalign.methods import ALONE, CONTROLS, NO_RIVALS, find, names, runnable
 from fedmetaalign.recipe import parse
 
 
@@ -13,8 +13,13 @@ def recipe(hidden=(4,), freeze=0.5):
 
 def test_controls_are_methods_and_federate_nothing():
     assert CONTROLS == {"majority", "one_rule", "pooled", "local_only"} == NO_RIVALS | {ALONE}
-    assert set(names()) >= CONTROLS | UNTRAINED
+    assert set(names()) >= CONTROLS
     assert ALONE not in NO_RIVALS  # who joins gives it up: it is a rival to all
+
+
+def test_two_methods_train_nothing_and_three_send_nothing():
+    assert {name for name in names() if not find(name).trains} == {"majority", "one_rule"}
+    assert {name for name in names() if not find(name).federates} == {"majority", "one_rule", "local_only"}
 
 
 def test_controls_come_first():
@@ -33,4 +38,5 @@ def test_controls_come_first():
     ],
 )
 def test_fedrep_lacks_a_layer_where_phase_3_freezes_none(hidden, freeze, lacks):
-    assert ("fedrep" in lacking(recipe(hidden, freeze))) == lacks
+    assert bool(find("fedrep").lacking(recipe(hidden, freeze))) == lacks
+    assert ("fedrep" in runnable(recipe(hidden, freeze))) != lacks

@@ -2,23 +2,28 @@
 
 from fake_learner import Learner, race
 
-from fedmetaalign.methods.pooled import pooled
+from fedmetaalign.methods.pooled import METHOD
+from fedmetaalign.phases.budget import all_steps
 
 
 def test_one_stream_has_all_devices_steps_and_samples():
     learner = Learner()
-    task = race(learner)
-    outcome = pooled(task)
+    given = race(learner)
+    outcome = given.run(METHOD)
     [(_, samples, _)] = learner.seen
-    assert len(samples) == task.ledger.steps == sum(map(task.all_steps, task.members))
-    mine = {row.tobytes() for device in task.members for row in device.own.support.x}
+    assert (
+        len(samples)
+        == given.spent.steps
+        == sum(all_steps(given.recipe, (device,), 2) for device in given.members)
+    )
+    mine = {row.tobytes() for device in given.members for row in device.own.support.x}
     assert {row.tobytes() for row in samples.x} == mine
-    assert set(outcome.models) == {device.name for device in task.devices}
+    assert set(outcome.models) == {device.name for device in given.devices}
 
 
 def test_samples_travel_to_the_server_and_weights_back():
-    task = race(Learner())
-    pooled(task)
-    rows = sum(len(device.own.support) for device in task.members)
+    given = race(Learner())
+    given.run(METHOD)
+    rows = sum(len(device.own.support) for device in given.members)
     # A feeder's six features and the label of each sample; two weights to each of two devices.
-    assert task.ledger.bytes == rows * 7 * 4 + 2 * 2 * 4
+    assert given.spent.bytes == rows * 7 * 4 + 2 * 2 * 4

@@ -5,26 +5,26 @@ from dataclasses import replace
 import pytest
 from fake_learner import Learner, firsts, race
 
-from fedmetaalign.methods.reptile import reptile
+from fedmetaalign.methods.reptile import METHOD
 
 
 def test_each_device_moves_the_weights_by_a_share_that_falls_to_zero():
     # Two devices a round, each a step of 1: 2 * 1, 2 * 0.75, 2 * 0.5, 2 * 0.25.
-    assert firsts(reptile(race(Learner()))) == pytest.approx([2, 3.5, 4.5, 5])
+    assert firsts(race(Learner()).run(METHOD)) == pytest.approx([2, 3.5, 4.5, 5])
 
 
 def test_a_device_begins_where_the_one_before_has_moved_the_weights():
     learner = Learner()
-    reptile(race(learner, serial=0))
+    race(learner, serial=0).run(METHOD)
     assert [float(weights[0]) for weights, *_ in learner.seen] == [0, 1, 2, 2.5]
 
 
 def orders(seed):
     """The devices of each of eight rounds in the order of their training."""
     learner = Learner()
-    task = race(learner, devices=5, serial=4, parallel=4)
-    reptile(replace(task, recipe=task.recipe.model_copy(update={"seed": seed})))
-    owner = {row.tobytes(): device.name for device in task.members for row in device.own.support.x}
+    given = race(learner, devices=5, serial=4, parallel=4)
+    replace(given, recipe=given.recipe.model_copy(update={"seed": seed})).run(METHOD)
+    owner = {row.tobytes(): device.name for device in given.members for row in device.own.support.x}
     visits = [owner[samples.x[0].tobytes()] for _, samples, _ in learner.seen]
     return [visits[i : i + 5] for i in range(0, 40, 5)]
 

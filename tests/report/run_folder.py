@@ -22,6 +22,34 @@ floor = 0.1
 """
 
 
+CANDIDATES = [
+    {"way": way, "bits": 8, "bytes": size, "difference": difference, "accuracy": accuracy, "shipped": shipped}
+    for way, size, difference, accuracy, shipped in (
+        ("whole", 50_992, 0.0069, 0.95, False),
+        ("low rank", 9_776, 0.1848, 0.9, False),
+        ("pruned to 64 units, low rank", 9_740, 0.0136, None, True),
+    )
+]
+"""The models that a device's was chosen from; the first is larger than the 10 000 bytes asked for."""
+
+BUNDLE = {
+    "version": 1,
+    "preparation": {
+        "features": ["Type", "Ia"],
+        "units": ["", "A"],
+        "categories": {"Type": ["L", "M", "H"]},
+        "mean": [0.5, -7.25],
+        "scale": [1.0, 1089.8508],
+        "columns": [0, 1, 0, -1],
+    },
+    "threshold_note": None,
+    "quantization": {"format": "uint8", "input": {"scale": 0.03125, "zero_point": 125}},
+    "bytes": {"model.tflite": 51392, "golden.csv": 1839},
+    "sha256": {"model.tflite": "ab" * 32, "golden.csv": "cd" * 32},
+    "versions": {"fedmetaalign": "0.1.0", "jax": "0.10.2"},
+}
+
+
 def metrics(accuracy: float, threshold: float = 0.5) -> dict[str, float | None]:
     return {
         "accuracy": accuracy,
@@ -104,7 +132,9 @@ def write_run(
     result: dict[str, Any] | None = None,
     entries: list[dict[str, Any]] | None = None,
     recipe: str | None = None,
+    bundle: dict[str, Any] | None = None,
 ) -> Path:
+    """Writes a run folder; the bundle is that of the first device."""
     folder.mkdir(parents=True, exist_ok=True)
     text = RECIPE.format(name="demo", count=len(names)) if recipe is None else recipe
     (folder / "recipe.toml").write_text(text, encoding="utf-8")
@@ -120,6 +150,10 @@ def write_run(
     (folder / "rounds.jsonl").write_text("".join(lines), encoding="utf-8")
     content = results(names) if result is None else result
     (folder / "results.json").write_text(json.dumps(content), encoding="utf-8")
+    if bundle is not None:
+        path = folder / "devices" / names[0].replace("/", "") / "bundle.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(bundle), encoding="utf-8")
     return folder
 
 

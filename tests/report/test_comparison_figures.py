@@ -10,7 +10,7 @@ from comparison_file import comparison, interval, large
 
 from fedmetaalign.report import svg
 from fedmetaalign.report.comparison import figures
-from fedmetaalign.report.comparison.drawing import spread
+from fedmetaalign.report.comparison.lines import spread
 
 SVG = "{http://www.w3.org/2000/svg}"
 Draw = Callable[[dict[str, Any]], str]

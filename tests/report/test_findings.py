@@ -263,7 +263,7 @@ def test_a_terminal_is_told_in_four_short_lines(tmp_path: Path) -> None:
 
 
 def test_the_words_need_no_drawing_and_no_training_library() -> None:
-    heavy = ("matplotlib", "jax", "polars", "sklearn", "pydantic")
+    heavy = ("matplotlib", "jax", "polars", "sklearn")
     script = (
         f"import fedmetaalign.report.findings, sys; print(*[name for name in {heavy!r} if name in sys.modules])"
     )

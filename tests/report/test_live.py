@@ -96,8 +96,8 @@ def test_missed_answers_are_counted_by_kind(tmp_path: Path) -> None:
 
     device = read(folder).devices[0]
 
-    assert device.answers.missed == {"absent": 2, "rejected": 1}
-    assert device.answers.last_miss == Miss("rejected", 2, 4, "Its score is 1.7.")
+    assert device.answers.missed == {"absent": 2, "rejected": 1, "late": 0}
+    assert device.answers.last_miss == Miss(kind="rejected", phase=2, round=4, reason="Its score is 1.7.")
     assert device.answers.missing
     assert (device.answers.parallel, device.answers.query_loss) == (1, 0.25)
 
@@ -127,7 +127,7 @@ def test_an_answer_that_comes_late_is_not_missed_twice_and_no_trouble(tmp_path: 
     append(folder, {**slow, "round": 1, "absent": "It did not answer within 60 seconds."})
     append(folder, update(2, "a"), {**slow, "round": 2, "late": "Its answer to train 1 was dropped."})
     device = next(device for device in read(folder).devices if device.name == "a")
-    assert device.answers.missed == {"absent": 1, "late": 1} and device.missed == 1
+    assert device.answers.missed == {"absent": 1, "rejected": 0, "late": 1} and device.missed == 1
     assert not device.answers.missing
     append(
         folder, {**slow, "round": 3, "rejected": "Its score is 1.7."}, {**slow, "round": 3, "late": "Again."}

@@ -15,6 +15,15 @@ void score(const fma_adapt_t *state, const int8_t *trunk, float *scores, uint32_
     for (; count--; trunk += FMA_TRUNK_OUTPUTS)
         *scores++ = fma_adapt_score(state, trunk);
 }
+#ifdef FMA_HEAD_CLASSES
+void kinds(const fma_adapt_t *state, const int8_t *trunk, float *scores, uint8_t *kind, uint32_t count)
+{
+    for (; count--; trunk += FMA_TRUNK_OUTPUTS, scores += FMA_HEAD_CLASSES) {
+        fma_adapt_scores(state, trunk, scores);
+        *kind++ = (uint8_t)fma_adapt_kind(scores);
+    }
+}
+#endif
 void record(fma_adapt_t *state, const float *scores, const uint8_t *labels, uint32_t count)
 {
     for (; count--; scores++, labels++)

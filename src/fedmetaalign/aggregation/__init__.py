@@ -1,14 +1,18 @@
 """Aggregation: what the devices of a round sent becomes one step of the global model.
 
-A rule is a pure function from a `Cohort` to an `Aggregate`. It knows nothing of data sets, networks or who
-carried the messages. What a rule remembers from one round to the next it is handed in the cohort and hands back
-in the aggregate.
+An `Aggregator` takes the updates of a round one by one, so that one that can add them up need not keep them. A
+rule that has to see all of them at once is a pure function from a `Cohort` to an `Aggregate`, which `stacked`
+makes an aggregator of. None knows of data sets, networks or who carried the messages. What a rule remembers
+from one round to the next it is handed in the first call and hands back in the aggregate.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import numpy as np
+
+Partial = TypeVar("Partial")
 
 Memory = Mapping[str, np.ndarray]
 """What a rule remembers, by a name of its choice; plain arrays, so that a checkpoint can hold it."""
@@ -59,3 +63,73 @@ class Aggregate:
 
 
 Rule = Callable[[Cohort], Aggregate]
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one device of a round sent; see `Cohort`."""
+
+    name: str
+    delta: np.ndarray
+    score: float
+    samples: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Aggregator(Generic[Partial]):
+    """Makes one step of a round's updates.
+
+    Attributes:
+        init: from what was remembered of the round before, and the server's own delta where the rule asks for
+            it, to what an empty round has added up.
+        add: adds one device's contribution; the order is that of the names.
+        finish: makes the step.
+        needs_all: it keeps every delta until the end, since the step is no sum over devices.
+    """
+
+    init: Callable[[Memory, np.ndarray | None], Partial]
+    add: Callable[[Partial, Contribution], Partial]
+    finish: Callable[[Partial], Aggregate]
+    needs_all: bool = False
+
+
+_Round = tuple[Memory, np.ndarray | None, tuple[Contribution, ...]]
+
+
+def stacked(rule: Rule) -> Aggregator[_Round]:
+    """Returns the aggregator of a rule that needs all deltas at once."""
+
+    def finish(round_: _Round) -> Aggregate:
+        memory, root, sent = round_
+        return rule(
+            Cohort(
+                deltas=np.stack([each.delta for each in sent]),
+                scores=np.array([each.score for each in sent]),
+                samples=np.array([each.samples for each in sent]),
+                steps=np.array([each.steps for each in sent]),
+                names=tuple(each.name for each in sent),
+                root=root,
+                memory=memory,
+            )
+        )
+
+    return Aggregator(
+        init=lambda memory, root: (memory, root, ()),
+        add=lambda round_, sent: (round_[0], round_[1], (*round_[2], sent)),
+        finish=finish,
+        needs_all=True,
+    )
+
+
+def aggregate(
+    aggregator: Aggregator[Partial],
+    sent: Iterable[Contribution],
+    memory: Memory | None = None,
+    root: np.ndarray | None = None,
+) -> Aggregate:
+    """Makes one step of what the devices of a round sent, at least one of them."""
+    partial = aggregator.init(memory or {}, root)
+    for each in sent:
+        partial = aggregator.add(partial, each)
+    return aggregator.finish(partial)

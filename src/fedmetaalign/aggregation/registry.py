@@ -1,8 +1,9 @@
-"""From the recipe's name of a rule to the rule."""
+"""From the recipe's name of a rule to the aggregator."""
 
 from functools import partial
+from typing import Any
 
-from fedmetaalign.aggregation import Rule
+from fedmetaalign.aggregation import Aggregator, Rule, stacked
 from fedmetaalign.aggregation.fedadp import fedadp
 from fedmetaalign.aggregation.fedfv import fedfv
 from fedmetaalign.aggregation.fednova import fednova
@@ -15,8 +16,8 @@ from fedmetaalign.aggregation.trimmed_mean import trimmed_mean
 from fedmetaalign.recipe import Parallel
 
 
-def rule(settings: Parallel) -> Rule:
-    """Returns the aggregation rule that the recipe names, with the recipe's parameters."""
+def aggregator(settings: Parallel) -> Aggregator[Any]:
+    """Returns the aggregator of the rule that the recipe names, with the recipe's parameters."""
     rules: dict[str, Rule] = {
         "similarity": partial(
             similarity,
@@ -34,4 +35,4 @@ def rule(settings: Parallel) -> Rule:
         "trimmed_mean": partial(trimmed_mean, byzantine=settings.byzantine),
         "krum": partial(krum, byzantine=settings.byzantine, keep=settings.keep),
     }
-    return rules[settings.aggregation]
+    return stacked(rules[settings.aggregation])

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fedmetaalign.methods._task import GLOBAL as GLOBAL
-
+GLOBAL = "global"
+"""The stage where phase 3 starts from one global model for all."""
 Metrics = Mapping[str, float | None]
 """What `evaluation.metrics.measure` returns."""
 

@@ -63,7 +63,7 @@ class Arm:
     @property
     def grid(self) -> tuple[float | None, ...]:
         """The learning rates to choose from; None alone where nothing is trained."""
-        return (None,) if self.method in methods.UNTRAINED else self.recipe.compare.learning_rates
+        return self.recipe.compare.learning_rates if methods.find(self.method).trains else (None,)
 
     def tune_seeds(self, seeds: int) -> int:
         """Returns on how many of the seeds it is tuned: none where there is no choice."""
@@ -160,8 +160,7 @@ def _arms(recipe: Recipe, notice: Callable[[str], None]) -> list[Arm]:
     settings = recipes.variants(recipe)
     chosen += [(name, variant.method, settings[name]) for name, variant in recipe.compare.variants.items()]
     for row, method, own in chosen:
-        methods.find(method)
-        if (why := methods.lacking(own).get(method)) is not None:
+        if why := methods.find(method).lacking(own):
             raise RecipeError(why if row == method else f'compare.variants."{row}": {why}')
     digests: dict[str, Mapping[str, str]] = {}
     arms = []

@@ -1,21 +1,173 @@
-"""Runs one cell of a comparison: a method on a recipe, from the common start to the test sets."""
+"""Runs one cell of a comparison: a method on a recipe, from the common start to the test sets.
+
+All methods start from the same weights, those of phase 0 where the recipe has one, may train on all of a
+device's training samples but its validation part, and may spend the same gradient steps: on each device as many
+as phases 1 to 3 of Fed-Meta-Align take there. What they do spend is counted as they spend it. Fed-Meta-Align
+itself divides the samples among its phases and holds their query parts back, as the paper says; what makes a
+model personal trains on phase 3's part with every method.
+"""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from fedmetaalign import methods
-from fedmetaalign.comparison.cell import FINAL, Cell, Metrics, Stage
-from fedmetaalign.evaluation.metrics import measure
-from fedmetaalign.fleet.device import Fleet
-from fedmetaalign.methods._learner import Perceptron
-from fedmetaalign.methods._task import DivergenceError, Ledger, Milestone, Model, Outcome, Task
-from fedmetaalign.model.mlp import Network, scores
+from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Metrics, Stage
+from fedmetaalign.engine import Presence, Replies
+from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.engine.messages import Collected, Local, Personal, Personalize, Reply, Request, Update
+from fedmetaalign.engine.participant import Participant, learner_of
+from fedmetaalign.engine.transport import FLOAT_BYTES, sent_bytes
+from fedmetaalign.evaluation.metrics import brier, measure_classes
+from fedmetaalign.fleet.device import Device, Fleet, Part
+from fedmetaalign.methods._method import Method
+from fedmetaalign.model.learner import Learner
 from fedmetaalign.model.online import Samples
-from fedmetaalign.phases import foundation
+from fedmetaalign.phases.client import Client, DivergenceError, check_finite
+from fedmetaalign.phases.foundation import pretrain
+from fedmetaalign.phases.server import Server, State, rounds
 from fedmetaalign.recipe import Recipe
+from fedmetaalign.tinyml.decision import fault_probability
+
+
+@dataclass
+class Spent:
+    """What a method has spent so far. The one thing here that changes."""
+
+    steps: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    began: float = field(default_factory=time.perf_counter)
+
+    def add_steps(self, steps: int) -> None:
+        """Counts gradient steps."""
+        self.steps += steps
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The global weights at some stage, and what had been spent when they were reached.
+
+    Attributes:
+        weights: (parameters,) float32.
+        steps: gradient steps, over all devices and the server.
+        bytes: sent in both directions, over all devices.
+        seconds: of one process.
+    """
+
+    weights: np.ndarray
+    steps: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method comes to.
+
+    Attributes:
+        models: every device's, members and unseen devices.
+        stages: global weights by stage: `GLOBAL` where phase 3 starts from one global model, and others on the
+            way.
+        rounds: (parameters,) global weights after each round; empty where phase 3 starts from no global model.
+    """
+
+    models: Mapping[str, Personal]
+    stages: Mapping[str, Checkpoint]
+    rounds: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Race:
+    """What every compared method is given: a fleet, a start, a budget.
+
+    Attributes:
+        recipe: its phases decide the budget, its optimizer the learning rate.
+        learner: what is trained.
+        members: the devices of the federation, sorted by name.
+        newcomers: devices that only receive what the federation has learnt.
+        public: public samples; None where the recipe has none.
+        start: (parameters,) float32, where every method starts.
+        spent: what it has cost so far.
+    """
+
+    recipe: Recipe
+    learner: Learner
+    members: tuple[Device, ...]
+    newcomers: tuple[Device, ...]
+    public: Part | None
+    start: np.ndarray
+    spent: Spent = field(default_factory=Spent)
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """All devices that need a model."""
+        return self.members + self.newcomers
+
+    def run(self, method: Method) -> Outcome:
+        """Runs a method from the common start to every device's own model.
+
+        Raises:
+            DivergenceError: training has run away.
+        """
+        learner = self.learner.reporting(self.spent.add_steps)
+        clients = [Client(self.recipe, device, learner) for device in self.members]
+        unseen = [Client(self.recipe, device, learner, members=self.members) for device in self.newcomers]
+        travels = method.travels(learner, self.recipe)
+        engine = _Metered(
+            LocalEngine([Participant(client, method) for client in clients], workers=1),
+            self.spent,
+            travels,
+        )
+        plan = method.rounds(Server(self.recipe, engine, learner, self.public))
+        state, history = State(self.start), []
+        stages: dict[str, Checkpoint] = {}
+        for round_, state, _ in rounds(plan, state):  # noqa: B020 - it ends as the last one
+            check_finite(state.weights, f"after {round_.phase} round {round_.number}")
+            stages[round_.phase] = self.checkpoint(state.weights)
+            history.append(state.weights)
+        last = stages.pop(plan[-1].phase) if plan else self.checkpoint(state.weights)
+        if method.federates:
+            self.spent.bytes += FLOAT_BYTES * (travels or len(self.start)) * len(self.devices)
+        request = Personalize(state.weights, 1, len(clients), {"foundation": self.start})
+        everyone = LocalEngine([Participant(client, method) for client in (*clients, *unseen)], workers=1)
+        models = everyone.exchange(everyone.names, request).answers
+        if not method.one_model:
+            return Outcome(models, {}, ())
+        return Outcome(models, stages | {GLOBAL: last}, tuple(history))
+
+    def checkpoint(self, weights: np.ndarray) -> Checkpoint:
+        """Notes the global weights, and what was spent to get there."""
+        spent = self.spent
+        return Checkpoint(weights, spent.steps, spent.bytes, spent.seconds + time.perf_counter() - spent.began)
+
+
+@dataclass(frozen=True)
+class _Metered:
+    """An engine that counts the bytes of what is asked and answered, both ways, over all devices."""
+
+    engine: LocalEngine
+    spent: Spent
+    travels: int | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.engine.names
+
+    def presence(self) -> Mapping[str, Presence]:
+        return self.engine.presence()
+
+    def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
+        replies = self.engine.exchange(names, request, patience)
+        for reply in replies.answers.values():
+            match reply:
+                case Collected():
+                    self.spent.bytes += FLOAT_BYTES * len(reply.samples) * (reply.features + 1)
+                case Local() | Update():
+                    self.spent.bytes += sent_bytes(request, self.travels) + sent_bytes(reply, self.travels)
+        return replies
 
 
 @dataclass(frozen=True)
@@ -35,22 +187,20 @@ class Start:
 
 def start(recipe: Recipe, fleet: Fleet) -> Start:
     """Draws the weights and pre-trains them, with the learning rate that the recipe itself has."""
-    network = Network(recipe.model.inputs, recipe.model.hidden)
-    weights = foundation.initial(network, recipe.seed)
+    learner = learner_of(recipe)
+    weights = learner.initial()
     began, steps = time.perf_counter(), 0
     if fleet.public is not None:
-        weights, _ = foundation.pretrain(
-            network, weights, fleet.public, recipe.foundation, recipe.optimizer, recipe.seed
-        )
+        weights, _ = pretrain(learner, weights, fleet.public, recipe.foundation)
         steps = recipe.foundation.epochs * len(fleet.public.support)
     return Start(weights, steps, time.perf_counter() - began)
 
 
-def race(method: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
+def race(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     """Runs a method and measures what it comes to.
 
     Args:
-        method: a file's name under `methods/`.
+        name: the method's.
         recipe: with the seed and the learning rate to run with.
         fleet: the recipe's devices.
         begin: the common start.
@@ -58,71 +208,60 @@ def race(method: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     Raises:
         FedMetaAlignError: the method cannot run on this recipe.
     """
-    network = Network(recipe.model.inputs, recipe.model.hidden)
-    trained = method not in methods.UNTRAINED
-    task = Task(
-        recipe,
-        Perceptron(network),
-        fleet.devices,
-        fleet.newcomers,
-        fleet.public,
-        begin.weights,
-        Ledger(begin.steps, 0, begin.seconds) if trained else Ledger(),
-    )
-    rate = recipe.optimizer.learning_rate if trained else None
+    method, learner = methods.find(name), learner_of(recipe)
+    spent = Spent(begin.steps, 0, begin.seconds) if method.trains else Spent()
+    given = Race(recipe, learner, fleet.devices, fleet.newcomers, fleet.public, begin.weights, spent)
+    rate = recipe.optimizer.learning_rate if method.trains else None
     try:
-        outcome = methods.find(method)(task)
-        end = task.milestone(begin.weights)
-        return Cell(
-            method=method,
-            seed=recipe.seed,
-            learning_rate=rate,
-            validation=_validation(task, outcome),
-            stages=_stages(network, outcome, end, fleet.test),
-            rounds=tuple(_accuracies(network, weights, fleet.test) for weights in outcome.rounds),
-            unseen=fleet.unseen,
-        )
+        outcome = given.run(method)
     except DivergenceError:
-        return Cell(method, recipe.seed, rate, None, {}, (), fleet.unseen)
+        return Cell(name, recipe.seed, rate, None, {}, (), fleet.unseen)
+    end = given.checkpoint(begin.weights)
+    return Cell(
+        method=name,
+        seed=recipe.seed,
+        learning_rate=rate,
+        validation=_validation(given, outcome),
+        stages=_stages(given, outcome, end, fleet.test),
+        rounds=tuple(_accuracies(learner, weights, fleet.test) for weights in outcome.rounds),
+        unseen=fleet.unseen,
+    )
 
 
-def _validation(task: Task, outcome: Outcome) -> float:
+def _validation(given: Race, outcome: Outcome) -> float:
     """Returns the members' mean Brier score on their validation parts.
 
     A proper score of the probabilities themselves: it needs no threshold, and one sure mistake of a model does
     not outweigh everything else, as it does in the cross-entropy.
     """
-
-    def brier(model: Model, validation: Samples) -> float:
-        return float(np.mean((model.scores(validation.x) - validation.y) ** 2))
-
-    return float(np.mean([brier(outcome.models[d.name], d.own.query) for d in task.members]))
+    target, models = given.learner.target, outcome.models
+    own = [(models[device.name], device.own.query) for device in given.members]
+    return float(np.mean([brier(model.scores(query.x), query.y, target) for model, query in own]))
 
 
-def _stages(
-    network: Network, outcome: Outcome, end: Milestone, test: Mapping[str, Samples]
-) -> dict[str, Stage]:
-    def judge(model: Model, samples: Samples) -> Metrics:
-        return measure(samples.y.astype(np.int8), model.scores(samples.x), model.threshold)
+def _stages(given: Race, outcome: Outcome, end: Checkpoint, test: Mapping[str, Samples]) -> dict[str, Stage]:
+    def judge(scores: np.ndarray, samples: Samples, threshold: float) -> Metrics:
+        target = given.learner.target
+        found = measure_classes(target, samples.y, fault_probability(scores, target), scores, threshold)
+        # Of a comparison's metrics each is one number a device.
+        return {name: value for name, value in found.to_dict().items() if not isinstance(value, list)}
 
     def shared(weights: np.ndarray) -> dict[str, Metrics]:
         """One global model on every device, at a threshold of 0.5: choosing one is part of personalising."""
-        return {
-            name: measure(samples.y.astype(np.int8), scores(network, weights, samples.x), 0.5)
-            for name, samples in test.items()
-        }
+        scores = given.learner.scores
+        return {name: judge(scores(weights, each.x), each, 0.5) for name, each in test.items()}
 
-    own = {name: judge(model, test[name]) for name, model in outcome.models.items()}
+    own = {
+        name: judge(model.scores(test[name].x), test[name], model.threshold.threshold)
+        for name, model in outcome.models.items()
+    }
     stages = {name: _stage(shared(point.weights), point) for name, point in outcome.stages.items()}
     return stages | {FINAL: _stage(own, end)}
 
 
-def _stage(devices: Mapping[str, Metrics], spent: Milestone) -> Stage:
+def _stage(devices: Mapping[str, Metrics], spent: Checkpoint) -> Stage:
     return Stage(devices, spent.steps, spent.bytes, round(spent.seconds, 3))
 
 
-def _accuracies(network: Network, weights: np.ndarray, test: Mapping[str, Samples]) -> dict[str, float]:
-    return {
-        name: float(np.mean((scores(network, weights, samples.x) > 0.5) == (samples.y > 0)))
-        for name, samples in test.items()
-    }
+def _accuracies(learner: Learner, weights: np.ndarray, test: Mapping[str, Samples]) -> dict[str, float]:
+    return {name: learner.evaluate(weights, samples)[1] for name, samples in test.items()}

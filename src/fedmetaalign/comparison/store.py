@@ -21,19 +21,14 @@ from fedmetaalign.writing import replace, writing_to
 SOFTWARE = ("jax", "jaxlib", "numpy", "optax", "scikit-learn", "scipy")
 """Whose versions may change a number."""
 CODE = (
-    *("aggregation/*.py", "engine/*.py", "fleet/**/*.py", "model/*.py", "phases/*.py", "methods/_[!_]*.py"),
+    *("aggregation/*.py", "engine/*.py", "fleet/**/*.py", "model/*.py", "phases/*.py", "methods/*.py"),
     *("evaluation/metrics.py", "evaluation/rules.py", "evaluation/thresholds.py"),
     *("comparison/race.py", "preparation.py", "randomness.py", "recipe.py"),
-    *(
-        "methods/fed_meta_align.py",
-        "methods/fedadam.py",
-        "methods/local_only.py",
-    ),  # which other methods build on
 )
 """The part of the package that may change a number of any method."""
 AGAIN = "run the same command again"
 """How a comparison that could not write goes on."""
-IRRELEVANT = {"name", "compare", "deploy", "evaluation"}
+IRRELEVANT = {"name", "method", "compare", "deploy", "evaluation"}
 """Sections of a recipe that no cell depends on."""
 
 

@@ -50,12 +50,6 @@ class Replies(Generic[Answer]):
         """Returns the records of what was missed: the reason, under "absent", "rejected" or "late"."""
         return [record(phase, number, each.device, **{each.kind: each.reason}) for each in self.missed]
 
-    @property
-    def why(self) -> str:
-        """Says, in parentheses, of the first device without an answer why it has none; empty where all have."""
-        now = [each for each in self.missed if each.kind != "late"]
-        return f" ({now[0].device}: {now[0].reason.rstrip('.')})" if now else ""
-
 
 @dataclass(frozen=True)
 class Presence:

@@ -1,27 +1,35 @@
-"""The device's side of every phase, written once: engines only carry what is asked and answered."""
+"""The device's side of every method, written once: engines only carry what is asked and answered."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
-from fedmetaalign.engine.messages import Finish, Finished, Reply, Request, Train, Visit
-from fedmetaalign.engine.transport import Residuals, packed
-from fedmetaalign.errors import RunError
-from fedmetaalign.evaluation.results import evaluate
+from fedmetaalign.engine.messages import (
+    Collect,
+    Collected,
+    Finish,
+    Finished,
+    Personalize,
+    Reply,
+    Request,
+    Train,
+    Visit,
+)
+from fedmetaalign.engine.transport import packed_update
+from fedmetaalign.evaluation.result import Epoch
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods import local_only
-from fedmetaalign.methods._learner import Perceptron
-from fedmetaalign.methods._task import Ledger, Task
-from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged
+from fedmetaalign.methods._method import Method
+from fedmetaalign.model.learner import NetworkLearner
+from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import Samples, ignore_steps
-from fedmetaalign.phases import foundation, parallel, serial
-from fedmetaalign.phases.budget import own_steps, shared_steps
-from fedmetaalign.phases.deploy import RUNTIME, Deployed, deploy
-from fedmetaalign.phases.local import Local, Update
-from fedmetaalign.phases.personalize import Personal, personalize
+from fedmetaalign.model.target import BINARY, Target
+from fedmetaalign.phases.alone import train_alone
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.conversion import RUNTIME
+from fedmetaalign.phases.deploy import Deployed, deploy
+from fedmetaalign.phases.evaluate import evaluate
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.tinyml import bundle
 from fedmetaalign.writing import writing_to
@@ -32,7 +40,7 @@ SOFTWARE = ("fedmetaalign", "jax", "jaxlib", "numpy", "ai-edge-litert")
 
 @dataclass(frozen=True)
 class Home:
-    """What only phase 3 may touch.
+    """What only the last step may touch.
 
     Attributes:
         test: the device's held-out samples.
@@ -45,26 +53,22 @@ class Home:
 
 @dataclass(frozen=True)
 class Participant:
-    """A device that takes part in a recipe.
+    """A device that takes part in a method.
 
     Attributes:
-        recipe: decides what it does.
-        device: its samples.
+        client: the device at work.
+        method: what it does when asked.
         home: None where nobody will ask it to finish.
-        on_steps: told of the training steps that it takes.
-        residuals: what it has yet to send.
     """
 
-    recipe: Recipe
-    device: Device
+    client: Client
+    method: Method
     home: Home | None = None
-    on_steps: Callable[[int], None] = ignore_steps
-    residuals: Residuals = field(default_factory=Residuals)
 
-    @cached_property
-    def network(self) -> Network:
-        """The architecture."""
-        return Network(self.recipe.model.inputs, self.recipe.model.hidden)
+    @property
+    def device(self) -> Device:
+        """Its samples."""
+        return self.client.device
 
     def answer(self, request: Request[Reply]) -> Reply:
         """Does what is asked. The same request gets the same answer on every engine, however often it is asked.
@@ -73,87 +77,65 @@ class Participant:
             RunError: training has diverged, no model is as small as the recipe asks for, or the bundle cannot
                 be written.
         """
+        client, method = self.client, self.method
         match request:
             case Visit():
-                return cast(Reply, self._visit(request))
+                return cast(Reply, method.hop(client, request))
             case Train():
-                return cast(Reply, self._train(request))
+                update = method.local(client, request)
+                sizes, transport = client.learner.layer_sizes, client.recipe.transport
+                return cast(Reply, packed_update(update, transport, sizes, request.number, client.memory))
+            case Collect():
+                own, features = client.device.own.support, len(client.device.preparation.features)
+                return cast(Reply, Collected(own, features, client.all_steps(request.devices)))
+            case Personalize():
+                return cast(Reply, method.personal(client, request))
             case Finish():
                 return cast(Reply, self._finish(request))
         raise TypeError(f"no device knows what to do with {type(request).__name__}")
 
-    def _visit(self, request: Visit) -> Local:
-        r = self.recipe
-        return serial.visit(
-            self.network,
-            self.device,
-            request.weights,
-            request.stop,
-            r.serial,
-            r.optimizer,
-            r.seed,
-            self.on_steps,
-        )
-
-    def _train(self, request: Train) -> Update:
-        r = self.recipe
-        update = parallel.local_update(
-            self.network,
-            self.device,
-            request.weights,
-            request.number,
-            r.parallel,
-            r.optimizer,
-            r.seed,
-            self.on_steps,
-        )
-        return packed(self.network, r.transport, update, request.number, self.residuals)
-
     def _finish(self, request: Finish) -> Finished:
         if self.home is None:
-            raise TypeError(f"{self.device.name} was not made to finish")
-        r = self.recipe
-        own = personalize(
-            self.network, self.device, request.weights, r.personalize, r.optimizer, r.seed, self.on_steps
-        )
-        if diverged(own.weights):
-            raise RunError(
-                f"Training has diverged: on {self.device.name} a weight is beyond {LARGEST_WEIGHT:g};"
-                " lower optimizer.learning_rate or parallel.server_learning_rate, and run again."
-            )
-        alone = self._alone(request.devices) if r.evaluation.alone else None
-        deployed = deploy(self.network, self.device, own, r.deploy, r.personalize, r.seed)
+            raise TypeError(f"{self.client.name} was not made to finish")
+        client, recipe = self.client, self.client.recipe
+        own = self.method.personal(client, request)
+        alone = None
+        if recipe.evaluation.alone:
+            alone = train_alone(client, client.learner.initial(), client.all_steps(request.devices))
+        deployed = deploy(client, network_of(recipe, client.learner.target), own)
         digest = self._write_bundle(self.home.bundle, deployed)
-        result = evaluate(self.device, self.home.test, self.network, request.stages, own, deployed, alone)
-        return Finished({**result, "bundle": digest}, tuple(own.records), digest)
-
-    def _alone(self, devices: int) -> Personal:
-        """Trains without the others, from random weights, with the steps that the federation takes."""
-        r = self.recipe
-        start = foundation.initial(self.network, r.seed)
-        ledger = Ledger(watch=self.on_steps)
-        task = Task(r, Perceptron(self.network), (self.device,), (), None, start, ledger)
-        return local_only.train_alone(task, self.device, steps_alone(r, self.device, devices))
+        result = evaluate(client, self.home.test, request.stages, own, deployed, alone, digest)
+        return Finished(result, tuple(Epoch(**record) for record in own.records))
 
     def _write_bundle(self, path: Path, deployed: Deployed) -> str:
         """Writes the bundle, and returns the sha256 that it gives of itself."""
+        device = self.client.device
         content = bundle.Bundle(
-            device=self.device.name,
-            preparation=self.device.preparation,
+            device=device.name,
+            preparation=device.preparation,
             threshold=deployed.threshold.threshold,
             threshold_note=deployed.threshold.reason,
-            target=self.recipe.deploy.target,
+            target=self.client.recipe.deploy.target,
             runtime=RUNTIME,
             model=deployed.model,
+            labels=self.client.learner.target,
         )
         # The golden samples are the device's own: the bundle stays on the device that they come from.
         with writing_to(path):
-            return bundle.write(path, content, deployed.layers, self.device.examples, software())
+            return bundle.write(path, content, deployed.layers, device.examples, software())
 
 
-def steps_alone(recipe: Recipe, device: Device, devices: int) -> int:
-    """Returns how many steps a device takes without the others: as many as among so many devices."""
-    return round(shared_steps(recipe, device, devices) + own_steps(recipe, device))
+def network_of(recipe: Recipe, target: Target = BINARY) -> Network:
+    """Returns the architecture that a recipe trains to tell some classes apart."""
+    return Network(recipe.model.inputs, recipe.model.hidden, target.outputs)
+
+
+def learner_of(
+    recipe: Recipe, target: Target = BINARY, on_steps: Callable[[int], None] = ignore_steps
+) -> NetworkLearner:
+    """Returns how a recipe trains its network to tell some classes apart."""
+    network = network_of(recipe, target)
+    return NetworkLearner(network, recipe.optimizer.learning_rate, recipe.seed, target, on_steps)
 
 
 def software() -> dict[str, str]:

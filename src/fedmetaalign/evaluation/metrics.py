@@ -7,9 +7,11 @@ bad model, and a mean over devices would count it.
 import numpy as np
 
 from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.evaluation.result import Metrics
+from fedmetaalign.model.target import Target
 
 
-def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float | None]:
+def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> Metrics:
     """Measures scores and the decisions they lead to.
 
     A sample is called a fault if its score is strictly greater than the threshold (procedure Predict of the
@@ -22,7 +24,6 @@ def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, fl
         threshold: the decision threshold; it may lie outside [0, 1] ("always" or "never").
 
     Returns:
-        Exactly these keys:
         `accuracy` share of right decisions; None without samples;
         `precision` share of faults among the alarms; None without an alarm;
         `recall` share of the faults that raised an alarm; None without a fault;
@@ -55,20 +56,105 @@ def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, fl
         "recall": metrics.recall_score(y, decisions) if faults else None,
         "balanced_accuracy": metrics.balanced_accuracy_score(y, decisions) if both else None,
         "mcc": metrics.matthews_corrcoef(y, decisions) if both else None,
-        "pr_auc": metrics.average_precision_score(y, scores) if both else None,
+        # A sum of rounded steps: a perfect ranking may come to a little more than 1.
+        "pr_auc": min(1.0, metrics.average_precision_score(y, scores)) if both else None,
         # Named, because one class alone does not tell scikit-learn which label is the fault.
         "brier": metrics.brier_score_loss(y, scores, pos_label=1) if some else None,
         "threshold": threshold,
     }
-    return {name: None if value is None else float(value) for name, value in values.items()}
+    return Metrics.model_validate(
+        {name: None if value is None else float(value) for name, value in values.items()}
+    )
+
+
+def measure_classes(
+    target: Target, y: np.ndarray, scores: np.ndarray, probabilities: np.ndarray, threshold: float
+) -> Metrics:
+    """Measures what `measure` does of alarms against faults, and of more than two classes which is named.
+
+    A sample without an alarm is called the likeliest class that is normal, one with an alarm the likeliest that
+    is a fault: so the device's threshold counts here, too, and a row of `confusion` has its false alarms and
+    missed faults.
+
+    Args:
+        target: the classes.
+        y: (rows,) indices of classes, of any dtype.
+        scores: (rows,) float in [0, 1], the probability of a fault, as the model decides by it.
+        probabilities: (rows, classes) float, of each class; only their order counts.
+        threshold: on `scores`.
+
+    Returns:
+        `measure`'s metrics; of more than two classes also
+        `class_accuracy` share of samples that are called their class; None without samples;
+        `macro_f1` mean of the F1 of each class that a sample is of or is called, as in scikit-learn: a class
+        that is only called counts as 0; None without samples;
+        `recall_by_class` share of a class's samples that are called that class; None where there are none;
+        `confusion` (classes, classes) samples by their class (row) and what they are called (column).
+
+    Raises:
+        ValueError: as `measure`, or the probabilities or labels are not those of the classes.
+        FedMetaAlignError: as `measure`.
+    """
+    found = measure(target.faults(y), scores, threshold)
+    count = len(target.classes)
+    if target.outputs == 1:
+        return found
+    if probabilities.shape != (len(y), count):
+        raise ValueError(f"probabilities must be (rows, classes), got {probabilities.shape}")
+    if not np.isin(y, range(count)).all():
+        raise ValueError(f"labels must be indices of {count} classes")
+    from sklearn import metrics  # late, as above
+
+    true = y.astype(np.int64)
+    called = _called(target, probabilities, np.asarray(scores, np.float64) > threshold)
+    confusion = np.zeros((count, count), np.int64)
+    np.add.at(confusion, (true, called), 1)
+    by_class = {
+        "class_accuracy": float(np.mean(true == called)) if len(y) else None,
+        "macro_f1": float(metrics.f1_score(true, called, average="macro", zero_division=0)) if len(y) else None,
+        "recall_by_class": recalls(confusion),
+        "confusion": confusion.tolist(),
+    }
+    return Metrics.model_validate(found.to_dict() | by_class)
+
+
+def brier(scores: np.ndarray, y: np.ndarray, target: Target) -> float:
+    """Returns the Brier score of probabilities, 0 is best: mean squared difference to what is so.
+
+    Args:
+        scores: (rows,) probability of a fault, or (rows, classes) of each class, then summed over the classes.
+        y: (rows,) indices of classes.
+        target: the classes.
+    """
+    squares = (scores - one_hot(y, target)) ** 2
+    return float(np.mean(squares if target.outputs == 1 else squares.sum(axis=1)))
+
+
+def one_hot(y: np.ndarray, target: Target) -> np.ndarray:
+    """Returns labels as probabilities: of two classes as they are, of more (rows, classes) float32."""
+    return y if target.outputs == 1 else np.eye(target.outputs, dtype=np.float32)[y.astype(np.intp)]
+
+
+def recalls(confusion: np.ndarray) -> list[float | None]:
+    """Returns each class's recall from the counts of its samples, (classes, classes) int; None without any."""
+    return [float(row[i] / row.sum()) if row.sum() else None for i, row in enumerate(confusion)]
+
+
+def _called(target: Target, probabilities: np.ndarray, alarms: np.ndarray) -> np.ndarray:
+    """Returns the class that each sample is called, (rows,) int64; of equals the first."""
+
+    def likeliest(classes: tuple[int, ...]) -> np.ndarray:
+        return np.asarray(np.asarray(classes)[np.argmax(probabilities[:, classes], axis=1)])
+
+    return np.where(alarms, likeliest(target.fault), likeliest(target.normal))
 
 
 def majority(y_train: np.ndarray, y_test: np.ndarray) -> float:
     """Returns the test accuracy of always saying what is most frequent in the training labels.
 
     Args:
-        y_train: (rows,) int8, 0 normal and 1 fault; a tie says normal.
-        y_test: (rows,) int8.
+        y_train: (rows,) int, indices of classes (0 normal and 1 fault); a tie says the first.
+        y_test: (rows,) int.
 
     Raises:
         ValueError: one of the two has no samples.
@@ -77,8 +163,7 @@ def majority(y_train: np.ndarray, y_test: np.ndarray) -> float:
         raise ValueError(
             f"the majority baseline needs training and test labels, got {len(y_train)} and {len(y_test)}"
         )
-    says = int(2 * np.count_nonzero(y_train) > len(y_train))
-    return float(np.mean(y_test == says))
+    return float(np.mean(y_test == np.argmax(np.bincount(y_train))))
 
 
 def _check(y: np.ndarray, scores: np.ndarray) -> None:

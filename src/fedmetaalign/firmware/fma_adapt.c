@@ -79,10 +79,10 @@ static inline float root(float x) {
 #endif
 }
 
-/* The logit. `units` becomes the head's inputs and the outputs of each layer, each followed by the 1 that the
+/* The logit, or where there are several the first of them. `units` becomes the head's inputs and the outputs of each layer, each followed by the 1 that the
  * biases are multiplied with. */
-static float forward(const fma_parameter_t *p, const int8_t *trunk, float *units) {
-    const float *in = units;
+static float *forward(const fma_parameter_t *p, const int8_t *trunk, float *units) {
+    float *in = units;
     float *out = units + FMA_TRUNK_OUTPUTS;
     uint32_t layer, i, j;
     for (i = 0; i < FMA_TRUNK_OUTPUTS; i++)
@@ -120,8 +120,59 @@ static float forward(const fma_parameter_t *p, const int8_t *trunk, float *units
         in += rows;
         out += columns;
     }
-    return *in;
+    return in;
 }
+
+/* Puts the errors of a label in the place of the logits: what the loss's gradient is with respect to them. Returns
+ * the probability of a fault. */
+#ifdef FMA_HEAD_CLASSES
+
+#define LOGITS FMA_HEAD_CLASSES
+
+static int known(int label) {
+    return label >= 0 && label < FMA_HEAD_CLASSES;
+}
+
+static int faulty(int label) {
+    return !fma_head_normal[label];
+}
+
+/* The probability of a fault, where `p` holds those of the classes. */
+static float of_fault(const float *p) {
+    float normal = 0.0f;
+    for (int i = 0; i < FMA_HEAD_CLASSES; i++)
+        if (fma_head_normal[i])
+            normal += p[i];
+    return normal < 1.0f ? 1.0f - normal : 0.0f; /* rounded sums can be above 1 */
+}
+
+static float errors_of(float *logits, int label) {
+    fma_float_softmax(logits, FMA_HEAD_CLASSES, logits);
+    const float score = of_fault(logits);
+    logits[label] -= 1.0f;
+    return score;
+}
+
+#else
+
+#define LOGITS 1
+
+static int known(int label) {
+    (void)label;
+    return 1;
+}
+
+static int faulty(int label) {
+    return label != 0;
+}
+
+static float errors_of(float *logits, int label) {
+    const float score = fma_sigmoid(*logits);
+    *logits = score - (label ? 1.0f : 0.0f);
+    return score;
+}
+
+#endif
 
 typedef struct {
     float size, epsilon;
@@ -156,14 +207,14 @@ static float dot(const fma_parameter_t *p, const float *errors, uint32_t columns
     return sum;
 }
 
-/* Backpropagates and updates in one pass from the last layer, whose error stands in the logit's place. No
+/* Backpropagates and updates in one pass from the last layer, whose errors stand in the logits' place. No
  * gradient is stored, each being the product of an input and an error. A row of weights first passes the errors
  * on and is then updated; its input's activation makes room for its error. */
 static void backward(fma_adapt_t *state, float *units) {
     const rate_t rate = next_rate(state);
-    const float *errors = units + FMA_HEAD_UNITS - 1;
+    const float *errors = units + FMA_HEAD_UNITS - LOGITS;
     uint32_t layer = FMA_HEAD_LAYERS, end = FMA_HEAD_PARAMETERS, i, j;
-    float *in = units + FMA_HEAD_UNITS - 1;
+    float *in = units + FMA_HEAD_UNITS - LOGITS;
     while (layer--) {
         const uint32_t rows = fma_head_sizes[layer] + 1u, columns = fma_head_sizes[layer + 1];
         const uint32_t start = end - rows * columns;
@@ -202,22 +253,50 @@ void fma_adapt_init(fma_adapt_t *state, float learning_rate, float fallback) {
     state->recorded = state->next = 0;
 }
 
-float fma_adapt_score(const fma_adapt_t *state, const int8_t *trunk) {
+#ifdef FMA_HEAD_CLASSES
+
+float fma_adapt_scores(const fma_adapt_t *state, const int8_t *trunk, float *scores) {
     float units[FMA_HEAD_UNITS];
-    return fma_sigmoid(forward(state->parameters, trunk, units));
+    fma_float_softmax(forward(state->parameters, trunk, units), FMA_HEAD_CLASSES, scores);
+    return of_fault(scores);
 }
 
-float fma_adapt_step(fma_adapt_t *state, const int8_t *trunk, int label) {
+float fma_adapt_score(const fma_adapt_t *state, const int8_t *trunk) {
+    float scores[FMA_HEAD_CLASSES];
+    return fma_adapt_scores(state, trunk, scores);
+}
+
+int fma_adapt_kind(const float *scores) {
+    int kind = -1;
+    for (int i = 0; i < FMA_HEAD_CLASSES; i++)
+        if (!fma_head_normal[i] && (kind < 0 || scores[i] > scores[kind]))
+            kind = i;
+    return kind;
+}
+
+#else
+
+float fma_adapt_score(const fma_adapt_t *state, const int8_t *trunk) {
     float units[FMA_HEAD_UNITS];
-    const float score = fma_sigmoid(forward(state->parameters, trunk, units));
-    units[FMA_HEAD_UNITS - 1] = score - (label ? 1.0f : 0.0f);
+    return fma_sigmoid(*forward(state->parameters, trunk, units));
+}
+
+#endif
+
+float fma_adapt_step(fma_adapt_t *state, const int8_t *trunk, int label) {
+    float units[FMA_HEAD_UNITS], score;
+    if (!known(label))
+        return fma_adapt_score(state, trunk);
+    score = errors_of(forward(state->parameters, trunk, units), label);
     backward(state, units);
     state->steps++;
     return score;
 }
 
 void fma_adapt_record(fma_adapt_t *state, float score, int label) {
-    state->ring[state->next] = to_bits(score) << 1 | (label ? 1u : 0u);
+    if (!known(label))
+        return;
+    state->ring[state->next] = to_bits(score) << 1 | (faulty(label) ? 1u : 0u);
     state->next = (uint16_t)((state->next + 1u) % FMA_ADAPT_RING);
     if (state->recorded < FMA_ADAPT_RING)
         state->recorded++;

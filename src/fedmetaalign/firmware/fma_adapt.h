@@ -1,7 +1,7 @@
 /* Phase 3 on the microcontroller: the last layers of the network learn from labelled samples, one at a time.
  *
  * The integer layers before them, the trunk, stay as they are (fma_trunk of fma_infer.h). Those after them, the
- * head, are float32 and trained with Adam, batch size 1, on the binary cross-entropy; then the threshold with
+ * head, are float32 and trained with Adam, batch size 1, on the cross-entropy; then the threshold with
  * the best F1 is chosen over a ring of labelled scores. What was learned is exported as bytes, which
  * `fedmetaalign adapt` turns into a new bundle.
  *
@@ -62,10 +62,19 @@ void fma_adapt_init(fma_adapt_t *state, float learning_rate, float fallback);
 /* The probability of a fault, in [0, 1], from the trunk's FMA_TRUNK_OUTPUTS outputs. */
 float fma_adapt_score(const fma_adapt_t *state, const int8_t *trunk);
 
-/* One step of Adam on a labelled sample (0 normal, else fault). Returns the sample's score before the step. */
+#ifdef FMA_HEAD_CLASSES
+/* The same, and the probabilities of the FMA_HEAD_CLASSES classes. */
+float fma_adapt_scores(const fma_adapt_t *state, const int8_t *trunk, float *scores);
+
+/* The likeliest class of those that mean a fault; of equals the first. */
+int fma_adapt_kind(const float *scores);
+#endif
+
+/* One step of Adam on a labelled sample: 0 normal, else fault; of several classes the label is the class, and what
+ * is none of them is not learned from. Returns the sample's probability of a fault before the step. */
 float fma_adapt_step(fma_adapt_t *state, const int8_t *trunk, int label);
 
-/* Remembers a labelled score, in place of the oldest one where the ring is full. */
+/* Remembers a labelled score, in place of the oldest one where the ring is full; labels are as for a step. */
 void fma_adapt_record(fma_adapt_t *state, float score, int label);
 
 /* Chooses the threshold with the best F1 over the ring, and returns it: the fallback where the ring has fewer

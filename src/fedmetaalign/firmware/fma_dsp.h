@@ -164,7 +164,7 @@ static inline const int32_t *fma_dot_4(const int32_t *w, const fma_step_t *x, in
 }
 
 static inline int32_t fma_multiply(int32_t factor, int32_t multiplier) {
-    return (int32_t)(((int64_t)factor * multiplier + (1 << 30)) >> 31);
+    return (int32_t)(((int64_t)factor * multiplier + (INT32_C(1) << 30)) >> 31);
 }
 
 static inline int32_t fma_halve(int32_t twice) {

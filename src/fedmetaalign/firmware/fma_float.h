@@ -46,4 +46,17 @@ static inline float fma_sigmoid(float x) {
     return 1.0f / (1.0f + fma_exp(-x));
 }
 
+/* The probabilities of classes: e to the power of what each is below the greatest, over their sum. */
+static inline void fma_float_softmax(const float *logits, int classes, float *probabilities) {
+    float greatest = logits[0], sum = 0.0f;
+    for (int i = 1; i < classes; i++) {
+        if (logits[i] > greatest) greatest = logits[i];
+    }
+    for (int i = 0; i < classes; i++) {
+        probabilities[i] = fma_exp(logits[i] - greatest);
+        sum += probabilities[i];
+    }
+    for (int i = 0; i < classes; i++) probabilities[i] /= sum;
+}
+
 #endif

@@ -13,6 +13,10 @@
 #define FMA_ROLLED
 #endif
 
+#ifdef FMA_CLASSES
+#include "fma_softmax.h"
+#endif
+
 #if FMA_LAYERS
 
 #include "fma_dsp.h"
@@ -98,14 +102,14 @@ static void fma_run(const fma_input_t *input, int layers) {
 #if FMA_FLOAT_LAYERS
 
 /* Takes real numbers through a float layer; four outputs at a time need an input only once. */
-static void fma_dense(const float *weights, const float *x, int inputs, int outputs, int relu, float *y) {
+static void fma_dense(const float *weights, const float *x, int32_t inputs, int32_t outputs, int relu, float *y) {
     const float *const biases = weights + inputs * outputs;
-    int o = 0;
+    int32_t o = 0;
     for (; o + 4 <= outputs; o += 4) {
         float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
         const float *row = weights + o;
         FMA_ROLLED
-        for (int i = 0; i < inputs; i++, row += outputs) {
+        for (int32_t i = 0; i < inputs; i++, row += outputs) {
             s0 += x[i] * row[0];
             s1 += x[i] * row[1];
             s2 += x[i] * row[2];
@@ -119,7 +123,7 @@ static void fma_dense(const float *weights, const float *x, int inputs, int outp
     for (; o < outputs; o++) {
         y[o] = 0.0f;
         FMA_ROLLED
-        for (int i = 0; i < inputs; i++) y[o] += x[i] * weights[i * outputs + o];
+        for (int32_t i = 0; i < inputs; i++) y[o] += x[i] * weights[i * outputs + o];
     }
     FMA_ROLLED
     for (o = 0; o < outputs; o++) {
@@ -128,18 +132,34 @@ static void fma_dense(const float *weights, const float *x, int inputs, int outp
     }
 }
 
-/* The score of real numbers; both buffers are overwritten. */
-static float fma_float_score(float *x, float *y) {
+/* What the last float layer makes of real numbers; both buffers are overwritten. */
+static const float *fma_float_run(float *x, float *y) {
     const float *weights = fma_float_weights;
     for (int layer = 0; layer < FMA_FLOAT_LAYERS; layer++) {
-        const int inputs = fma_float_sizes[layer], outputs = fma_float_sizes[layer + 1];
+        const int32_t inputs = fma_float_sizes[layer], outputs = fma_float_sizes[layer + 1];
         float *const swap = x;
         fma_dense(weights, x, inputs, outputs, fma_float_relu[layer], y);
         weights += (inputs + 1) * outputs;
         x = y;
         y = swap;
     }
-    return fma_sigmoid(x[0]);
+    return x;
+}
+
+static const float *fma_logits(const fma_input_t *input) {
+    static float x[FMA_FLOAT_UNITS], y[FMA_FLOAT_UNITS];
+#if FMA_LAYERS
+    fma_run(input, FMA_LAYERS);
+#endif
+    FMA_ROLLED
+    for (int32_t i = 0; i < fma_float_sizes[0]; i++) {
+#if FMA_LAYERS
+        x[i] = (float)(fma_units[i] - FMA_HEAD_ZERO_POINT) * FMA_HEAD_SCALE;
+#else
+        x[i] = input[i];
+#endif
+    }
+    return fma_float_run(x, y);
 }
 
 #endif
@@ -164,25 +184,69 @@ int fma_prepare(const float *raw, fma_input_t *input) {
     return outside;
 }
 
-fma_score_t fma_score(const fma_input_t *input) {
-#if FMA_LAYERS
-    fma_run(input, FMA_LAYERS);
-#endif
+#ifdef FMA_CLASSES
+
+void fma_scores(const fma_input_t *input, fma_score_t *scores) {
 #if FMA_FLOAT_LAYERS
-    static float x[FMA_FLOAT_UNITS], y[FMA_FLOAT_UNITS];
-    FMA_ROLLED
-    for (int i = 0; i < fma_float_sizes[0]; i++) {
-#if FMA_LAYERS
-        x[i] = (float)(fma_units[i] - FMA_HEAD_ZERO_POINT) * FMA_HEAD_SCALE;
+    fma_float_softmax(fma_logits(input), FMA_CLASSES, scores);
 #else
-        x[i] = input[i];
+    static const fma_softmax_t how = FMA_SOFTMAX;
+    static int32_t powers[FMA_CLASSES];
+    static uint8_t probabilities[FMA_CLASSES];
+    fma_run(input, FMA_LAYERS);
+    fma_softmax(&how, fma_units, FMA_CLASSES, powers, probabilities);
+    for (int i = 0; i < FMA_CLASSES; i++) {
+#if FMA_FLOAT_EDGES
+        scores[i] = (float)probabilities[i] / 256.0f;
+#else
+        scores[i] = (fma_score_t)(probabilities[i] + FMA_EDGE_OFFSET - 128);
 #endif
     }
-    return fma_float_score(x, y);
-#elif FMA_FLOAT_EDGES
+#endif
+}
+
+int fma_fault(const fma_score_t *scores) {
+#if FMA_FLOAT_EDGES || FMA_FLOAT_LAYERS
+    float normal = 0.0f;
+    const float one = 1.0f, offset = 0.0f;
+#else
+    int normal = 0;
+    const int one = 256, offset = 128 - FMA_EDGE_OFFSET;
+#endif
+    for (int i = 0; i < FMA_CLASSES; i++) {
+        if (fma_normal[i]) normal += scores[i] + offset;
+    }
+    return one - normal > fma_threshold;
+}
+
+int fma_kind(const fma_score_t *scores) {
+    int kind = -1;
+    for (int i = 0; i < FMA_CLASSES; i++) {
+        if (!fma_normal[i] && (kind < 0 || scores[i] > scores[kind])) kind = i;
+    }
+    return kind;
+}
+
+int fma_classify(const float *raw, fma_score_t *scores, int *kind) {
+    fma_input_t input[FMA_INPUTS];
+    fma_prepare(raw, input);
+    fma_scores(input, scores);
+    *kind = fma_kind(scores);
+    return fma_fault(scores);
+}
+
+#else
+
+fma_score_t fma_score(const fma_input_t *input) {
+#if FMA_FLOAT_LAYERS
+    return fma_sigmoid(fma_logits(input)[0]);
+#else
+    fma_run(input, FMA_LAYERS);
+#if FMA_FLOAT_EDGES
     return (float)fma_logistic[fma_units[0] + 128] / 256.0f;
 #else
     return fma_logistic[fma_units[0] + 128];
+#endif
 #endif
 }
 
@@ -197,10 +261,12 @@ int fma_classify(const float *raw, fma_score_t *score) {
     return fma_fault(*score);
 }
 
+#endif
+
 #if FMA_TRUNK
 void fma_trunk(const fma_input_t *input, int8_t *output) {
     fma_run(input, FMA_TRUNK);
-    for (int i = 0; i < fma_layers[FMA_TRUNK - 1].outputs; i++) output[i] = fma_units[i];
+    for (int32_t i = 0; i < fma_layers[FMA_TRUNK - 1].outputs; i++) output[i] = fma_units[i];
 }
 
 #endif

@@ -9,12 +9,21 @@
 
 static int same(int row) {
     fma_input_t input[FMA_INPUTS];
-    fma_score_t score;
     int good;
-    fma_prepare(fma_golden_raw[row], input);
+#ifdef FMA_CLASSES
+    fma_score_t scores[FMA_CLASSES];
+    int kind;
+    good = fma_classify(fma_golden_raw[row], scores, &kind) == fma_golden_faults[row];
+    good &= kind == fma_golden_kinds[row];
+    for (int i = 0; i < FMA_CLASSES; i++) good &= scores[i] == fma_golden_scores[row][i];
+#else
+    fma_score_t score;
     good = fma_classify(fma_golden_raw[row], &score) == fma_golden_faults[row];
+    good &= score == fma_golden_scores[row];
+#endif
+    fma_prepare(fma_golden_raw[row], input);
     for (int i = 0; i < FMA_INPUTS; i++) good &= input[i] == fma_golden_inputs[row][i];
-    return good & (score == fma_golden_scores[row]);
+    return good;
 }
 
 int main(void) {

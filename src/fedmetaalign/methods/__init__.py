@@ -1,71 +1,73 @@
-"""Whole methods to compare: one file each, whose name is the method's name on the command line.
+"""Whole methods: one file each, whose name is the method's name on the command line, and in it a `METHOD`.
 
-A method is a function named like its file, from a `Task` to an `Outcome`. Files that begin with an underscore
-are the parts that methods share.
+Files that begin with an underscore are the parts that methods share. Another package adds a method by an entry
+point of the group `fedmetaalign.methods`.
 """
 
 import pkgutil
-from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from fedmetaalign import plugins
 from fedmetaalign.errors import RecipeError
 
 if TYPE_CHECKING:
-    from fedmetaalign.methods._task import Outcome, Task
+    from fedmetaalign.methods._method import Method
     from fedmetaalign.recipe import Recipe
 
-    Method = Callable[[Task], Outcome]
-
-
+GROUP = "fedmetaalign.methods"
 ALONE = "local_only"
 """The method that gains are measured against."""
 NO_RIVALS = frozenset({"majority", "one_rule", "pooled"})
-"""Methods to judge the others by that are in no race with them: two have no network, one has all data."""
+"""Methods to judge the others by that do not compete with them: two have no network, one has all data."""
 CONTROLS = NO_RIVALS | {ALONE}
 """Methods that federate nothing."""
-UNTRAINED = frozenset({"majority", "one_rule"})
-"""Methods that take no gradient step, and so have no learning rate."""
-
-
-def runnable(recipe: "Recipe") -> list[str]:
-    """Returns the methods that a recipe has what it takes for, the controls first."""
-    able = set(names()) - set(lacking(recipe))
-    return sorted(able, key=lambda name: (name not in CONTROLS, name))
-
-
-def lacking(recipe: "Recipe") -> dict[str, str]:
-    """Returns the methods that cannot run on a recipe, each with the sentence that says why and what to do."""
-    from fedmetaalign.model.mlp import Network
-    from fedmetaalign.phases.personalize import frozen_layers
-
-    found = {}
-    if not recipe.foundation.enabled:
-        found["feddf"] = (
-            "feddf distils on public samples, and the recipe has none: give [foundation] a table or a simulator"
-            " and set foundation.enabled = true, or leave feddf out."
-        )
-    freeze = recipe.personalize.freeze
-    if frozen_layers(Network(recipe.model.inputs, recipe.model.hidden), freeze) == 0:
-        found["fedrep"] = (
-            f"fedrep shares the layers that phase 3 freezes, and personalize.freeze = {freeze:g} freezes none:"
-            " raise it, give the network more layers, or leave fedrep out."
-        )
-    return found
 
 
 def names() -> tuple[str, ...]:
     """Returns the names of all methods."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
+    return tuple(sorted({*_own(), *plugins.names(GROUP)}))
 
 
+@cache
 def find(name: str) -> "Method":
     """Returns a method by its name.
 
     Raises:
-        RecipeError: there is none of this name.
+        RecipeError: there is none of this name, or what a plug-in gives is none.
     """
     if name not in names():
         raise RecipeError(f"There is no method {name!r}: choose among {', '.join(names())}.")
-    method: Method = getattr(import_module(f"{__name__}.{name}"), name)
+    kind: type[Method] = import_module(f"{__name__}._method").Method
+    if name not in _own():
+        return plugins.load(GROUP, name, kind)
+    method: Method = import_module(f"{__name__}.{name}").METHOD
     return method
+
+
+def runnable(recipe: "Recipe") -> list[str]:
+    """Returns the methods that a recipe has what it takes for, the controls first."""
+    able = [name for name in names() if not find(name).lacking(recipe)]
+    return sorted(able, key=lambda name: (name not in CONTROLS, name))
+
+
+def deployable(recipe: "Recipe", *, elsewhere: bool) -> "Method":
+    """Returns a recipe's method, if it can run on it and ends in bundles.
+
+    Args:
+        recipe: names the method.
+        elsewhere: whether the devices are in other processes.
+
+    Raises:
+        RecipeError: it cannot; the sentence says why and what to do.
+    """
+    method = find(recipe.method)
+    why = method.lacking(recipe) or method.no_bundle or (method.in_process if elsewhere else "")
+    if why:
+        raise RecipeError(why)
+    return method
+
+
+def _own() -> frozenset[str]:
+    return frozenset(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))

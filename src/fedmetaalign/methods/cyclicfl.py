@@ -6,22 +6,17 @@
 There are as many tours as in the paper's phase 1, and what is left of the rounds is FedAvg's.
 """
 
-from collections.abc import Iterator
-
-import numpy as np
-
-from fedmetaalign.methods._federated import fine_tuned, rounds, tour
-from fedmetaalign.methods._task import Outcome, Task
+from fedmetaalign.methods._method import Method
+from fedmetaalign.methods._server import parallel_rounds, tour_rounds
+from fedmetaalign.phases.budget import tours
+from fedmetaalign.phases.server import Round, Server
 
 
-def cyclicfl(task: Task) -> Outcome:
-    """Runs the tours and FedAvg, then fine-tunes on every device."""
-    return fine_tuned(task, _rounds(task))
+def rounds(server: Server) -> list[Round]:
+    """Lists the tours, then FedAvg's rounds."""
+    return tour_rounds(server, tours(server.recipe)) + after_tours(server)
 
 
-def _rounds(task: Task) -> Iterator[np.ndarray]:
-    weights, tours = task.start, task.recipe.serial.rounds * task.recipe.serial.tours
-    for number in range(1, tours + 1):
-        weights = tour(task, weights, number)
-        yield weights
-    yield from rounds(task, weights, numbers=range(tours + 1, task.rounds + 1))
+after_tours = parallel_rounds(after_tours=lambda server: tours(server.recipe))
+
+METHOD = Method(rounds)

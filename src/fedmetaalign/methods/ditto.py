@@ -8,35 +8,50 @@ The steps of a round are halved: w and v_k each see half of the round's samples,
 train v_k beside the final w. A newcomer's v_k starts at that.
 """
 
-import numpy as np
+from typing import Any
 
-from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods._federated import finish, minimising, rounds
-from fedmetaalign.methods._task import Outcome, Task
-from fedmetaalign.model.objective import LOSS, Objective
+from fedmetaalign.engine.messages import Last, Personal, Train, Update
+from fedmetaalign.methods._device import minimising, own_model, train
+from fedmetaalign.methods._method import Method
+from fedmetaalign.methods._server import parallel_rounds
+from fedmetaalign.model.objective import Objective
+from fedmetaalign.phases.client import Client
 
 LAMBDA = 1.0
 """The paper's choice where nobody attacks and validation samples are few (its appendix on the experiments)."""
+OWN = "own"
+"""v, in the device's memory."""
 
-shared = minimising(lambda weights: LOSS, share=0.5)
+shared = minimising(share=0.5)
 
 
-def ditto(task: Task) -> Outcome:
-    """Runs FedAvg, and trains every device's own model beside it."""
-    own: dict[str, np.ndarray] = {}
+def local(client: Client, request: Train) -> Update:
+    """Trains the device's own model beside FedAvg's."""
+    begin = client.memory.before(OWN, request.number)
+    own = train(
+        client,
+        request.weights if begin is None else begin,
+        client.stream(request, share=0.5),
+        "own",
+        request.number,
+        objective=Objective.proximal(request.weights, LAMBDA),
+    )
+    client.memory.keep(OWN, request.number, own.weights)
+    return shared(client, request)
 
-    def local(task: Task, device: Device, weights: np.ndarray, number: int) -> np.ndarray:
-        near = Objective.proximal(weights, LAMBDA)
-        samples = task.stream(device, number, share=0.5)
-        begin = own.get(device.name, weights)
-        own[device.name] = task.train(begin, samples, "own", number, device.name, objective=near).weights
-        return shared(task, device, weights, number)
 
-    weights = finish(task, rounds(task, task.start, local=local))
-    near = Objective.proximal(weights, LAMBDA)
-    for device in task.devices:
-        begin = own.get(device.name, weights)
-        rate, samples = task.recipe.personalize.learning_rate, task.own_stream(device)
-        trained = task.train(begin, samples, "last", device.name, objective=near, learning_rate=rate)
-        own[device.name] = trained.weights
-    return Outcome({device.name: task.model(task.own(device, own[device.name])) for device in task.devices})
+def personal(client: Client, request: Last[Any]) -> Personal:
+    """Trains the device's own model once more, near the final global weights."""
+    begin = client.memory.before(OWN)
+    own = train(
+        client,
+        request.weights if begin is None else begin,
+        client.own_stream(),
+        "last",
+        objective=Objective.proximal(request.weights, LAMBDA),
+        learning_rate=client.recipe.personalize.learning_rate,
+    )
+    return own_model(client, own)
+
+
+METHOD = Method(parallel_rounds(), local=local, personal=personal, remembers=True, one_model=False)

@@ -6,29 +6,54 @@ by hold-out (Wolpert, "Stacked generalization", 1992). What it costs is what hal
 """
 
 from dataclasses import replace
+from typing import Any
 
-import numpy as np
-
-from fedmetaalign.methods._task import Model, Outcome, Task
-from fedmetaalign.methods.fed_meta_align import fed_meta_align
-from fedmetaalign.methods.local_only import train_alone
+from fedmetaalign.engine.messages import Last, Local, Personal, Train, Update, Visit
+from fedmetaalign.evaluation.metrics import brier
+from fedmetaalign.methods._method import Method
 from fedmetaalign.model.online import Samples
+from fedmetaalign.model.target import Target
+from fedmetaalign.phases.alone import train_alone
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.parallel import local_update
+from fedmetaalign.phases.personalize import fine_tune
+from fedmetaalign.phases.schedule import federation
+from fedmetaalign.phases.serial import visit
+from fedmetaalign.phases.server import Round, Server
 from fedmetaalign.recipe import Recipe
 
 
-def fed_meta_align_guarded(task: Task) -> Outcome:
-    """Runs both at half the budget, and lets each device choose."""
-    half = replace(task, recipe=_halved(task.recipe))
-    federated = fed_meta_align(half)
-    models = {}
-    for device in task.devices:
-        rest = task.all_steps(device) - half.all_steps(device)
-        alone = task.model(train_alone(task, device, rest))
-        models[device.name] = _better(device.own.query, federated.models[device.name], alone)
-    return replace(federated, models=models)
+def rounds(server: Server) -> list[Round]:
+    """Lists half of the rounds of Fed-Meta-Align."""
+    return federation(replace(server, recipe=halved(server.recipe)))
 
 
-def _halved(recipe: Recipe) -> Recipe:
+def hop(client: Client, request: Visit) -> Local:
+    """Visits the device with half of the budget."""
+    return visit(half(client), request)
+
+
+def local(client: Client, request: Train) -> Update:
+    """Trains the device with half of the budget."""
+    return local_update(half(client), request)
+
+
+def better(client: Client, request: Last[Any]) -> Personal:
+    """Trains the device alone with the other half, and takes the better model."""
+    federated = fine_tune(half(client), request.weights)
+    rest = client.all_steps(request.devices) - half(client).all_steps(request.devices)
+    start = request.stages.get("foundation")
+    alone = train_alone(client, client.learner.initial() if start is None else start, rest)
+    return least_brier(client.device.own.query, client.learner.target, federated, alone)
+
+
+def half(client: Client) -> Client:
+    """Returns the device at work on half of the recipe."""
+    return replace(client, recipe=halved(client.recipe))
+
+
+def halved(recipe: Recipe) -> Recipe:
+    """Returns the recipe with half of its rounds and epochs."""
     serial, parallel, personalize = recipe.serial, recipe.parallel, recipe.personalize
     return recipe.model_copy(
         update={
@@ -39,10 +64,9 @@ def _halved(recipe: Recipe) -> Recipe:
     )
 
 
-def _better(validation: Samples, *models: Model) -> Model:
-    """Returns the model with the least Brier score."""
+def least_brier(validation: Samples, target: Target, *models: Personal) -> Personal:
+    """Returns the model with the least Brier score on validation samples."""
+    return min(models, key=lambda model: brier(model.scores(validation.x), validation.y, target))
 
-    def brier(model: Model) -> float:
-        return float(np.mean((model.scores(validation.x) - validation.y) ** 2))
 
-    return min(models, key=brier)
+METHOD = Method(rounds, local=local, hop=hop, personal=better)

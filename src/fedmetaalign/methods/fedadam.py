@@ -11,15 +11,11 @@ or more and corrects nothing.
 
 import optax
 
-from fedmetaalign.methods._federated import fine_tuned, rounds
-from fedmetaalign.methods._task import Outcome, Task
+from fedmetaalign.methods._method import Method
+from fedmetaalign.methods._server import parallel_rounds
 
 B1, B2, TAU = 0.9, 0.99, 1e-3
 SERVER_LEARNING_RATE = 1e-2
 """All four as for CIFAR-10 in Reddi et al. Like every method's, only the devices' learning rate is tuned."""
 
-
-def fedadam(task: Task) -> Outcome:
-    """Runs FedAdam, then fine-tunes on every device."""
-    server = optax.adam(SERVER_LEARNING_RATE, b1=B1, b2=B2, eps=TAU)
-    return fine_tuned(task, rounds(task, task.start, server=server))
+METHOD = Method(parallel_rounds(optimizer=optax.adam(SERVER_LEARNING_RATE, b1=B1, b2=B2, eps=TAU)))

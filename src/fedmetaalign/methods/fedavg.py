@@ -3,10 +3,7 @@
 w  <-  sum_k  n_k / n  w_k
 """
 
-from fedmetaalign.methods._federated import fine_tuned, rounds
-from fedmetaalign.methods._task import Outcome, Task
+from fedmetaalign.methods._method import Method
+from fedmetaalign.methods._server import parallel_rounds
 
-
-def fedavg(task: Task) -> Outcome:
-    """Runs FedAvg, then fine-tunes on every device."""
-    return fine_tuned(task, rounds(task, task.start))
+METHOD = Method(parallel_rounds())

@@ -5,11 +5,9 @@ w  <-  w + tau sum_k  n_k / n  (w_k - w) / tau_k,    tau = sum_k  n_k / n  tau_k
 with tau_k the steps that device k takes in the round; see `aggregation.fednova`.
 """
 
+from fedmetaalign.aggregation import stacked
 from fedmetaalign.aggregation.fednova import fednova as rule
-from fedmetaalign.methods._federated import fine_tuned, rounds
-from fedmetaalign.methods._task import Outcome, Task
+from fedmetaalign.methods._method import Method
+from fedmetaalign.methods._server import parallel_rounds
 
-
-def fednova(task: Task) -> Outcome:
-    """Runs FedNova, then fine-tunes on every device."""
-    return fine_tuned(task, rounds(task, task.start, rule=rule))
+METHOD = Method(parallel_rounds(stacked(rule)))

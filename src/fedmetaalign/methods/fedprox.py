@@ -5,16 +5,12 @@ w_k  <-  argmin_w  L_k(w) + mu / 2 |w - w_global|^2,    w  <-  sum_k  n_k / n  w
 
 from functools import partial
 
-from fedmetaalign.methods._federated import fine_tuned, minimising, rounds
-from fedmetaalign.methods._task import Outcome, Task
+from fedmetaalign.methods._device import minimising
+from fedmetaalign.methods._method import Method
+from fedmetaalign.methods._server import parallel_rounds
 from fedmetaalign.model.objective import Objective
 
 MU = 0.01
 """The paper's section IV.C."""
 
-
-def fedprox(task: Task) -> Outcome:
-    """Runs FedProx, then fine-tunes on every device."""
-    return fine_tuned(
-        task, rounds(task, task.start, local=minimising(partial(Objective.proximal, stiffness=MU)))
-    )
+METHOD = Method(parallel_rounds(), local=minimising(partial(Objective.proximal, stiffness=MU)))

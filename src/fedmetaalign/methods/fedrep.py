@@ -11,37 +11,70 @@ halved: the head and then the representation see half of the round's samples, th
 head once more. A newcomer trains the common start's head on the final representation.
 """
 
+from typing import Any
+
 import numpy as np
 
-from fedmetaalign.errors import RecipeError
-from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods import lacking
-from fedmetaalign.methods._federated import finish, personal, rounds
-from fedmetaalign.methods._task import Outcome, Task
+from fedmetaalign.engine.messages import Last, Personal, Train, Update
+from fedmetaalign.methods._device import train, update
+from fedmetaalign.methods._method import Method
+from fedmetaalign.methods._server import parallel_rounds
+from fedmetaalign.model.learner import Learner
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.personalize import fine_tune
+from fedmetaalign.recipe import Recipe
+
+HEAD = "head"
+"""The weights whose head is the device's own, in its memory."""
 
 
-def fedrep(task: Task) -> Outcome:
-    """Runs FedRep, then trains every device's head by phase 3.
+def local(client: Client, request: Train) -> Update:
+    """Trains the device's head, then the representation, each with the other fixed."""
+    split = client.learner.split(client.recipe.personalize.freeze)
+    samples, number = client.stream(request, share=0.5), request.number
+    begin = joined(client, request.weights, client.memory.before(HEAD, number))
+    own = train(client, begin, samples, "head", number, frozen=split.body)
+    client.memory.keep(HEAD, number, own.weights)
+    end = train(client, own.weights, samples, "body", number, head=split.head)
+    shared = end._replace(weights=joined(client, end.weights, request.weights))
+    return update(client, request, shared)
 
-    Raises:
-        RecipeError: there is no representation to share.
-    """
-    cut = task.learner.cut(task.recipe.personalize.freeze)
-    if not cut.body:
-        raise RecipeError(lacking(task.recipe)["fedrep"])
-    share = cut.parameters / len(task.start)
-    heads: dict[str, np.ndarray] = {}
 
-    def joined(body: np.ndarray, head: np.ndarray) -> np.ndarray:
-        return np.concatenate([body[: cut.parameters], head[cut.parameters :]])
+def personal(client: Client, request: Last[Any]) -> Personal:
+    """Trains the device's head once more by phase 3; who has none yet begins with the common start's."""
+    return fine_tune(client, joined(client, request.weights, client.memory.before(HEAD)))
 
-    def local(task: Task, device: Device, weights: np.ndarray, number: int) -> np.ndarray:
-        samples = task.stream(device, number, share=0.5)
-        begin = joined(weights, heads.get(device.name, task.start))
-        heads[device.name] = task.train(begin, samples, "head", number, device.name, frozen=cut.body).weights
-        end = task.train(heads[device.name], samples, "body", number, device.name, head=cut.head).weights
-        return joined(end, weights)
 
-    weights = finish(task, rounds(task, task.start, local=local, vectors=share), share)
-    own = {d.name: joined(weights, heads.get(d.name, task.start)) for d in task.devices}
-    return Outcome({d.name: personal(task, d, own[d.name]) for d in task.devices})
+def joined(client: Client, body: np.ndarray, head: np.ndarray | None) -> np.ndarray:
+    """Returns the representation of some weights with the head of others, where there are any."""
+    if head is None:
+        return body
+    cut = client.learner.split(client.recipe.personalize.freeze).parameters
+    return np.concatenate([body[:cut], head[cut:]])
+
+
+def lacking(recipe: Recipe) -> str:
+    """Says so where phase 3 freezes no layer: then there is no representation to share."""
+    freeze = recipe.personalize.freeze
+    if int(freeze * (len(recipe.model.hidden) + 1)):
+        return ""
+    return (
+        f"fedrep shares the layers that phase 3 freezes, and personalize.freeze = {freeze:g} freezes none:"
+        " raise it, give the network more layers, or leave fedrep out."
+    )
+
+
+def travels(learner: Learner, recipe: Recipe) -> int:
+    """Returns how many parameters the representation has: the head never leaves its device."""
+    return learner.split(recipe.personalize.freeze).parameters
+
+
+METHOD = Method(
+    parallel_rounds(),
+    local=local,
+    personal=personal,
+    lacking=lacking,
+    travels=travels,
+    remembers=True,
+    one_model=False,
+)

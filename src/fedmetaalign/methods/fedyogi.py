@@ -11,12 +11,8 @@ not, and starts m at 1e-6 too: that alone moves a weight by 4e-5 over all rounds
 
 import optax
 
-from fedmetaalign.methods._federated import fine_tuned, rounds
-from fedmetaalign.methods._task import Outcome, Task
+from fedmetaalign.methods._method import Method
+from fedmetaalign.methods._server import parallel_rounds
 from fedmetaalign.methods.fedadam import B1, B2, SERVER_LEARNING_RATE, TAU
 
-
-def fedyogi(task: Task) -> Outcome:
-    """Runs FedYogi, then fine-tunes on every device."""
-    server = optax.yogi(SERVER_LEARNING_RATE, b1=B1, b2=B2, eps=TAU)
-    return fine_tuned(task, rounds(task, task.start, server=server))
+METHOD = Method(parallel_rounds(optimizer=optax.yogi(SERVER_LEARNING_RATE, b1=B1, b2=B2, eps=TAU)))

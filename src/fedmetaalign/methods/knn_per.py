@@ -11,13 +11,18 @@ rounds, so these spend the steps of phase 3 as well; a newcomer takes none.
 """
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
-from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods._federated import finish, rounds
-from fedmetaalign.methods._task import Model, Outcome, Task
+from fedmetaalign.engine.messages import Last, Personal, Train, Update
+from fedmetaalign.evaluation.metrics import brier, one_hot
+from fedmetaalign.methods._device import train, update
+from fedmetaalign.methods._method import Method
+from fedmetaalign.methods._server import parallel_rounds
+from fedmetaalign.phases.budget import shared_steps
+from fedmetaalign.phases.client import Client
 
 NEIGHBOURS = 10
 """k of the paper's experiments."""
@@ -25,37 +30,43 @@ SHARES = np.linspace(0, 1, 11)
 """The values of lambda to choose from."""
 
 
-def knn_per(task: Task) -> Outcome:
-    """Runs FedAvg, then gives every device a memory."""
-    weights = finish(task, rounds(task, task.start, local=local))
-    return Outcome({device.name: remembering(task, device, weights) for device in task.devices})
-
-
-def local(task: Task, device: Device, weights: np.ndarray, number: int) -> np.ndarray:
+def local(client: Client, request: Train) -> Update:
     """Trains as FedAvg does, on as many samples more as phase 3 would take."""
-    more = task.all_steps(device) / task.shared_steps(device)
-    return task.train(weights, task.stream(device, number, more), "shared", number, device.name).weights
+    own = shared_steps(client.recipe, client.device, request.devices)
+    samples = client.stream(request, client.all_steps(request.devices) / own)
+    return update(client, request, train(client, request.weights, samples, "shared", request.number))
 
 
-def remembering(task: Task, device: Device, weights: np.ndarray) -> Model:
+def remembering(client: Client, request: Last[Any]) -> Personal:
     """Returns the global model mixed with what the device remembers."""
-    features, scores = partial(task.learner.features, weights), partial(task.learner.scores, weights)
-    known, validation = device.own.support, device.own.query
+    features = partial(client.learner.features, request.weights)
+    scores = partial(client.learner.scores, request.weights)
+    known, validation = client.device.own.support, client.device.own.query
     # A tree looks each row up by itself; brute force does it by matrix products, whose last bits depend on the
     # rows beside.
     memory = KNeighborsRegressor(min(NEIGHBOURS, len(known)), weights=nearness, algorithm="kd_tree")
-    memory.fit(features(known.x), known.y)
+    memory.fit(features(known.x), one_hot(known.y, client.learner.target))
 
     def mixed(x: np.ndarray, share: float) -> np.ndarray:
         return np.asarray(share * memory.predict(features(x)) + (1 - share) * scores(x))
 
-    def brier(share: float) -> float:
-        return float(np.mean((mixed(validation.x, share) - validation.y) ** 2))
+    def error(share: float) -> float:
+        return brier(mixed(validation.x, share), validation.y, client.learner.target)
 
-    own = partial(mixed, share=min(SHARES, key=brier))
-    return Model(own, task.threshold(device, own).threshold)
+    own = partial(mixed, share=min(SHARES, key=error))
+    return Personal(own, client.threshold(own))
 
 
 def nearness(distances: np.ndarray) -> np.ndarray:
     """Returns exp(-distance), (rows, neighbours), but for a factor a row, without which all might be zero."""
     return np.asarray(np.exp(distances.min(axis=1, keepdims=True) - distances))
+
+
+METHOD = Method(
+    parallel_rounds(),
+    local=local,
+    personal=remembering,
+    one_model=False,
+    no_bundle="knn_per answers with the device's training samples beside the network, and a bundle holds none:"
+    " compare it, or run another method.",
+)

@@ -3,18 +3,17 @@
 The paper's first baseline. It is what a device's owner has to give up to join, so it stands in every result.
 """
 
-from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods._task import Outcome, Task, passes
-from fedmetaalign.phases.personalize import Personal
+from typing import Any
+
+from fedmetaalign.engine.messages import Last, Personal
+from fedmetaalign.methods._method import Method
+from fedmetaalign.phases.alone import train_alone
+from fedmetaalign.phases.client import Client
 
 
-def local_only(task: Task) -> Outcome:
-    """Trains every device by itself."""
-    every = {device.name: train_alone(task, device, task.all_steps(device)) for device in task.devices}
-    return Outcome({name: task.model(own) for name, own in every.items()})
+def alone(client: Client, request: Last[Any]) -> Personal:
+    """Trains the device by itself, from the common start."""
+    return train_alone(client, request.weights, client.all_steps(request.devices))
 
 
-def train_alone(task: Task, device: Device, steps: int) -> Personal:
-    """Trains from the common start on all of a device's training samples but the validation part."""
-    samples = passes(device.own.support, 0, steps, task.recipe.seed, "alone", device.name)
-    return task.own(device, task.train(task.start, samples, "alone", device.name).weights)
+METHOD = Method(personal=alone, federates=False, one_model=False)

@@ -7,21 +7,34 @@ probabilities, too, are the best that can be without a feature.
 """
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods._task import Model, Outcome, Task
+from fedmetaalign.engine.messages import Last, Personal
+from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.methods._method import Method
+from fedmetaalign.phases.client import Client
 
 
-def majority(task: Task) -> Outcome:
-    """Counts every device's labels; nothing is trained or sent."""
-    return Outcome({device.name: _model(device) for device in task.devices})
+def share_of_faults(client: Client, request: Last[Any]) -> Personal:
+    """Counts the device's labels; nothing is trained or sent."""
+    y, target = client.device.train.y, client.learner.target
+    if target.outputs == 1:
+        shares = np.array(y.mean(dtype=np.float64))
+    else:
+        shares = np.bincount(y.astype(np.int64), minlength=target.outputs) / len(y)
+    return Personal(partial(_constant, shares), Choice(0.5, None, None))
 
 
-def _model(device: Device) -> Model:
-    return Model(partial(_constant, float(device.train.y.mean(dtype=np.float64))), threshold=0.5)
+def _constant(shares: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return np.full((len(x), *shares.shape), shares)
 
 
-def _constant(share: float, x: np.ndarray) -> np.ndarray:
-    return np.full(len(x), share)
+METHOD = Method(
+    personal=share_of_faults,
+    trains=False,
+    federates=False,
+    one_model=False,
+    no_bundle="majority has no network to deploy: compare it, or run another method.",
+)

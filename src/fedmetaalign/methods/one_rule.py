@@ -7,24 +7,41 @@ validation part included, for which the rule has no other use.
 """
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
+from fedmetaalign.engine.messages import Last, Personal
 from fedmetaalign.evaluation.rules import Rule, best_rule
-from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods._task import Model, Outcome, Task
+from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.methods._method import Method
+from fedmetaalign.model.target import Target
+from fedmetaalign.phases.client import Client
 from fedmetaalign.preparation import Preparation
 
 
-def one_rule(task: Task) -> Outcome:
-    """Searches every device's own rule; nothing is trained or sent."""
-    return Outcome({device.name: _model(device) for device in task.devices})
+def own_rule(client: Client, request: Last[Any]) -> Personal:
+    """Searches the device's own rule; nothing is trained or sent."""
+    train, preparation = client.device.train, client.device.preparation
+    target = client.learner.target
+    rule = best_rule(preparation.raw(train.x), target.faults(train.y))
+    return Personal(partial(_scores, rule, preparation, target, train.y), Choice(0.5, None, None))
 
 
-def _model(device: Device) -> Model:
-    rule = best_rule(device.preparation.raw(device.train.x), device.train.y.astype(np.int8))
-    return Model(partial(_scores, rule, device.preparation), threshold=0.5)
+def _scores(rule: Rule, preparation: Preparation, target: Target, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Returns the rule's word: of several classes the most frequent one in training that fits it."""
+    fault = rule.predict(preparation.raw(x))
+    if target.outputs == 1:
+        return fault.astype(np.float64)
+    counts = np.bincount(y.astype(np.int64), minlength=target.outputs)
+    normal, broken = (max(classes, key=lambda i: counts[i]) for classes in (target.normal, target.fault))
+    return np.eye(target.outputs)[np.where(fault, broken, normal)]
 
 
-def _scores(rule: Rule, preparation: Preparation, x: np.ndarray) -> np.ndarray:
-    return rule.predict(preparation.raw(x)).astype(np.float64)
+METHOD = Method(
+    personal=own_rule,
+    trains=False,
+    federates=False,
+    one_model=False,
+    no_bundle="one_rule has no network to deploy: compare it, or run another method.",
+)

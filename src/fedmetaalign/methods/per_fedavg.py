@@ -9,16 +9,12 @@ A step costs two gradients, so a round sees half of its samples. The device's ow
 which is longer than one step, as for every method.
 """
 
-from fedmetaalign.methods._federated import fine_tuned, minimising, rounds
-from fedmetaalign.methods._task import Outcome, Task
+from fedmetaalign.methods._device import minimising
+from fedmetaalign.methods._method import Method
+from fedmetaalign.methods._server import parallel_rounds
 from fedmetaalign.model.objective import Objective
 
 ALPHA = 0.01
 """Of the paper's experiments."""
 
-ahead = minimising(lambda weights: Objective(lookahead=ALPHA), share=0.5)
-
-
-def per_fedavg(task: Task) -> Outcome:
-    """Runs first-order MAML over the fleet, then fine-tunes on every device."""
-    return fine_tuned(task, rounds(task, task.start, local=ahead))
+METHOD = Method(parallel_rounds(), local=minimising(lambda weights: Objective(lookahead=ALPHA), share=0.5))

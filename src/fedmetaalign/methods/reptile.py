@@ -7,21 +7,16 @@ from 1 towards 0 over the rounds, as in their experiments. They train with Adam 
 beta_1 = 0.9, and moments that start at zero on every device.
 """
 
-from collections.abc import Iterator
-
-import numpy as np
-
-from fedmetaalign.methods._federated import fine_tuned, tour
-from fedmetaalign.methods._task import Outcome, Task
+from fedmetaalign.methods._method import Method
+from fedmetaalign.methods._server import tour_rounds
+from fedmetaalign.phases.budget import exchanges
+from fedmetaalign.phases.server import Round, Server
 
 
-def reptile(task: Task) -> Outcome:
-    """Runs Reptile, then fine-tunes on every device."""
-    return fine_tuned(task, _rounds(task))
+def rounds(server: Server) -> list[Round]:
+    """Lists the tours, on which the weights go a shorter way each time."""
+    count = exchanges(server.recipe)
+    return tour_rounds(server, count, eps=lambda number: 1 - (number - 1) / count)
 
 
-def _rounds(task: Task) -> Iterator[np.ndarray]:
-    weights = task.start
-    for number in range(1, task.rounds + 1):
-        weights = tour(task, weights, number, eps=1 - (number - 1) / task.rounds)
-        yield weights
+METHOD = Method(rounds)

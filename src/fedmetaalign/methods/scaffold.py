@@ -10,52 +10,69 @@ solver is Adam, whose steps do not add up to gradients, so the mean itself is ta
 alike; we weigh models and controls by samples, so that the objective is FedAvg's. Controls double the bytes.
 """
 
-from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from fedmetaalign.fleet.device import Device
-from fedmetaalign.methods._federated import fine_tuned, rounds
-from fedmetaalign.methods._task import Outcome, Task
+from fedmetaalign.engine.messages import Train, Update
+from fedmetaalign.methods._device import train, update
+from fedmetaalign.methods._method import Method
+from fedmetaalign.methods._server import exchange_round
 from fedmetaalign.model.objective import Objective
+from fedmetaalign.phases.budget import exchanges
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.records import Record
+from fedmetaalign.phases.server import Round, Server, State
+
+CONTROL = "control"
+"""c on its way to a device and c_k on its way back; c_k in the device's memory."""
+CONTROLS, SAMPLES = "control.", "samples."
+"""What the names of c_k and n_k begin with in the server's memory, of the devices that have answered once."""
 
 
-def scaffold(task: Task) -> Outcome:
-    """Runs SCAFFOLD, then fine-tunes on every device."""
-    return fine_tuned(task, _rounds(task))
+def rounds(server: Server) -> list[Round]:
+    """Lists the rounds."""
+    count = exchanges(server.recipe)
+    return [Round("parallel", i, partial(corrected_round, server, i)) for i in range(1, count + 1)]
 
 
-def _rounds(task: Task) -> Iterator[np.ndarray]:
-    weights = task.start
-    controls = {device.name: np.zeros_like(weights) for device in task.members}
-    samples = [len(device.own.support) for device in task.members]
-    for number in range(1, task.rounds + 1):
-        server = np.average(list(controls.values()), axis=0, weights=samples)
-        local = partial(_local, server, controls)
-        # Two vectors a message: weights and c down, the changes of both up.
-        [weights] = rounds(task, weights, local=local, numbers=[number], vectors=2)
-        yield weights
+def corrected_round(server: Server, number: int, state: State) -> tuple[State, list[Record]]:
+    """Sends the weights and c, and keeps what comes back of both."""
+    vectors = {CONTROL: server_control(state, len(server.engine.names))}
+    state, updates, records = exchange_round(server, state, number, vectors=vectors)
+    kept = {f"{CONTROLS}{name}": each.vectors[CONTROL] for name, each in updates.items()}
+    kept |= {f"{SAMPLES}{name}": np.array([each.samples]) for name, each in updates.items()}
+    return replace(state, memory={**state.memory, **kept}), records
 
 
-def _local(
-    server: np.ndarray,
-    controls: dict[str, np.ndarray],
-    task: Task,
-    device: Device,
-    weights: np.ndarray,
-    number: int,
-) -> np.ndarray:
+def server_control(state: State, devices: int) -> np.ndarray:
+    """Returns c, (parameters,) float32: c_k is zero of who has not answered yet, and n_k that of the mean."""
+    names = [name.removeprefix(CONTROLS) for name in sorted(state.memory) if name.startswith(CONTROLS)]
+    if not names:
+        return np.zeros_like(state.weights)
+    controls = [state.memory[f"{CONTROLS}{name}"] for name in names]
+    samples = [int(state.memory[f"{SAMPLES}{name}"][0]) for name in names]
+    mean = np.average(controls, axis=0, weights=samples)
+    return np.asarray(mean * (len(names) / devices), np.float32)
+
+
+def local(client: Client, request: Train) -> Update:
     """Trains with the correction, and renews the device's control."""
-    trained = task.train(
-        weights,
-        task.stream(device, number),
+    own = client.memory.before(CONTROL, request.number)
+    correction = request.vectors[CONTROL] - (0 if own is None else own)
+    trained = train(
+        client,
+        request.weights,
+        client.stream(request),
         "shared",
-        number,
-        device.name,
-        objective=Objective.corrected(server - controls[device.name]),
+        request.number,
+        objective=Objective.corrected(correction),
         keep_gradient=True,
     )
     assert trained.gradient is not None  # noqa: S101 - it was asked for
-    controls[device.name] = trained.gradient
-    return trained.weights
+    client.memory.keep(CONTROL, request.number, trained.gradient)
+    return update(client, request, trained, {CONTROL: trained.gradient})
+
+
+METHOD = Method(rounds, local=local, remembers=True)

@@ -59,6 +59,11 @@ class Network:
         return matrices
 
 
+def layer_sizes(network: Network) -> tuple[int, ...]:
+    """Returns the number of parameters of each layer, in the order of the weight vector."""
+    return tuple(rows * columns for rows, columns in network.shapes)
+
+
 def initialize(network: Network, random: np.random.Generator) -> np.ndarray:
     """Draws weights as Keras does by default: Glorot uniform (Glorot & Bengio, 2010), biases zero.
 

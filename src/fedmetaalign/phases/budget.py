@@ -1,5 +1,9 @@
 """How many gradient steps the paper's phases give a device: the budget of every method that is compared."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.recipe import Recipe
 
@@ -19,6 +23,16 @@ def participation(share: float, devices: int) -> float:
     return cohort_size(share, devices) / devices
 
 
+def tours(recipe: Recipe) -> int:
+    """Returns how often the weights tour the devices."""
+    return recipe.serial.rounds * recipe.serial.tours
+
+
+def exchanges(recipe: Recipe) -> int:
+    """Returns the rounds of exchange that every method has: as many as phases 1 and 2."""
+    return tours(recipe) + recipe.parallel.rounds
+
+
 def shared_steps(recipe: Recipe, device: Device, devices: int) -> float:
     """Returns the steps that a device may take for the global model: those of phases 1 and 2.
 
@@ -27,13 +41,37 @@ def shared_steps(recipe: Recipe, device: Device, devices: int) -> float:
         device: has the samples.
         devices: in the federation; of the parallel rounds, those count that one of them may expect.
     """
-    serial, parallel = recipe.serial, recipe.parallel
-    tours = serial.rounds * serial.tours * serial.epochs
+    parallel = recipe.parallel
+    passes = tours(recipe) * recipe.serial.epochs
     rounds = parallel.rounds * participation(parallel.cohort, devices) * parallel.epochs
-    return tours * len(device.parts["serial"].support) + rounds * len(device.parts["parallel"].support)
+    return passes * len(device.parts["serial"].support) + rounds * len(device.parts["parallel"].support)
 
 
 def own_steps(recipe: Recipe, device: Device) -> int:
     """Returns the steps that a device may take for its own model: those of phase 3."""
     steps: int = recipe.personalize.epochs * len(device.parts["personalize"].support)
     return steps
+
+
+def all_steps(recipe: Recipe, whose: Sequence[Device], devices: int) -> int:
+    """Returns the steps that a device may take in all: its own, or those of the mean of several."""
+    each = [shared_steps(recipe, d, devices) + own_steps(recipe, d) for d in whose]
+    return round(float(np.mean(each)))
+
+
+def stretch(recipe: Recipe, device: Device, devices: int, number: int, share: float = 1.0) -> range:
+    """Returns which of a device's shared steps, counted over the whole run, a round consists of.
+
+    The rounds, from 1, share the steps equally; none is without a step.
+
+    Args:
+        recipe: decides the rounds and epochs.
+        device: whose.
+        devices: in the federation.
+        number: the round.
+        share: of the steps, for a method that does not take them all in one stream.
+    """
+    taken = exchanges(recipe) * participation(recipe.parallel.cohort, devices)
+    each = share * shared_steps(recipe, device, devices) / taken
+    first = round((number - 1) * each)
+    return range(first, max(first + 1, round(number * each)))

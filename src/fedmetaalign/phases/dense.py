@@ -14,5 +14,5 @@ def float_layers(network: Network, weights: np.ndarray) -> list[Dense]:
 
 def weight_vector(layers: Layers) -> tuple[Network, np.ndarray]:
     """Returns the network and the weight vector, (parameters,) float32, of layers with ReLUs in between."""
-    inputs, *hidden, _ = layer_widths(layers)
-    return Network(inputs, tuple(hidden)), flat_weights(layers)
+    inputs, *hidden, outputs = layer_widths(layers)
+    return Network(inputs, tuple(hidden), outputs), flat_weights(layers)

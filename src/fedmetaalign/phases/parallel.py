@@ -1,88 +1,145 @@
 """Phase 2: parallel similarity-aware federated learning (the paper's section III.C and Algorithm 3)."""
 
-from collections.abc import Callable, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from fedmetaalign.aggregation import Cohort, Memory, Rule
-from fedmetaalign.engine import Engine
-from fedmetaalign.engine.messages import Train
-from fedmetaalign.fleet.device import Device
-from fedmetaalign.model.mlp import Network
-from fedmetaalign.model.online import Samples, ignore_steps, train
-from fedmetaalign.phases.budget import cohort_size
-from fedmetaalign.phases.local import Update, train_locally
-from fedmetaalign.phases.records import Record, RoundError, record
+from fedmetaalign.aggregation import Aggregate, Aggregator, Contribution, aggregate
+from fedmetaalign.engine import transport
+from fedmetaalign.engine.messages import Train, Update, Vectors
+from fedmetaalign.model.online import Samples
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.local import train_locally
+from fedmetaalign.phases.records import Record, RoundError, record, why
+from fedmetaalign.phases.server import Server, State
 from fedmetaalign.randomness import generator
-from fedmetaalign.recipe import Optimizer, Parallel
-
-Root = Callable[[np.ndarray, int, int], np.ndarray]
-"""The server's own step: from the global weights, the round and a number of samples to its delta."""
 
 
-def local_update(
-    network: Network,
-    device: Device,
-    weights: np.ndarray,
-    number: int,
-    settings: Parallel,
-    optimizer: Optimizer,
-    seed: int,
-    on_steps: Callable[[int], None] = ignore_steps,
-) -> Update:
+def local_update(client: Client, request: Train) -> Update:
     """The device's step: trains w^(r-1) on S_t,p2, scores it on Q_t,p2 and takes the difference."""
-    random = generator(seed, "stream", "parallel", number, device.name)
-    part = device.parts["parallel"]
-    local = train_locally(network, weights, part, optimizer, settings.epochs, random, on_steps)
+    epochs = client.recipe.parallel.epochs
+    local = train_locally(client, request, "parallel", request.number, epochs)
     return Update(
-        delta=local.weights - weights,
+        delta=local.weights - request.weights,
         score=1 / (1 + local.query_loss),
         samples=local.samples,
+        steps=epochs * local.samples,
         support_loss=local.support_loss,
         query_loss=local.query_loss,
         accuracy=local.accuracy,
     )
 
 
-def root_update(
-    network: Network,
-    public: Samples,
-    weights: np.ndarray,
-    number: int,
-    size: int,
-    settings: Parallel,
-    optimizer: Optimizer,
-    seed: int,
-    on_steps: Callable[[int], None] = ignore_steps,
-) -> np.ndarray:
-    """The server's step, for a rule that compares with it: trains w^(r-1) as a device does, on public samples.
+def fl_round(
+    server: Server, state: State, number: int, aggregator: Aggregator[object]
+) -> tuple[State, list[Record]]:
+    """One communication round r: broadcast, local training, aggregation.
 
     Args:
-        network: the architecture.
-        public: what the samples are drawn from, anew in each round, so that in time all of them are seen.
+        server: reaches the devices.
+        state: has the global model w^(r-1), and what the rule remembers.
+        number: the round, from 1.
+        aggregator: how the server weights the deltas.
+
+    Returns:
+        The state with the global model w^(r) = w^(r-1) + alpha * step, and one record a device.
+
+    Raises:
+        RoundError: fewer than the least number of devices answered.
+    """
+    updates, missed = broadcast(server, state.weights, number)
+    root = root_delta(server, state.weights, number, updates) if server.recipe.parallel.needs_root else None
+    found = aggregate(aggregator, contributions(updates), state.memory, root)
+    alpha = server.recipe.parallel.server_learning_rate
+    with np.errstate(
+        over="ignore"
+    ):  # weights that are no longer finite are reported by whoever runs the rounds
+        weights = (state.weights + alpha * found.step).astype(np.float32)
+    return replace(state, weights=weights, memory=found.memory), records_of(number, updates, found) + missed
+
+
+def broadcast(
+    server: Server, weights: np.ndarray, number: int, vectors: Vectors | None = None, first: int = 0
+) -> tuple[Mapping[str, Update], list[Record]]:
+    """Sends the global weights to the devices of a round, and returns their updates.
+
+    Args:
+        server: reaches the devices.
+        weights: (parameters,) float32.
+        number: the round, over all phases of the method.
+        vectors: what else the method sends.
+        first: rounds of the phases before, which the records do not count.
+
+    Returns:
+        The updates by device, in the order of the names, whatever that of the answers; and a record of each
+        answer that cannot be used.
+
+    Raises:
+        RoundError: fewer than the least number of devices answered.
+    """
+    recipe, asked = server.recipe, server.cohort(number)
+    request = Train(weights, number, len(server.engine.names), vectors or {})
+    replies = server.engine.exchange(
+        asked, transport.packed_request(request, recipe.transport, server.learner.layer_sizes)
+    )
+    missed, least = replies.misses(2, number - first), recipe.parallel.minimum_devices
+    if len(replies.answers) < least:
+        raise RoundError(
+            f"In parallel round {number - first} {len(replies.answers) or 'none'} of {len(asked)} devices gave"
+            f" a sound answer, and parallel.minimum_devices is {least}{why(missed)}: see to them, then use"
+            " --resume.",
+            missed,
+        )
+    return {name: replies.answers[name] for name in sorted(replies.answers)}, missed
+
+
+def contributions(updates: Mapping[str, Update]) -> list[Contribution]:
+    """Returns what an aggregation rule may know of the updates."""
+    return [Contribution(n, u.delta, u.score, u.samples, u.steps) for n, u in updates.items()]
+
+
+def records_of(number: int, updates: Mapping[str, Update], found: Aggregate) -> list[Record]:
+    """Returns one record a device of a parallel round."""
+    return [
+        record(
+            2,
+            number,
+            name,
+            support_loss=update.support_loss,
+            query_loss=update.query_loss,
+            score=update.score,
+            alignment=None if found.alignment is None else float(found.alignment[i]),
+            weight=float(found.weights[i]),
+            delta_norm=float(np.linalg.norm(update.delta.astype(np.float64))),
+            accuracy=update.accuracy,
+        )
+        for i, (name, update) in enumerate(updates.items())
+    ]
+
+
+def root_delta(server: Server, weights: np.ndarray, number: int, updates: Mapping[str, Update]) -> np.ndarray:
+    """The server's own step, for a rule that compares with it: trains w^(r-1) as a device, on public samples.
+
+    They are drawn anew in each round, so that in time all of them are seen.
+
+    Args:
+        server: has the public samples.
         weights: (parameters,) float32, w^(r-1).
         number: the round.
-        size: samples to draw; all are taken where there are fewer.
-        settings: epochs, as for a device.
-        optimizer: as for a device.
-        seed: the recipe's seed.
-        on_steps: told of the steps taken.
+        updates: of the round's devices, beside which it trains on as many samples as the mean of them.
 
     Returns:
         The delta, (parameters,) float32.
     """
+    if server.public is None:
+        raise ValueError("The rule compares with the server's own delta, and there are no public samples.")
+    public, seed = server.public.support, server.recipe.seed
     random = generator(seed, "stream", "root", number)
-    drawn = random.permutation(len(public))[:size]
-    trained = train(
-        network,
-        weights,
-        Samples(public.x[drawn], public.y[drawn]),
-        learning_rate=optimizer.learning_rate,
-        epochs=settings.epochs,
-        random=random,
-        on_steps=on_steps,
-    )
+    drawn = random.permutation(len(public))[: root_size([update.samples for update in updates.values()])]
+    samples = Samples(public.x[drawn], public.y[drawn])
+    epochs = server.recipe.parallel.epochs
+    trained = server.learner.train(weights, samples, epochs=epochs, random=random)
     return np.asarray(trained.weights - weights)
 
 
@@ -93,84 +150,3 @@ def root_size(samples: Sequence[int]) -> int:
     scales theirs to its length relies on; and it costs no more than one device.
     """
     return round(sum(samples) / len(samples))
-
-
-def cohort(names: tuple[str, ...], number: int, share: float, seed: int) -> tuple[str, ...]:
-    """Draws the devices of a round, C_r: a share of all, at least one, sorted by name."""
-    size = cohort_size(share, len(names))
-    chosen = generator(seed, "cohort", number).choice(len(names), size, replace=False)
-    return tuple(names[i] for i in sorted(chosen))
-
-
-def fl_round(
-    engine: Engine,
-    weights: np.ndarray,
-    number: int,
-    rule: Rule,
-    settings: Parallel,
-    seed: int,
-    memory: Memory = MappingProxyType({}),
-    root: Root | None = None,
-    ask: Callable[[np.ndarray, int], Train] = Train,
-) -> tuple[np.ndarray, list[Record], Memory]:
-    """One communication round: broadcast, local training, aggregation.
-
-    Args:
-        engine: reaches the devices.
-        weights: (parameters,) float32, the global model w^(r-1).
-        number: the round r, from 1.
-        rule: how the server weights the deltas.
-        settings: the recipe's section.
-        seed: the recipe's seed.
-        memory: what the rule remembers of the rounds before.
-        root: the server's own step, where the rule compares with it.
-        ask: from the weights and the round to what the devices are sent.
-
-    Returns:
-        The global model w^(r) = w^(r-1) + alpha * step, one record a device, and what the rule
-        remembers.
-
-    Raises:
-        RoundError: fewer than the least number of devices answered.
-    """
-    asked = cohort(engine.names, number, settings.cohort, seed)
-    replies = engine.exchange(asked, ask(weights, number))
-    names = tuple(sorted(replies.answers))  # the order of summing is that of the names, not of the answers
-    if len(names) < settings.minimum_devices:
-        raise RoundError(
-            f"In parallel round {number} {len(names) or 'none'} of {len(asked)} devices gave a sound answer,"
-            f" and parallel.minimum_devices is {settings.minimum_devices}{replies.why}: see to them, then use"
-            " --resume.",
-            replies.misses(2, number),
-        )
-    updates = [replies.answers[name] for name in names]
-    samples = [update.samples for update in updates]
-    aggregate = rule(
-        Cohort(
-            deltas=np.stack([update.delta for update in updates]),
-            scores=np.array([update.score for update in updates]),
-            samples=np.array(samples),
-            steps=settings.epochs * np.array(samples),
-            names=names,
-            root=root(weights, number, root_size(samples)) if root else None,
-            memory=memory,
-        )
-    )
-    with np.errstate(over="ignore"):  # weights that are no longer finite are told of by whoever runs the rounds
-        stepped = (weights + settings.server_learning_rate * aggregate.step).astype(np.float32)
-    records = [
-        record(
-            2,
-            number,
-            name,
-            support_loss=update.support_loss,
-            query_loss=update.query_loss,
-            score=update.score,
-            alignment=None if aggregate.alignment is None else float(aggregate.alignment[i]),
-            weight=float(aggregate.weights[i]),
-            delta_norm=float(np.linalg.norm(update.delta.astype(np.float64))),
-            accuracy=update.accuracy,
-        )
-        for i, (name, update) in enumerate(zip(names, updates, strict=True))
-    ]
-    return stepped, records + replies.misses(2, number), aggregate.memory

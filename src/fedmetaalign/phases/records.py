@@ -23,3 +23,11 @@ class RoundError(RunError):
 def record(phase: int, number: int, device: str, **measured: float | str | None) -> Record:
     """Returns the record of phase 0 to 3, round from 1, and device, with what was measured."""
     return {"phase": phase, "round": number, "device": device, **measured}
+
+
+def why(records: Sequence[Record]) -> str:
+    """Says, in parentheses, why the first device without a sound answer has none; empty where all have one."""
+    for each in records:
+        if reason := each.get("absent") or each.get("rejected"):
+            return f" ({each['device']}: {reason.rstrip('.')})"
+    return ""

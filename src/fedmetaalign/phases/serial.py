@@ -1,79 +1,99 @@
 """Phase 1: serial meta-initialisation (the paper's Algorithm 2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from fedmetaalign.engine import Engine
-from fedmetaalign.engine.messages import Visit
-from fedmetaalign.fleet.device import Device
-from fedmetaalign.model.mlp import Network
-from fedmetaalign.model.online import ignore_steps
-from fedmetaalign.phases.local import Local, train_locally
-from fedmetaalign.phases.records import Record, RoundError, record
+from fedmetaalign.engine.messages import Local, Visit
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.local import train_locally
+from fedmetaalign.phases.records import Record, RoundError, record, why
+from fedmetaalign.phases.server import Server, State
 from fedmetaalign.randomness import generator
-from fedmetaalign.recipe import Optimizer, Serial
+
+Move = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""From the weights before a device and those that it hands back to the weights that the tour goes on with."""
 
 
-def visit(
-    network: Network,
-    device: Device,
-    weights: np.ndarray,
-    stop: int,
-    settings: Serial,
-    optimizer: Optimizer,
-    seed: int,
-    on_steps: Callable[[int], None] = ignore_steps,
-) -> Local:
+def visit(client: Client, request: Visit) -> Local:
     """The device's step: trains w on S_t,p1 for E_serial epochs and evaluates it on Q_t,p1."""
-    random = generator(seed, "stream", "serial", stop, device.name)
-    return train_locally(network, weights, device.parts["serial"], optimizer, settings.epochs, random, on_steps)
+    return train_locally(client, request, "serial", request.tour, client.recipe.serial.epochs)
 
 
-def tour(
-    engine: Engine, weights: np.ndarray, number: int, settings: Serial, seed: int
-) -> tuple[np.ndarray, list[Record]]:
-    """One round: the weights tour all devices in a fresh random order, from one to the next.
+def serial_round(server: Server, state: State, number: int) -> tuple[State, list[Record]]:
+    """One round r: the weights tour all devices in a fresh random order, from one to the next.
 
     Args:
-        engine: reaches the devices.
-        weights: (parameters,) float32.
+        server: reaches the devices.
+        state: has the weights.
         number: the round, from 1.
-        settings: the recipe's section.
-        seed: the recipe's seed.
 
     Returns:
-        The weights that the last device hands back, and one record a visit, in the order of the visits; the
-        tour goes on without a device that does not answer.
+        The state with the weights that the last device hands back, and one record a visit, in the order of the
+        visits; a tour goes on without a device that does not answer.
 
     Raises:
         RoundError: no device answered.
     """
-    names, answered, why = engine.names, 0, ""
+    settings, names = server.recipe.serial, server.engine.names
+    weights, records = state.weights, []
+    for tour in range((number - 1) * settings.tours + 1, number * settings.tours + 1):
+        order = generator(server.recipe.seed, "order", "serial", tour).permutation(len(names))
+        weights, seen = tour_devices(server, weights, number, tour, [names[i] for i in order])
+        records += seen
+    return moved(state, weights, number, records), records
+
+
+def tour_devices(
+    server: Server,
+    weights: np.ndarray,
+    number: int,
+    tour: int,
+    names: Sequence[str],
+    move: Move = lambda before, after: after,
+) -> tuple[np.ndarray, list[Record]]:
+    """Takes the weights from device to device, each of which trains them.
+
+    Args:
+        server: reaches the devices.
+        weights: (parameters,) float32.
+        number: the round.
+        tour: numbers the tours over all rounds.
+        names: whom, in this order.
+        move: where the weights go after each device; by default to those that it hands back.
+    """
     records: list[Record] = []
-    for stop in range((number - 1) * settings.tours + 1, number * settings.tours + 1):
-        for i in generator(seed, "order", "serial", stop).permutation(len(names)):
-            name = names[i]
-            replies = engine.exchange([name], Visit(weights, number, stop))
-            records += replies.misses(1, number)
-            if name not in replies.answers:
-                why = why or replies.why
-                continue
-            local = replies.answers[name]
-            weights, answered = local.weights, answered + 1
-            records.append(
-                record(
-                    1,
-                    number,
-                    name,
-                    support_loss=local.support_loss,
-                    query_loss=local.query_loss,
-                    accuracy=local.accuracy,
-                )
+    for name in names:
+        replies = server.engine.exchange([name], Visit(weights, number, len(server.engine.names), tour))
+        records += replies.misses(1, number)
+        if name not in replies.answers:
+            continue
+        local = replies.answers[name]
+        weights = move(weights, local.weights)
+        records.append(
+            record(
+                1,
+                number,
+                name,
+                support_loss=local.support_loss,
+                query_loss=local.query_loss,
+                accuracy=local.accuracy,
             )
-    if not answered:
-        raise RoundError(
-            f"In serial round {number} no device gave a sound answer{why}: see to them, then use --resume.",
-            records,
         )
     return weights, records
+
+
+def moved(state: State, weights: np.ndarray, number: int, records: Sequence[Record]) -> State:
+    """Returns the state after a round of tours.
+
+    Raises:
+        RoundError: no device answered.
+    """
+    if not any("support_loss" in each for each in records):
+        raise RoundError(
+            f"In serial round {number} no device gave a sound answer{why(records)}: see to them, then use"
+            " --resume.",
+            records,
+        )
+    return replace(state, weights=weights)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedmetaalign.report import svg
+from fedmetaalign.report.drawing import DASHED, DOTTED, beside, dot, named_rows, span, value_above
 from fedmetaalign.report.findings import best_baseline, beyond_chance
 from fedmetaalign.report.reading import STAGES, Device, Run, mean, number
 
@@ -66,14 +67,7 @@ def stages(run: Run) -> str:
         if len(run.devices) > 1:
             axes.plot(list(fleet), list(fleet.values()), color=svg.INK, linewidth=2.6, marker="o", markersize=5)
         for x, value in fleet.items():
-            axes.annotate(
-                f"{value:.1f}",
-                (x, value),
-                xytext=(0, 8),
-                textcoords="offset points",
-                ha="center",
-                fontweight="bold",
-            )
+            value_above(axes, x, value)
         axes.set_xticks(range(len(names)), [STAGES[stage] for stage in names])
         axes.set_xlim(-0.35, len(names) - 0.65)
         axes.margins(y=0.1)
@@ -93,29 +87,16 @@ def _baselines(axes: Axes, run: Run) -> None:
         ("majority class", run.baseline("majority")),
     )
     lines = sorted((100 * value, label) for label, value in named if value is not None)
+    colours = {label: svg.INK if label == "alone" else svg.MUTED for label, _ in named}
     for value, label in lines:
-        solid = label == "alone"
-        axes.axhline(
-            value,
-            color=svg.INK if solid else svg.MUTED,
-            linewidth=1.2 if solid else 1,
-            linestyle=(0, (1, 1.5)) if solid else (0, (4, 3)),
-        )
+        dashes = DOTTED if label == "alone" else DASHED
+        axes.axhline(value, color=colours[label], linewidth=1.2 if label == "alone" else 1, linestyle=dashes)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     place = low - high
     for value, label in lines:
         place = max(value, place + 0.05 * (high - low))  # the height of a line of text
-        axes.annotate(
-            label,
-            (1, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color=svg.INK if label == "alone" else svg.MUTED,
-        )
+        beside(axes, place, label, colours[label])
 
 
 def gains(run: Run) -> str:
@@ -127,30 +108,19 @@ def gains(run: Run) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        for y, (device, accuracy, gain) in enumerate(reversed(rows)):
+        for y, (device, accuracy, gain) in enumerate(rows):
             colour = svg.ACCENT if gain > 0 else svg.WARN
             if beyond_chance(gain, device.luck(accuracy - gain)) is False:
                 colour = svg.MUTED
-            axes.plot([100 * (accuracy - gain), 100 * accuracy], [y, y], color=colour, linewidth=3, alpha=0.45)
-            for value, marker in ((device.majority, "o"), (device.one_rule, "D")):
+            span(axes, 100 * (accuracy - gain), 100 * accuracy, y, colour)
+            for value, marker, size in ((device.majority, "o", 5.0), (device.one_rule, "D", 4.2)):
                 if value is not None:
-                    axes.plot(
-                        100 * value,
-                        y,
-                        marker=marker,
-                        markersize=5 if marker == "o" else 4.2,
-                        markerfacecolor=svg.CARD,
-                        markeredgecolor=svg.MUTED,
-                    )
+                    dot(axes, 100 * value, y, svg.MUTED, size, hollow=True, marker=marker)
             alone = device.alone.get("accuracy")
             if alone is not None:
                 axes.plot(100 * alone, y, marker="|", markersize=11, markeredgewidth=2, color=svg.INK)
-            axes.plot(100 * accuracy, y, marker="o", markersize=7, color=colour)
-        axes.set_yticks(range(len(rows)), [_short(device.name) for device, _, _ in reversed(rows)])
-        axes.tick_params(axis="y", length=0, labelcolor=svg.INK)
-        axes.grid(visible=False, axis="y")
-        axes.set_ylim(-0.6, len(rows) - 0.4)
-        axes.spines["left"].set_visible(False)
+            dot(axes, 100 * accuracy, y, colour, 7)
+        named_rows(axes, [device.name for device, _, _ in rows], most=22)
         axes.set_xlabel("test accuracy in %")
 
     height = max(1.5, 0.65 + 0.205 * len(rows))
@@ -225,7 +195,7 @@ def _panel(panel: Panel, lines: Lines, run: Run, name: str, what: str) -> str:
         guide = _guide(panel, ordered, run)
         if guide is not None:
             label, value = guide
-            axes.axhline(value, color=svg.MUTED, linewidth=1, linestyle=(0, (4, 3)))
+            axes.axhline(value, color=svg.MUTED, linewidth=1, linestyle=DASHED)
             axes.annotate(
                 label, (at[0], value), xytext=(2, 3), textcoords="offset points", fontsize=8, color=svg.MUTED
             )
@@ -271,7 +241,3 @@ def _lines(axes: Axes, lines: Lines, run: Run, markers: bool) -> None:
             marker="o" if markers and (not thin or len(values) == 1) else None,
             markersize=3.5,
         )
-
-
-def _short(name: str, most: int = 22) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"

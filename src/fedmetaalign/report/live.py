@@ -5,17 +5,20 @@ appended. Unknown keys are ignored and what is not there yet is None, so that a 
 moment, can be watched.
 """
 
-import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+
+from fedmetaalign import status
 from fedmetaalign.engine import KINDS, Kind
 from fedmetaalign.errors import RunError
-from fedmetaalign.report.reading import number
+from fedmetaalign.report.fields import Number
+from fedmetaalign.status import StatusFile
 
 PHASES = {
     "foundation": "phase 0: pre-training",
@@ -26,8 +29,39 @@ PHASES = {
 """What to call them, in the order of their numbers in `rounds.jsonl`."""
 
 
-@dataclass(frozen=True)
-class Miss:
+class _Rounds(BaseModel):
+    rounds: int = 0
+
+
+class Recipe(BaseModel):
+    """What is shown of `recipe.toml`."""
+
+    name: str = ""
+    serial: _Rounds = _Rounds()
+    parallel: _Rounds = _Rounds()
+
+
+class Record(BaseModel):
+    """A line of `rounds.jsonl`: what a device answered in a round, or why there is no answer of use."""
+
+    phase: StrictInt
+    round: StrictInt
+    device: str
+    query_loss: Number = None
+    accuracy: Number = None
+    score: Number = None
+    alignment: Number = None
+    weight: Number = None
+    absent: str | None = None
+    rejected: str | None = None
+    late: str | None = None
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Miss(_Frozen):
     """An answer that could not be used: in which phase (0 to 3) and round, and why in one sentence."""
 
     kind: Kind
@@ -36,13 +70,11 @@ class Miss:
     reason: str
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(_Frozen):
     """What a device has answered so far.
 
     Attributes:
-        query_loss: the latest.
-        accuracy: the latest, on the query set, from 0 to 1.
+        query_loss: the latest; so is the accuracy on the query set, from 0 to 1.
         parallel: the last parallel round that it took part in, and so for the next three.
         score: 1 / (1 + query loss), in (0, 1].
         alignment: the cosine of its delta with the reference direction, from -1 to 1.
@@ -58,13 +90,28 @@ class Answers:
     score: float | None = None
     alignment: float | None = None
     weight: float | None = None
-    missed: Mapping[Kind, int] = field(default_factory=dict)
+    missed: Mapping[Kind, int] = Field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     last_miss: Miss | None = None
     missing: bool = False
 
+    def after(self, record: Record) -> "Answers":
+        """Returns what the device has answered when this is recorded, too."""
+        for kind in KINDS:
+            reason = getattr(record, kind)
+            if reason is None:
+                continue
+            missed = {**self.missed, kind: self.missed[kind] + 1}
+            miss = Miss(kind=kind, phase=record.phase, round=record.round, reason=reason)
+            missing = self.missing or kind != "late"
+            return self.model_copy(update={"missed": missed, "last_miss": miss, "missing": missing})
+        # An epoch of phase 3 has a loss and an accuracy only if it is the last.
+        latest = record.model_dump(include={"query_loss", "accuracy"}, exclude_none=True)
+        if record.phase == [*PHASES].index("parallel"):
+            latest |= record.model_dump(include={"score", "alignment", "weight"}) | {"parallel": record.round}
+        return self.model_copy(update={"missing": False, **latest})
 
-@dataclass(frozen=True)
-class Device:
+
+class Device(_Frozen):
     """One device: whether it is there, when it was last heard of (UTC), and what it has answered."""
 
     name: str
@@ -85,7 +132,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Log:
-    """What `rounds.jsonl` has told so far.
+    """What `rounds.jsonl` has reported so far.
 
     Attributes:
         bytes: how far it was read: to the end of the last whole line.
@@ -100,28 +147,25 @@ class Log:
     devices: Mapping[str, Answers] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Live:
+class Live(_Frozen):
     """A run at one moment.
 
     Attributes:
         name: the recipe's.
-        state: "running", "waiting", "done" or "failed"; "starting" before it has told anything.
-        phase: "foundation", "serial", "parallel", "personalize" or a later one; None before the first.
+        state: "running", "waiting", "done" or "failed"; "starting" before it has reported anything.
+        phase: one of `PHASES` or a later one; None before the first.
         round: of the phase, the one being run.
         rounds: how many the phase has.
         message: one sentence, or nothing.
-        done: rounds of phases 1 and 2 that are over.
-        total: rounds of phases 1 and 2.
+        done: rounds of phases 1 and 2 that are over, of `total`.
         started: when the run was begun (UTC).
-        updated: when it last told its status (UTC).
-        devices: those in trouble first, then by name.
+        updated: when it last reported its status (UTC).
         report: the path of the page, once the run is done.
+        devices: those in trouble first, then by name.
         recipe: what `recipe.toml` says.
-        log: what `rounds.jsonl` has told.
+        log: what `rounds.jsonl` has reported.
     """
 
-    folder: Path
     name: str
     state: str
     phase: str | None
@@ -132,9 +176,9 @@ class Live:
     total: int
     started: datetime
     updated: datetime | None
-    devices: tuple[Device, ...]
     report: Path | None
-    recipe: Mapping[str, Any]
+    devices: tuple[Device, ...]
+    recipe: Recipe
     log: Log
 
     @property
@@ -150,22 +194,12 @@ class Live:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what a program may want to know, as JSON has it; times are ISO 8601 in UTC."""
-        shown = ("name", "state", "phase", "round", "rounds", "message", "done", "total")
-        return {
-            **{key: getattr(self, key) for key in shown},
-            "started": _iso(self.started),
-            "updated": _iso(self.updated),
-            "report": None if self.report is None else str(self.report),
-            "devices": {
-                device.name: {
-                    "present": device.present,
-                    "last_seen": _iso(device.last_seen),
-                    **asdict(device.answers),
-                    "missed": {kind: device.answers.missed.get(kind, 0) for kind in KINDS},
-                }
-                for device in self.devices
-            },
+        devices = {
+            device.name: device.model_dump(mode="json", include={"present", "last_seen"})
+            | device.answers.model_dump(mode="json")
+            for device in self.devices
         }
+        return self.model_dump(mode="json", exclude={"devices", "recipe", "log"}) | {"devices": devices}
 
 
 def read(folder: Path, before: Live | None = None) -> Live:
@@ -186,25 +220,25 @@ def read(folder: Path, before: Live | None = None) -> Live:
         raise RunError(f"{folder} is not a run folder; give the folder that a run writes to, its --out.")
     recipe = before.recipe if before else _recipe(folder / "recipe.toml")
     started = before.started if before else _modified(folder / "recipe.toml")
-    status = _status(folder / "status.json")
+    reported = status.read(folder / "status.json")
     log = read_log(folder / "rounds.jsonl", before.log if before else Log())
     report = folder / "report.html"
-    state = _text(status.get("state")) or _state(log, report)
-    phase, round_ = _place(status, log)
-    rounds = {name: _whole(_mapping(recipe.get(name)).get("rounds")) or 0 for name in ("serial", "parallel")}
+    # The page is the last thing that a run writes, also one that reports no status.
+    state = reported.state or ("done" if report.exists() else "running" if log.last else "starting")
+    phase, round_ = (reported.phase, reported.round) if reported.phase else _place(log)
+    rounds = {"serial": recipe.serial.rounds, "parallel": recipe.parallel.rounds}
     return Live(
-        folder=folder,
-        name=_text(recipe.get("name")) or folder.resolve().name,
+        name=recipe.name or folder.resolve().name,
         state=state,
         phase=phase,
         round=round_,
-        rounds=_whole(status.get("rounds")) or rounds.get(phase or ""),
-        message=_text(status.get("message")),
+        rounds=reported.rounds or rounds.get(phase or ""),
+        message=reported.message,
         done=log.finished.get(1, 0) + log.finished.get(2, 0),
         total=sum(rounds.values()),
         started=started,
-        updated=_time(status.get("updated")),
-        devices=_devices(_mapping(status.get("devices")), log.devices),
+        updated=reported.updated,
+        devices=_devices(reported, log.devices),
         report=report if state == "done" and report.exists() else None,
         recipe=recipe,
         log=log,
@@ -226,82 +260,42 @@ def read_log(path: Path, before: Log) -> Log:
         return before
     whole = added[: added.rfind(b"\n") + 1]
     last, finished, devices = before.last, {**before.finished}, {**before.devices}
-    for phase, round_, name, record in _records(whole):
-        last = (phase, round_)
-        finished[phase] = round_
-        if phase:  # the one of phase 0 is the server
-            devices[name] = _answers(devices.get(name, Answers()), phase, round_, record)
+    for record in _records(whole):
+        last = (record.phase, record.round)
+        finished[record.phase] = record.round
+        if record.phase:  # the one of phase 0 is the server
+            devices[record.device] = devices.get(record.device, Answers()).after(record)
     return Log(before.bytes + len(whole), last, finished, devices)
 
 
-def _records(lines: bytes) -> Iterator[tuple[int, int, str, Mapping[str, Any]]]:
-    """Yields phase, round, device and all else of each line that has them."""
+def _records(lines: bytes) -> Iterator[Record]:
+    """Yields the lines that are records."""
     for line in lines.splitlines():
-        record = _json(line)
-        phase, round_, name = _whole(record.get("phase")), _whole(record.get("round")), record.get("device")
-        if phase is not None and round_ is not None and isinstance(name, str):
-            yield phase, round_, name, record
+        try:
+            yield Record.model_validate_json(line)
+        except ValidationError:
+            continue
 
 
-def _answers(before: Answers, phase: int, round_: int, record: Mapping[str, Any]) -> Answers:
-    for kind in KINDS:
-        if kind in record:
-            missed = {**before.missed, kind: before.missed.get(kind, 0) + 1}
-            miss = Miss(kind, phase, round_, _text(record[kind]))
-            return replace(before, missed=missed, last_miss=miss, missing=before.missing or kind != "late")
-    loss, accuracy = number(record.get("query_loss")), number(record.get("accuracy"))
-    after = replace(
-        before,
-        query_loss=before.query_loss if loss is None else loss,  # an epoch of phase 3 has none but the last
-        accuracy=before.accuracy if accuracy is None else accuracy,
-        missing=False,
-    )
-    if phase != [*PHASES].index("parallel"):
-        return after
-    return replace(
-        after,
-        parallel=round_,
-        score=number(record.get("score")),
-        alignment=number(record.get("alignment")),
-        weight=number(record.get("weight")),
-    )
-
-
-def _devices(told: Mapping[str, Any], answers: Mapping[str, Answers]) -> tuple[Device, ...]:
-    devices = []
-    for name in sorted({*told, *answers}):
-        entry = _mapping(told.get(name))
-        present = entry.get("present")
-        devices.append(
-            Device(
-                name=name,
-                present=present if isinstance(present, bool) else None,
-                last_seen=_time(entry.get("last_seen")),
-                answers=answers.get(name, Answers()),
-            )
-        )
+def _devices(reported: StatusFile, answers: Mapping[str, Answers]) -> tuple[Device, ...]:
+    """Returns those in trouble first, then by name."""
+    devices = [
+        Device(name=name, **dict(reported.devices.get(name, ())), answers=answers.get(name, Answers()))
+        for name in sorted({*reported.devices, *answers})
+    ]
     return tuple(sorted(devices, key=lambda device: device.trouble, reverse=True))
 
 
-def _place(status: Mapping[str, Any], log: Log) -> tuple[str | None, int | None]:
-    """Returns the phase and the round: as the status has them, else those of the last record."""
-    if phase := _text(status.get("phase")):
-        return phase, _whole(status.get("round"))
+def _place(log: Log) -> tuple[str | None, int | None]:
+    """Returns phase and round of the last record."""
     if log.last is None or not 0 <= log.last[0] < len(PHASES):
         return None, None
     return [*PHASES][log.last[0]], log.last[1]
 
 
-def _state(log: Log, report: Path) -> str:
-    """Returns the state of a run that tells no status: its page is the last thing that it writes."""
-    if report.exists():
-        return "done"
-    return "running" if log.last else "starting"
-
-
-def _recipe(path: Path) -> Mapping[str, Any]:
+def _recipe(path: Path) -> Recipe:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         raise RunError(
             f"{path.parent} is not a run folder: it has no recipe.toml that can be read;"
@@ -309,45 +303,5 @@ def _recipe(path: Path) -> Mapping[str, Any]:
         ) from None
 
 
-def _status(path: Path) -> Mapping[str, Any]:
-    try:
-        return _json(path.read_bytes())
-    except OSError:
-        return {}
-
-
-def _json(text: bytes) -> Mapping[str, Any]:
-    """Returns a JSON object, an empty one for anything else."""
-    try:
-        return _mapping(json.loads(text))
-    except ValueError:
-        return {}
-
-
 def _modified(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-
-
-def _time(value: object) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(_text(value))
-    except ValueError:
-        return None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _iso(time: datetime | None) -> str | None:
-    return None if time is None else time.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _whole(value: object) -> int | None:
-    found = number(value)
-    return None if found is None else int(found)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return datetime.fromtimestamp(int(path.stat().st_mtime), UTC)

@@ -206,9 +206,8 @@ def _reasons(devices: Sequence[Device], short: bool) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for device in devices:
         missed, last = device.answers.missed, device.answers.last_miss
-        kinds = sorted(
-            missed, key=lambda kind: last is not None and kind == last.kind
-        )  # the last one's stands last
+        kinds = [kind for kind, count in missed.items() if count]
+        kinds.sort(key=lambda kind: last is not None and kind == last.kind)  # the last one's stands last
         counted = ", ".join(f"{missed[kind]} {kind}" for kind in kinds)
         reason = _literal(f"phase {last.phase}, round {last.round}: {last.reason}" if last else "", cut=short)
         table.add_row(_literal(device.name, "bold", cut=short), Text(counted, no_wrap=True), reason)

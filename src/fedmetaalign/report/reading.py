@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmetaalign.errors import RunError
+from fedmetaalign.evaluation.result import Candidate, Metrics, OneRule, Result
 from fedmetaalign.report.numbers import chance
 
 STAGES = {
@@ -24,35 +25,13 @@ STAGES = {
 }
 """The stages in the order a model goes through them, and their titles."""
 
-Metrics = Mapping[str, float | None]
-
-
-@dataclass(frozen=True)
-class Rung:
-    """A model that a device's was chosen from; None where the run does not say.
-
-    Attributes:
-        way: how it was made smaller.
-        bits: of most of its weights.
-        difference: of its scores from the personal model's.
-        accuracy: on validation samples.
-        shipped: it is the one that the device got.
-    """
-
-    way: str
-    bits: int | None
-    bytes: int | None
-    difference: float | None
-    accuracy: float | None
-    shipped: bool
-
 
 @dataclass(frozen=True)
 class Device:
     """What `results.json` and the bundle say about one device; None where they say nothing.
 
     Attributes:
-        stages: stage name -> metric name -> value, in the order of `STAGES`.
+        stages: stage name -> the `Metrics` that are known, in the order of `STAGES`.
         majority: test accuracy of always saying the majority class.
         one_rule: test accuracy of the best single-threshold rule, which is spelled out in `rule`.
         alone: metrics of the model that the device trained without the others; empty if it did not.
@@ -62,16 +41,16 @@ class Device:
     """
 
     name: str
-    stages: Mapping[str, Metrics]
+    stages: Mapping[str, Mapping[str, Any]]
     threshold: float | None
     threshold_note: str | None
     majority: float | None
     one_rule: float | None
     rule: str | None
-    alone: Metrics
+    alone: Mapping[str, Any]
     samples: Mapping[str, int]
     model_bytes: int | None
-    ladder: tuple[Rung, ...]
+    ladder: tuple[Candidate, ...]
     bundle: Mapping[str, Any]
 
     @property
@@ -80,7 +59,7 @@ class Device:
         return next(reversed(list(self.stages)), None)
 
     @property
-    def final(self) -> Metrics:
+    def final(self) -> Mapping[str, Any]:
         """The metrics of the last stage."""
         return self.stages[self.last] if self.last else {}
 
@@ -210,46 +189,23 @@ def mean(values: Any) -> float | None:
 
 
 def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> Device:
-    stages = _mapping(entry.get("stages"))
-    counts = {part: number(count) for part, count in _mapping(entry.get("samples")).items()}
-    note = entry.get("threshold_note")
-    rule = _mapping(entry.get("one_rule")).get("rule")
-    ladder = entry.get("ladder")
+    found, rule = Result.usable(entry), OneRule.usable(entry.get("one_rule"))
+    stages, ladder = _mapping(entry.get("stages")), entry.get("ladder")
+    candidates = map(Candidate.read, ladder if isinstance(ladder, list) else ())
     return Device(
         name=name,
-        stages={stage: _metrics(stages[stage]) for stage in STAGES if stages.get(stage)},
-        threshold=number(entry.get("threshold")),
-        threshold_note=str(note) if note else None,
-        majority=number(entry.get("majority")),
-        one_rule=accuracy_of(entry.get("one_rule")),
-        rule=str(rule) if rule else None,
-        alone=_metrics(entry.get("alone")),
-        samples={part: int(count) for part, count in counts.items() if count is not None},
-        model_bytes=_whole(entry.get("model_bytes")),
-        ladder=tuple(map(_rung, ladder)) if isinstance(ladder, list) else (),
+        stages={stage: Metrics.usable(stages[stage]) for stage in STAGES if stages.get(stage)},
+        threshold=found.get("threshold"),
+        threshold_note=found.get("threshold_note"),
+        majority=found.get("majority"),
+        one_rule=rule.get("accuracy"),
+        rule=rule.get("rule"),
+        alone=Metrics.usable(entry.get("alone")),
+        samples=found.get("samples", {}),
+        model_bytes=found.get("model_bytes"),
+        ladder=tuple(candidate for candidate in candidates if candidate),
         bundle=bundle,
     )
-
-
-def _rung(value: object) -> Rung:
-    entry = _mapping(value)
-    return Rung(
-        way=str(entry.get("way", "")),
-        bits=_whole(entry.get("bits")),
-        bytes=_whole(entry.get("bytes")),
-        difference=number(entry.get("difference")),
-        accuracy=number(entry.get("accuracy")),
-        shipped=entry.get("shipped") is True,
-    )
-
-
-def _whole(value: object) -> int | None:
-    found = number(value)
-    return None if found is None else int(found)
-
-
-def _metrics(value: object) -> Metrics:
-    return {metric: number(each) for metric, each in _mapping(value).items()}
 
 
 def _bundles(folder: Path) -> dict[str, Mapping[str, Any]]:

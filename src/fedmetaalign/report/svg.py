@@ -106,7 +106,7 @@ def standalone(draw: Callable[[Figure], None], width: float, height: float, desc
 
 def palettes() -> tuple[dict[str, str], dict[str, str]]:
     """Returns the style sheet's colours, name -> "#rrggbb": the light ones and the dark ones."""
-    sheet = (resources.files("fedmetaalign.report") / "style.css").read_text(encoding="utf-8")
+    sheet = (resources.files("fedmetaalign.report") / "templates/style.css").read_text(encoding="utf-8")
     light, dark, *_ = (
         dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
         for block in re.findall(r":root {([^}]*)}", sheet)

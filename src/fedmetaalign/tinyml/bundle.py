@@ -16,8 +16,9 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.preparation import Preparation
-from fedmetaalign.tinyml import codegen, golden
+from fedmetaalign.tinyml import codegen, decision, golden
 from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import SCORE, Dense, Interface, Layers, Network, QuantizedNetwork
@@ -41,11 +42,12 @@ class Bundle:
     Attributes:
         device: its name.
         preparation: from raw features to inputs.
-        threshold: a sample is a fault if its deployed score is strictly greater.
+        threshold: a sample is a fault if the deployed probability of one is strictly greater.
         threshold_note: why the threshold is a fallback; None where it was chosen.
         target: the microcontroller that the firmware is meant for.
         runtime: whose rounding the threshold was chosen with.
         model: the .tflite file.
+        labels: the classes that it tells apart.
     """
 
     device: str
@@ -55,6 +57,7 @@ class Bundle:
     target: str
     runtime: Runtime
     model: bytes
+    labels: Target = BINARY
 
     @cached_property
     def network(self) -> Network:
@@ -66,9 +69,17 @@ class Bundle:
         return read_model(self.model)
 
     def scores(self, x: np.ndarray, runtime: Runtime | None = None) -> np.ndarray:
-        """Returns the deployed scores of raw features, (rows, features) float64 -> (rows,) float64."""
+        """Returns the deployed scores of raw features, (rows, features) float64, as `runtimes.scores` does."""
         inputs = device_inputs(self.preparation, self.network, x)
         return run(self.network, inputs, runtime or self.runtime)
+
+    def faults(self, scores: np.ndarray) -> np.ndarray:
+        """Returns which samples are faults, (rows,) bool, from their scores."""
+        return decision.faults(scores, self.labels, self.threshold)
+
+    def kinds(self, scores: np.ndarray) -> np.ndarray | None:
+        """Returns the likeliest fault of each sample, (rows,) int64, from their scores; None of two classes."""
+        return decision.kinds(scores, self.labels) if self.labels.outputs > 1 else None
 
     def outside(self, x: np.ndarray) -> int:
         """Counts the samples with an input beyond the calibrated range, where the model saturates."""
@@ -92,10 +103,10 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     network, preparation = bundle.network, bundle.preparation
     inputs = device_inputs(preparation, network, raw)
     scores = run(network, inputs, bundle.runtime)
-    vectors = golden.Golden(raw, inputs, scores, scores > bundle.threshold)
+    vectors = golden.Golden(raw, inputs, scores, bundle.faults(scores), bundle.kinds(scores))
     files = {
         "model.tflite": bundle.model,
-        "golden.csv": golden.text(vectors, preparation).encode(),
+        "golden.csv": golden.text(vectors, preparation, bundle.labels).encode(),
         "weights.safetensors": save(
             {
                 f"{i}.{kind}": a
@@ -105,7 +116,15 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
             {"relu": json.dumps([layer.relu for layer in layers])},
         ),
     }
-    texts = codegen.files(bundle.device, network, preparation, bundle.threshold, raw, header(network))
+    texts = codegen.files(
+        bundle.device,
+        network,
+        preparation,
+        bundle.threshold,
+        raw,
+        header(network, bundle.labels),
+        bundle.labels,
+    )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
         "version": VERSION,
@@ -115,6 +134,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         "threshold_note": bundle.threshold_note,
         "target": bundle.target,
         "runtime": bundle.runtime,
+        **({} if bundle.labels == BINARY else asdict(bundle.labels)),
         "quantization": _quantization(network),
         "bytes": {name: len(data) for name, data in files.items()},
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
@@ -186,6 +206,9 @@ def read(folder: Path) -> Bundle:
             scale=tuple(map(float, p["scale"])),
             columns=tuple(map(int, p["columns"])),
         )
+        labels = BINARY
+        if "classes" in facts:
+            labels = Target(tuple(map(str, facts["classes"])), tuple(map(int, facts["normal"])))
         bundle = Bundle(
             device=facts["device"],
             preparation=preparation,
@@ -194,11 +217,14 @@ def read(folder: Path) -> Bundle:
             target=str(facts["target"]),
             runtime=facts["runtime"],
             model=contents["model.tflite"],
+            labels=labels,
         )
         if not math.isfinite(bundle.threshold) or bundle.runtime not in get_args(Runtime):
             raise ValueError(f"threshold {bundle.threshold} or runtime {bundle.runtime!r} is not one")
         if Interface.of(bundle.network).inputs != len(preparation.columns):
             raise ValueError("its columns are not the model's inputs")
+        if (outputs := Interface.of(bundle.network).outputs) != labels.outputs:
+            raise ValueError(f"its {len(labels.classes)} classes are not those of a model of {outputs} outputs")
         if facts["digest"] != digest(facts):
             raise BundleError(f"{path} has been altered: copy the bundle again, or make it anew.")
         return bundle

@@ -7,6 +7,7 @@ import numpy as np
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.tinyml.network import Layers
+from fedmetaalign.tinyml.softmax import REACH
 
 _CHUNK = 4096  # rows at a time: a bound on memory, without effect on the result
 
@@ -39,7 +40,8 @@ def activation_ranges(layers: Layers, x: np.ndarray) -> list[tuple[float, float]
         x: (rows, inputs) float32.
 
     Returns:
-        (minimum, maximum) of the input, of each hidden layer after ReLU, and of the logit.
+        (minimum, maximum) of the input, of each hidden layer after ReLU, and of the logit; of a logit for each
+        class, as far as it counts (see `_that_count`).
 
     Raises:
         BundleError: a value grows out of float32's range.
@@ -48,6 +50,8 @@ def activation_ranges(layers: Layers, x: np.ndarray) -> list[tuple[float, float]
     highs = np.full(len(layers) + 1, -np.inf)
     for start in range(0, len(x), _CHUNK):
         for i, values in enumerate(activations(layers, x[start : start + _CHUNK].astype(np.float64))):
+            if i == len(layers) and values.shape[1] > 1:
+                values = _that_count(values)
             lows[i] = min(lows[i], values.min())
             highs[i] = max(highs[i], values.max())
     for i, (low, high) in enumerate(zip(lows, highs, strict=True)):
@@ -57,6 +61,20 @@ def activation_ranges(layers: Layers, x: np.ndarray) -> list[tuple[float, float]
                 "float32 scale can hold; train the network again with a lower learning rate."
             )
     return list(zip(lows.tolist(), highs.tolist(), strict=True))
+
+
+def _that_count(logits: np.ndarray) -> np.ndarray:
+    """Returns the least and the greatest of each row's logits that a grid has to hold, (rows, 2).
+
+    A logit that is `REACH` below its row's greatest has probability 0, and a greatest one that is so far ahead
+    of the second has probability 1, however much farther they go.
+
+    Args:
+        logits: (rows, classes) float64.
+    """
+    second, first = np.sort(logits, axis=1)[:, -2:].T
+    highest = np.minimum(first, second + REACH)
+    return np.stack([np.maximum(logits.min(axis=1), highest - REACH), highest], axis=1)
 
 
 def layer_inputs(layers: Layers, number: int, x: np.ndarray) -> Iterator[np.ndarray]:

@@ -54,7 +54,7 @@ class Case:
         return isinstance(self.network, QuantizedNetwork) and not self.network.head
 
     def scores(self, runtime: Runtime = "firmware") -> np.ndarray:
-        """Returns what a runtime has to give, (samples,) float64."""
+        """Returns what a runtime has to give, (samples,) or (samples, classes) float64."""
         if isinstance(self.network, QuantizedNetwork):
             return integer.scores(self.network, self.inputs, ROUNDINGS[runtime])
         return integer.firmware_scores(self.network, self.inputs)
@@ -67,7 +67,7 @@ def load(folder: Path, samples: int) -> Case:
         BundleError: the bundle is damaged.
     """
     bundle = read(folder)
-    vectors = golden.read(folder / "golden.csv", bundle.preparation)
+    vectors = golden.read(folder / "golden.csv", bundle.preparation, bundle.labels)
     raw = np.concatenate([vectors.raw, _random(bundle, samples)])
     return Case(folder, bundle, vectors, raw, device_inputs(bundle.preparation, bundle.network, raw))
 

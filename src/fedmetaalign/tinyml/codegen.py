@@ -14,8 +14,9 @@ from string import Template
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.target import Target
 from fedmetaalign.preparation import Preparation
-from fedmetaalign.tinyml import features, integer
+from fedmetaalign.tinyml import decision, features, integer, softmax
 from fedmetaalign.tinyml.blocks import blocks, multipliers
 from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.network import (
@@ -30,9 +31,22 @@ from fedmetaalign.tinyml.network import (
 )
 
 _SOURCES = ("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h", "main.c")
+_CLASSES = ("fma_softmax.h",)
 _LEARNING = ("fma_adapt.c", "fma_adapt.h")
 _MOST_UNITS = 2**14  # of a layer; with more, sums over inputs as `fma_pack` makes them could overflow int32
 _WIDTH = 112  # of a line
+
+_TWO = {
+    "more": "",
+    "scores": "fma_score_t score;",
+    "classify": "int fault = fma_classify(raw, &score);",
+}
+_SEVERAL = {
+    "more": " `fma_softmax.h`,",
+    "scores": "fma_score_t scores[FMA_CLASSES]; /* the probability of each class */",
+    "classify": "int kind, fault = fma_classify(raw, scores, &kind); /* kind: the likeliest fault */",
+}
+"""What the README says of classifiers of two classes, and of more."""
 
 _LAYER_TYPE = """
 typedef struct {
@@ -57,6 +71,7 @@ def files(
     threshold: float,
     raw: np.ndarray,
     head: str | None = None,
+    labels: Target | None = None,
 ) -> dict[str, str]:
     """Returns what goes into a bundle's `firmware/`, texts by file name.
 
@@ -67,18 +82,22 @@ def files(
         threshold: a sample is a fault if its score is strictly greater.
         raw: (rows, features) float64, samples that the firmware can be tried with.
         head: the text of `fma_head.h` where the device can learn, see `head.header`.
+        labels: the classes that the network tells apart; without them they have no names.
 
     Raises:
         BundleError: float32 cannot hold a feature's mean or scale, or a layer is too wide.
     """
     folder = resources.files("fedmetaalign") / "firmware"
-    names = [*_SOURCES, *(_LEARNING if head else ())]
+    several = Interface.of(network).outputs > 1
+    names = [*_SOURCES, *(_CLASSES if several else ()), *(_LEARNING if head else ())]
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in names}
     readme = Template((folder / "README.md").read_text(encoding="utf-8"))
-    texts["README.md"] = readme.substitute(device=_plain(device), features=", ".join(_names(preparation)))
+    texts["README.md"] = readme.substitute(
+        device=_plain(device), features=", ".join(_names(preparation)), **(_SEVERAL if several else _TWO)
+    )
     trunk = len(split(network).trunk) if head else 0
-    texts["fma_model.h"] = model_header(device, network, preparation, threshold, trunk)
-    texts["fma_golden.h"] = golden_header(network, preparation, threshold, raw)
+    texts["fma_model.h"] = model_header(device, network, preparation, threshold, trunk, labels)
+    texts["fma_golden.h"] = golden_header(network, preparation, threshold, raw, labels)
     if head:
         texts["fma_head.h"] = head
     return texts
@@ -90,6 +109,7 @@ def model_header(
     preparation: Preparation,
     threshold: float,
     trunk: int = 0,
+    labels: Target | None = None,
 ) -> str:
     """Returns `fma_model.h`.
 
@@ -99,6 +119,7 @@ def model_header(
         preparation: from its raw features to the network's inputs.
         threshold: a sample is a fault if its score is strictly greater.
         trunk: how many integer layers `fma_trunk` runs, for learning on the device; 0 for no such function.
+        labels: as in `files`.
 
     Raises:
         BundleError: float32 cannot hold a feature's mean or scale, or a layer is too wide.
@@ -107,6 +128,8 @@ def model_header(
     layers, dense = (network.layers, network.head) if isinstance(network, QuantizedNetwork) else ((), network)
     interface = Interface.of(network)
     edges, score = interface.input.name, interface.score.name
+    labels = labels or decision.unnamed(interface.outputs)
+    several = interface.outputs > 1
     lines = [
         *_comment(f"The classifier of {device}, made by Fed-Meta-Align. Raw features, in order:", preparation),
         "#ifndef FMA_MODEL_H",
@@ -119,11 +142,15 @@ def model_header(
         f"typedef {_TYPES[edges]} fma_input_t;",
         f"typedef {_TYPES[score]} fma_score_t;",
         f"#define FMA_TRUNK {trunk} /* layers that fma_trunk runs; without it 0 */",
+        *(_classes(labels) if several else []),
         "",
         "#ifdef FMA_MODEL_DATA /* the rest is for fma_infer.c */",
         "",
-        f"/* The highest score that is no fault, of a threshold of {float(threshold)!r}. */",
-        f"static const {'float' if score == 'float32' else 'int'} fma_threshold = {_limit(threshold, score)};",
+        f"/* The highest {'probability' if several else 'score'} that is no fault, of a threshold of"
+        f" {float(threshold)!r}. */",
+        f"static const {'float' if score == 'float32' else 'int'} fma_threshold ="
+        f" {_limit(threshold, score, several)};",
+        *(_normal(labels) if several else []),
         "",
         "/* An input is (raw - mean) * factor of the feature in its column; column -1 is the real 0. */",
         *_array("float fma_mean", constants.mean),
@@ -141,7 +168,13 @@ def model_header(
     return "\n".join([*lines, "", "#endif", "#endif", ""])
 
 
-def golden_header(network: Network, preparation: Preparation, threshold: float, raw: np.ndarray) -> str:
+def golden_header(
+    network: Network,
+    preparation: Preparation,
+    threshold: float,
+    raw: np.ndarray,
+    labels: Target | None = None,
+) -> str:
     """Returns `fma_golden.h`: samples, what they become, and what the firmware has to make of them.
 
     Args:
@@ -149,12 +182,22 @@ def golden_header(network: Network, preparation: Preparation, threshold: float, 
         preparation: from its raw features to the network's inputs.
         threshold: a sample is a fault if its score is strictly greater.
         raw: (rows, features) float64, at least one row, which float32 can hold.
+        labels: as in `files`.
 
     Raises:
         BundleError: float32 cannot hold a feature's mean or scale, or a value of `raw` is missing.
     """
     inputs = features.device_inputs(preparation, network, raw)
     scores = integer.firmware_scores(network, inputs)
+    labels = labels or decision.unnamed(Interface.of(network).outputs)
+    results = _as_type(Interface.of(network).score.name, scores)
+    if labels.outputs == 1:
+        expected = _array("fma_score_t fma_golden_scores", results)
+    else:
+        expected = [
+            *_table("fma_score_t fma_golden_scores", "FMA_CLASSES", results),
+            *_array("uint8_t fma_golden_kinds", decision.kinds(scores, labels)),
+        ]
     lines = [
         "/* Samples with what fma_infer.c has to make of them, for main.c. */",
         "#ifndef FMA_GOLDEN_H",
@@ -166,8 +209,8 @@ def golden_header(network: Network, preparation: Preparation, threshold: float, 
         "",
         *_table("float fma_golden_raw", "FMA_FEATURES", raw.astype(np.float32)),
         *_table("fma_input_t fma_golden_inputs", "FMA_INPUTS", inputs),
-        *_array("fma_score_t fma_golden_scores", _as_type(Interface.of(network).score.name, scores)),
-        *_array("uint8_t fma_golden_faults", scores > threshold),
+        *expected,
+        *_array("uint8_t fma_golden_faults", decision.faults(scores, labels, threshold)),
     ]
     return "\n".join([*lines, "", "#endif", ""])
 
@@ -196,7 +239,7 @@ def _integer_part(network: QuantizedNetwork) -> list[str]:
         f"#define FMA_BLOCK_HEAD {9 if per_channel else 4} /* words of a block before its weights */",
         *_LAYER_TYPE.splitlines(),
         *_layers(sources, layers, per_channel),
-        *([] if network.head else _logistic(layers[-1].output, "int8" if network.edges == "int8" else "uint8")),
+        *([] if network.head else _probabilities(network)),
     ]
 
 
@@ -215,6 +258,27 @@ def _layers(sources: Sequence[Grid], layers: Sequence[QuantizedLayer], per_chann
         fields = (multiplier, -(-inputs // 4), outputs, shift, zero, lowest, layer.bits)
         table.append(f"    {{fma_blocks_{i}, {', '.join(map(str, fields))}}},")
     return [*arrays, "", "static const fma_layer_t fma_layers[] = {", *table, "};"]
+
+
+def _probabilities(network: QuantizedNetwork) -> list[str]:
+    """Writes what makes probabilities of the last integer layer's output."""
+    last = network.layers[-1]
+    if len(last.biases) == 1:
+        return _logistic(last.output, "int8" if network.edges == "int8" else "uint8")
+    p = softmax.parameters(last.output.scale)
+    return ["", f"#define FMA_SOFTMAX {{{p.multiplier}, {p.shift}, {p.lowest}}} /* see fma_softmax_t */"]
+
+
+def _classes(labels: Target) -> list[str]:
+    said = [" (normal)" if i in labels.normal else "" for i in range(len(labels.classes))]
+    names = [f"{i} {_plain(name)}{end}" for i, (name, end) in enumerate(zip(labels.classes, said, strict=True))]
+    comment = textwrap.wrap(f"/* {', '.join(names)} */", _WIDTH, subsequent_indent=" * ")
+    return [f"#define FMA_CLASSES {len(names)} /* probabilities of a sample: */", *comment]
+
+
+def _normal(labels: Target) -> list[str]:
+    flags = np.isin(np.arange(len(labels.classes)), labels.normal)
+    return ["", "/* Whether each class means no fault. */", *_array("uint8_t fma_normal", flags)]
 
 
 def _logistic(logit: Grid, kind: str) -> list[str]:
@@ -241,18 +305,23 @@ def _float_part(layers: Sequence[Dense], trunk: Grid | None) -> list[str]:
 
 
 def _as_type(kind: str, scores: np.ndarray) -> np.ndarray:
-    """Returns scores, (rows,) float64, as a device has them."""
+    """Returns scores, (rows,) or (rows, classes) float64, as a device has them."""
     if kind == "float32":
         return scores.astype(np.float32)
     return (256.0 * scores).astype(int) - (128 if kind == "int8" else 0)
 
 
-def _limit(threshold: float, kind: str) -> str:
-    """Returns the highest score that is not above a threshold, or a number below all scores."""
+def _limit(threshold: float, kind: str, several: bool) -> str:
+    """Returns the highest score that is not above a threshold, or a number below all scores.
+
+    Of several classes it is the highest probability of a fault, in steps of 1/256 whatever the type of a score.
+    """
     threshold = min(max(threshold, -1.0), 2.0)
     if kind == "float32":
         limit = np.float32(threshold)
         return _float(limit if float(limit) <= threshold else np.nextafter(limit, np.float32(-np.inf)))
+    if several:
+        return str(math.floor(threshold * 256.0))
     return str(min(max(math.floor(threshold * 256.0), -1), 255) - (128 if kind == "int8" else 0))
 
 

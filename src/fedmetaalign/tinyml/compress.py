@@ -6,7 +6,7 @@ Nothing here trains, or needs a label: all that counts is what the network does 
 
 import numpy as np
 from scipy.linalg import qr
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from fedmetaalign.tinyml.calibration import activations
 from fedmetaalign.tinyml.network import Dense, Layers
@@ -38,8 +38,10 @@ def mixtures(x: np.ndarray, rows: int, random: np.random.Generator) -> np.ndarra
 
 
 def scores(layers: Layers, x: np.ndarray) -> np.ndarray:
-    """Returns the float network's scores, (rows,) float64, of inputs, (rows, inputs)."""
+    """Returns the float network's scores of inputs, (rows, inputs): (rows,) or (rows, classes) float64."""
     *_, logits = activations(layers, x.astype(np.float64))
+    if logits.shape[1] > 1:
+        return np.asarray(softmax(logits, axis=1))
     return np.asarray(expit(logits[:, 0]))
 
 

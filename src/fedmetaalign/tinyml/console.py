@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.table import Table
 
+from fedmetaalign.terminal import print_table
 from fedmetaalign.tinyml.footprint import Footprint
 from fedmetaalign.tinyml.replay import Cost
 from fedmetaalign.tinyml.verify import Row
@@ -36,19 +36,19 @@ def progress() -> Iterator[Callable[[str], None]]:
 def verification_table(title: str, rows: Iterable[Row]) -> None:
     """Prints what `verify` found, a line a runtime or core."""
     columns = (
-        *("rounding", "samples", "bit\nfor bit", "deci-\nsions", "unlike\nfirmware"),
+        *("", "rounding", "samples", "bit\nfor bit", "deci-\nsions", "unlike\nfirmware"),
         *("instruc-\ntions", "code\nbytes", "constant\nbytes", "RAM\nbytes", "stack\nbytes", ""),
     )
     lines = [(row.name, *_verified(row)) for row in rows]
-    _print_table(title, columns, lines, left=("rounding", ""))
+    print_table(title, columns, lines, left=("rounding", ""))
     sys.stdout.write(f"\n{_NOTES}")
 
 
 def footprint_table(title: str, measured: Iterable[Footprint]) -> None:
     """Prints what `footprint` measured, a line a device and format."""
-    columns = ("format", "", "bytes", "LiteRT,\nus", "speed-\nup, %", "instruc-\ntions", "Cortex-M4,\nms")
+    columns = ("", "format", "", "bytes", "LiteRT,\nus", "speed-\nup, %", "instruc-\ntions", "Cortex-M4,\nms")
     rows = list(measured)
-    _print_table(title, columns, [(row.device, *_measured(row)) for row in rows], left=("format", ""))
+    print_table(title, columns, [(row.device, *_measured(row)) for row in rows], left=("format", ""))
     sys.stdout.write(f"\n{_FOOTPRINT_NOTES}")
     if any(row.instructions is None for row in rows):
         sys.stdout.write("Nothing ran on a Cortex-M4: install fedmetaalign[firmware].\n")
@@ -88,17 +88,3 @@ def _costs(cost: Cost | None) -> list[str]:
         return [""] * 5
     numbers = (cost.instructions, cost.code, cost.constants, cost.ram, cost.stack)
     return [f"{number:,}" for number in numbers]
-
-
-def _print_table(
-    title: str, columns: Sequence[str], lines: Iterable[Sequence[str]], left: Sequence[str]
-) -> None:
-    table = Table(title=title, title_justify="left", box=None, header_style="", pad_edge=False)
-    table.add_column("", vertical="bottom")
-    for column in columns:
-        table.add_column(column, justify="left" if column in left else "right", vertical="bottom")
-    for line in lines:
-        table.add_row(*line)
-    width = None if sys.stdout.isatty() else 1000  # where nobody can widen the window, nothing is cut off
-    # A device may be called "[bold]".
-    Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False).print(table)

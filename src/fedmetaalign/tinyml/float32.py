@@ -35,6 +35,25 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return np.float32(1) / (np.float32(1) + exp(-np.asarray(x, np.float32)))
 
 
+def softmax(x: np.ndarray) -> np.ndarray:
+    """Computes the probabilities of classes: exp(x - greatest x), over their sum in the order of the classes.
+
+    Args:
+        x: (rows, classes) float32.
+
+    Returns:
+        (rows, classes) float32 in [0, 1].
+    """
+    greatest, sums = x[:, 0], np.zeros(len(x), np.float32)
+    for column in x.T:
+        greatest = np.where(column > greatest, column, greatest)
+    with np.errstate(over="ignore", invalid="ignore"):
+        powers = exp(x - greatest[:, np.newaxis])
+        for column in powers.T:
+            sums += column
+        return np.asarray(powers / sums[:, np.newaxis])
+
+
 def dense(x: np.ndarray, weights: np.ndarray, biases: np.ndarray, relu: bool) -> np.ndarray:
     """Computes a fully connected layer.
 

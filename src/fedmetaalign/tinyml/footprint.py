@@ -101,7 +101,7 @@ def latencies(models: Mapping[str, Network], turns: int = _TURNS) -> dict[str, f
 
 def _device(folder: Path) -> list[Footprint]:
     bundle = bundles.read(folder)
-    raw = golden.read(folder / "golden.csv", bundle.preparation).raw
+    raw = golden.read(folder / "golden.csv", bundle.preparation, bundle.labels).raw
     layers = bundles.read_weights(folder)
     deployed = bundle.network
     uint8 = quantize(layers, bundle.preparation.apply(raw))
@@ -143,7 +143,9 @@ def _cost(bundle: bundles.Bundle, network: Network, raw: np.ndarray) -> replay.C
     """Counts instructions on an emulated Cortex-M4F; None where that is not installed."""
     if not installed("ziglang", "unicorn", "elftools"):
         return None
-    texts = codegen.files(bundle.device, network, bundle.preparation, bundle.threshold, raw)
+    texts = codegen.files(
+        bundle.device, network, bundle.preparation, bundle.threshold, raw, labels=bundle.labels
+    )
     with TemporaryDirectory() as folder:
         for name, text in texts.items():
             Path(folder, name).write_text(text, encoding="utf-8")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.preparation import Preparation
 
 
@@ -18,35 +19,50 @@ class Golden:
     Attributes:
         raw: (rows, features) float64.
         inputs: (rows, inputs), what the network takes of them: of its edge type, or float64 as `read` has it.
-        scores: (rows,) float64.
+        scores: (rows,) float64, or (rows, classes) of several classes.
         faults: (rows,) bool.
+        kinds: (rows,) int64, the likeliest fault of several classes; None of two.
     """
 
     raw: np.ndarray
     inputs: np.ndarray
     scores: np.ndarray
     faults: np.ndarray
+    kinds: np.ndarray | None = None
 
 
-def text(golden: Golden, preparation: Preparation) -> str:
+def text(golden: Golden, preparation: Preparation, labels: Target = BINARY) -> str:
     """Returns golden.csv: raw features, the inputs that the model takes of them, scores, decisions.
 
-    Inputs are columns q0, q1, ... of integers, or z0, z1, ... of float32 numbers.
+    Inputs are columns q0, q1, ... of integers, or z0, z1, ... of float32 numbers. The score is one column, or
+    several, p0, p1, ..., one a class; then the likeliest fault is named, too.
 
     Args:
         golden: with inputs of the network's edge type.
         preparation: the bundle's.
+        labels: the bundle's.
     """
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     letter = "z" if golden.inputs.dtype == np.float32 else "q"
     inputs = [f"{letter}{i}" for i in range(golden.inputs.shape[1])]
-    table.writerow([*preparation.features, *inputs, "score", "fault"])
+    table.writerow([*preparation.features, *inputs, *_results(labels)])
+    rows = len(golden.raw)
+    scores = golden.scores.reshape(rows, -1).tolist()
+    names = [[]] * rows if golden.kinds is None else [[labels.classes[kind]] for kind in golden.kinds]
     categories = [preparation.categories.get(name) for name in preparation.features]
-    for row, input_, score, fault in zip(golden.raw, golden.inputs, golden.scores, golden.faults, strict=True):
+    columns = (golden.raw, golden.inputs, scores, golden.faults, names)
+    for row, input_, score, fault, kind in zip(*columns, strict=True):
         raw = [_cell(value, texts) for value, texts in zip(row, categories, strict=True)]
-        table.writerow([*raw, *map(str, input_), repr(float(score)), int(fault)])
+        table.writerow([*raw, *map(str, input_), *map(repr, score), int(fault), *kind])
     return out.getvalue()
+
+
+def _results(labels: Target) -> list[str]:
+    """Returns the names of the columns of scores and decisions."""
+    if labels.outputs == 1:
+        return ["score", "fault"]
+    return [*(f"p{i}" for i in range(labels.outputs)), "fault", "kind"]
 
 
 def _cell(value: float, categories: tuple[str, ...] | None) -> str:
@@ -54,12 +70,13 @@ def _cell(value: float, categories: tuple[str, ...] | None) -> str:
     return repr(float(value)) if categories is None else categories[int(value)]
 
 
-def read(path: Path, preparation: Preparation) -> Golden:
+def read(path: Path, preparation: Preparation, labels: Target = BINARY) -> Golden:
     """Reads golden.csv.
 
     Args:
         path: the file, checked against its sha256.
         preparation: the bundle's.
+        labels: the bundle's.
 
     Raises:
         BundleError: it holds something else.
@@ -68,7 +85,9 @@ def read(path: Path, preparation: Preparation) -> Golden:
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
         features, inputs = len(preparation.features), len(preparation.columns)
-        if header[:features] != list(preparation.features) or len(header) != features + inputs + 2 or not rows:
+        end = features + inputs
+        known = [*preparation.features, *_results(labels)]
+        if header[:features] + header[end:] != known or not rows:
             raise ValueError("its columns are not the bundle's features")
         codes = [
             {text: str(i) for i, text in enumerate(preparation.categories.get(name, ()))}
@@ -78,8 +97,13 @@ def read(path: Path, preparation: Preparation) -> Golden:
             [code.get(cell, cell) for code, cell in zip(codes, row, strict=False)] + row[features:]
             for row in rows
         ]
+        kinds = None
+        if labels.outputs > 1:
+            kinds = np.array([labels.classes.index(row.pop()) for row in cells])
         values = np.array(cells, np.float64)
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} cannot be read ({error}): copy the bundle again.") from None
-    end = features + inputs
-    return Golden(values[:, :features], values[:, features:end], values[:, end], values[:, end + 1] > 0)
+    scores = values[:, end] if labels.outputs == 1 else values[:, end : end + labels.outputs]
+    return Golden(
+        values[:, :features], values[:, features:end], scores, values[:, end + labels.outputs] > 0, kinds
+    )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.target import Target
+from fedmetaalign.tinyml import decision
 from fedmetaalign.tinyml.network import (
     Dense,
     Grid,
@@ -81,23 +83,36 @@ def origin(head: Layers, grid: Grid) -> int:
     return zlib.crc32(data + flat_weights(head).astype("<f4").tobytes())
 
 
-def header(network: Network) -> str | None:
-    """Returns the text of `fma_head.h`; None for a network that cannot learn on a device, see `split`."""
+def header(network: Network, labels: Target | None = None) -> str | None:
+    """Returns the text of `fma_head.h`; None for a network that cannot learn on a device, see `split`.
+
+    Args:
+        network: what the device runs.
+        labels: the classes that it tells apart; without them they have no names, and the first is normal.
+    """
     try:
         halves = split(network)
     except BundleError:
         return None
-    return head_header(halves.head, halves.grid, len(halves.trunk))
+    return head_header(halves.head, halves.grid, len(halves.trunk), labels)
 
 
-def head_header(head: Layers, grid: Grid, trunk_layers: int) -> str:
+def head_header(head: Layers, grid: Grid, trunk_layers: int, labels: Target | None = None) -> str:
     """Returns `fma_head.h`, which `fma_adapt.c` is compiled with.
 
     Args:
         head: the float layers that learn, with the weights to start from.
         grid: of the trunk's output.
         trunk_layers: the integer layers before the head.
+        labels: as in `header`.
     """
+    labels = labels or decision.unnamed(len(head[-1].biases))
+    classes = normal = ""
+    if labels.outputs > 1:
+        classes = f"#define FMA_HEAD_CLASSES {labels.outputs}\n"
+        flags = ", ".join(str(int(i in labels.normal)) for i in range(labels.outputs))
+        comment = "/* Whether each class means no fault. */"
+        normal = f"\n{comment}\nstatic const uint8_t fma_head_normal[] = {{{flags}}};\n"
     widths, weights = layer_widths(head), flat_weights(head)
     values = [f"{float(w).hex()}f," for w in weights]
     rows = "\n".join("    " + " ".join(values[i : i + 5]) for i in range(0, len(values), 5))
@@ -117,7 +132,7 @@ def head_header(head: Layers, grid: Grid, trunk_layers: int) -> str:
 #define FMA_HEAD_PARAMETERS {len(weights)}
 #define FMA_HEAD_UNITS {sum(widths) + len(head)} /* inputs, outputs, and a 1 for the biases of each layer */
 #define FMA_HEAD_ORIGIN {origin(head, grid):#010x}u
-
+{classes}
 #ifdef FMA_HEAD_DATA /* the rest is for fma_adapt.c */
 
 static const uint16_t fma_head_sizes[] = {{{", ".join(map(str, widths))}}};
@@ -127,7 +142,7 @@ static const uint8_t fma_head_relu[] = {{{", ".join(str(int(layer.relu)) for lay
 static const float fma_head_weights[FMA_HEAD_PARAMETERS] = {{
 {rows}
 }};
-
+{normal}
 #endif
 #endif
 """

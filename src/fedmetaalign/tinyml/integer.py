@@ -10,6 +10,8 @@ of its output, becomes an int8; in how a float feature does; and in how the tabl
 | `single` | LiteRT's reference kernels | once, in float64, half away from 0 | divided | float32 |
 | `float32` | LiteRT with XNNPACK | once, in float32, half to even | multiplied | float64 |
 
+(Several classes have a softmax instead, which comes in two kinds: see `softmax`.)
+
 The first two round twice: a multiplier is a 31-bit integer and a right shift, and what is shifted is the
 rounded high half of the doubled product. A feature is divided by the scale of its grid and rounded half away
 from 0, or multiplied by the reciprocal and rounded half to even.
@@ -27,7 +29,7 @@ from typing import Literal
 import numpy as np
 
 from fedmetaalign.errors import BundleError
-from fedmetaalign.tinyml import float32
+from fedmetaalign.tinyml import float32, gemmlowp, softmax
 from fedmetaalign.tinyml.network import Layers, Network, QuantizedLayer, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import to_grid
 
@@ -36,7 +38,6 @@ Rounding = Literal["single", "gemmlowp", "half-up", "float32"]
 
 _ROWS = 1024  # computed at a time: a bound on memory, without effect on the result
 _MOST_SHIFT = 31  # bits; a multiplier that needs more is 0
-_ONE = 2**31 - 1  # 1 as a fixed-point number of 31 fractional bits, where it saturates
 
 
 def firmware_scores(network: Network, x: np.ndarray) -> np.ndarray:
@@ -47,7 +48,7 @@ def firmware_scores(network: Network, x: np.ndarray) -> np.ndarray:
         x: (rows, inputs) features of the type that the network takes.
 
     Returns:
-        (rows,) float64 scores, each an integer / 256 or a float32 number.
+        (rows,) or (rows, classes) float64 scores, each an integer / 256 or a float32 number.
 
     Raises:
         BundleError: `x` has another type or shape.
@@ -69,7 +70,8 @@ def scores(network: QuantizedNetwork, x: np.ndarray, rounding: Rounding = "gemml
         rounding: the family of runtimes to be equal to.
 
     Returns:
-        (rows,) float64: q / 256, or the float head's float32 score.
+        float64, q / 256 or the float head's float32 numbers: (rows,), the probability of a fault; of several
+        classes (rows, classes), the probability of each.
 
     Raises:
         BundleError: `x` has another type or shape.
@@ -78,6 +80,9 @@ def scores(network: QuantizedNetwork, x: np.ndarray, rounding: Rounding = "gemml
     if network.head:
         reals = (q.astype(np.float32) - grid.zero_point) * np.float32(grid.scale)
         return np.concatenate([_float_scores(network.head, rows) for rows in _chunks(reals)])
+    if q.shape[1] > 1:
+        in_integers = rounding in ("gemmlowp", "single")
+        return (softmax.fixed_point if in_integers else softmax.tabulated)(q, grid.scale) / 256.0
     table = logistic_table(grid.scale, grid.zero_point, rounding)
     return table[q[:, 0].astype(np.int64) + 128] / 256.0
 
@@ -172,10 +177,11 @@ def _chunks(x: np.ndarray) -> list[np.ndarray]:
 
 
 def _float_scores(layers: Layers, reals: np.ndarray) -> np.ndarray:
-    """Computes float layers and the sigmoid as the firmware does: (rows,) float64 that hold float32 numbers."""
+    """Computes float layers and the probabilities as the firmware does: float64 that hold float32 numbers."""
     for layer in layers:
         reals = float32.dense(reals, layer.weights, layer.biases, layer.relu)
-    return float32.sigmoid(reals[:, 0]).astype(np.float64)
+    found = float32.sigmoid(reals[:, 0]) if reals.shape[1] == 1 else float32.softmax(reals)
+    return found.astype(np.float64)
 
 
 def _trunk(network: QuantizedNetwork, x: np.ndarray, layers: int, rounding: Rounding) -> np.ndarray:
@@ -223,23 +229,8 @@ def _requantize(sums: np.ndarray, input_scale: float, layer: QuantizedLayer, rou
         multipliers, shifts = fixed_point((np.float32(input_scale) * scales).astype(np.float64) / output.scale)
     else:
         multipliers, shifts = firmware_multipliers(input_scale, layer)
-    high = _multiply(sums.astype(np.int64), multipliers)
-    return _halve_up(high, shifts) if rounding == "half-up" else _halve_away(high, shifts)
-
-
-def _multiply(a: np.ndarray, b: np.ndarray | int) -> np.ndarray:
-    """Returns a * b / 2**31, rounded: gemmlowp's SaturatingRoundingDoublingHighMul on int32 values."""
-    return (a * b + 2**30) >> 31
-
-
-def _halve_up(x: np.ndarray, times: np.ndarray | int) -> np.ndarray:
-    """Returns x / 2**times, rounded to nearest, ties upwards."""
-    return (x + ((1 << times) >> 1)) >> times
-
-
-def _halve_away(x: np.ndarray, times: np.ndarray | int) -> np.ndarray:
-    """Returns x / 2**times, rounded to nearest, ties away from 0: gemmlowp's RoundingDivideByPOT."""
-    return np.where(x < 0, -_halve_up(-x, times), _halve_up(x, times))
+    high = gemmlowp.multiply(sums.astype(np.int64), multipliers)
+    return gemmlowp.halve_up(high, shifts) if rounding == "half-up" else gemmlowp.halve_away(high, shifts)
 
 
 def _fixed_point_logistic(steps: np.ndarray, scale: float) -> np.ndarray:
@@ -250,38 +241,8 @@ def _fixed_point_logistic(steps: np.ndarray, scale: float) -> np.ndarray:
     """
     fraction, exponent = np.frexp(scale * 2.0**27)
     radius = 15 * 2**27 >> int(exponent)  # of logits up to 15, beyond which the score does not change
-    logits = _multiply(np.clip(steps, -radius, radius) << int(exponent), int(fraction * 2**31))
-    positive = _reciprocal(_exponential(-np.abs(logits)))
-    result = np.select([logits == 0, logits < 0], [2**30, _ONE - positive], positive)
-    q: np.ndarray = np.minimum(_halve_away(result, 23), 255).astype(np.uint8)
+    logits = gemmlowp.multiply(np.clip(steps, -radius, radius) << int(exponent), int(fraction * 2**31))
+    positive = gemmlowp.reciprocal(gemmlowp.exponential(-np.abs(logits), integer_bits=4))
+    result = np.select([logits == 0, logits < 0], [2**30, gemmlowp.ONE - positive], positive)
+    q: np.ndarray = np.minimum(gemmlowp.halve_away(result, 23), 255).astype(np.uint8)
     return q
-
-
-def _exponential(x: np.ndarray) -> np.ndarray:
-    """Returns exp(x) in 31 fractional bits for negative x in 27: gemmlowp's exp_on_negative_values."""
-    quarter = 2**25
-    rest = (x & (quarter - 1)) - quarter  # x modulo 1/4, in [-1/4, 0)
-    # Taylor's polynomial around -1/8, in 31 fractional bits.
-    a = (rest << 4) + 2**28
-    square = _multiply(a, a)
-    fourth, cube = _multiply(square, square), _multiply(square, a)
-    higher = _halve_away(_multiply(_halve_away(fourth, 2) + cube, 715827883) + square, 1)  # times 1/3
-    start = 1895147668  # exp(-1/8)
-    result = start + _multiply(a + higher, start)
-    # exp(-2**k) for each bit of the quarters that were left out, k from -2 to 3.
-    for bit, factor in enumerate((1672461947, 1302514674, 790015084, 290630308, 39332535, 720401), 25):
-        result = np.where((rest - x) >> bit & 1, _multiply(result, factor), result)
-    return result
-
-
-def _reciprocal(x: np.ndarray) -> np.ndarray:
-    """Returns 1 / (1 + x) for x in [0, 1), both in 31 fractional bits, by Newton's method.
-
-    It is gemmlowp's one_over_one_plus_x_for_x_in_0_1.
-    """
-    half = (x + _ONE + 1) >> 1
-    result = 1515870810 + _multiply(half, -1010580540)  # 48/17 - 32/17 * half, 29 fractional bits
-    for _ in range(3):
-        result += _multiply(result, 2**29 - _multiply(half, result)) << 2
-    doubled: np.ndarray = np.minimum(result << 1, _ONE)
-    return doubled

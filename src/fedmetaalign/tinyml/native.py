@@ -22,7 +22,9 @@ _C_TYPES = {"uint8": ctypes.c_uint8, "int8": ctypes.c_int8, "float32": ctypes.c_
 
 
 def scores(network: Network, inputs: np.ndarray, compiler: Compiler = "zig") -> np.ndarray:
-    """Scores samples, with one call of `fma_score` each, whose buffers are static: one thread at a time may.
+    """Scores samples, with one call of `fma_score` or `fma_scores` each.
+
+    Their buffers are static: one thread at a time may.
 
     The first call for a network compiles it, which takes 0.2 seconds, and some more on a machine where the
     compiler has never run; later calls in the same process find it compiled.
@@ -33,7 +35,7 @@ def scores(network: Network, inputs: np.ndarray, compiler: Compiler = "zig") -> 
         compiler: whose code to run.
 
     Returns:
-        (rows,) float64, the probability of a fault; in steps of 1/256 where the last layer is int8.
+        As `runtimes.scores`.
 
     Raises:
         BundleError: the inputs have another type or shape, or a layer is too wide for the firmware.
@@ -46,9 +48,15 @@ def scores(network: Network, inputs: np.ndarray, compiler: Compiler = "zig") -> 
             f"{interface.inputs} {interface.input}."
         )
     library = _library(model_header("this machine", network, _as_they_are(interface.inputs), 0.5), compiler)
+    rows = np.ascontiguousarray(inputs)
+    if interface.outputs > 1:
+        found = np.zeros((len(rows), interface.outputs), interface.score)
+        addresses = [array.ctypes.data + np.arange(len(rows)) * array.strides[0] for array in (rows, found)]
+        for pair in zip(*addresses, strict=True):
+            library.fma_scores(*map(ctypes.c_void_p, map(int, pair)))
+        return dequantize_score(found)
     score = library.fma_score
     score.argtypes, score.restype = [ctypes.c_void_p], _C_TYPES[interface.score.name]
-    rows = np.ascontiguousarray(inputs)
     results = [score(rows.ctypes.data + row * rows.strides[0]) for row in range(len(rows))]
     return dequantize_score(np.array(results, interface.score))
 

@@ -7,8 +7,8 @@ A real number r is stored as an integer q with two parameters of its tensor (Jac
 
 Types and ranges follow the LiteRT 8-bit quantisation specification: activations int8 with any zero point,
 weights int8 in [-127, 127] with zero point 0, biases int32 with scale = input scale * weight scale and zero
-point 0, LOGISTIC output int8 with scale 1/256 and zero point -128. Only the edges of the network are uint8:
-the same grid, moved by 128.
+point 0, LOGISTIC and SOFTMAX output int8 with scale 1/256 and zero point -128. Only the edges of the network
+are uint8: the same grid, moved by 128.
 """
 
 import itertools
@@ -19,6 +19,8 @@ from typing import Literal
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.target import MOST_CLASSES
+from fedmetaalign.tinyml import softmax
 
 Edges = Literal["uint8", "int8", "float32"]
 """What goes into a quantised network and comes out of it; the arithmetic in between is the same."""
@@ -44,7 +46,8 @@ class Dense:
 
 
 Layers = Sequence[Dense]
-"""A float network: a sigmoid follows the last layer, which has one output."""
+"""A float network. After the last layer follows a sigmoid where it has one output, else the softmax of a logit
+for each class."""
 
 LARGEST_BIAS = 2.0**30
 """Of an integer layer: leaves half of the int32 accumulator to the products."""
@@ -72,7 +75,7 @@ class Grid:
 
 
 SCORE = Grid(1 / 256, -128)
-"""The grid of LOGISTIC's int8 output, which the specification fixes."""
+"""The grid of LOGISTIC's and SOFTMAX's int8 output, which the specification fixes."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class QuantizedNetwork:
     Attributes:
         input: grid of the int8 features; uint8 features are the same plus 128.
         layers: the integer layers, first to last; without a head the last one gives one logit, whose sigmoid is
-            on `SCORE`.
+            on `SCORE`, or a logit for each class, whose softmax is.
         head: float layers after them, which take the reals that the last integer layer's output stands for;
             the score is then float32.
         edges: type of the features, and of the score where there is no head.
@@ -126,21 +129,23 @@ class Interface:
     Attributes:
         inputs: how many it takes.
         input: their type, `fma_input_t` of the firmware: uint8, int8 or float32.
-        score: type of the one score, `fma_score_t`: uint8, int8 or float32.
+        score: type of a score, `fma_score_t`: uint8, int8 or float32.
+        outputs: scores of a sample: one, the probability of a fault, or the probability of each class.
     """
 
     inputs: int
     input: np.dtype[np.generic]
     score: np.dtype[np.generic]
+    outputs: int
 
     @classmethod
     def of(cls, network: Network) -> "Interface":
         """Returns a network's."""
         real = np.dtype(np.float32)
         if not isinstance(network, QuantizedNetwork):
-            return cls(len(network[0].weights), real, real)
-        edges = np.dtype(network.edges)
-        return cls(len(network.layers[0].weights), edges, real if network.head else edges)
+            return cls(len(network[0].weights), real, real, len(network[-1].biases))
+        edges, outputs = np.dtype(network.edges), len((network.head or network.layers)[-1].biases)
+        return cls(len(network.layers[0].weights), edges, real if network.head else edges, outputs)
 
 
 def layer_widths(layers: Layers | Sequence[QuantizedLayer]) -> tuple[int, ...]:
@@ -161,8 +166,8 @@ def check_layers(layers: Layers) -> None:
         layers: the float network.
 
     Raises:
-        BundleError: the shapes do not chain to one output, a weight is not finite, or the last layer has a
-            ReLU.
+        BundleError: the shapes do not chain, a weight is not finite, the last layer has a ReLU, or not as many
+            outputs as a classifier.
     """
     if not layers:
         raise BundleError("The network has no layers; give at least one.")
@@ -184,10 +189,19 @@ def check_layers(layers: Layers) -> None:
                 f"Layer {i} has {outputs} outputs but layer {i + 1} has {inputs} inputs; the two must be equal."
             )
     last = layers[-1]
-    if len(last.biases) != 1:
-        raise BundleError(f"The last layer has {len(last.biases)} outputs; a fault classifier has one.")
+    check_outputs(len(last.biases))
     if last.relu:
         raise BundleError("The last layer has a ReLU, which would take away all logits below 0; leave it out.")
+
+
+def check_outputs(outputs: int) -> None:
+    """Raises BundleError unless a classifier may have so many: one for two classes, or one for each class."""
+    if outputs == 2:
+        raise BundleError("The last layer has 2 outputs; two classes are told apart by one.")
+    if outputs > MOST_CLASSES:
+        raise BundleError(
+            f"The last layer has {outputs} outputs; a classifier has at most {MOST_CLASSES}, one a class."
+        )
 
 
 def check_quantized(network: QuantizedNetwork) -> None:
@@ -232,5 +246,6 @@ def _faults(network: QuantizedNetwork) -> Iterator[str]:
     if network.head and len(network.head[0].weights) != len(layers[-1].biases):
         inputs, outputs = len(network.head[0].weights), len(layers[-1].biases)
         yield f"the float head takes {inputs} inputs, and the integer layers give {outputs}"
-    if not network.head and not _LOGIT_SCALES[0] <= grids[-1].scale <= _LOGIT_SCALES[1]:
+    scales = _LOGIT_SCALES if len(layers[-1].biases) == 1 else softmax.SCALES
+    if not network.head and not scales[0] <= grids[-1].scale <= scales[1]:
         yield f"the logit has scale {grids[-1].scale:.3g}"

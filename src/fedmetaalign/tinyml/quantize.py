@@ -66,7 +66,8 @@ def quantize(
     quantized: list[QuantizedLayer] = []
     for i, (layer, width) in enumerate(zip(trunk, widths, strict=True)):
         scale = quantized[-1].output.scale if quantized else features.scale
-        span = logit_range(*ranges[i + 1]) if i == len(layers) - 1 else ranges[i + 1]
+        logit = i == len(layers) - 1 and len(layer.biases) == 1
+        span = logit_range(*ranges[i + 1]) if logit else ranges[i + 1]
         if width == 4:
             inputs = gptq.moments(layer_inputs(layers, i, calibration))
             quantized.append(_quantize_to_4_bits(layer, scale, span, inputs))

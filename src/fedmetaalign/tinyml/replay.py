@@ -48,8 +48,9 @@ class Answers:
     Attributes:
         inputs: (rows, inputs) of the network's edge type.
         outside: (rows,) int64, how many of them lie outside the calibrated range.
-        scores: (rows,) float64 probabilities.
+        scores: (rows,) or (rows, classes) float64 probabilities.
         faults: (rows,) bool.
+        kinds: (rows,) int64, the likeliest fault of several classes; None of two.
         cost: None on this machine.
     """
 
@@ -57,6 +58,7 @@ class Answers:
     outside: np.ndarray
     scores: np.ndarray
     faults: np.ndarray
+    kinds: np.ndarray | None
     cost: Cost | None
 
 
@@ -90,12 +92,14 @@ def score(
     Raises:
         ToolError: the compiler or the emulator is missing, or refuses the firmware.
     """
-    functions = ("fma_classify", "fma_prepare", "fma_score")
+    interface = Interface.of(network)
+    several = interface.outputs > 1
+    functions = ("fma_classify", "fma_prepare", "fma_scores" if several else "fma_score")
     sources = [firmware / "fma_infer.c"]
     on = compiled.machine(sources, [firmware], where, functions)
-    interface = Interface.of(network)
-    raw_, input_, score_ = (on.allocate(4 * values) for values in (raw.shape[1], interface.inputs, 1))
-    rows: list[tuple[np.ndarray, int, float, bool]] = []
+    values = (raw.shape[1], interface.inputs, interface.outputs, 1)
+    raw_, input_, score_, kind_ = (on.allocate(4 * count) for count in values)
+    rows: list[tuple[np.ndarray, int, np.ndarray, bool, int]] = []
     calls: list[Call] = []
     stack = 0
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and saturates
@@ -105,16 +109,19 @@ def score(
         outside = on.call("fma_prepare", raw_, input_, count=False).result
         inputs = np.frombuffer(on.read(input_, interface.inputs * interface.input.itemsize), interface.input)
         if len(calls) < _COUNTED:
-            calls.append(on.call("fma_score", input_))
-        classified = on.call("fma_classify", raw_, score_, count=False)
-        scored = np.frombuffer(on.read(score_, interface.score.itemsize), interface.score)
-        rows.append((inputs, outside, float(dequantize_score(scored)[0]), bool(classified.result)))
+            calls.append(on.call(functions[2], *((input_, score_) if several else (input_,))))
+        classified = on.call("fma_classify", raw_, score_, *((kind_,) if several else ()), count=False)
+        scored = np.frombuffer(on.read(score_, interface.outputs * interface.score.itemsize), interface.score)
+        kind = int.from_bytes(on.read(kind_, 4), "little")
+        rows.append((inputs, outside, dequantize_score(scored), bool(classified.result), kind))
         stack = max(stack, classified.stack)
-    inputs_, outside_, scores, faults = zip(*rows, strict=True)
+    inputs_, outside_, scores, faults, kinds = map(np.array, zip(*rows, strict=True))
     cost = None
     if isinstance(where, Core):
         cost = _cost(compiled.elf(sources, [firmware], where, ["fma_classify"]), calls, stack, 0)
-    return Answers(np.array(inputs_), np.array(outside_), np.array(scores), np.array(faults), cost)
+    return Answers(
+        inputs_, outside_, scores if several else scores[:, 0], faults, kinds if several else None, cost
+    )
 
 
 def learn(
@@ -130,7 +137,7 @@ def learn(
         firmware: the folder `firmware` of a bundle whose device can learn.
         units: outputs of its trunk.
         inputs: (rows, inputs) of the network's edge type.
-        labels: (rows,) 0 or 1.
+        labels: (rows,) 0 or 1, or the class of several.
         where: as in `score`.
 
     Raises:

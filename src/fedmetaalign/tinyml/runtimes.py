@@ -60,7 +60,8 @@ def scores(model: bytes, x: np.ndarray, runtime: Runtime = "firmware") -> np.nda
         runtime: whose kernels to use; see the table at the top of this module.
 
     Returns:
-        (rows,) float64, the probability of a fault; in steps of 1/256 where the last layer is int8.
+        (rows,) float64, the probability of a fault; or of several classes (rows, classes), the probability of
+        each; in steps of 1/256 where the last layer is int8.
 
     Raises:
         BundleError: the file is damaged or of another kind, `x` does not fit it or holds NaN, or there is no
@@ -94,7 +95,8 @@ def run(network: Network, inputs: np.ndarray, runtime: Runtime) -> np.ndarray:
     if runtime not in get_args(Runtime):
         raise BundleError(f"There is no runtime {runtime!r}; choose one of {', '.join(get_args(Runtime))}.")
     if not len(inputs):
-        return np.zeros(0)
+        outputs = Interface.of(network).outputs
+        return np.zeros(0 if outputs == 1 else (0, outputs))
     if runtime == "firmware":
         result = firmware_scores(network, inputs)
     elif runtime == "c":
@@ -103,9 +105,10 @@ def run(network: Network, inputs: np.ndarray, runtime: Runtime) -> np.ndarray:
         result = dequantize_score(_run_tflm(write(network), inputs))
     else:
         result = dequantize_score(_run_litert(network, inputs, runtime))
-    if not np.isfinite(result).all():
+    finite = np.isfinite(result).reshape(len(result), -1).all(axis=1)
+    if not finite.all():
         raise BundleError(
-            f"The score of row {np.argmin(np.isfinite(result))} is not finite; the weights or the features are "
+            f"The score of row {np.argmin(finite)} is not finite; the weights or the features are "
             "far outside what the network was trained on."
         )
     return result
@@ -131,7 +134,7 @@ def _resolver(runtime: Runtime, quantized: bool) -> str:
 
 
 def _run_litert(network: Network, features: np.ndarray, runtime: Runtime) -> np.ndarray:
-    """Returns (rows,) outputs as the file has them, integers or float32."""
+    """Returns outputs as the file has them, integers or float32, in the shape of `scores`."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     quantized = isinstance(network, QuantizedNetwork)
@@ -157,14 +160,14 @@ def _run_litert(network: Network, features: np.ndarray, runtime: Runtime) -> np.
                 interpreter.allocate_tensors()
             interpreter.set_tensor(source, rows)
             interpreter.invoke()
-            outputs.append(interpreter.get_tensor(target)[:, 0])
+            outputs.append(interpreter.get_tensor(target))
     except (RuntimeError, ValueError) as error:
         raise BundleError(f"LiteRT cannot run the model: {_one_line(error)}.") from error
-    return np.concatenate(outputs)
+    return _each(np.concatenate(outputs))
 
 
 def _run_tflm(model: bytes, features: np.ndarray) -> np.ndarray:
-    """Returns (rows,) outputs as the file has them; one row at a time, as on a device."""
+    """As `_run_litert`; one row at a time, as on a device."""
     try:
         from tflite_micro import runtime as micro
     except ImportError as error:
@@ -178,10 +181,15 @@ def _run_tflm(model: bytes, features: np.ndarray) -> np.ndarray:
         for row in features:
             interpreter.set_input(row[np.newaxis], 0)
             interpreter.invoke()
-            outputs.append(interpreter.get_output(0)[0, 0])
+            outputs.append(interpreter.get_output(0)[0])
     except (RuntimeError, ValueError) as error:
         raise BundleError(f"TensorFlow Lite Micro cannot run the model: {_one_line(error)}.") from error
-    return np.array(outputs)
+    return _each(np.array(outputs))
+
+
+def _each(outputs: np.ndarray) -> np.ndarray:
+    """Returns (rows, outputs) as (rows,) where there is one output."""
+    return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
 
 def _one_line(error: Exception) -> str:

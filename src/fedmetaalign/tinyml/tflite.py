@@ -9,6 +9,8 @@ FC for FULLY_CONNECTED, where there is a ReLU fused with it:
     float32 head:         features -> (as above) FC ... FC -> DEQUANTIZE -> FC ... FC -> LOGISTIC -> score
     float32: features -> FC ... FC -> LOGISTIC -> score
 
+A network of several classes has SOFTMAX in place of LOGISTIC, and a score for each class.
+
 The same network gives the same bytes, and few beside the weights: equal vectors are stored once, biases that
 are all 0 not at all, weights of 4 bits two to a byte, the first in the low half, and only features and score
 have names.
@@ -79,33 +81,34 @@ def _add_quantized(graph: "_Graph", network: QuantizedNetwork) -> None:
         # Version 7 brought weights of 4 bits, version 4 those of 8.
         graph.fully_connected(7 if layer.bits == 4 else 4, [current, weights, biases], output, layer.relu)
         current, scale = output, layer.output.scale
-    graph.inputs = [features]
+    graph.inputs, outputs = [features], len(network.layers[-1].biases)
     if network.head:
         reals = graph.activation(np.float32, len(network.layers[-1].biases))
         graph.operator("DEQUANTIZE", 2, [current], reals)
         graph.outputs = [_add_float(graph, reals, network.head)]
     elif network.edges == "int8":
-        graph.outputs = [graph.activation(np.int8, 1, SCORE, "score")]
-        graph.operator("LOGISTIC", 2, [current], graph.outputs[0])
+        graph.outputs = [graph.activation(np.int8, outputs, SCORE, "score")]
+        graph.probabilities(2, current, graph.outputs[0], outputs)
     else:
-        inside = graph.activation(np.int8, 1, SCORE)
-        graph.operator("LOGISTIC", 2, [current], inside)
+        inside = graph.activation(np.int8, outputs, SCORE)
+        graph.probabilities(2, current, inside, outputs)
         unsigned = network.edges == "uint8"
-        score = graph.activation(edge, 1, SCORE.unsigned if unsigned else None, "score")
+        score = graph.activation(edge, outputs, SCORE.unsigned if unsigned else None, "score")
         graph.operator("QUANTIZE" if unsigned else "DEQUANTIZE", 2, [inside], score)
         graph.outputs = [score]
 
 
 def _add_float(graph: "_Graph", current: int, layers: Layers) -> int:
-    """Adds float layers and the sigmoid; returns the score's tensor."""
+    """Adds float layers, and the sigmoid or softmax; returns the score's tensor."""
     for layer in layers:
         weights = graph.constant(layer.weights.T.astype(np.float32))
         biases = graph.biases(layer.biases.astype(np.float32))
         output = graph.activation(np.float32, len(layer.biases))
         graph.fully_connected(1, [current, weights, biases], output, layer.relu)
         current = output
-    score = graph.activation(np.float32, 1, name="score")
-    graph.operator("LOGISTIC", 1, [current], score)
+    outputs = len(layers[-1].biases)
+    score = graph.activation(np.float32, outputs, name="score")
+    graph.probabilities(1, current, score, outputs)
     return score
 
 
@@ -165,6 +168,12 @@ class _Graph:
         kind = self._schema.ActivationFunctionType
         options = self._schema.FullyConnectedOptionsT(fusedActivationFunction=kind.RELU if relu else kind.NONE)
         self.operator("FULLY_CONNECTED", version, inputs, output, options)
+
+    def probabilities(self, version: int, logits: int, output: int, outputs: int) -> None:
+        if outputs == 1:
+            self.operator("LOGISTIC", version, [logits], output)
+        else:
+            self.operator("SOFTMAX", version, [logits], output, self._schema.SoftmaxOptionsT(beta=1.0))
 
     def operator(self, name: str, version: int, inputs: list[int], output: int, options: Any = None) -> None:
         schema = self._schema

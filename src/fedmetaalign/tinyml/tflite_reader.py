@@ -22,6 +22,7 @@ from fedmetaalign.tinyml.network import (
     QuantizedLayer,
     QuantizedNetwork,
     check_layers,
+    check_outputs,
     check_quantized,
 )
 from fedmetaalign.tinyml.tflite import IDENTIFIER, NO_TENSOR, unpack_int4
@@ -89,7 +90,7 @@ class _Reader:
         self._model = schema.Model.GetRootAs(model, 0)
         kinds, codes = schema.TensorType, schema.BuiltinOperator
         self._kinds = {getattr(kinds, k.upper()): k for k in ("uint8", "int8", "int4", "int32", "float32")}
-        operators = ("FULLY_CONNECTED", "LOGISTIC", "QUANTIZE", "DEQUANTIZE")
+        operators = ("FULLY_CONNECTED", "LOGISTIC", "SOFTMAX", "QUANTIZE", "DEQUANTIZE")
         self._names = {getattr(codes, name): name for name in operators}
         self._require(self._model.SubgraphsLength() == 1, "it has one subgraph")
         self._graph = self._model.Subgraphs(0)
@@ -111,14 +112,17 @@ class _Reader:
         for before, after in pairwise(layers):
             self._require(before.weights.shape[1] == len(after.weights), "the shapes of its layers chain")
         self._require(features.shape[-1:] == layers[0].weights.shape[:1], "the shapes of its layers chain")
-        self._require(layers[-1].weights.shape[1] == 1, "it has one score")
-        if names == ["FULLY_CONNECTED"] * len(dense) + ["LOGISTIC"] and features.kind == "float32":
+        outputs = layers[-1].weights.shape[1]
+        check_outputs(outputs)
+        self._require(score.shape[-1:] == (outputs,), "it has a score for each output of the last layer")
+        last = "LOGISTIC" if outputs == 1 else "SOFTMAX"
+        if names == ["FULLY_CONNECTED"] * len(dense) + [last] and features.kind == "float32":
             self._require_float(path, layers)
             return layers
-        return self._network(operators, features, score, layers)
+        return self._network(operators, features, score, layers, last)
 
     def _network(
-        self, operators: list[_Operator], features: _Tensor, score: _Tensor, layers: list[Dense]
+        self, operators: list[_Operator], features: _Tensor, score: _Tensor, layers: list[Dense], last: str
     ) -> QuantizedNetwork:
         edges = cast(Edges, features.kind)
         self._require(edges in _EXIT, "its features are uint8, int8 or float32")
@@ -126,12 +130,12 @@ class _Reader:
         names = [operator.name for operator in operators]
         first, exit_ = len(entry), _EXIT[edges]
         # A DEQUANTIZE with layers after it is where a float head begins.
-        head = names[::-1].index("DEQUANTIZE") - 1 if names[-1] == "LOGISTIC" and "DEQUANTIZE" in names else 0
+        head = names[::-1].index("DEQUANTIZE") - 1 if names[-1] == last and "DEQUANTIZE" in names else 0
         depth = len(layers) - head
-        middle = ["DEQUANTIZE", *["FULLY_CONNECTED"] * head, "LOGISTIC"] if head else ["LOGISTIC", *exit_]
+        middle = ["DEQUANTIZE", *["FULLY_CONNECTED"] * head, last] if head else [last, *exit_]
         self._require(
             depth > 0 and names == [*entry, *["FULLY_CONNECTED"] * depth, *middle],
-            "it is fully connected layers and a LOGISTIC, with QUANTIZE and DEQUANTIZE where types change",
+            f"it is fully connected layers and a {last}, with QUANTIZE and DEQUANTIZE where types change",
         )
         source = self._tensor(operators[first].inputs[0])
         self._require(source.kind == "int8", "layers are int8 from the first one on")
@@ -143,8 +147,8 @@ class _Reader:
         if head:
             self._require_float([operator.output for operator in operators[first + depth :]], layers[depth:])
         else:
-            last = self._tensor(operators[first + depth].output)
-            self._require(last.kind == "int8" and last.grid == SCORE, "its score has steps of 1/256")
+            scored = self._tensor(operators[first + depth].output)
+            self._require(scored.kind == "int8" and scored.grid == SCORE, "its score has steps of 1/256")
             self._require(score.kind == edges, "features and score have one type")
             self._require(edges != "uint8" or score.grid == SCORE.unsigned, "its score has steps of 1/256")
         return QuantizedNetwork(inside, quantized, tuple(layers[depth:]), edges)
@@ -192,6 +196,8 @@ class _Reader:
                 len(inputs) == (3 if name == "FULLY_CONNECTED" else 1) and operator.OutputsLength() == 1,
                 "every operator has the inputs and the output that belong to it",
             )
+            if name == "SOFTMAX":
+                self._require_plain_softmax(operator)
             found.append(_Operator(name, inputs, operator.Outputs(0), self._relu(name, operator)))
         return found
 
@@ -209,6 +215,13 @@ class _Reader:
             kind in {kinds.NONE, kinds.RELU} and options.WeightsFormat() == 0, "layers are ReLU or plain"
         )
         return bool(kind == kinds.RELU)
+
+    def _require_plain_softmax(self, operator: Any) -> None:
+        options, table = self._schema.SoftmaxOptions(), operator.BuiltinOptions()
+        kind = self._schema.BuiltinOptions.SoftmaxOptions
+        self._require(operator.BuiltinOptionsType() == kind, "SOFTMAX has options")
+        options.Init(table.Bytes, table.Pos)
+        self._require(options.Beta() == 1.0, "SOFTMAX has beta 1")
 
     def _tensor(self, index: int) -> _Tensor:
         self._require(0 <= index < self._graph.TensorsLength(), "its operators name tensors that exist")

@@ -161,14 +161,22 @@ def golden_row(case: Case, name: str) -> Row:
     """Holds golden.csv against the integer model in the rounding of the bundle's runtime."""
     promised, rows = case.golden, len(case.golden.raw)
     kept = (promised.inputs.astype(case.inputs.dtype) == case.inputs[:rows]).all(axis=1)
-    kept &= promised.faults == (promised.scores > case.bundle.threshold)
+    kept &= promised.faults == case.bundle.faults(promised.scores)
+    kept &= _same(promised.kinds, case.bundle.kinds(promised.scores))
     return _row(case, name, case.bundle.runtime, promised.scores, promised.faults, kept)
 
 
 def runtime_row(case: Case, name: str, runtime: Runtime) -> Row:
     """Holds a runtime against the integer model in the runtime's rounding."""
     scores = run(case.network, case.inputs, runtime)
-    return _row(case, name, runtime, scores, scores > case.bundle.threshold, np.ones(len(scores), bool))
+    return _row(case, name, runtime, scores, case.bundle.faults(scores), np.ones(len(scores), bool))
+
+
+def _same(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray:
+    """Tells in which rows two arrays, (rows, ...), are the same; two that are None in all, (1,)."""
+    if one is None or other is None:
+        return np.array([one is other])
+    return np.asarray((one == other).reshape(len(one), -1).all(axis=1))
 
 
 def _row(
@@ -180,12 +188,12 @@ def _row(
         case: what was run.
         name: of the row.
         runtime: that gave the scores.
-        scores: (rows,) float64.
+        scores: (rows,) or (rows, classes) float64.
         faults: (rows,) bool, its decisions.
         kept: (rows,) bool, whether they had the right inputs, and decided as their scores say.
     """
     expected = case.scores(runtime)[: len(scores)]
-    same = kept & (scores == expected)
+    same = kept & _same(scores, expected)
     ulp = None
     if case.whole or runtime in ("firmware", "c"):
         note = _inexact(case.network, runtime)
@@ -200,8 +208,8 @@ def _row(
         ROUNDINGS[runtime] if case.rounds else None,
         samples=len(scores),
         agreeing=int(same.sum()),
-        deciding=int((faults == (expected > case.bundle.threshold)).sum()),
-        differing=float((scores != case.scores()[: len(scores)]).mean()) if case.whole else None,
+        deciding=int((faults == case.bundle.faults(expected)).sum()),
+        differing=float((~_same(scores, case.scores()[: len(scores)])).mean()) if case.whole else None,
         ulp=ulp,
         wrong=wrong,
         note=note,
@@ -224,16 +232,17 @@ def firmware_row(case: Case, name: str, where: Core | Compiler) -> Row:
     chosen = slice(None, None, 10 if slow else 1)  # millions of instructions without a floating-point unit
     raw, expected = case.raw[chosen], case.scores()[chosen]
     answers = replay.score(case.firmware, case.network, raw, where)
-    same = (answers.scores == expected) & (answers.inputs == case.inputs[chosen]).all(axis=1)
+    same = _same(answers.scores, expected) & _same(answers.inputs, case.inputs[chosen])
     same &= answers.outside == outside(case.bundle.preparation, case.network, raw)
-    right = answers.faults == (expected > case.bundle.threshold)
+    right = answers.faults == case.bundle.faults(expected)
+    right &= _same(answers.kinds, case.bundle.kinds(expected))
     return Row(
         name,
         "gemmlowp" if case.rounds else None,
         samples=len(same),
         agreeing=int(same.sum()),
         deciding=int(right.sum()),
-        differing=float((answers.scores != expected).mean()) if case.whole else None,
+        differing=float((~_same(answers.scores, expected)).mean()) if case.whole else None,
         cost=answers.cost,
         wrong=not (same.all() and right.all()),
     )
@@ -264,7 +273,10 @@ def learning_row(case: Case, name: str) -> Row:
     assert isinstance(case.network, QuantizedNetwork)  # noqa: S101 - no other can learn on the device
     trunk = split(case.network).trunk
     random = np.random.default_rng(0)
-    inputs, labels = case.inputs[-SAMPLES:], random.integers(0, 2, len(case.inputs[-SAMPLES:]))
+    inputs, labels = (
+        case.inputs[-SAMPLES:],
+        random.integers(0, len(case.bundle.labels.classes), len(case.inputs[-SAMPLES:])),
+    )
     units = len(trunk[-1].biases)
     here, there = (
         replay.learn(case.firmware, units, inputs, labels, where) for where in ("zig", CORES["cortex-m4"])

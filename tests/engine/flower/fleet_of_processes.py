@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from fedmetaalign.engine.flower import processes
+from fedmetaalign.engine.flower import addresses
 from fedmetaalign.fleet.export import write_devices
 
 LIMIT = 1800.0
@@ -98,7 +98,7 @@ class Fleet:
 
     folder: Path
     deadline: int
-    address: str = field(default_factory=lambda: f"127.0.0.1:{processes.free_port()}")
+    address: str = field(default_factory=lambda: f"127.0.0.1:{addresses.free_port()}")
     programs: dict[str, Program] = field(default_factory=dict)
     closed: bool = False
 

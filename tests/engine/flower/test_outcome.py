@@ -13,7 +13,8 @@ from fedmetaalign.engine.flower import answers, outcome
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.engine.messages import Finish, Finished
-from fedmetaalign.evaluation.results import summary
+from fedmetaalign.evaluation.result import Epoch, Result
+from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.report import write_report
 
 ODD = (None, True, -1, 2, 0.5, 1e300, 10**400, "", "x", "<b>", [], [[]], {}, {"a": {}}, "\x00", "\ud800")
@@ -25,7 +26,7 @@ def first(finished):
     name, result = next(iter(finished.results["devices"].items()))
     log = (finished.folder / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
     records = [r for r in map(json.loads, log) if (r["phase"], r["device"]) == (3, name)]
-    return name, {"result": dict(result), "records": records, "bundle": result["bundle"]}
+    return name, {"result": result, "records": records}
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +65,12 @@ def paths(found, before=()):
 
 def test_a_result_arrives_as_it_was_sent(finished, first, request_of):
     name, found = first
-    told = Finished(found["result"], tuple(found["records"]), found["bundle"])
+    told = Finished(Result(**found["result"]), tuple(Epoch(**record) for record in found["records"]))
     content = travelled(answers.answer(name, RUN, request_of, told))
     read = answers.read_answer(content, Envelope(name, RUN, finished.recipe), request_of, None)
-    assert json.dumps(read.result) == json.dumps(found["result"])  # the order of the keys, too
-    assert list(read.records) == found["records"] and read.bundle == found["bundle"]
+    assert read == told
+    assert json.dumps(read.result.to_dict()) == json.dumps(found["result"])  # the order of the keys, too
+    assert json.dumps([each.to_dict() for each in read.records]) == json.dumps(found["records"])
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,7 @@ def test_a_result_arrives_as_it_was_sent(finished, first, request_of):
         (("result", "stages", "deployed"), ..., "the stages are"),
         (("result", "stages", "<b>"), {}, "stages.<b>"),
         (("result", "stages", "deployed", "accuracy"), None, "stages.deployed.accuracy"),
+        (("result", "alone", "brier"), None, "alone.brier is missing"),
         (("result", "stages", "deployed", "accuracy"), 1.01, "less than or equal to 1"),
         (("result", "stages", "deployed", "brier"), ..., "stages.deployed.brier"),
         (("result", "stages", "deployed", "extra"), 1.0, "stages.deployed.extra"),
@@ -93,8 +96,7 @@ def test_a_result_arrives_as_it_was_sent(finished, first, request_of):
         (("result", "alone"), None, "alone is missing"),
         (("result", "ladder"), [], "ladder is not asked for"),
         (("result", "ladder"), None, "ladder is not asked for"),
-        (("result", "bundle"), "0" * 64, "two bundles"),
-        (("bundle",), "../../bundle", "bundle: String should match pattern"),
+        (("result", "bundle"), "../../bundle", "result.bundle: String should match pattern"),
         (("records", 0, "device"), "somebody", "the records are not one of"),
         (("records", 0, "phase"), 2, "records.0.phase"),
         (("records", 0, "round"), 2, "the records are not one of"),
@@ -142,7 +144,7 @@ def test_whatever_gets_through_can_be_summed_up(judge, first, data):
         read = judge(json.dumps(changed(found, path, value)))
     except WireError:
         return
-    devices = {name: found["result"], "other": read.result}
+    devices = {name: Result(**found["result"]), "other": read.result}
     for order in (devices, dict(reversed(devices.items()))):
         json.dumps(summary(order), allow_nan=False)
 
@@ -165,11 +167,12 @@ def test_what_a_device_says_can_neither_spoil_the_report_nor_put_anything_into_i
 
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
-    devices = {**finished.results["devices"], name: read.result}
-    results = {"devices": devices, "fleet": summary(devices)}
+    devices = {other: Result(**told) for other, told in finished.results["devices"].items()}
+    devices[name] = read.result
+    results = {"devices": {each: r.to_dict() for each, r in devices.items()}, "fleet": summary(devices)}
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
     extremes = {"support_loss": 3e38, "query_loss": 3e38, "score": 1e-38, "accuracy": 0.0, "delta_norm": 1e6}
-    told = [*read.records, {"phase": 2, "round": 1, "device": name, **extremes}]
+    told = [*(each.to_dict() for each in read.records), {"phase": 2, "round": 1, "device": name, **extremes}]
     told.append({"phase": 2, "round": 2, "device": name, "rejected": script})
     with (folder / "rounds.jsonl").open("a", encoding="utf-8") as log:
         log.writelines(json.dumps(record) + "\n" for record in told)

@@ -185,16 +185,6 @@ def test_where_a_server_is_reached_on_its_own_machine(address, reached):
     assert here(address, certificates) == SuperLink(reached, Path("ca.crt"))
 
 
-def test_without_tls_no_superlink_of_another_machine_is_used(tmp_path, monkeypatch):
-    monkeypatch.setattr(SuperLink, "answers", lambda self: True)
-    with (
-        pytest.raises(RunError, match=r"Without TLS a server listens on loopback only, not on 192\.0\.2\.7"),
-        server.superlink_at("192.0.2.7:8000", tmp_path / "state", None),
-    ):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
 # Who answers
 
 

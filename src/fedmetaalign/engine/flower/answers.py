@@ -13,8 +13,8 @@ from flwr.app import MetricRecord, RecordDict
 from fedmetaalign.engine.flower import outcome
 from fedmetaalign.engine.flower.questions import Envelope, kind
 from fedmetaalign.engine.flower.wire import (
-    MOST_SAMPLES,
     PROTOCOL,
+    VECTOR,
     WireError,
     arrays,
     config,
@@ -24,16 +24,19 @@ from fedmetaalign.engine.flower.wire import (
     read_config,
     read_moments,
     read_vector,
-    steers,
+    read_vectors,
     vector,
     word,
 )
-from fedmetaalign.engine.messages import Finish, Finished, Reply, Request, Visit
+from fedmetaalign.engine.messages import Finish, Finished, Local, Reply, Request, Train, Update, Visit
+from fedmetaalign.evaluation.result import LARGEST_LOSS, MOST_SAMPLES, steers
 from fedmetaalign.fleet.shared import Introduction
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.target import MOST_CLASSES
-from fedmetaalign.phases.local import Local, Update
+
+UPDATE = ("score", "steps", "left_steps")
+"""What it says besides of a parallel round."""
 
 LOCAL = ("support_loss", "query_loss", "accuracy")
 """What a device measures in phases 1 and 2 alike."""
@@ -68,7 +71,9 @@ def answer(device: str, run: str, request: Request[Any], reply: Local | Update |
     measured["samples"] = int(reply.samples)
     if isinstance(reply, Update):
         measured["score"] = float(reply.score)
+        measured |= {"steps": int(reply.steps), "left_steps": int(reply.left_steps)}
         values = packed_arrays("delta", reply.packed) if reply.packed else {"delta": reply.delta}
+        values |= {f"{VECTOR}{name}": each for name, each in reply.vectors.items()}
     else:
         values = {"weights": reply.weights}
     return RecordDict({"reply": config(said), "arrays": arrays(values), "metrics": MetricRecord(measured)})
@@ -131,8 +136,21 @@ def read_answer(records: RecordDict, envelope: Envelope, request: Request[Reply]
     if isinstance(request, Visit):
         return cast(Reply, Local(weights=vector(values, "weights", network), **common))  # type: ignore[arg-type]
     delta, packed = read_vector(values, "delta", network)
-    score = measured["score"]
-    return cast(Reply, Update(delta=delta, score=score, packed=packed, **common))  # type: ignore[arg-type]
+    vectors = read_vectors(values, network)
+    if isinstance(request, Train) and vectors.keys() != request.vectors.keys():
+        raise WireError(
+            f"It sends the vectors {', '.join(sorted(vectors)) or 'none'}, which was not asked for."
+        )
+    update = Update(
+        delta=delta,
+        score=measured["score"],
+        steps=int(measured["steps"]),
+        left_steps=int(measured["left_steps"]),
+        vectors=vectors,
+        packed=packed,
+        **common,  # type: ignore[arg-type]
+    )
+    return cast(Reply, update)
 
 
 def _introducing(run: str) -> dict[str, str | int]:
@@ -148,7 +166,7 @@ def _asked(request: Request[Any], run: str) -> dict[str, str | int]:
         "run": run,
         "round": request.number,
     }
-    return {**said, "stop": request.stop} if isinstance(request, Visit) else said
+    return {**said, "tour": request.tour} if isinstance(request, Visit) else said
 
 
 def _check_repeated(said: Mapping[str, Any], asked: Mapping[str, str | int]) -> None:
@@ -196,18 +214,21 @@ def _measured(records: RecordDict, request: Request[Any]) -> dict[str, float]:
     if not isinstance(record, MetricRecord):
         raise WireError("Its metrics are missing.")
     measured = {}
-    for key in (*LOCAL, "samples", *([] if isinstance(request, Visit) else ["score"])):
+    for key in (*LOCAL, "samples", *([] if isinstance(request, Visit) else UPDATE)):
         value = record.get(key)
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise WireError(f"Its {key} is {value!r}, which is not a finite number.")
         measured[key] = float(value)
     for key in ("support_loss", "query_loss"):
-        if not 0 <= measured[key] <= outcome.LARGEST_LOSS:
-            raise WireError(f"Its {key} {measured[key]:g} is out of [0, {outcome.LARGEST_LOSS:g}].")
+        if not 0 <= measured[key] <= LARGEST_LOSS:
+            raise WireError(f"Its {key} {measured[key]:g} is out of [0, {LARGEST_LOSS:g}].")
     if not 0 <= measured["accuracy"] <= 1:
         raise WireError(f"Its accuracy {measured['accuracy']:g} is out of [0, 1].")
     if not (1 <= measured["samples"] <= MOST_SAMPLES and measured["samples"].is_integer()):
         raise WireError(f"It says that it trained on {measured['samples']:g} samples.")
+    for key, least in (("steps", 1), ("left_steps", 0)):
+        if not (least <= measured.get(key, 1) <= MOST_SAMPLES and measured.get(key, 1.0).is_integer()):
+            raise WireError(f"Its {key} is {measured[key]:g}, and no count of training steps.")
     if not 0 < measured.get("score", 1.0) <= 1:
         raise WireError(f"Its score {measured['score']:g} is out of (0, 1].")
     return measured

@@ -17,13 +17,15 @@ from threadpoolctl import threadpool_limits
 from fedmetaalign.engine.flower import answers, processes
 from fedmetaalign.engine.flower.questions import Envelope, read_envelope, read_request
 from fedmetaalign.engine.flower.wire import WireError
+from fedmetaalign.engine.memory import Memory
 from fedmetaalign.engine.messages import Finish
-from fedmetaalign.engine.participant import Home, Participant
-from fedmetaalign.engine.transport import Residuals
+from fedmetaalign.engine.participant import Home, Participant, learner_of
 from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.member import introduction, member, read_table
 from fedmetaalign.fleet.shared import Shared
+from fedmetaalign.methods import find
+from fedmetaalign.phases.client import Client
 from fedmetaalign.tinyml import features
 
 app = ClientApp()
@@ -59,8 +61,8 @@ def train(message: Message, context: Context) -> Message:
         table = read_table(recipe, name, Path(_configured(context, "table")))
         device, test = member(recipe, table, place)
         _check_features(device)
-        residuals = Residuals(state / "runs" / envelope.run)
-        participant = Participant(recipe, device, Home(test, state / "bundle"), residuals=residuals)
+        client = Client(recipe, device, learner_of(recipe), Memory(state / "runs" / envelope.run))
+        participant = Participant(client, find(recipe.method), Home(test, state / "bundle"))
         with threadpool_limits(1, "blas"):  # as in every engine, so that the numbers are the same
             found = answers.answer(name, envelope.run, request, participant.answer(request))
         if isinstance(request, Finish):  # before which the server has kept the last round: none is asked again

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509 import GeneralName
 
+from fedmetaalign.engine.flower.addresses import is_loopback
 from fedmetaalign.engine.flower.certificates import (
     LONGEST,
     Authority,
@@ -39,7 +40,6 @@ from fedmetaalign.engine.flower.certificates import (
     subject_of,
     subjects_of,
 )
-from fedmetaalign.engine.flower.processes import is_loopback
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.writing import replace
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fedmetaalign.engine.flower import processes
+from fedmetaalign.engine.flower import addresses
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -70,7 +70,7 @@ async def _received(receive: "Receive") -> "Receive | None":
 
 def _is_here(client: tuple[str, int], server: tuple[str, int]) -> bool:
     # Who connects from the address that he connects to is on this machine.
-    return processes.is_loopback(client[0]) or client[0] == server[0]
+    return addresses.is_loopback(client[0]) or client[0] == server[0]
 
 
 def _is_open(path: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from fedmetaalign.engine.flower import processes, supernode
+from fedmetaalign.engine.flower import addresses, processes, supernode
 from fedmetaalign.engine.flower.server import alone_at_last, carry_out
 from fedmetaalign.engine.flower.superlink import started
 from fedmetaalign.errors import RunError
@@ -57,7 +57,7 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
         if not resume:
             for left in filter(Path.is_dir, work.iterdir()):
                 shutil.rmtree(left)
-        address = f"127.0.0.1:{processes.free_port()}"
+        address = f"127.0.0.1:{addresses.free_port()}"
         with ExitStack() as stack:
             superlink = stack.enter_context(started(address, work / "superlink", None, lock))
             devices = {}

@@ -7,19 +7,16 @@ which is when we end, however that happens; the processes that it starts watch i
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from ipaddress import ip_address
 from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
-from fedmetaalign.errors import RunError
 from fedmetaalign.locking import Lock
 
 GRACE = 10.0
@@ -63,35 +60,6 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """Returns a TCP port that nobody listens on now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.bind((host, 0))
-        return int(listener.getsockname()[1])
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Takes HOST:PORT apart; an IPv6 host stands in brackets.
-
-    Raises:
-        RunError: it is not of that form.
-    """
-    host, _, port = address.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    if not bare or (":" in bare) != (host != bare) or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise RunError(f"{address!r} is not an address: give it as HOST:PORT, as in 192.0.2.7:9092.")
-    return bare, int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine and cannot be reached from another."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def launch(
     program: str, arguments: Sequence[str], home: Path, output: IO[bytes] | int, *locks: Lock
 ) -> subprocess.Popen[bytes]:
@@ -105,7 +73,7 @@ def launch(
         *locks: are held by it, too: should we be killed, until it has ended.
     """
     process = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "fedmetaalign.engine.flower.processes", program, *arguments],
+        [sys.executable, "-m", "fedmetaalign.engine.flower.launcher", program, *arguments],
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -174,25 +142,3 @@ def _end_with(parent: int) -> None:
         time.sleep(1)
     time.sleep(GRACE)
     os._exit(1)
-
-
-def main() -> None:
-    """Runs the program that the command line names, for as long as standard input is open."""
-    from fedmetaalign.engine.flower import gate, supernode
-
-    threading.Thread(target=_end_with_input, daemon=True).start()
-    sys.argv = sys.argv[1:]
-    programs = {"flower-superlink": gate.serve, "flower-supernode": supernode.serve}
-    programs[sys.argv[0]]()
-
-
-def _end_with_input() -> None:
-    os.read(0, 1)
-    # Not raise_signal, which would let the main thread finish a sleep of up to 20 seconds.
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(GRACE)
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    main()

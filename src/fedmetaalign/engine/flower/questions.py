@@ -13,6 +13,7 @@ from flwr.app import RecordDict
 
 from fedmetaalign.engine.flower.wire import (
     PROTOCOL,
+    VECTOR,
     WireError,
     arrays,
     config,
@@ -22,7 +23,7 @@ from fedmetaalign.engine.flower.wire import (
     read_config,
     read_place,
     read_vector,
-    vector,
+    read_vectors,
     whole,
     word,
 )
@@ -61,15 +62,20 @@ def ask_introduction(envelope: Envelope) -> RecordDict:
 
 def ask(envelope: Envelope, request: Request[Any], place: Place) -> RecordDict:
     """Returns a request as records, with the device's place in its fleet."""
-    said: dict[str, Any] = {**_said(envelope, kind(request)), "round": request.number}
+    said: dict[str, Any] = {
+        **_said(envelope, kind(request)),
+        "round": request.number,
+        "devices": request.devices,
+    }
     values = {"weights": request.weights}
     match request:
         case Visit():
-            said["stop"] = request.stop
-        case Train() if request.packed is not None:
-            values = packed_arrays("weights", request.packed)
+            said["tour"] = request.tour
+        case Train():
+            if request.packed is not None:
+                values = packed_arrays("weights", request.packed)
+            values |= {f"{VECTOR}{name}": each for name, each in request.vectors.items()}
         case Finish():
-            said["devices"] = request.devices
             values |= {f"{STAGE}{name}": weights for name, weights in request.stages.items()}
     return RecordDict({"arrays": arrays(values), "place": place_record(place), "request": config(said)})
 
@@ -107,16 +113,15 @@ def read_request(records: RecordDict, model: Model) -> tuple[Request[Any], Place
     network = Network(model.inputs, model.hidden, place.target.outputs)
     said, values = read_config(records, "request"), read_arrays(records, "arrays")
     weights, packed = read_vector(values, "weights", network)
-    number = whole(said, "round")
+    number, devices = whole(said, "round"), whole(said, "devices")
     request: Request[Any]
     match said.get("kind"):
         case "visit":
-            request = Visit(weights, number, whole(said, "stop"))
+            request = Visit(weights, number, devices, whole(said, "tour"))
         case "train":
-            request = Train(weights, number, packed)
+            request = Train(weights, number, devices, read_vectors(values, network), packed)
         case "finish":
-            stages = {k.removeprefix(STAGE): vector(values, k, network) for k in values if k.startswith(STAGE)}
-            request = Finish(weights, number, stages, whole(said, "devices"))
+            request = Finish(weights, number, devices, read_vectors(values, network, STAGE))
         case other:
             raise WireError(f"The server asks for {other!r}, which this version does not know.")
     return request, place

@@ -21,15 +21,17 @@ from fedmetaalign.engine.flower.engine import FlowerEngine
 from fedmetaalign.engine.flower.enrolment import enrolled
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.roll import Roll
+from fedmetaalign.engine.participant import learner_of
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import hashes, public_part, public_table
 from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
-from fedmetaalign.methods import fed_meta_align
-from fedmetaalign.recipe import Recipe
+from fedmetaalign.methods import deployable
+from fedmetaalign.phases.schedule import pretraining
+from fedmetaalign.phases.server import Server, State
 from fedmetaalign.recipe_data import Positive, Section, Whole
 from fedmetaalign.recipe_errors import dotted
 from fedmetaalign.run import (
-    RESIDUALS,
+    MEMORY,
     RUN_ID,
     Clock,
     Watcher,
@@ -105,31 +107,35 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
             training failed.
     """
     recipe = recipes.load(settings.recipe)
+    method = deployable(recipe, elsewhere=True)
     check_size(recipe)
     clock = Clock()
     with clock.measure("data"):
         public, sources = public_table(recipe)
     out = Path(settings.out) if settings.out else free_folder(recipe.name)
     if settings.resume:
-        check_engine(recipe, out / RESIDUALS, "in one process, by `fedmetaalign run`")
+        check_engine(out / MEMORY, "in one process, by `fedmetaalign run`")
     with RunFolder.reopen(out, recipe) if settings.resume else RunFolder.create(out, recipe) as folder:
-        state = (folder.restore(parameters(recipe)) if settings.resume else None) or fed_meta_align.start(
-            recipe
-        )
+        learner = learner_of(recipe)
+        restored = folder.restore(parameters(recipe)) if settings.resume else None
+        state = restored or State(learner.initial())
         roll = Roll(grid, Envelope("", _run_name(out), recipe), _roster(settings), settings.deadline)
         shared = _read_shared(out / SHARED)
         status = Status(out, roll.presence)
         engine = FlowerEngine(roll, on_poll=_seldom(status.refresh))
         with status.of_failure():
             with clock.measure("waiting"):
-                _wait(roll, settings, _next_phase(recipe, state.done), status)
+                to_come = ["foundation"] * (public is not None)
+                to_come += [each.phase for each in method.rounds(Server(recipe, engine, learner))]
+                _wait(roll, settings, [*to_come, "personalize"][state.done], status)
             if shared is None:
                 shared = share(roll.introductions, recipe, public)
                 save_shared(shared, out / SHARED)
             engine.shared = shared
             status.notices = shared.notices
             part = public_part(recipe, public, shared) if public else None
-        plan = fed_meta_align.schedule(recipe, engine, part)
+        server = Server(recipe, engine, learner, part)
+        plan = pretraining(server) + method.rounds(server)
         return conduct(
             recipe,
             engine,
@@ -163,17 +169,6 @@ def _roster(settings: Settings) -> Callable[[], Sequence[str]] | None:
         return known[0]
 
     return names
-
-
-def _next_phase(recipe: Recipe, done: int) -> str:
-    """Returns the phase of the round that comes after so many."""
-    phases = {
-        "foundation": int(recipe.foundation.enabled),
-        "serial": recipe.serial.rounds,
-        "parallel": recipe.parallel.rounds,
-        "personalize": 1,
-    }
-    return [phase for phase, rounds in phases.items() for _ in range(rounds)][done]
 
 
 def _wait(roll: Roll, settings: Settings, phase: str, status: Status) -> None:

@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedmetaalign.engine.flower import processes
+from fedmetaalign.engine.flower import addresses, processes
 from fedmetaalign.errors import RunError
 from fedmetaalign.locking import Lock
 
@@ -94,7 +94,7 @@ class SuperLink:
         Raises:
             RunError: what answers is something else.
         """
-        host, port = processes.split_address(self.address)
+        host, port = addresses.split_address(self.address)
         connection = http.client.HTTPConnection(host, port, timeout=5)
         if self.ca is not None:
             try:
@@ -269,8 +269,8 @@ def here(address: str, certificates: Certificates | None) -> SuperLink:
     Raises:
         RunError: it would do without TLS where other machines reach it.
     """
-    host, port = processes.split_address(address)
-    if certificates is None and not processes.is_loopback(host):
+    host, port = addresses.split_address(address)
+    if certificates is None and not addresses.is_loopback(host):
         raise RunError(f"Without TLS a server listens on loopback only, not on {host}: use a fleet folder.")
     with suppress(ValueError):  # a name
         if (ip := ip_address(host)).is_unspecified:
@@ -294,7 +294,7 @@ def started(address: str, folder: Path, certificates: Certificates | None, *lock
         RunError: it cannot be started.
     """
     superlink = here(address, certificates)
-    host, port = processes.split_address(address)
+    host, port = addresses.split_address(address)
     if superlink.answers():
         raise RunError(f"A SuperLink runs at {address} already: stop it, or give another port.")
     secured = ["--insecure"]

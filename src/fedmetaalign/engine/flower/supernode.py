@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import tomli_w
 
-from fedmetaalign.engine.flower import processes
+from fedmetaalign.engine.flower import addresses, processes
 from fedmetaalign.engine.flower.superlink import SuperLink
 from fedmetaalign.errors import RunError
 from fedmetaalign.locking import LINGER, BusyError, Lock, alone
@@ -86,7 +86,7 @@ def arguments(name: str, table: Path, server: str, state: Path, secured: Sequenc
     config = state / "node.toml"
     about = {"name": name, "table": str(table.resolve()), "state": str(state.resolve())}
     config.write_text(tomli_w.dumps(about))
-    runtime = ["--host", "127.0.0.1", "--port", str(processes.free_port())]
+    runtime = ["--host", "127.0.0.1", "--port", str(addresses.free_port())]
     return ["--superlink", server, "--node-config", str(config), *runtime, *secured]
 
 
@@ -102,11 +102,11 @@ def serve() -> None:
 
 def _secured(server: str, keys: Path | None, insecure: bool) -> list[str]:
     """Checks how the device and its server are to know each other, and returns the arguments for it."""
-    host, _ = processes.split_address(server)
+    host, _ = addresses.split_address(server)
     if insecure:
         if keys:
             raise RunError("--keys and --insecure exclude each other: leave one out.")
-        if not processes.is_loopback(host):
+        if not addresses.is_loopback(host):
             raise RunError(f"--insecure is for a server on this machine, not for {host}: give --keys.")
         return ["--insecure"]
     if keys is None:

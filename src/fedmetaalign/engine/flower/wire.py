@@ -2,7 +2,6 @@
 
 import math
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,21 +9,22 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from fedmetaalign.engine.compression import Packed, unpack
-from fedmetaalign.engine.transport import blocks
+from fedmetaalign.engine.messages import Vectors
 from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.evaluation.result import MOST_SAMPLES
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Place
-from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged
+from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged, layer_sizes
 from fedmetaalign.model.target import Target
 
 PROTOCOL = 2
 """The version of these records: a device and a server must have the same."""
 
+VECTOR = "vector."
+"""What the names of the arrays begin with that a method sends beside the weights."""
+
 LONGEST_SENTENCE = 400
 """Characters of a sentence that holds a stranger's words."""
-
-MOST_SAMPLES = 10**9
-"""Of a device; sums and products of so many stay far from the end of int64."""
 
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '([<>|]\w+)', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n",
@@ -47,11 +47,6 @@ def plain(text: str) -> str:
     """Returns a stranger's words in one line of reasonable length that does not steer a terminal."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * LONGEST_SENTENCE]).split())
     return line if len(line) <= LONGEST_SENTENCE else f"{line[: LONGEST_SENTENCE - 3]}..."
-
-
-def steers(text: str) -> bool:
-    """Tells whether a text holds a control character, or half of one character, which no file can hold."""
-    return any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def config(values: Mapping[str, str | int | float | list[str]]) -> ConfigRecord:
@@ -157,10 +152,19 @@ def read_vector(
             scales = values.get(f"{key}.scales", np.empty(0, np.float32))
             packed = Packed(format, values[f"{key}.{format}"], scales)
             try:
-                return vector({key: unpack(packed, blocks(network))}, key, network), packed
+                return vector({key: unpack(packed, layer_sizes(network))}, key, network), packed
             except ValueError as error:
                 raise WireError(str(error)) from None
     return vector(values, key, network), None
+
+
+def read_vectors(values: Mapping[str, np.ndarray], network: Network, prefix: str = VECTOR) -> Vectors:
+    """Returns the vectors whose names begin so, by the rest of the name.
+
+    Raises:
+        WireError: one is something else.
+    """
+    return {k.removeprefix(prefix): vector(values, k, network) for k in values if k.startswith(prefix)}
 
 
 def moments_arrays(moments: Moments) -> ArrayRecord:

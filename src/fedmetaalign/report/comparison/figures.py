@@ -1,9 +1,7 @@
 """The figures of a comparison: each a stand-alone SVG document that follows the reader's light or dark."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
@@ -11,28 +9,18 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from fedmetaalign.methods import ALONE, CONTROLS
 from fedmetaalign.report import svg
 from fedmetaalign.report.comparison import reading
-from fedmetaalign.report.comparison.drawing import (
-    DOTTED,
-    OTHERS,
-    ROW,
-    WIDTH,
-    Line,
-    beside,
-    coloured,
-    draw_lines,
-    line,
-    name_ends,
-    named_rows,
-)
+from fedmetaalign.report.comparison.lines import OTHERS, Line, coloured, draw_lines, line, name_ends
 from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, OURS, plain
 from fedmetaalign.report.comparison.reading import (
     NOTHING,
     Interval,
     Row,
+    Source,
+    by_stage,
     foremost,
-    members_of,
     read,
 )
+from fedmetaalign.report.drawing import DOTTED, ROW, WIDTH, beside, dot, named_rows, span, value_above
 from fedmetaalign.report.numbers import decimal, percent
 from fedmetaalign.report.reading import mean
 
@@ -48,7 +36,7 @@ _OFFSETS = (0.0, 0.2, -0.1, 0.1, -0.2)
 _STAGES = {"serial": "Serial", "global": "Parallel (global)", "final": "Final (personal)"}
 
 
-def write(comparison: Mapping[str, Any], folder: Path) -> list[str]:
+def write(comparison: Source, folder: Path) -> list[str]:
     """Writes the figures that the comparison has the data of, and returns their file names.
 
     Args:
@@ -62,7 +50,7 @@ def write(comparison: Mapping[str, Any], folder: Path) -> list[str]:
     return names
 
 
-def write_sweep(comparisons: Mapping[str, Mapping[str, Any]], key: str, folder: Path) -> None:
+def write_sweep(comparisons: Mapping[str, Source], key: str, folder: Path) -> None:
     """Writes a sweep's figure, and one over the devices that took no part where there are any.
 
     Args:
@@ -71,12 +59,11 @@ def write_sweep(comparisons: Mapping[str, Mapping[str, Any]], key: str, folder: 
         folder: is there.
     """
     (folder / "sweep.svg").write_text(sweep(comparisons, key), encoding="utf-8")
-    if all(each["unseen"] for each in comparisons.values()):
-        newcomers = {value: reading.of_unseen(each) for value, each in comparisons.items()}
-        (folder / "sweep-unseen.svg").write_text(sweep(newcomers, key), encoding="utf-8")
+    if unseen := reading.newcomers(comparisons):
+        (folder / "sweep-unseen.svg").write_text(sweep(unseen, key), encoding="utf-8")
 
 
-def accuracy(comparison: Mapping[str, Any]) -> str:
+def accuracy(comparison: Source) -> str:
     """Returns the fleet's accuracy and its interval, a line a row in the order of the file.
 
     Hollow dots are global models; the dotted line is training alone.
@@ -95,18 +82,8 @@ def accuracy(comparison: Mapping[str, Any]) -> str:
                 continue
             colour = _colour(row)
             if interval.low is not None and interval.high is not None:
-                axes.plot(
-                    [100 * interval.low, 100 * interval.high], [y, y], color=colour, linewidth=3, alpha=0.45
-                )
-            axes.plot(
-                100 * interval.mean,
-                y,
-                marker="o",
-                markersize=6.5,
-                color=colour,
-                markerfacecolor=svg.CARD if row.stage == "global" else colour,
-                markeredgewidth=1.4,
-            )
+                span(axes, 100 * interval.low, 100 * interval.high, y, colour)
+            dot(axes, 100 * interval.mean, y, colour, 6.5, hollow=row.stage == "global")
             beside(axes, y, decimal(100 * interval.mean, 1), colour if row.name == OURS else svg.INK)
         named_rows(axes, [row.label for row in of.rows], [row.name == OURS for row in of.rows])
         axes.set_xlabel("test accuracy in %, mean over the devices with its 95 % interval")
@@ -114,7 +91,7 @@ def accuracy(comparison: Mapping[str, Any]) -> str:
     return svg.standalone(draw, WIDTH, 0.75 + ROW * len(of.rows), reading.FIGURES["accuracy"][0])
 
 
-def gains(comparison: Mapping[str, Any]) -> str:
+def gains(comparison: Source) -> str:
     """Returns the gain over training alone: a line a method, a dot a device (its mean over the seeds)."""
     of = read(comparison)
     found = reading.gains(of)
@@ -124,24 +101,17 @@ def gains(comparison: Mapping[str, Any]) -> str:
         axes = figure.subplots()
         axes.axvline(0, color=svg.INK, linewidth=1.2, linestyle=DOTTED)
         few = len(of.devices) <= 4
+        size = 6.5 if few else 4.5
         beside(axes, -0.95, "worse off", svg.MUTED)
         for y, row in enumerate(rows):
             values = sorted(found[row.name].values())
             dots = [(value, y if few else y + _OFFSETS[i % len(_OFFSETS)]) for i, value in enumerate(values)]
             for colour, some in (
-                (svg.ACCENT, [dot for dot in dots if dot[0] >= 0]),
-                (svg.WARN, [dot for dot in dots if dot[0] < 0]),
+                (svg.ACCENT, [each for each in dots if each[0] >= 0]),
+                (svg.WARN, [each for each in dots if each[0] < 0]),
             ):
-                axes.plot(
-                    [x for x, _ in some],
-                    [at for _, at in some],
-                    linestyle="none",
-                    marker="o",
-                    markersize=6.5 if few else 4.5,
-                    markeredgewidth=0,
-                    alpha=0.7,
-                    color=colour,
-                )
+                x, at = zip(*some, strict=True) if some else ((), ())
+                axes.plot(x, at, "o", color=colour, markersize=size, markeredgewidth=0, alpha=0.7)
             if not few:
                 middle = sum(values) / len(values)
                 axes.plot([middle, middle], [y - 0.38, y + 0.38], color=svg.INK, linewidth=2)
@@ -156,11 +126,11 @@ def gains(comparison: Mapping[str, Any]) -> str:
     return svg.standalone(draw, WIDTH, 0.95 + 1.25 * ROW * len(rows), reading.FIGURES["gains"][0])
 
 
-def rounds(comparison: Mapping[str, Any]) -> str:
+def rounds(comparison: Source) -> str:
     """Returns the fleet's accuracy with the global model after each round, of at most eight methods."""
     of = read(comparison)
     rows = reading.with_rounds(of)
-    lines = _lines(
+    lines = coloured(
         {row.name: (row.label, list(enumerate(row.rounds, start=1))) for row in foremost(rows, _MOST)}
     )
 
@@ -181,20 +151,20 @@ def rounds(comparison: Mapping[str, Any]) -> str:
     return svg.standalone(draw, WIDTH, _HEIGHT, reading.FIGURES["rounds"][0])
 
 
-def stages(comparison: Mapping[str, Any]) -> str:
+def stages(comparison: Source) -> str:
     """Returns the accuracy of each device after each stage of Fed-Meta-Align (the paper's Figure 2).
 
     Many devices are thin lines behind their mean.
     """
     of = read(comparison)
-    found = members_of(of.stages, of.devices)
+    found = by_stage(of)
     many = len(of.devices) > _MOST
     colours = [svg.MUTED] * len(of.devices) if many else [svg.ACCENT, *OTHERS]
     lines = [
         line(plain(device), colour, [(x, each.get(device, NOTHING)) for x, each in enumerate(found.values())])
         for device, colour in zip(of.devices, colours, strict=False)
     ]
-    means = [(x, Interval(mean(i.mean for i in each.values()))) for x, each in enumerate(found.values())]
+    means = [(x, Interval(mean=mean(i.mean for i in each.values()))) for x, each in enumerate(found.values())]
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -212,14 +182,7 @@ def stages(comparison: Mapping[str, Any]) -> str:
         if many:
             axes.plot(*list(zip(*fleet.points, strict=True))[:2], color=svg.INK, linewidth=2.6, marker="o")
             for place, value, *_ in fleet.points:
-                axes.annotate(
-                    decimal(value, 1),
-                    (place, value),
-                    xytext=(0, 9),
-                    textcoords="offset points",
-                    ha="center",
-                    fontweight="bold",
-                )
+                value_above(axes, place, value)
         axes.set_xticks(range(len(found)), [_STAGES[stage] for stage in found])
         axes.set_xlim(-0.2, len(found) - 0.85)
         axes.set_ylabel("test accuracy in %")
@@ -228,7 +191,7 @@ def stages(comparison: Mapping[str, Any]) -> str:
     return svg.standalone(draw, WIDTH, _HEIGHT, reading.FIGURES["stages"][0])
 
 
-def sweep(comparisons: Mapping[str, Mapping[str, Any]], key: str) -> str:
+def sweep(comparisons: Mapping[str, Source], key: str) -> str:
     """Returns the fleet's accuracy against the values of a key of the recipe, of at most eight rows.
 
     The axis is logarithmic where the values are positive numbers that span a factor of ten.
@@ -248,7 +211,7 @@ def sweep(comparisons: Mapping[str, Mapping[str, Any]], key: str) -> str:
     }
     averages = [_averaged(row, [interval for _, interval in points[name]]) for name, row in rows.items()]
     raced = [row for row in averages if row.name != ALONE]
-    lines = _lines({row.name: (row.label, points[row.name]) for row in foremost(raced, _MOST)})
+    lines = coloured({row.name: (row.label, points[row.name]) for row in foremost(raced, _MOST)})
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -269,16 +232,10 @@ def sweep(comparisons: Mapping[str, Mapping[str, Any]], key: str) -> str:
     return svg.standalone(draw, WIDTH, _HEIGHT, f"Accuracy against {plain(key)}")
 
 
-def _lines(named: Mapping[str, tuple[str, list[tuple[float, Interval]]]]) -> list[Line]:
-    """Row name -> (label, points) as lines in colours of their own."""
-    colours = coloured(list(named))
-    drawn = [line(label, colours[name], points, name == OURS) for name, (label, points) in named.items()]
-    return [each for each in drawn if each.points]
-
-
 def _averaged(row: Row, accuracies: list[Interval]) -> Row:
     """The row with its mean accuracy over a sweep, to choose the best by."""
-    return replace(row, fleet={"accuracy": Interval(mean(each.mean for each in accuracies))})
+    average = Interval(mean=mean(each.mean for each in accuracies))
+    return row.model_copy(update={"fleet": {"accuracy": average}})
 
 
 def _numbers(values: list[str]) -> list[float]:

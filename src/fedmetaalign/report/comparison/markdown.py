@@ -1,7 +1,10 @@
 """A comparison as Markdown: `compare.md` as a whole, and each of its tables by itself for other documents."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import cache
+
+from jinja2 import Template
+from markupsafe import Markup
 
 from fedmetaalign.methods import ALONE
 from fedmetaalign.report.comparison.findings import sentences
@@ -22,16 +25,17 @@ from fedmetaalign.report.comparison.formats import (
 from fedmetaalign.report.comparison.names import plain
 from fedmetaalign.report.comparison.reading import (
     NOTHING,
-    Comparison,
     Interval,
     Row,
+    Source,
     accuracy_of,
     foremost,
-    of_unseen,
+    newcomers,
     read,
     shown,
 )
 from fedmetaalign.report.numbers import ABSENT, count, whole
+from fedmetaalign.report.rendering import environment
 
 _COLUMNS = (
     "accuracy",
@@ -48,7 +52,7 @@ _COLUMNS = (
 _RANGED = ("accuracy", "gain_over_local")
 """Columns with room for the interval."""
 
-_AGAINST_ALONE = ("gain_over_local", "worse_off")
+_AGAINST_ALONE = ["gain_over_local", "worse_off"]
 
 _MOST_COLUMNS = 4
 """Up to so many devices are columns; more are rows."""
@@ -57,66 +61,51 @@ _MOST_METHODS = 6
 """So many methods fit beside devices that are rows."""
 
 
-def document(comparison: Mapping[str, Any]) -> str:
+def document(comparison: Source) -> str:
     """Returns `compare.md`.
 
     Args:
-        comparison: the object of `compare.json`; so, too, in all functions of this module.
+        comparison: the object of `compare.json`, or what was read of it; so, too, in all functions here.
     """
-    read_ = read(comparison)
-    figures = shown(read_)
-    parts = [f"# Comparison: {text(read_.recipe)}", _conditions(read_), findings(comparison)]
-    parts += ["## Over the fleet", overview(comparison), *_pictures(figures, "accuracy.svg", "gains.svg")]
-    parts += ["## What it took", costs(comparison), *_pictures(figures, "rounds.svg")]
-    parts += ["## Device by device", devices(comparison), *_pictures(figures, "stages.svg")]
-    if read_.unseen:
-        parts += ["## Devices that took no part", unseen(comparison)]
-    return "\n\n".join(parts) + "\n"
+    of = read(comparison)
+    return _template("compare.md.j2").render(of=of, figures=shown(of))
 
 
-def sweep_document(comparisons: Mapping[str, Mapping[str, Any]], key: str) -> str:
+def sweep_document(comparisons: Mapping[str, Source], key: str) -> str:
     """Returns the `compare.md` of a sweep: the same methods at several values of a key of the recipe.
 
     Args:
-        comparisons: value of the key -> the object of its `compare.json`; at least one.
+        comparisons: value of the key -> comparison; at least one.
         key: the key's name.
     """
-    name = text(plain(key))
-    parts = [f"# Comparison: {text(read(next(iter(comparisons.values()))).recipe)}, by {name}"]
-    parts.append(
-        f"Means over the fleet ± half of the 95 % interval, at each value of {name}; the best in bold."
+    swept = {value: read(each) for value, each in comparisons.items()}
+    return _template("sweep.md.j2").render(
+        recipe=next(iter(swept.values())).recipe,
+        key=plain(key),
+        swept=swept,
+        newcomers=newcomers(swept),
+        against_alone=_AGAINST_ALONE if any(of.row(ALONE) for of in swept.values()) else [],
     )
-    versus = _AGAINST_ALONE if any(read(each).row(ALONE) for each in comparisons.values()) else ()
-    if all(each["unseen"] for each in comparisons.values()):
-        newcomers = {value: of_unseen(each) for value, each in comparisons.items()}
-        parts += ["## Devices that took no part"]
-        parts += [sweep(newcomers, metric) for metric in ("accuracy", *versus)]
-        parts += [f"![Accuracy on them against {name}](sweep-unseen.svg)", "## Devices that took part"]
-    parts += [sweep(comparisons), f"![Accuracy against {name}](sweep.svg)"]
-    parts += [sweep(comparisons, metric) for metric in (*versus, "brier")]
-    for value, comparison in comparisons.items():
-        parts += [f"## {name} = {text(plain(value))}", findings(comparison)]
-    return "\n\n".join(parts) + "\n"
 
 
-def findings(comparison: Mapping[str, Any]) -> str:
+def findings(comparison: Source) -> str:
     """Returns the findings as a list: who is best, where Fed-Meta-Align stands, who harms devices."""
     return "\n".join(
         f"- {sentence}" for sentence in sentences(read(comparison), lambda label: bold(text(label)))
     )
 
 
-def overview(comparison: Mapping[str, Any]) -> str:
+def overview(comparison: Source) -> str:
     """Returns the table of the fleet: a line a row; the best of each column in bold."""
     return _metrics_table(read(comparison).rows, "fleet")
 
 
-def unseen(comparison: Mapping[str, Any]) -> str:
+def unseen(comparison: Source) -> str:
     """Returns the table of the devices that took no part in the federation and only received its model."""
     return _metrics_table([row for row in read(comparison).rows if row.unseen], "unseen")
 
 
-def costs(comparison: Mapping[str, Any]) -> str:
+def costs(comparison: Source) -> str:
     """Returns what each row took, and how it does against the best other method."""
     rows = read(comparison).rows
     head = ["", "learning rate", "steps", "sent", "time", "accuracy against the best other, in points"]
@@ -143,7 +132,7 @@ def costs(comparison: Mapping[str, Any]) -> str:
     return "\n\n".join([table([*head, "best other", "p", "p (Holm)"], lines), *notes])
 
 
-def devices(comparison: Mapping[str, Any]) -> str:
+def devices(comparison: Source) -> str:
     """Returns the accuracy of each device: a column a device where there are few, else a line a device.
 
     Where devices are lines, only the methods that stand first have a column.
@@ -164,13 +153,13 @@ def devices(comparison: Mapping[str, Any]) -> str:
     return "\n\n".join([table(head, lines), *([note] if len(chosen) < len(of.rows) else [])])
 
 
-def sweep(comparisons: Mapping[str, Mapping[str, Any]], metric: str = "accuracy") -> str:
+def sweep(comparisons: Mapping[str, Source], metric: str = "accuracy") -> str:
     """Returns a table of the fleet's metric for the same methods at several values of a key of the recipe.
 
     A cell is the mean and half its interval; the best of each column is bold.
 
     Args:
-        comparisons: value of the key -> the object of its `compare.json`.
+        comparisons: value of the key -> comparison.
         metric: a metric of the fleet.
     """
     columns = {value: read(each) for value, each in comparisons.items()}
@@ -180,32 +169,6 @@ def sweep(comparisons: Mapping[str, Mapping[str, Any]], metric: str = "accuracy"
     cells = [_bolded(metric, column, _half) for column in zip(*told.values(), strict=True)]
     head = [METRICS[metric].title, *(text(plain(value)) for value in columns)]
     return table(head, zip((text(labels[name]) for name in told), *cells, strict=True))
-
-
-def _conditions(of: Comparison) -> str:
-    """Says what was compared and how."""
-    told = (
-        f"{count(len(of.rows), 'row')} (a method, or the global model on the way to it) over "
-        f"{count(len(of.devices), 'device')}, with {count(len(of.seeds), 'seed')} ({numbered(of.seeds)}); "
-        "every row has the same data, split and initial weights under the same seed."
-    )
-    steps = [row.steps for row in of.rows if row.steps and row.stage == "final"]
-    if steps and max(steps) <= 1.01 * min(steps):
-        told += f" The budget is equal: {whole(max(steps))} gradient steps each."
-    elif steps:
-        told += f" The rows took between {whole(min(steps))} and {whole(max(steps))} gradient steps."
-    if of.learning_rates:
-        grid = ", ".join(learning_rate(rate) for rate in of.learning_rates)
-        told += f" Each method's learning rate is from the same grid ({grid})"
-        told += (
-            f", chosen by the Brier score on validation data with seeds {numbered(of.tune_seeds)}."
-            if len(of.learning_rates) > 1 and of.tune_seeds
-            else "."
-        )
-    return told + (
-        " Brackets hold 95 % bootstrap intervals: over the seeds for one device, over seeds and devices for "
-        "the fleet. Differences are paired by seed; p is corrected over the methods by Holm's procedure."
-    )
 
 
 def _metrics_table(rows: Sequence[Row], part: str) -> str:
@@ -266,5 +229,14 @@ def _against(row: Row) -> list[str]:
     ]
 
 
-def _pictures(figures: Mapping[str, str], *names: str) -> list[str]:
-    return [f"![{figures[name]}]({name})" for name in names if name in figures]
+@cache
+def _template(name: str) -> Template:
+    """A template whose expressions are escaped as Markdown; only the tables and findings made here are not."""
+    found = environment(finalize=_escaped)
+    found.filters |= {each.__name__: each for each in (learning_rate, numbered)} | {"one_line": plain}
+    found.globals |= {each.__name__: each for each in (costs, devices, findings, overview, sweep, unseen)}
+    return found.get_template(name)
+
+
+def _escaped(value: object) -> Markup:
+    return value if isinstance(value, Markup) else Markup(text(str(value)))  # noqa: S704

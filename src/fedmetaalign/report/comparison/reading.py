@@ -2,22 +2,36 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from fedmetaalign.methods import ALONE, CONTROLS
 from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, OURS, PAPER, label, plain
-from fedmetaalign.report.reading import mean, number
+from fedmetaalign.report.fields import Number
+from fedmetaalign.report.reading import mean
 
 
-@dataclass(frozen=True)
-class Interval:
+class _Part(BaseModel):
+    """What is null in the file is taken for not there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, found: object) -> object:
+        if isinstance(found, Mapping):
+            return {key: value for key, value in found.items() if value is not None}
+        return {} if found is None else found
+
+
+class Interval(_Part):
     """A mean with its 95 % interval and the value of each seed; None where something is not defined."""
 
-    mean: float | None = None
-    low: float | None = None
-    high: float | None = None
-    values: tuple[float | None, ...] = ()
+    mean: Number = None
+    low: Number = None
+    high: Number = None
+    values: tuple[Number, ...] = ()
 
 
 NOTHING = Interval()
@@ -25,98 +39,120 @@ NOTHING = Interval()
 Metrics = Mapping[str, Interval]
 
 
-@dataclass(frozen=True)
-class Rival:
+class Rival(_Part):
     """The best other method, and the difference in the fleet's accuracy to it with its p and corrected p."""
 
-    label: str
-    difference: Interval
-    p: float | None
-    p_holm: float | None
+    method: str
+    difference: Interval = NOTHING
+    p: Number = None
+    p_holm: Number = None
+
+    @property
+    def label(self) -> str:
+        """Its proper name."""
+        return label(self.method)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(_Part):
     """One line of the tables: a method, or a variant of one, at one stage.
 
     Attributes:
-        label: its proper name, one line of printable text.
         method: the file's name under `methods/`.
         edge: whether the learning rate chosen lies at an end of the grid.
         diverged: seeds in which training diverged.
         devices: device -> metric -> interval, unseen devices too.
         fleet: over the members.
         unseen: over the devices that took no part; empty where there are none.
+        rival: what it is held against.
         rounds: accuracy of the global model over the fleet, after each round; empty without such a model.
     """
 
     name: str
-    label: str
     method: str
     stage: str
-    learning_rate: float | None
-    edge: bool
-    diverged: tuple[int, ...]
+    learning_rate: Number = None
+    edge: bool = False
+    diverged: tuple[int, ...] = ()
     devices: Mapping[str, Metrics]
     fleet: Metrics
-    unseen: Metrics
-    steps: float | None
-    bytes: float | None
-    seconds: float | None
-    rival: Rival | None
-    rounds: tuple[Interval, ...]
+    unseen: Metrics = {}
+    steps: Number = None
+    bytes: Number = None
+    seconds: Number = None
+    rival: Rival | None = Field(default=None, validation_alias="against_best")
+    rounds: tuple[Interval, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its proper name, one line of printable text."""
+        return label(self.name)
 
     @property
     def accuracy(self) -> Interval:
         """Mean accuracy over the members."""
         return self.fleet.get("accuracy", NOTHING)
 
+    @field_validator("rounds", mode="before")
+    @classmethod
+    def _by_round(cls, found: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:
+        """The file has one list of means, one of lower and one of upper bounds."""
+        keys = ("mean", "low", "high")
+        columns = zip(*(found.get(key, ()) for key in keys), strict=True)
+        return [dict(zip(keys, each, strict=True)) for each in columns]
 
-@dataclass(frozen=True)
-class Comparison:
+
+class Comparison(_Part):
     """All of `compare.json`.
 
     Attributes:
         rows: in the order of the file.
-        stages: stage -> device -> accuracy of Fed-Meta-Align; empty where it was not compared.
+        stages: stage -> device -> metric of Fed-Meta-Align; empty where it was not compared.
     """
 
-    recipe: str
+    recipe: Annotated[str, BeforeValidator(lambda name: plain(str(name)))]
     seeds: tuple[int, ...]
-    learning_rates: tuple[float, ...]
-    tune_seeds: tuple[int, ...]
+    learning_rates: tuple[float, ...] = ()
+    tune_seeds: tuple[int, ...] = ()
     devices: tuple[str, ...]
-    unseen: tuple[str, ...]
-    rows: tuple[Row, ...]
-    stages: Mapping[str, Mapping[str, Interval]]
+    unseen: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = Field(validation_alias="methods")
+    stages: Mapping[str, Mapping[str, Metrics]] = {}
+
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _named(cls, found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        return [{**entry, "name": name} for name, entry in found.items()]
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _ours(cls, found: Mapping[str, object]) -> object:
+        return found.get(OURS) or {}
 
     def row(self, name: str) -> Row | None:
         """The row of that name, if it was compared."""
         return next((row for row in self.rows if row.name == name), None)
 
 
-def read(comparison: Mapping[str, Any]) -> Comparison:
-    """Returns the contents of `compare.json`, given as the JSON object."""
-    stages = (comparison.get("stages") or {}).get(OURS) or {}
-    return Comparison(
-        recipe=plain(str(comparison["recipe"])),
-        seeds=tuple(comparison["seeds"]),
-        learning_rates=tuple(comparison.get("learning_rates") or ()),
-        tune_seeds=tuple(comparison.get("tune_seeds") or ()),
-        devices=tuple(comparison["devices"]),
-        unseen=tuple(comparison.get("unseen") or ()),
-        rows=tuple(_row(name, entry) for name, entry in comparison["methods"].items()),
-        stages={
-            stage: {device: _interval(metrics.get("accuracy")) for device, metrics in devices.items()}
-            for stage, devices in stages.items()
-        },
-    )
+Source = Mapping[str, Any] | Comparison
+"""The object of `compare.json`, or what was read of it."""
 
 
-def of_unseen(comparison: Mapping[str, Any]) -> dict[str, Any]:
-    """The same object of `compare.json`, with the devices that took no part in the place of the fleet."""
-    methods = {name: {**entry, "fleet": entry["unseen"]} for name, entry in comparison["methods"].items()}
-    return {**comparison, "methods": methods}
+def read(comparison: Source) -> Comparison:
+    """Returns the contents of `compare.json`."""
+    return Comparison.model_validate(comparison)
+
+
+def of_unseen(comparison: Source) -> Comparison:
+    """The same comparison, with the devices that took no part in the place of the fleet."""
+    found = read(comparison)
+    rows = tuple(row.model_copy(update={"fleet": row.unseen}) for row in found.rows)
+    return found.model_copy(update={"rows": rows})
+
+
+def newcomers(comparisons: Mapping[str, Source]) -> dict[str, Comparison]:
+    """Returns a sweep over the devices that took no part; empty where one of its comparisons has none."""
+    known = all(read(each).unseen for each in comparisons.values())
+    return {value: of_unseen(each) for value, each in comparisons.items()} if known else {}
 
 
 def accuracy_of(row: Row, device: str) -> Interval:
@@ -145,7 +181,7 @@ def with_rounds(comparison: Comparison) -> list[Row]:
     for row in comparison.rows:
         name = row.name.removesuffix(GLOBAL_SUFFIX)
         if name not in first and any(each.mean is not None for each in row.rounds):
-            first[name] = replace(row, name=name, label=label(name))
+            first[name] = row.model_copy(update={"name": name})
     return list(first.values())
 
 
@@ -165,28 +201,21 @@ def gains(comparison: Comparison) -> dict[str, dict[str, float]]:
     return {name: devices for name, devices in found.items() if devices}
 
 
-def members_of(
-    stages: Mapping[str, Mapping[str, Interval]], devices: Sequence[str]
-) -> dict[str, dict[str, Interval]]:
+def by_stage(comparison: Comparison) -> dict[str, dict[str, Interval]]:
     """Returns stage -> member -> accuracy for the paper's stages, in their order, where there is any."""
-    known = {
-        stage: {
-            d: stages[stage][d] for d in devices if d in stages[stage] and stages[stage][d].mean is not None
-        }
-        for stage in ("serial", "global", "final")
-        if stage in stages
-    }
-    return {stage: found for stage, found in known.items() if found}
+    found = {}
+    for stage in ("serial", "global", "final"):
+        devices = comparison.stages.get(stage, {})
+        known = {name: devices.get(name, {}).get("accuracy", NOTHING) for name in comparison.devices}
+        found[stage] = {name: accuracy for name, accuracy in known.items() if accuracy.mean is not None}
+    return {stage: known for stage, known in found.items() if known}
 
 
 FIGURES: Mapping[str, tuple[str, Callable[[Comparison], bool]]] = {
     "accuracy": ("Accuracy of every method with its 95 % interval", lambda c: bool(ranked(c.rows))),
     "gains": ("Gain of every device over training alone", lambda c: bool(gains(c))),
     "rounds": ("Accuracy of the global model after each round", lambda c: bool(ranked(with_rounds(c)))),
-    "stages": (
-        "Accuracy of Fed-Meta-Align after each stage",
-        lambda c: len(members_of(c.stages, c.devices)) > 1,
-    ),
+    "stages": ("Accuracy of Fed-Meta-Align after each stage", lambda c: len(by_stage(c)) > 1),
 }
 """Figure -> what it shows, and whether a comparison has what it takes."""
 
@@ -194,50 +223,6 @@ FIGURES: Mapping[str, tuple[str, Callable[[Comparison], bool]]] = {
 def shown(comparison: Comparison) -> dict[str, str]:
     """Returns file name -> what it shows, for the figures that this comparison has the data of."""
     return {f"{name}.svg": title for name, (title, applies) in FIGURES.items() if applies(comparison)}
-
-
-def _row(name: str, entry: Mapping[str, Any]) -> Row:
-    rate, rival, rounds = entry.get("learning_rate"), entry.get("against_best"), entry.get("rounds") or {}
-    return Row(
-        name=name,
-        label=label(name),
-        method=entry["method"],
-        stage=entry["stage"],
-        learning_rate=number(rate),
-        edge=bool(entry.get("edge")),
-        diverged=tuple(entry.get("diverged") or ()),
-        devices={device: _metrics(metrics) for device, metrics in entry["devices"].items()},
-        fleet=_metrics(entry["fleet"]),
-        unseen=_metrics(entry.get("unseen")),
-        steps=number(entry.get("steps")),
-        bytes=number(entry.get("bytes")),
-        seconds=number(entry.get("seconds")),
-        rival=_rival(rival) if rival else None,
-        rounds=tuple(
-            Interval(number(mid), number(low), number(high))
-            for mid, low, high in zip(*(rounds.get(key, ()) for key in ("mean", "low", "high")), strict=True)
-        ),
-    )
-
-
-def _rival(entry: Mapping[str, Any]) -> Rival:
-    return Rival(
-        label=label(entry["method"]),
-        difference=_interval(entry.get("difference")),
-        p=number(entry.get("p")),
-        p_holm=number(entry.get("p_holm")),
-    )
-
-
-def _metrics(entry: Mapping[str, Any] | None) -> Metrics:
-    return {metric: _interval(value) for metric, value in (entry or {}).items()}
-
-
-def _interval(entry: Mapping[str, Any] | None) -> Interval:
-    if entry is None:
-        return NOTHING
-    values = tuple(number(value) for value in entry.get("values") or ())
-    return Interval(number(entry.get("mean")), number(entry.get("low")), number(entry.get("high")), values)
 
 
 def _gain(one: Interval, other: Interval) -> float | None:

@@ -1,7 +1,7 @@
 """The final evaluation: what results.json says about a device, worked out by hand or a second way."""
 
 import shutil
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,18 +10,26 @@ from sklearn.metrics import (
     average_precision_score,
     balanced_accuracy_score,
     brier_score_loss,
+    confusion_matrix,
     f1_score,
     matthews_corrcoef,
     precision_score,
     recall_score,
 )
 
-from fedmetaalign.evaluation.results import baselines, summary
+from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.device import Part
 from fedmetaalign.methods import fed_meta_align
-from fedmetaalign.model.mlp import Network, scores
+from fedmetaalign.model.mlp import Network, logits, scores
+from fedmetaalign.model.online import Samples
+from fedmetaalign.model.target import Target
+from fedmetaalign.phases.deploy import Deployed
+from fedmetaalign.phases.evaluate import evaluate, one_rule
+from fedmetaalign.phases.personalize import Personal
 from fedmetaalign.recipe import parse
 from fedmetaalign.run_folder import RunFolder
+from fedmetaalign.tinyml import runtimes
 from fedmetaalign.tinyml.bundle import read
 
 
@@ -92,57 +100,44 @@ def test_the_rule_is_learnt_in_raw_units(device_table, tmp_path, small):
     table.write(tmp_path / "pump.csv")
     columns = {"label": "fault", "features": ["speed", "load", "heat"]}
     fleet = build(parse({"fleet": {"table": str(tmp_path / "pump.csv"), **columns}}, "here"))
-    found = baselines(fleet.devices[0], fleet.test[fleet.devices[0].name])["one_rule"]
-    feature, sign, threshold = found["rule"].split()
+    found = one_rule(fleet.devices[0], fleet.test[fleet.devices[0].name])
+    feature, sign, threshold = found.rule.split()
     assert (feature, sign) == ("heat", ">")
     assert float(threshold) == pytest.approx(71.25, abs=0.2)
-    assert found["accuracy"] > 0.97
+    assert found.accuracy > 0.97
 
 
-class Row(NamedTuple):
-    """A device's accuracy deployed and alone, and its F1."""
+@pytest.fixture
+def three(fleet, monkeypatch):
+    """A device of three classes, its test samples, its own model, and what is deployed, which says the same.
 
-    deployed: float
-    alone: float
-    f1: float | None
-
-
-def device(row):
-    return {
-        "stages": {
-            "parallel": {"accuracy": 0.5, "f1": 0.5, "threshold": 0.5},
-            "deployed": {"accuracy": row.deployed, "f1": row.f1, "threshold": 0.3},
-        },
-        "alone": {"accuracy": row.alone, "f1": 0.5, "threshold": 0.4},
-        "majority": 0.6,
-        "one_rule": {"accuracy": 0.7},
-    }
+    It is tested on class 1, a fault, of which it has no training sample.
+    """
+    target = Target(("ok", "short", "idle"), normal=(0, 2))
+    device, test = fleet.devices[0], fleet.test[fleet.devices[0].name]
+    parts = (device.own.support, device.own.query)
+    own = Part(*(Samples(part.x, 2 * (np.arange(len(part)) % 3 > 0)) for part in parts))
+    device, test = replace(device, own=own), Samples(test.x, np.arange(len(test)) % 2)
+    network = Network(device.train.x.shape[1], (4,), outputs=3)
+    weights = np.random.default_rng(1).normal(size=network.parameters).astype(np.float32)
+    found = target.probabilities(logits(network, weights, test.x))
+    monkeypatch.setattr(runtimes, "scores", lambda model, x, runtime: found)
+    return target, device, test, network, Personal(weights, Choice(0.3, None, "few"), []), found
 
 
-def test_the_fleet_is_the_mean_of_its_devices():
-    rows = {"a": Row(0.9, 0.8, 0.5), "b": Row(0.7, 0.8, None), "c": Row(0.8, 0.8, 0.7)}
-    found = summary({name: device(row) for name, row in rows.items()})
-    assert found["devices"] == 3
-    assert found["stages"]["deployed"]["accuracy"] == pytest.approx(0.8)
-    assert found["stages"]["deployed"]["f1"] == pytest.approx(0.6)  # of the two that have one
-    assert "threshold" not in found["stages"]["deployed"]
-    assert found["majority"] == pytest.approx(0.6)
-    assert found["worst"] == {"device": "b", "accuracy": 0.7}
-
-
-def test_a_metric_that_no_device_has_is_none():
-    found = summary({"a": device(Row(0.9, 0.8, None)), "b": device(Row(0.7, 0.8, None))})
-    assert found["stages"]["deployed"]["f1"] is None
-
-
-def test_the_gain_over_being_alone_is_told_with_the_share_that_loses():
-    accuracies = {"a": (0.9, 0.8), "b": (0.7, 0.75), "c": (0.8, 0.8), "d": (0.95, 0.8)}
-    found = summary({name: device(Row(*both, f1=1.0)) for name, both in accuracies.items()})
-    assert found["gain_over_alone"] == pytest.approx((0.1 - 0.05 + 0 + 0.15) / 4)
-    assert found["worse_off"] == 0.25
-
-
-def test_without_that_comparison_nothing_is_said_of_it():
-    devices = {"a": device(Row(0.9, 0.8, 1.0))}
-    del devices["a"]["alone"]
-    assert not {"alone", "gain_over_alone", "worse_off"} & set(summary(devices))
+def test_a_device_of_several_classes_is_judged_by_class(three):
+    target, device, test, network, own, found = three
+    deployed = Deployed(b"model", own.threshold, [], 1)
+    stages = {"serial": own.weights}
+    told = evaluate(device, test, network, stages, own, deployed, own, "0" * 64, target).to_dict()
+    called = np.where(found[:, 1] > 0.3, 1, np.where(found[:, 2] > found[:, 0], 2, 0))
+    for metrics in (told["stages"]["personalized"], told["stages"]["deployed"], told["alone"]):
+        assert metrics["confusion"] == confusion_matrix(test.y, called, labels=range(3)).tolist()
+        assert metrics["accuracy"] == np.mean((called == 1) == (test.y == 1))
+        assert metrics["threshold"] == 0.3
+    assert told["stages"]["serial"]["threshold"] == 0.5
+    assert (told["classes"], told["normal_classes"]) == (["ok", "short", "idle"], ["ok", "idle"])
+    assert told["unseen_kinds"] == ["short"]
+    # Two thirds of the training samples are idle, and no test sample is; none is a fault, and half the test is.
+    assert (told["majority_class"], told["majority"]) == (0.0, np.mean(test.y == 0))
+    assert told["one_rule"] == {"accuracy": np.mean(test.y == 0), "rule": "majority class"}

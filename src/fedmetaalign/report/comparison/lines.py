@@ -1,6 +1,6 @@
-"""The parts that the figures of a comparison share: rows with names, lines with bands and names."""
+"""Lines with bands, and names at their ends."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,18 +10,10 @@ from scipy.optimize import isotonic_regression
 from fedmetaalign.report import svg
 from fedmetaalign.report.comparison.names import OURS
 from fedmetaalign.report.comparison.reading import Interval
-
-WIDTH = 7.5
-"""Inches; 740 pixels with the margin, which fit the text of a Markdown page."""
-
-ROW = 0.235
-"""Inches; the height of a row with a name beside it."""
+from fedmetaalign.report.drawing import FONT, shortened
 
 OTHERS = (*svg.SERIES[:2], *svg.SERIES[3:], svg.INK)
 """Colours of lines beside that of Fed-Meta-Align; the third of the series is too near it."""
-
-DOTTED = (0, (1, 1.5))
-_FONT = 8.5
 
 
 @dataclass(frozen=True)
@@ -41,53 +33,22 @@ class Line:
 
 def line(label: str, colour: str, points: Iterable[tuple[float, Interval]], strong: bool = False) -> Line:
     """Returns the line through the points that have a value."""
-    known = [
-        (
-            x,
-            100 * p.mean,
-            100 * (p.mean if p.low is None else p.low),
-            100 * (p.mean if p.high is None else p.high),
-        )
-        for x, p in points
-        if p.mean is not None
-    ]
+    known = []
+    for x, p in points:
+        if p.mean is not None:
+            low, high = (p.mean if bound is None else bound for bound in (p.low, p.high))
+            known.append((x, 100 * p.mean, 100 * low, 100 * high))
     return Line(label, colour, known, strong)
 
 
-def coloured(rows: Sequence[str]) -> dict[str, str]:
-    """Returns row name -> colour, for as many as there are colours; Fed-Meta-Align has the accent."""
+def coloured(named: Mapping[str, tuple[str, list[tuple[float, Interval]]]]) -> list[Line]:
+    """Row name -> (label, points) as lines in colours of their own; Fed-Meta-Align has the accent."""
     others = iter(OTHERS)
-    return {row: svg.ACCENT if row == OURS else next(others) for row in rows}
-
-
-def shortened(name: str, most: int = 26) -> str:
-    """A name that leaves room for the figure."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"
-
-
-def named_rows(axes: Axes, labels: Sequence[str], strong: Sequence[bool]) -> None:
-    """Makes the y axis a list of names, the first on top."""
-    axes.set_yticks(range(len(labels)), [shortened(label, 34) for label in labels])
-    for tick, bold in zip(axes.get_yticklabels(), strong, strict=True):
-        tick.set_fontweight("bold" if bold else "normal")
-    axes.tick_params(axis="y", length=0, labelcolor=svg.INK)
-    axes.grid(visible=False, axis="y")
-    axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.spines["left"].set_visible(False)
-
-
-def beside(axes: Axes, y: float, text: str, colour: str = svg.INK) -> None:
-    """Writes a text on the right of the axes."""
-    axes.annotate(
-        text,
-        (1, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(6, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=_FONT,
-        color=colour,
-    )
+    drawn = [
+        line(label, svg.ACCENT if name == OURS else next(others), points, name == OURS)
+        for name, (label, points) in named.items()
+    ]
+    return [each for each in drawn if each.points]
 
 
 def draw_lines(axes: Axes, lines: Iterable[Line], markers: bool) -> None:
@@ -117,7 +78,7 @@ def name_ends(axes: Axes, lines: Sequence[Line], height: float) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     ends = sorted(((each.points[-1][1], each) for each in lines), key=lambda end: end[0])
-    places = spread([(y - low) / (high - low) for y, _ in ends], 1.3 * _FONT / 72 / height)
+    places = spread([(y - low) / (high - low) for y, _ in ends], 1.3 * FONT / 72 / height)
     for (y, each), place in zip(ends, places, strict=True):
         axes.annotate(
             shortened(each.label),
@@ -126,7 +87,7 @@ def name_ends(axes: Axes, lines: Sequence[Line], height: float) -> None:
             xytext=(1.035, place),
             textcoords="axes fraction",
             va="center",
-            fontsize=_FONT,
+            fontsize=FONT,
             fontweight="bold" if each.strong else "normal",
             color=each.colour,
             arrowprops={

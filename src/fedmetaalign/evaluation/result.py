@@ -1,0 +1,227 @@
+"""What is said of a device when it is done: one type for those who measure, send, write down and read.
+
+A device makes a `Result` (phases/evaluate.py), the wire judges what a stranger sends by the same type,
+results.json holds it as `to_dict` writes it, and the report reads it back. So a further metric is a field here
+and a line of `evaluation.metrics`. The bounds are strict because a result goes from a device's hands into
+everybody's report: a device that says something odd must spoil neither for the others.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+MOST_SAMPLES = 10**9
+"""Of a device; sums and products of so many stay far from the end of int64."""
+
+LARGEST_LOSS = 3e38
+"""What float32 can hold."""
+
+LARGEST_THRESHOLD = 1e4
+"""A threshold on probabilities may lie outside [0, 1] ("always" or "never"), and never far."""
+
+LONGEST_WORDS = 1000
+"""Characters of a text in a result."""
+
+
+def steers(text: str) -> bool:
+    """Tells whether a text holds a control character, or half of one character, which no file can hold."""
+    return any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+
+
+def harmless(text: str) -> str:
+    """Returns a text as a result may hold it: spaces for what steers, and no longer than `LONGEST_WORDS`."""
+    return "".join(" " if steers(character) else character for character in text[:LONGEST_WORDS])
+
+
+def names_of(classes: Sequence[str]) -> list[str] | None:
+    """Returns the names of more than two classes as a result holds them; two go without saying."""
+    return [harmless(name) for name in classes] if len(classes) > 2 else None
+
+
+def _printable(text: str) -> str:
+    if steers(text):
+        raise ValueError("it holds a control character")
+    return text
+
+
+# Strict: neither true nor "1" is a number.
+Part = Annotated[float, Field(ge=0, le=1, strict=True)]
+Loss = Annotated[float, Field(ge=0, le=LARGEST_LOSS, strict=True)]
+Threshold = Annotated[float, Field(ge=-LARGEST_THRESHOLD, le=LARGEST_THRESHOLD, strict=True)]
+Amount = Annotated[int, Field(ge=0, le=MOST_SAMPLES, strict=True)]
+Words = Annotated[str, Field(max_length=LONGEST_WORDS, strict=True), AfterValidator(_printable)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", strict=True)]
+
+
+class Told(BaseModel):
+    """A part of a result: immutable, and strict about its keys; those with a default may be left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as JSON has it: the keys that were given, in the order of the fields."""
+        return self.model_dump(exclude_unset=True)
+
+    @classmethod
+    def usable(cls, value: object) -> dict[str, Any]:
+        """Returns the fields that a JSON value has and that are sound, as they are; other keys are left out.
+
+        For a reader who takes what there is: a file may be older or newer than this program, or damaged.
+        """
+        found = {key: value[key] for key in cls.model_fields if key in value} if isinstance(value, dict) else {}
+        try:
+            cls.model_validate(found)
+        except ValidationError as error:
+            wrong = {each["loc"][0] for each in error.errors() if each["loc"]}
+            return {key: each for key, each in found.items() if key not in wrong}
+        return found
+
+    @classmethod
+    def read(cls, value: object) -> Self | None:
+        """Returns what a JSON value says, None where a key is missing or not sound; others are ignored."""
+        try:
+            return cls.model_validate(cls.usable(value))
+        except ValidationError:
+            return None
+
+
+class Metrics(Told):
+    """What a classifier's scores are worth on some samples; None where a value does not exist for these.
+
+    `evaluation.metrics.measure` says what each is; those with a default are there for more than two classes.
+    """
+
+    accuracy: Part | None
+    f1: Part | None
+    precision: Part | None
+    recall: Part | None
+    balanced_accuracy: Part | None
+    mcc: Annotated[float, Field(ge=-1, le=1, strict=True)] | None
+    pr_auc: Part | None
+    brier: Part | None
+    threshold: Threshold
+    class_accuracy: Part | None = None
+    macro_f1: Part | None = None
+    recall_by_class: list[Part | None] = []
+    confusion: list[list[Amount]] = []
+
+    @property
+    def averaged(self) -> list[str]:
+        """The names of those that are there and whose mean over devices says something."""
+        others = ("threshold", "recall_by_class", "confusion")
+        return [
+            name for name in type(self).model_fields if name in self.model_fields_set and name not in others
+        ]
+
+    def fits(self, classes: int, samples: int | None) -> bool:
+        """Tells whether it is of so many classes and samples; 0 for two classes, of which nothing is told."""
+        wanted = set(CLASSES_ONLY) if classes else set()
+        counts = [sum(row) for row in self.confusion]
+        return (
+            self.model_fields_set & set(CLASSES_ONLY) == wanted
+            and len(self.recall_by_class) == len(self.confusion) == classes
+            and all(len(row) == classes for row in self.confusion)
+            and (not classes or samples in (None, sum(counts)))
+        )
+
+
+CLASSES_ONLY = tuple(name for name, field in Metrics.model_fields.items() if not field.is_required())
+"""The metrics of more than two classes."""
+
+
+class OneRule(Told):
+    """How the best rule on one feature does on the test samples, and how it reads."""
+
+    accuracy: Part
+    rule: Words
+
+
+class Candidate(Told):
+    """A model that the deployed one was chosen from: how a size is paid for.
+
+    Attributes:
+        way: how the network was made smaller.
+        bits: of most of its weights.
+        bytes: of its file.
+        difference: the root of the mean squared difference between its scores and the personal model's, on
+            inputs like the device's own.
+        accuracy: on the validation part, at a threshold chosen there; None without validation samples.
+        shipped: whether it is the one that the device gets.
+    """
+
+    way: Words
+    bits: Amount
+    bytes: Amount
+    difference: Part
+    accuracy: Part | None
+    shipped: Annotated[bool, Field(strict=True)]
+
+
+class Result(Told):
+    """A device's entry in results.json.
+
+    Attributes:
+        stages: by name, in the order that the models were made in.
+        threshold: of the deployed model.
+        threshold_note: why it is not the one that maximises F1; None if it is.
+        majority: test accuracy of always saying the class that is most frequent in training.
+        one_rule: what one feature alone can tell.
+        alone: the model that the device trains without the others; left out where the recipe asks for none.
+        samples: their number, by phase and in all.
+        model_bytes: of the .tflite file.
+        ladder: the models that the deployed one was chosen from; left out where the recipe asks for no size.
+        bundle: the digest that the bundle.json that the device has built gives of itself, and so of every file.
+        classes: their names, in the order of the rows and columns of `confusion`; this and what follows is
+            there for more than two classes.
+        normal_classes: those that mean no fault.
+        unseen_kinds: those that the device is tested on and has no training sample of.
+        majority_class: test accuracy of always naming the class that is most frequent in training, to be held
+            against `class_accuracy`, as `majority` is against `accuracy`.
+    """
+
+    stages: dict[Words, Metrics]
+    threshold: Threshold
+    threshold_note: Words | None
+    majority: Part
+    one_rule: OneRule
+    alone: Metrics | None = None
+    samples: dict[Literal["serial", "parallel", "personalize", "train", "test"], Amount]
+    model_bytes: Amount
+    ladder: list[Candidate] | None = None
+    bundle: Sha256
+    classes: Annotated[list[Words], Field(min_length=3, max_length=64)] | None = None
+    normal_classes: list[Words] = []
+    unseen_kinds: list[Words] = []
+    majority_class: Part | None = None
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        """A device has test samples, so these two always exist; and all is of the same classes."""
+        classes = self.classes or []
+        judged = {f"stages.{name}": metrics for name, metrics in self.stages.items()}
+        for name, metrics in (judged | ({"alone": self.alone} if self.alone else {})).items():
+            for key in ("accuracy", "brier"):
+                if getattr(metrics, key) is None:
+                    raise ValueError(f"{name}.{key} is missing")
+            if not metrics.fits(len(classes), self.samples.get("test")):
+                raise ValueError(f"{name} is not of {len(classes) or 2} classes, or not of the test samples")
+        by_class = ("normal_classes", "unseen_kinds", "majority_class")
+        if any((key in self.model_fields_set) != bool(classes) for key in by_class):
+            raise ValueError(f"{', '.join(by_class)} belong to classes")
+        for key in ("normal_classes", "unseen_kinds"):
+            if not set(getattr(self, key)) <= set(classes) or len(set(classes)) < len(classes):
+                raise ValueError(f"{key} are not among the classes, or these are not told apart")
+        return self
+
+
+class Epoch(Told):
+    """A record of phase 3, a line of rounds.jsonl; that of the last epoch has the last two keys."""
+
+    phase: Literal[3]
+    round: Amount
+    device: Words
+    support_loss: Loss
+    query_loss: Loss | None = None
+    accuracy: Part | None = None

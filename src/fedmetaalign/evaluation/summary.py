@@ -1,0 +1,67 @@
+"""The fleet's part of results.json: means over its devices, and what it gains over being alone."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from fedmetaalign.evaluation.metrics import recalls
+from fedmetaalign.evaluation.result import Metrics, Result
+
+
+def summary(devices: Mapping[str, Result]) -> dict[str, Any]:
+    """Returns the fleet's means over devices, its worst device, and what it gains over being alone.
+
+    `gain_over_alone` is the mean difference in test accuracy, `worse_off` the share of the devices whose
+    deployed model is less accurate than the one that they train alone. Of more than two classes, `confusion`
+    counts the samples of all devices, and `recall_by_class` is that of these.
+
+    Args:
+        devices: by name; one at least, all with the same stages and classes, and all trained alone or none.
+    """
+    every = list(devices.values())
+    accuracies = {name: _accuracy(result.stages["deployed"]) for name, result in devices.items()}
+    worst = min(accuracies, key=accuracies.__getitem__)
+    result: dict[str, Any] = {
+        "devices": len(every),
+        "stages": {stage: _means(d.stages[stage] for d in every) for stage in every[0].stages},
+        "majority": _mean(d.majority for d in every),
+        "one_rule": _mean(d.one_rule.accuracy for d in every),
+        "worst": {"device": worst, "accuracy": accuracies[worst]},
+    }
+    if every[0].classes:
+        result |= {"classes": every[0].classes, "majority_class": _mean(d.majority_class for d in every)}
+    alone = [d.alone for d in every if d.alone is not None]
+    if alone:
+        gains = [own - _accuracy(other) for own, other in zip(accuracies.values(), alone, strict=True)]
+        result |= {
+            "alone": _means(alone),
+            "gain_over_alone": _mean(gains),
+            "worse_off": sum(gain < 0 for gain in gains) / len(gains),
+        }
+    return result
+
+
+def _means(devices: Iterable[Metrics]) -> dict[str, Any]:
+    """Means over devices; counts of classes are added up, and the recalls are those of the sums."""
+    every = list(devices)
+    means: dict[str, Any] = {
+        name: _mean(getattr(metrics, name) for metrics in every) for name in every[0].averaged
+    }
+    if not every[0].confusion:
+        return means
+    confusion = np.sum([metrics.confusion for metrics in every], axis=0)
+    return means | {"recall_by_class": recalls(confusion), "confusion": confusion.tolist()}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Returns the mean of the defined values, None where there is none."""
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def _accuracy(metrics: Metrics) -> float:
+    """A result's metrics have an accuracy, which `Result` sees to."""
+    if metrics.accuracy is None:
+        raise ValueError("there is no accuracy without test samples")
+    return metrics.accuracy

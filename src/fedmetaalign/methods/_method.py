@@ -1,0 +1,61 @@
+"""What a federated method is: the rounds of its server, and what its devices do when they are asked.
+
+A method's file says only what is its own: the rest are the parts that all share, in `_device` and `_server`,
+and the phases of the paper. All that it remembers is in the server's `State` and the device's `Memory`, so that
+every method can be stopped and resumed, and runs on every engine.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fedmetaalign.engine.messages import Last, Local, Personal, Train, Update, Visit
+from fedmetaalign.methods._device import plain, plain_hop
+from fedmetaalign.model.learner import Learner
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.personalize import personalize
+from fedmetaalign.phases.server import Round, Server
+from fedmetaalign.recipe import Recipe
+
+
+def no_rounds(server: Server) -> list[Round]:
+    """Exchanges nothing."""
+    return []
+
+
+def nothing_lacking(recipe: Recipe) -> str:
+    """Runs on every recipe."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method, as functions.
+
+    Attributes:
+        rounds: lists the rounds after phase 0, which move the server's state on.
+        local: a device's part of a parallel round.
+        hop: a device's part of a tour.
+        personal: what a device makes of the final weights.
+        lacking: the sentence that says what a recipe lacks for it; empty where nothing.
+        travels: how many of the weights travel, from the beginning of the vector; None for all.
+        trains: it takes gradient steps, and so has a learning rate.
+        federates: what a device ends with comes of other devices' samples.
+        remembers: its devices keep something from round to round.
+        one_model: phase 3 starts from one global model for all devices.
+        no_bundle: the sentence that says why it ends in no bundle; empty where it does.
+        in_process: the sentence that says why it runs in one process only; empty where it runs anywhere.
+    """
+
+    rounds: Callable[[Server], list[Round]] = no_rounds
+    local: Callable[[Client, Train], Update] = plain
+    hop: Callable[[Client, Visit], Local] = plain_hop
+    personal: Callable[[Client, Last[Any]], Personal] = personalize
+    lacking: Callable[[Recipe], str] = nothing_lacking
+    travels: Callable[[Learner, Recipe], int | None] = lambda learner, recipe: None
+    trains: bool = True
+    federates: bool = True
+    remembers: bool = False
+    one_model: bool = True
+    no_bundle: str = ""
+    in_process: str = ""

@@ -1,0 +1,119 @@
+"""A device at work on a recipe: what the device's part of every phase and method is given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fedmetaalign.engine.memory import Memory
+from fedmetaalign.engine.messages import Personal, Request
+from fedmetaalign.errors import RunError
+from fedmetaalign.evaluation.thresholds import Choice, best_f1
+from fedmetaalign.fleet.device import Device
+from fedmetaalign.model import mlp
+from fedmetaalign.model.learner import Learner
+from fedmetaalign.model.online import Samples
+from fedmetaalign.model.target import Target
+from fedmetaalign.phases.budget import all_steps, own_steps, stretch
+from fedmetaalign.phases.records import Record
+from fedmetaalign.randomness import generator
+from fedmetaalign.recipe import Personalize, Recipe
+from fedmetaalign.tinyml.decision import fault_probability
+
+
+class DivergenceError(RunError):
+    """Training ran away; a smaller learning rate may help."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """A device at work.
+
+    Attributes:
+        recipe: decides what it does.
+        device: its samples.
+        learner: how it trains.
+        memory: what it keeps from round to round.
+        members: the devices of the federation, where this one takes no part in it: it may take as many steps as
+            the mean of them. Its own phase 3 alone would be too short to train a model from its beginning.
+    """
+
+    recipe: Recipe
+    device: Device
+    learner: Learner
+    memory: Memory = field(default_factory=Memory)
+    members: tuple[Device, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The device's name."""
+        return self.device.name
+
+    def all_steps(self, devices: int) -> int:
+        """Returns the gradient steps that it may take in all, in a federation of so many devices."""
+        return all_steps(self.recipe, self.members or (self.device,), devices)
+
+    def stretch(self, request: Request[Any], share: float = 1.0) -> range:
+        """Returns which of its shared steps a round consists of; see `budget.stretch`."""
+        return stretch(self.recipe, self.device, request.devices, request.number, share)
+
+    def stream(self, request: Request[Any], share: float = 1.0) -> Samples:
+        """Returns what it trains on in a round: the next stretch of passes over its own samples."""
+        part = self.stretch(request, share)
+        support = self.device.own.support
+        return passes(support, part.start, part.stop, self.recipe.seed, "shared", self.name)
+
+    def own_stream(self) -> Samples:
+        """Returns what it trains a model of its own on after the rounds, with phase 3's steps."""
+        support, steps = self.device.parts["personalize"].support, own_steps(self.recipe, self.device)
+        return passes(support, 0, steps, self.recipe.seed, "own", self.name)
+
+    def own(self, weights: np.ndarray, records: tuple[Record, ...] = ()) -> Personal:
+        """Returns weights as its own model, with the threshold that they call for.
+
+        Raises:
+            DivergenceError: the weights have run away.
+        """
+        check_finite(weights, f"on {self.name}")
+        scores = partial(self.learner.scores, weights)
+        return Personal(scores, self.threshold(scores), weights, records)
+
+    def threshold(self, scores: Callable[[np.ndarray], np.ndarray]) -> Choice:
+        """Chooses its threshold by the recipe's rule, on its validation part."""
+        validation = self.device.own.query
+        return choose_threshold(
+            self.learner.target, validation.y, scores(validation.x), self.recipe.personalize
+        )
+
+
+def choose_threshold(target: Target, y: np.ndarray, scores: np.ndarray, settings: Personalize) -> Choice:
+    """Returns the threshold that the recipe asks for: the one with the best F1 of alarms, or a fixed one."""
+    if settings.threshold == "f1":
+        return best_f1(target.faults(y), fault_probability(scores, target))
+    return Choice(settings.threshold, None, None)
+
+
+def check_finite(weights: np.ndarray, where: str) -> None:
+    """Stops training that has run away.
+
+    Raises:
+        DivergenceError: some weight is no number, or too large for its square to be one.
+    """
+    if mlp.diverged(weights):
+        raise DivergenceError(
+            f"Training has diverged: {where} a weight is beyond {mlp.LARGEST_WEIGHT:g};"
+            " lower optimizer.learning_rate or parallel.server_learning_rate, and run again."
+        )
+
+
+def passes(samples: Samples, first: int, last: int, seed: int, *address: str | int) -> Samples:
+    """Returns samples number first to last of an endless stream of passes, each in a fresh random order."""
+    rows = len(samples)
+    orders = [
+        generator(seed, "passes", *address, number).permutation(rows)
+        for number in range(first // rows, -(-last // rows))
+    ]
+    picked = np.concatenate(orders)[first % rows :][: last - first]
+    return Samples(samples.x[picked], samples.y[picked])

@@ -1,0 +1,47 @@
+"""From a float network to the format that a recipe deploys (Algorithm 4's conversion)."""
+
+import numpy as np
+
+from fedmetaalign.model.mlp import Network
+from fedmetaalign.recipe import Deploy, Personalize
+from fedmetaalign.tinyml.network import Bits, Layers, QuantizedNetwork
+from fedmetaalign.tinyml.quantize import bits_of_int4, quantize
+from fedmetaalign.tinyml.runtimes import Runtime
+
+RUNTIME: Runtime = "firmware"
+"""Whose rounding the deployed threshold is chosen with."""
+
+
+def convert(
+    layers: Layers, head: int, calibration: np.ndarray, settings: Deploy, bits: Bits = 8
+) -> QuantizedNetwork | Layers:
+    """Puts a float network into the recipe's format.
+
+    Args:
+        layers: the float network.
+        head: how many layers, counted from the last, a float head has, where the format asks for one.
+        calibration: (rows, inputs) float32, scaled features such as the device will see.
+        settings: the recipe's section.
+        bits: 4 gives every integer format the weights of "int4".
+
+    Returns:
+        The network that is deployed.
+    """
+    per_channel = settings.per_channel
+    widths: list[Bits] = bits_of_int4(layers) if bits == 4 else [8] * len(layers)
+    match settings.format:
+        case "float32":
+            return layers
+        case "int4":
+            return quantize(layers, calibration, bits=bits_of_int4(layers))
+        case "int8-float-head":
+            return quantize(layers, calibration, per_channel, widths[: len(layers) - head], head)
+        case "int8-float-io":
+            return quantize(layers, calibration, per_channel, widths, edges="float32")
+        case "uint8" | "int8":
+            return quantize(layers, calibration, per_channel, widths, edges=settings.format)
+
+
+def trained_layers(network: Network, settings: Personalize) -> int:
+    """Returns how many layers, counted from the last, phase 3 trains."""
+    return len(network.shapes) - int(settings.freeze * len(network.shapes))

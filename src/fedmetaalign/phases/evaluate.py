@@ -1,0 +1,88 @@
+"""The final evaluation: the only reader of the test sets."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fedmetaalign.engine.messages import Personal
+from fedmetaalign.evaluation.metrics import majority, measure_classes
+from fedmetaalign.evaluation.result import Metrics, OneRule, Result, harmless, names_of
+from fedmetaalign.evaluation.rules import best_rule
+from fedmetaalign.fleet.device import Device
+from fedmetaalign.model.online import Samples
+from fedmetaalign.model.target import Target
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.conversion import RUNTIME
+from fedmetaalign.phases.deploy import Deployed
+from fedmetaalign.tinyml import runtimes
+from fedmetaalign.tinyml.decision import fault_probability
+
+
+def evaluate(
+    client: Client,
+    test: Samples,
+    stages: Mapping[str, np.ndarray],
+    personal: Personal,
+    deployed: Deployed,
+    alone: Personal | None,
+    bundle: str,
+) -> Result:
+    """Judges a device's models at every stage on its held-out samples.
+
+    The global models of the stages are judged at a threshold of 0.5, the personal and the deployed one at the
+    device's own.
+
+    Args:
+        client: the device.
+        test: its held-out samples.
+        stages: (parameters,) global weights after each phase, by its name.
+        personal: the device's own model.
+        deployed: its quantised model.
+        alone: its model trained without the others; None if the recipe leaves it out.
+        bundle: the digest of its bundle.
+    """
+    device, target = client.device, client.learner.target
+    y, train_y = test.y.astype(np.int64), device.train.y.astype(np.int64)
+
+    def judged(scores: np.ndarray, threshold: float) -> Metrics:
+        return measure_classes(target, y, fault_probability(scores, target), scores, threshold)
+
+    rows = {stage: judged(client.learner.scores(w, test.x), 0.5) for stage, w in stages.items()}
+    rows["personalized"] = judged(personal.scores(test.x), personal.threshold.threshold)
+    found = runtimes.scores(deployed.model, test.x, RUNTIME)
+    rows["deployed"] = judged(found, deployed.threshold.threshold)
+    result = {
+        "stages": rows,
+        "threshold": deployed.threshold.threshold,
+        "threshold_note": deployed.threshold.reason,
+        "majority": majority(target.faults(train_y), target.faults(y)),
+        "one_rule": one_rule(device, test, target),
+        "samples": {phase: len(p.support) + len(p.query) for phase, p in device.parts.items()}
+        | {"train": len(device.train), "test": len(y)},
+        "model_bytes": len(deployed.model),
+        "bundle": bundle,
+    }
+    # These keys are there if the recipe asks for them.
+    if alone is not None:
+        result["alone"] = judged(alone.scores(test.x), alone.threshold.threshold)
+    if deployed.ladder:
+        result["ladder"] = list(deployed.ladder)
+    if names := names_of(target.classes):
+        result |= {
+            "classes": names,
+            "normal_classes": [names[i] for i in target.normal],
+            "unseen_kinds": [names[i] for i in np.setdiff1d(y, train_y)],
+            "majority_class": majority(train_y, y),
+        }
+    return Result.model_validate(result)
+
+
+def one_rule(device: Device, test: Samples, target: Target) -> OneRule:
+    """Learns the best rule on one feature, in its own unit, for a fault, and judges it on the test samples."""
+    prepare = device.preparation
+    rule = best_rule(prepare.raw(device.train.x), target.faults(device.train.y))
+    sign = ">" if rule.above else "<="
+    finite = np.isfinite(rule.threshold)
+    text = f"{prepare.features[rule.feature]} {sign} {rule.threshold:.4g}" if finite else "majority class"
+    right = rule.predict(prepare.raw(test.x)) == target.faults(test.y)
+    return OneRule(accuracy=float(np.mean(right)), rule=harmless(text))

@@ -1,0 +1,79 @@
+"""The server's side of a run: what the rounds of every method are given, and the state that they move on."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from fedmetaalign.engine import Engine
+from fedmetaalign.fleet.device import Part
+from fedmetaalign.model.learner import Learner
+from fedmetaalign.phases.budget import cohort_size
+from fedmetaalign.phases.records import Record
+from fedmetaalign.randomness import generator
+from fedmetaalign.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a server works with.
+
+    Attributes:
+        recipe: decides the rounds.
+        engine: reaches the devices.
+        learner: how the server itself trains.
+        public: public samples; None where the recipe has none.
+    """
+
+    recipe: Recipe
+    engine: Engine
+    learner: Learner
+    public: Part | None = None
+
+    def cohort(self, number: int) -> tuple[str, ...]:
+        """Returns the devices that take part in a round."""
+        return cohort(self.engine.names, number, self.recipe.parallel.cohort, self.recipe.seed)
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the global model stands. It is all that resuming needs.
+
+    Attributes:
+        weights: (parameters,) float32.
+        done: rounds finished, over all phases.
+        stages: the global weights after each finished phase, by phase name.
+        memory: what the server remembers from round to round: the aggregation rule's, its optimiser's and the
+            method's own arrays, by name.
+    """
+
+    weights: np.ndarray
+    done: int = 0
+    stages: Mapping[str, np.ndarray] = field(default_factory=dict)
+    memory: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One resumable step of a phase: `run` moves the state on, and returns the records of the round."""
+
+    phase: str
+    number: int
+    run: Callable[[State], tuple[State, list[Record]]]
+
+
+def rounds(plan: Sequence[Round], state: State) -> Iterator[tuple[Round, State, list[Record]]]:
+    """Runs what is left of a plan, and yields the state after each round."""
+    for i, round_ in enumerate(plan[state.done :], state.done + 1):
+        state, records = round_.run(state)
+        state = replace(state, done=i)
+        if i == len(plan) or plan[i].phase != round_.phase:
+            state = replace(state, stages={**state.stages, round_.phase: state.weights})
+        yield round_, state, records
+
+
+def cohort(names: tuple[str, ...], number: int, share: float, seed: int) -> tuple[str, ...]:
+    """Draws the devices of a round, C_r: a share of all, at least one, sorted by name."""
+    size = cohort_size(share, len(names))
+    chosen = generator(seed, "cohort", number).choice(len(names), size, replace=False)
+    return tuple(names[i] for i in sorted(chosen))

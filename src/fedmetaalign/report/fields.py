@@ -1,0 +1,10 @@
+"""What the models of files share."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from fedmetaalign.report.reading import number
+
+Number = Annotated[float | None, BeforeValidator(number)]
+"""A finite number, None for anything else."""

@@ -1,0 +1,202 @@
+"""Networks that tell more than two classes apart, from float layers to firmware."""
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from fedmetaalign.errors import BundleError
+from fedmetaalign.model.target import Target
+from fedmetaalign.preparation import Preparation
+from fedmetaalign.tinyml import bundle as bundles
+from fedmetaalign.tinyml import codegen, decision, golden, integer, runtimes, verify
+from fedmetaalign.tinyml.bundle import Bundle
+from fedmetaalign.tinyml.case import load
+from fedmetaalign.tinyml.network import Dense
+from fedmetaalign.tinyml.quantize import quantize, quantize_input
+from fedmetaalign.tinyml.tflite import write
+from fedmetaalign.tinyml.tflite_reader import read
+
+LABELS = Target(("belt", "gear", "idle", "leak", "ok"), normal=(2, 4))
+INPUTS = 6
+PREPARATION = Preparation(
+    tuple("abcdef"), ("V",) * INPUTS, {}, tuple(np.linspace(-4, 5, 6)), (0.5,) * INPUTS, tuple(range(INPUTS))
+)
+FORMATS = {
+    "uint8": {},
+    "int8 per channel": {"edges": "int8", "per_channel": True},
+    "float io": {"edges": "float32"},
+    "int4": {"bits": 4},
+    "float head": {"head": 1},
+}
+
+
+def layers_of(classes, seed=0):
+    """He-initialised layers whose logits spread over some units."""
+    rng = np.random.default_rng(seed)
+    layers = []
+    for inputs, outputs in ((INPUTS, 20), (20, 12), (12, classes)):
+        weights = rng.normal(0, np.sqrt((2 if outputs != classes else 9) / inputs), (inputs, outputs))
+        biases = rng.normal(0, 0.1, outputs)
+        layers.append(Dense(weights.astype(np.float32), biases.astype(np.float32), outputs != classes))
+    return layers
+
+
+def probabilities(layers, x):
+    """(rows, classes) float64."""
+    for layer in layers:
+        x = x.astype(float) @ layer.weights + layer.biases
+        x = np.maximum(x, 0) if layer.relu else x
+    return softmax(x, axis=1)
+
+
+def deployed(kind, classes=5):
+    layers, x = layers_of(classes), np.random.default_rng(1).normal(size=(300, INPUTS)).astype(np.float32)
+    return layers if kind == "float32" else quantize(layers, x, **FORMATS[kind])
+
+
+@pytest.fixture(params=[*FORMATS, "float32"])
+def format_(request):
+    return request.param
+
+
+@pytest.fixture
+def inputs():
+    return np.random.default_rng(2).normal(size=(200, INPUTS)).astype(np.float32)
+
+
+@pytest.fixture
+def folder(format_, tmp_path):
+    """A bundle's."""
+    raw = np.random.default_rng(3).normal(size=(30, INPUTS)) * 0.5 + PREPARATION.mean
+    model = write(deployed(format_))
+    bundle = Bundle("pump", PREPARATION, 0.75, None, "cortex-m4", "firmware", model, LABELS)
+    bundles.write(tmp_path / "pump", bundle, layers_of(5), raw, {})
+    return tmp_path / "pump"
+
+
+def test_a_file_reads_back(format_):
+    model = write(deployed(format_))
+    assert write(read(model)) == model
+
+
+@pytest.mark.parametrize("classes", [3, 12, 64])
+@pytest.mark.parametrize("runtime", ["firmware", "litert", "litert-reference", "litert-xnnpack", "tflm"])
+def test_every_runtime_has_the_bits_of_its_rounding(format_, runtime, classes, inputs):
+    if runtime == "tflm":
+        pytest.importorskip("tflite_micro")
+    network = deployed(format_, classes)
+    found = runtimes.scores(write(network), inputs, runtime)
+    assert found.shape == (200, classes)
+    if format_ == "float32":
+        expected, near = integer.firmware_scores(network, inputs), True
+    else:
+        grid = quantize_input(network, inputs)
+        expected, near = integer.scores(network, grid, runtimes.ROUNDINGS[runtime]), format_ == "float head"
+    np.testing.assert_allclose(found, expected, rtol=0, atol=64 * 2**-24 if near else 0)
+    real = probabilities(layers_of(classes), inputs)
+    assert np.abs(found - real).mean() < (0.05 if format_ == "int4" else 0.01)
+    assert np.abs(found.sum(axis=1) - 1).max() < (1e-6 if near else classes / 512)
+
+
+def test_logits_far_from_zero_and_far_apart_keep_a_fine_grid():
+    # Probabilities depend on differences alone. What is 6.3 below the greatest logit of its row has none, and a
+    # logit may be farther ahead without a difference: the grid has to hold neither -1000 nor 900.
+    layers = [Dense(np.float32([[1, 0, 0], [0, 1, 0]]), np.float32([0, 0, -1000]), relu=False)]
+    x = np.float32([[3, 1], [-2, -2.5], [900, -1], [0.5, 2]])
+    grid = quantize(layers, x).layers[-1].output
+    assert grid.scale * 255 == pytest.approx((-1 + 6.3) - (-2 - 6.3), abs=1e-4)
+    assert grid.zero_point == round(-128 + 8.3 / grid.scale)
+
+
+def test_decisions_worked_out_by_hand():
+    scores = np.array([[0.25, 0.5, 0.125, 0, 0.125], [0.375, 0.375, 0, 0, 0.25], [0, 0, 1, 0, 0.0]])
+    assert decision.fault_probability(scores, LABELS).tolist() == [0.75, 0.75, 0]
+    assert decision.faults(scores, LABELS, 0.75).tolist() == [False] * 3
+    assert decision.faults(scores, LABELS, 0.7499).tolist() == [True, True, False]
+    assert decision.kinds(scores, LABELS).tolist() == [1, 0, 0]  # of equals the first
+
+
+def test_a_bundle_keeps_its_classes(folder):
+    facts = json.loads((folder / "bundle.json").read_text())
+    assert (facts["classes"], facts["normal"]) == ([*LABELS.classes], [2, 4])
+    bundle = bundles.read(folder)
+    assert bundle.labels == LABELS
+    header, *rows = (folder / "golden.csv").read_text().splitlines()
+    assert header.split(",")[-7:] == ["p0", "p1", "p2", "p3", "p4", "fault", "kind"]
+    vectors = golden.read(folder / "golden.csv", PREPARATION, LABELS)
+    scores = bundle.scores(vectors.raw)
+    assert (vectors.scores == scores).all()
+    fault = 1 - scores[:, 2].astype(np.float32) - scores[:, 4].astype(np.float32)
+    assert 5 < vectors.faults.sum() < 25
+    assert (vectors.faults == (fault > 0.75)).mean() > 0.95
+    assert {row.split(",")[-1] for row in rows} <= {"belt", "gear", "leak"}
+
+
+@pytest.mark.firmware
+def test_everything_agrees_that_can_run_here(folder):
+    rows = verify.verify(folder, 40)
+    verify.check(folder, rows)
+    ran = {row.name: row for row in rows if row.samples}
+    assert {"TensorFlow Lite Micro", "firmware here (Zig)", "firmware on Cortex-M0"} <= {*ran}
+    assert ("learning on Cortex-M4F" in ran) == (folder / "firmware" / "fma_adapt.c").exists()
+    for name, row in ran.items():
+        assert row.deciding == row.samples
+        assert row.agreeing == row.samples or "firmware" not in name
+
+
+def test_golden_vectors_that_promise_another_kind_are_found(folder):
+    case = load(folder, 0)
+    case.golden.kinds[3] += 1
+    assert verify.golden_row(case, "golden.csv").wrong
+
+
+@pytest.mark.firmware
+def test_main_tells_of_a_change(folder):
+    firmware = folder / "firmware"
+    command = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-DFMA_HOSTED"]
+    command += ["main.c", "fma_infer.c", "-o", "try"]
+    for change, expected in (
+        (lambda text: text, 0),
+        (lambda text: text.replace("fma_normal[] = {\n    0", "fma_normal[] = {\n    1"), 1),
+    ):
+        model = firmware / "fma_model.h"
+        model.write_text(change(model.read_text()))
+        subprocess.run(command, cwd=firmware, check=True)  # noqa: S603
+        done = subprocess.run([firmware / "try"], capture_output=True, text=True, check=False)  # noqa: S603
+        assert (done.returncode > 0) == expected, done.stdout
+
+
+def test_the_c_code_has_the_classes_in_order():
+    text = codegen.model_header("pump", deployed("uint8"), PREPARATION, 0.75, labels=LABELS)
+    assert "#define FMA_CLASSES 5 " in text
+    assert "/* 0 belt, 1 gear, 2 idle (normal), 3 leak, 4 ok (normal) */" in text
+    assert "fma_normal[] = {\n    0, 0, 1, 0, 1,\n};" in text
+    assert "fma_threshold = 192;" in text
+    assert "FMA_CLASSES" not in codegen.model_header("pump", two(), PREPARATION, 0.75)
+
+
+def two():
+    """A network of two classes."""
+    layers = layers_of(5)
+    layers[-1] = Dense(layers[-1].weights[:, :1], layers[-1].biases[:1], relu=False)
+    return layers
+
+
+@pytest.mark.parametrize("outputs", [2, 65])
+def test_other_numbers_of_outputs_are_refused(outputs):
+    with pytest.raises(BundleError, match=rf"^The last layer has {outputs} outputs; [^\n]+\.$"):
+        write(layers_of(outputs))
+
+
+def test_a_bundle_of_another_class_list_is_refused(folder):
+    path = folder / "bundle.json"
+    facts = json.loads(path.read_text())
+    for classes, normal in ((["a", "b", "c"], [0]), ([*LABELS.classes], [7]), (["a"] * 5, [0]), ([1], "x")):
+        facts |= {"classes": classes, "normal": normal}
+        facts["digest"] = bundles.digest(facts)
+        path.write_text(json.dumps(facts))
+        with pytest.raises(BundleError, match=r"bundle\.json cannot be read"):
+            bundles.read(folder)
