@@ -19,6 +19,7 @@ from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.methods import deployable
+from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
 from fedmetaalign.phases.records import RoundError, why
@@ -82,7 +83,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
     if resume and (method.remembers or recipe.transport.send != "float32"):
         check_engine(out / RUN_ID, "over Flower, with --engine flower or `fedmetaalign server`")
     with RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe) as folder:
-        learner = learner_of(recipe, on_steps=watcher.advance)
+        learner = learner_of(recipe, fleet.target, watcher.advance)
         engine = LocalEngine(
             Participant(
                 Client(recipe, device, learner, Memory(out / MEMORY / device.name)),
@@ -93,7 +94,8 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         )
         server = Server(recipe, engine, learner, fleet.public)
         plan = pretraining(server) + method.rounds(server)
-        state = (folder.restore(parameters(recipe)) if resume else None) or State(learner.initial())
+        begun = folder.restore(network_of(recipe, fleet.target).parameters) if resume else None
+        state = begun or State(learner.initial())
         watcher.begin(training_steps(recipe, fleet, plan, state.done))
         status = Status(out, engine.presence, fleet.notices)
         return conduct(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
@@ -212,19 +214,14 @@ def _train(
     return state
 
 
-def parameters(recipe: Recipe) -> int:
-    """Returns how many weights the recipe's network has."""
-    return network_of(recipe).parameters
-
-
 def checked_fleet(recipe: Recipe) -> Fleet:
     """Makes the recipe's fleet; what its devices cannot have is known of before they train.
 
     Raises:
         FedMetaAlignError: the data cannot be used, or no model can be so small.
     """
-    check_size(recipe)
     fleet = build(recipe)
+    check_size(recipe, fleet.target)
     for device in fleet.devices:
         features.check(device.preparation, device.train.x)
     return fleet
@@ -246,14 +243,14 @@ def check_engine(path: Path, where: str) -> None:
         )
 
 
-def check_size(recipe: Recipe) -> None:
+def check_size(recipe: Recipe, target: Target = BINARY) -> None:
     """Finds out before training whether any model can fit: a file's size does not depend on the weights.
 
     Raises:
         RunError: none can be so small.
     """
     if recipe.deploy.max_bytes is not None:
-        size = smallest_bytes(network_of(recipe), recipe.deploy, recipe.personalize)
+        size = smallest_bytes(network_of(recipe, target), recipe.deploy, recipe.personalize)
         if size > recipe.deploy.max_bytes:
             raise too_large(recipe.deploy, size)
 

@@ -187,7 +187,7 @@ class Start:
 
 def start(recipe: Recipe, fleet: Fleet) -> Start:
     """Draws the weights and pre-trains them, with the learning rate that the recipe itself has."""
-    learner = learner_of(recipe)
+    learner = learner_of(recipe, fleet.target)
     weights = learner.initial()
     began, steps = time.perf_counter(), 0
     if fleet.public is not None:
@@ -208,7 +208,7 @@ def race(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     Raises:
         FedMetaAlignError: the method cannot run on this recipe.
     """
-    method, learner = methods.find(name), learner_of(recipe)
+    method, learner = methods.find(name), learner_of(recipe, fleet.target)
     spent = Spent(begin.steps, 0, begin.seconds) if method.trains else Spent()
     given = Race(recipe, learner, fleet.devices, fleet.newcomers, fleet.public, begin.weights, spent)
     rate = recipe.optimizer.learning_rate if method.trains else None

@@ -39,7 +39,6 @@ def kinds(devices: Sequence[Device]) -> list[Kind]:
 
 def titled(technique: str, bits: int) -> str:
     """A technique and its weights: "Low rank, 8-bit weights"."""
-
     return f"{technique[:1].upper()}{technique[1:]}, {bits}-bit weights"
 
 

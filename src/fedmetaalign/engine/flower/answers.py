@@ -33,7 +33,7 @@ from fedmetaalign.evaluation.result import LARGEST_LOSS, MOST_SAMPLES, steers
 from fedmetaalign.fleet.shared import Introduction
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.model.mlp import Network
-from fedmetaalign.model.target import MOST_CLASSES
+from fedmetaalign.model.target import BINARY, MOST_CLASSES, Target
 
 UPDATE = ("score", "steps", "left_steps")
 """What it says besides of a parallel round."""
@@ -108,7 +108,9 @@ def read_introduction(records: RecordDict, envelope: Envelope) -> Introduction:
     return Introduction(features, units, moments if pooling else None, classes, normal)
 
 
-def read_answer(records: RecordDict, envelope: Envelope, request: Request[Reply], network: Network) -> Reply:
+def read_answer(
+    records: RecordDict, envelope: Envelope, request: Request[Reply], network: Network, target: Target = BINARY
+) -> Reply:
     """Returns a device's answer to a request.
 
     Args:
@@ -116,6 +118,7 @@ def read_answer(records: RecordDict, envelope: Envelope, request: Request[Reply]
         envelope: whom the request was for, and in which run.
         request: what was asked.
         network: the architecture.
+        target: the classes of the fleet.
 
     Raises:
         WireError: it is not a sound answer of this device to this request.
@@ -125,7 +128,9 @@ def read_answer(records: RecordDict, envelope: Envelope, request: Request[Reply]
         raise WireError(f"It answered in the name of {said.get('device')!r}.")
     _check_repeated(said, _asked(request, envelope.run))
     if isinstance(request, Finish):
-        return cast(Reply, outcome.read(said.get("finished"), envelope.device, request, envelope.recipe))
+        return cast(
+            Reply, outcome.read(said.get("finished"), envelope.device, request, envelope.recipe, target)
+        )
     values, measured = read_arrays(records, "arrays"), _measured(records, request)
     common = {
         "support_loss": measured["support_loss"],

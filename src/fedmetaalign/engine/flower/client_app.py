@@ -61,7 +61,7 @@ def train(message: Message, context: Context) -> Message:
         table = read_table(recipe, name, Path(_configured(context, "table")))
         device, test = member(recipe, table, place)
         _check_features(device)
-        client = Client(recipe, device, learner_of(recipe), Memory(state / "runs" / envelope.run))
+        client = Client(recipe, device, learner_of(recipe, place.target), Memory(state / "runs" / envelope.run))
         participant = Participant(client, find(recipe.method), Home(test, state / "bundle"))
         with threadpool_limits(1, "blas"):  # as in every engine, so that the numbers are the same
             found = answers.answer(name, envelope.run, request, participant.answer(request))

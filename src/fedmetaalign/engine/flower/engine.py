@@ -154,9 +154,9 @@ class FlowerEngine:
         return None
 
     def _read(self, device: str, request: Request[Reply], content: RecordDict) -> Reply:
-        model = self.roll.envelope.recipe.model
-        network = Network(model.inputs, model.hidden, self.shared.target.outputs)
-        return read_answer(content, self._envelope(device), request, network)
+        model, target = self.roll.envelope.recipe.model, self.shared.target
+        network = Network(model.inputs, model.hidden, target.outputs)
+        return read_answer(content, self._envelope(device), request, network, target)
 
     def _envelope(self, device: str) -> Envelope:
         return replace(self.roll.envelope, device=device)

@@ -21,11 +21,12 @@ from fedmetaalign.engine.flower.engine import FlowerEngine
 from fedmetaalign.engine.flower.enrolment import enrolled
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.roll import Roll
-from fedmetaalign.engine.participant import learner_of
+from fedmetaalign.engine.participant import learner_of, network_of
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import hashes, public_part, public_table
 from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
 from fedmetaalign.methods import deployable
+from fedmetaalign.model.target import BINARY
 from fedmetaalign.phases.schedule import pretraining
 from fedmetaalign.phases.server import Server, State
 from fedmetaalign.recipe_data import Positive, Section, Whole
@@ -38,7 +39,6 @@ from fedmetaalign.run import (
     check_engine,
     check_size,
     conduct,
-    parameters,
 )
 from fedmetaalign.run_folder import RunFolder, free_folder
 from fedmetaalign.status import Status
@@ -116,24 +116,26 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
     if settings.resume:
         check_engine(out / MEMORY, "in one process, by `fedmetaalign run`")
     with RunFolder.reopen(out, recipe) if settings.resume else RunFolder.create(out, recipe) as folder:
-        learner = learner_of(recipe)
-        restored = folder.restore(parameters(recipe)) if settings.resume else None
-        state = restored or State(learner.initial())
         roll = Roll(grid, Envelope("", _run_name(out), recipe), _roster(settings), settings.deadline)
         shared = _read_shared(out / SHARED)
+        network = network_of(recipe, shared.target if shared else BINARY)
+        restored = folder.restore(network.parameters) if settings.resume else None
         status = Status(out, roll.presence)
         engine = FlowerEngine(roll, on_poll=_seldom(status.refresh))
         with status.of_failure():
             with clock.measure("waiting"):
                 to_come = ["foundation"] * (public is not None)
-                to_come += [each.phase for each in method.rounds(Server(recipe, engine, learner))]
-                _wait(roll, settings, [*to_come, "personalize"][state.done], status)
+                to_come += [each.phase for each in method.rounds(Server(recipe, engine, learner_of(recipe)))]
+                _wait(roll, settings, [*to_come, "personalize"][restored.done if restored else 0], status)
             if shared is None:
                 shared = share(roll.introductions, recipe, public)
                 save_shared(shared, out / SHARED)
             engine.shared = shared
             status.notices = shared.notices
             part = public_part(recipe, public, shared) if public else None
+            check_size(recipe, shared.target)
+        learner = learner_of(recipe, shared.target)
+        state = restored or State(learner.initial())
         server = Server(recipe, engine, learner, part)
         plan = pretraining(server) + method.rounds(server)
         return conduct(
