@@ -12,6 +12,9 @@ from fedmetaalign.errors import RecipeError
 
 Plugin = TypeVar("Plugin")
 
+METHODS, RULES, SIMULATORS = "fedmetaalign.methods", "fedmetaalign.rules", "fedmetaalign.simulators"
+"""The groups."""
+
 
 def names(group: str) -> tuple[str, ...]:
     """Returns the names of a group's plug-ins, sorted."""
@@ -24,7 +27,7 @@ def load(group: str, name: str, kind: type[Plugin]) -> Plugin:
     Args:
         group: for instance "fedmetaalign.methods".
         name: of the entry point.
-        kind: what it has to be; `object` for anything that can be called.
+        kind: what it has to be; `object` for anything.
 
     Raises:
         RecipeError: it cannot be imported, or is something else.
@@ -34,10 +37,15 @@ def load(group: str, name: str, kind: type[Plugin]) -> Plugin:
         found: Any = entry.load()
     except Exception as error:  # it is another package's code, and may raise anything
         raise RecipeError(f"The plug-in {name} ({entry.value}) cannot be loaded: {error}.") from error
-    if not isinstance(found, kind) or (kind is object and not callable(found)):
-        what = "a function" if kind is object else f"a {kind.__name__}"
-        raise RecipeError(f"The plug-in {name} ({entry.value}) is not {what}: correct its entry point.")
+    if not isinstance(found, kind):
+        raise RecipeError(f"The plug-in {name} ({entry.value}) is no {kind.__name__}: correct its entry point.")
     return found
+
+
+def module(group: str, name: str) -> str | None:
+    """Returns the module that a plug-in is in, None where no plug-in has this name."""
+    entry = _found(group).get(name)
+    return entry.module if entry else None
 
 
 @cache

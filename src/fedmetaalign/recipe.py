@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import tomli_w
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from fedmetaalign import recipe_file
+from fedmetaalign import plugins, recipe_file
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.recipe_compare import Compare
-from fedmetaalign.recipe_data import Count, Fleet, Positive, Rate, Section, Share, Whole
+from fedmetaalign.recipe_data import Count, Fleet, Positive, Rate, Section, Share, Whole, one_of
 from fedmetaalign.recipe_data import Partition as Partition
 from fedmetaalign.recipe_data import Source as Source
 from fedmetaalign.recipe_data import Splits as Splits
@@ -60,22 +60,20 @@ class Serial(Section):
     """Passes over all devices in a round."""
 
 
+RULES = (
+    *("similarity", "mean", "fedadp", "fltrust", "fedfv", "fednova"),
+    *("median", "trimmed_mean", "krum"),
+)
+"""The rules of this package."""
+
+
 class Parallel(Section):
     """Phase 2: rounds of similarity-aware aggregation."""
 
     rounds: Whole = 10
     epochs: Count = 1
-    aggregation: Literal[
-        "similarity",
-        "mean",
-        "fedadp",
-        "fltrust",
-        "fedfv",
-        "fednova",
-        "median",
-        "trimmed_mean",
-        "krum",
-    ] = "similarity"
+    aggregation: Annotated[str, AfterValidator(one_of(RULES, plugins.RULES))] = "similarity"
+    """A rule of `aggregation`, or of another package."""
     floor: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.1
     reference: Literal["mean", "others", "root"] = "mean"
     """What similarity compares a delta with: the mean, the others' mean, or the server's own on public data."""

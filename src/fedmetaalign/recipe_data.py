@@ -1,9 +1,11 @@
 """The recipe's sections on data: where the devices' samples come from, and how they are divided."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from fedmetaalign import plugins
 
 # Strict: neither true nor "1" is a number.
 Share = Annotated[float, Field(gt=0, lt=1, strict=True)]
@@ -15,6 +17,21 @@ Positive = Annotated[float, Field(gt=0, strict=True)]
 
 
 Value = str | int | float
+
+
+def one_of(own: Sequence[str], group: str) -> Callable[[str], str]:
+    """Returns what checks that a name is one of this package's, or that of a plug-in of a group."""
+
+    def check(name: str) -> str:
+        if name not in own and name not in plugins.names(group):
+            raise ValueError(f"there is no {name!r}: choose among {', '.join([*own, *plugins.names(group)])}")
+        return name
+
+    return check
+
+
+SIMULATORS = ("feeder", "milling", "rotating")
+"""The simulators of this package."""
 
 
 class Section(BaseModel):
@@ -64,7 +81,8 @@ class Source(Section):
     device: str | tuple[str, ...] = ()
     """Columns whose combination names the device: one table cut into devices."""
     partition: Partition | None = None
-    simulator: Literal["feeder", "milling", "rotating"] | None = None
+    simulator: Annotated[str, AfterValidator(one_of(SIMULATORS, plugins.SIMULATORS))] | None = None
+    """A simulator of `fleet.simulators`, or of another package."""
     count: Count = 10
     """Devices to simulate."""
     samples: Count = 400

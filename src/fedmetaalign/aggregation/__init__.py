@@ -133,3 +133,14 @@ def aggregate(
     for each in sent:
         partial = aggregator.add(partial, each)
     return aggregator.finish(partial)
+
+
+def over(aggregator: Aggregator[Partial], cohort: Cohort) -> Aggregate:
+    """Makes one step of a whole cohort: what a rule would return that sees all of it at once."""
+    columns = (cohort.deltas, cohort.scores, cohort.samples, cohort.steps)
+    names = cohort.names or ("",) * len(cohort.deltas)
+    sent = [
+        Contribution(name, delta, float(score), int(samples), int(steps))
+        for name, delta, score, samples, steps in zip(names, *columns, strict=True)
+    ]
+    return aggregate(aggregator, sent, cohort.memory, cohort.root)

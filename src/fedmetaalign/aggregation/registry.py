@@ -3,13 +3,14 @@
 from functools import partial
 from typing import Any
 
-from fedmetaalign.aggregation import Aggregator, Rule, stacked
+from fedmetaalign import plugins
+from fedmetaalign.aggregation import Aggregator, stacked
 from fedmetaalign.aggregation.fedadp import fedadp
 from fedmetaalign.aggregation.fedfv import fedfv
 from fedmetaalign.aggregation.fednova import fednova
 from fedmetaalign.aggregation.fltrust import fltrust
 from fedmetaalign.aggregation.krum import krum
-from fedmetaalign.aggregation.mean import mean
+from fedmetaalign.aggregation.mean import MEAN
 from fedmetaalign.aggregation.median import median
 from fedmetaalign.aggregation.similarity import similarity
 from fedmetaalign.aggregation.trimmed_mean import trimmed_mean
@@ -17,22 +18,39 @@ from fedmetaalign.recipe import Parallel
 
 
 def aggregator(settings: Parallel) -> Aggregator[Any]:
-    """Returns the aggregator of the rule that the recipe names, with the recipe's parameters."""
-    rules: dict[str, Rule] = {
-        "similarity": partial(
-            similarity,
-            floor=settings.floor,
-            reference=settings.reference,
-            unit_norm=settings.unit_norm,
-            criteria=settings.criteria,
-        ),
-        "mean": mean,
-        "fedadp": fedadp,
-        "fltrust": fltrust,
-        "fedfv": fedfv,
-        "fednova": fednova,
-        "median": median,
-        "trimmed_mean": partial(trimmed_mean, byzantine=settings.byzantine),
-        "krum": partial(krum, byzantine=settings.byzantine, keep=settings.keep),
-    }
-    return stacked(rules[settings.aggregation])
+    """Returns the aggregator of the rule that the recipe names, with the recipe's parameters.
+
+    A rule of another package is an `Aggregator`, or a function from a `Cohort` to an `Aggregate`.
+
+    Raises:
+        RecipeError: a plug-in cannot be loaded.
+    """
+    match settings.aggregation:
+        case "similarity":
+            rule = partial(
+                similarity,
+                floor=settings.floor,
+                reference=settings.reference,
+                unit_norm=settings.unit_norm,
+                criteria=settings.criteria,
+            )
+        case "mean":
+            return MEAN
+        case "fednova":  # its factors need the steps of all devices first
+            rule = partial(fednova)
+        case "fedadp":
+            rule = partial(fedadp)
+        case "fltrust":
+            rule = partial(fltrust)
+        case "fedfv":
+            rule = partial(fedfv)
+        case "median":
+            rule = partial(median)
+        case "trimmed_mean":
+            rule = partial(trimmed_mean, byzantine=settings.byzantine)
+        case "krum":
+            rule = partial(krum, byzantine=settings.byzantine, keep=settings.keep)
+        case other:
+            found: Any = plugins.load(plugins.RULES, other, object)
+            return found if isinstance(found, Aggregator) else stacked(found)
+    return stacked(rule)

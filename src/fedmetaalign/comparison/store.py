@@ -12,6 +12,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from fedmetaalign import methods, plugins
+from fedmetaalign.comparison import code
 from fedmetaalign.comparison.cell import Cell, Stage
 from fedmetaalign.comparison.race import Start
 from fedmetaalign.errors import RunError
@@ -20,13 +22,6 @@ from fedmetaalign.writing import replace, writing_to
 
 SOFTWARE = ("jax", "jaxlib", "numpy", "optax", "scikit-learn", "scipy")
 """Whose versions may change a number."""
-CODE = (
-    *("aggregation/*.py", "engine/*.py", "fleet/**/*.py", "model/*.py", "phases/*.py", "methods/*.py"),
-    *("evaluation/metrics.py", "evaluation/rules.py", "evaluation/thresholds.py"),
-    *("comparison/race.py", "preparation.py", "randomness.py", "recipe.py"),
-    *("operators/training.py", "operators/*/training.py"),
-)
-"""The part of the package that may change a number of any method."""
 AGAIN = "run the same command again"
 """How a comparison that could not write goes on."""
 IRRELEVANT = {"name", "method", "compare", "deploy", "evaluation"}
@@ -76,14 +71,14 @@ class Store:
 
 def cell_key(method: str, recipe: Recipe, data: Mapping[str, str]) -> str:
     """Returns what names a cell: a digest of the method, the recipe with its seed and rate, data and code."""
-    return _digest([method, _content(recipe, data), _files(data), _code(f"methods/{method}.py")])
+    return _digest([method, _content(recipe, data), _files(data), _code(*_modules(recipe, method))])
 
 
 def start_key(recipe: Recipe, data: Mapping[str, str]) -> str:
     """Returns what names a start: a digest of what phase 0 depends on."""
     content = _content(recipe, data)
     wanted = [content[section] for section in ("seed", "model", "foundation", "optimizer")]
-    return _digest([wanted, recipe.splits.query, _files(data), _code()])
+    return _digest([wanted, recipe.splits.query, _files(data), _code(*_modules(recipe))])
 
 
 def _content(recipe: Recipe, data: Mapping[str, str]) -> dict[str, Any]:
@@ -100,13 +95,22 @@ def _files(data: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(Path(path).name, digest) for path, digest in sorted(data.items())]
 
 
+def _modules(recipe: Recipe, method: str | None = None) -> tuple[str, ...]:
+    """Returns the modules that make a number of a recipe: ours, and those of the plug-ins that it names."""
+    sources = (*recipe.fleet.sources, recipe.foundation)
+    plugged = [
+        plugins.module(plugins.RULES, recipe.parallel.aggregation),
+        *(plugins.module(plugins.SIMULATORS, each.simulator) for each in sources if each.simulator),
+    ]
+    if method is not None:
+        plugged.append(plugins.module(plugins.METHODS, method) or f"{methods.__name__}.{method}")
+    return (f"{__package__}.race", *sorted(module for module in plugged if module is not None))
+
+
 @cache
-def _code(*more: str) -> list[str]:
+def _code(*modules: str) -> list[str]:
     """Returns a digest of the code that makes the numbers, and the versions of the libraries."""
-    root = Path(__file__).parents[1]
-    files = {path for part in (*CODE, *more) for path in root.glob(part)}
-    contents = [[str(path.relative_to(root)), _sha256(path.read_bytes())] for path in sorted(files)]
-    return [_digest(contents), *(f"{name} {version(name)}" for name in SOFTWARE)]
+    return [code.digest(*modules), *(f"{name} {version(name)}" for name in SOFTWARE)]
 
 
 def _digest(value: object) -> str:

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import DataError, RecipeError
-from fedmetaalign.fleet import files, partition, tables
+from fedmetaalign.fleet import files, partition, simulators, tables
 from fedmetaalign.fleet.device import Device, Fleet, Moments, Part
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Introduction, Place, Shared, share, union
-from fedmetaalign.fleet.simulators import KINDS, SIMULATORS
 from fedmetaalign.fleet.splits import Rows, split, split_newcomer
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.target import Target
@@ -87,14 +86,17 @@ def hashes(sources: Iterable[Path | None]) -> dict[str, str]:
 def _tables(source: Source, splits: Splits, seed: int) -> list[Table]:
     """Reads or simulates the devices of one source."""
     if source.simulator is not None:
-        simulator = SIMULATORS[source.simulator]
+        simulator = simulators.find(source.simulator)
         if source.name is not None:  # a named group of devices is another one than the group without a name
             seed = int(generator(seed, source.name).integers(2**31))
         devices = simulator(source.count, source.samples, seed)
         if source.name is not None:
             prefix = tables.safe_name(source.name)
             devices = [replace(device, name=f"{prefix}-{i:02d}") for i, device in enumerate(devices)]
-        return [_of_kinds(device, KINDS[source.simulator]) for device in devices] if source.kinds else devices
+        if not source.kinds:
+            return devices
+        kinds = simulators.kinds(source.simulator, devices)
+        return [_of_kinds(device, kinds) for device in devices]
     assert source.table is not None  # noqa: S101 - the recipe's validators saw to it
     columns, named = columns_of(source, splits), "normal" if source.normal else "positive"
     pattern = path = Path(source.table)

@@ -6,7 +6,7 @@ from pathlib import Path
 import tomli_w
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.simulators import SIMULATORS
+from fedmetaalign.fleet.simulators import find
 
 
 def write_devices(simulator: str, count: int, samples: int, seed: int, folder: Path) -> Path:
@@ -18,7 +18,7 @@ def write_devices(simulator: str, count: int, samples: int, seed: int, folder: P
     Raises:
         DataError: the folder holds something already or cannot be written.
     """
-    devices = SIMULATORS[simulator](count, samples, seed)
+    devices = find(simulator)(count, samples, seed)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fedmetaalign.methods._method import Method
     from fedmetaalign.recipe import Recipe
 
-GROUP = "fedmetaalign.methods"
 ALONE = "local_only"
 """The method that gains are measured against."""
 NO_RIVALS = frozenset({"majority", "one_rule", "pooled"})
@@ -27,7 +26,7 @@ CONTROLS = NO_RIVALS | {ALONE}
 
 def names() -> tuple[str, ...]:
     """Returns the names of all methods."""
-    return tuple(sorted({*_own(), *plugins.names(GROUP)}))
+    return tuple(sorted({*_own(), *plugins.names(plugins.METHODS)}))
 
 
 @cache
@@ -41,7 +40,7 @@ def find(name: str) -> "Method":
         raise RecipeError(f"There is no method {name!r}: choose among {', '.join(names())}.")
     kind: type[Method] = import_module(f"{__name__}._method").Method
     if name not in _own():
-        return plugins.load(GROUP, name, kind)
+        return plugins.load(plugins.METHODS, name, kind)
     method: Method = import_module(f"{__name__}.{name}").METHOD
     return method
 

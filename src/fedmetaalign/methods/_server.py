@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import optax
 
-from fedmetaalign.aggregation import Aggregator, aggregate, stacked
-from fedmetaalign.aggregation.mean import mean
+from fedmetaalign.aggregation import Aggregator, aggregate
+from fedmetaalign.aggregation.mean import MEAN
 from fedmetaalign.engine.messages import Update, Vectors
 from fedmetaalign.phases.budget import exchanges
 from fedmetaalign.phases.parallel import broadcast, contributions, records_of
@@ -19,7 +19,6 @@ from fedmetaalign.phases.serial import moved, tour_devices
 from fedmetaalign.phases.server import Round, Server, State
 from fedmetaalign.randomness import generator
 
-MEAN = stacked(mean)
 OPTIMIZER = "optimizer."
 """What the names of the server optimiser's arrays begin with in the state's memory."""
 

@@ -4,14 +4,16 @@ Each simulator follows published physics or published rules, named in its docstr
 only on the seed, the simulator and the device's name, so adding devices changes no other device.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol, cast
 
+from fedmetaalign import plugins
+from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators import feeder, milling, rotating
 
-__all__ = ["KINDS", "SIMULATORS", "Simulator"]
+__all__ = ["KINDS", "SIMULATORS", "Simulator", "find", "kinds"]
 
 
 class Simulator(Protocol):
@@ -47,3 +49,29 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """What `Table.kinds` may hold; "normal" is no fault."""
+
+
+def find(name: str) -> Simulator:
+    """Returns a simulator of this package or of another.
+
+    Raises:
+        RecipeError: it is another's, and cannot be loaded.
+    """
+    if name in SIMULATORS:
+        return SIMULATORS[name]
+    found: Any = plugins.load(plugins.SIMULATORS, name, object)
+    return cast(Simulator, found)
+
+
+def kinds(name: str, devices: Iterable[Table]) -> tuple[str, ...]:
+    """Returns the kinds that a simulator knows, "normal" first; another package's are those of its devices.
+
+    Raises:
+        DataError: its devices have none.
+    """
+    if name in KINDS:
+        return KINDS[name]
+    found = {str(kind) for device in devices if device.kinds is not None for kind in device.kinds}
+    if "normal" not in found or len(found) < 2:
+        raise DataError(f"The simulator {name} does not tell kinds of faults from 'normal': drop kinds = true.")
+    return ("normal", *sorted(found - {"normal"}))
