@@ -229,18 +229,6 @@ class TestFolder:
         (tmp_path / "recipe.toml").touch()
         check_folder(tmp_path)
 
-    def test_a_file_and_what_others_wrote_will_not(self, tmp_path):
-        (tmp_path / "notes.txt").touch()
-        for path in (tmp_path, tmp_path / "notes.txt"):
-            with pytest.raises(RunError, match="holds something other than a comparison: choose another --out"):
-                check_folder(path)
-
-    def test_a_runs_will_not_although_it_has_a_recipe(self, tmp_path):
-        for name in ("recipe.toml", "rounds.jsonl"):
-            (tmp_path / name).touch()
-        with pytest.raises(RunError, match="holds something other than a comparison"):
-            check_folder(tmp_path)
-
 
 class TestCode:
     ROOT = Path(module.__file__).parents[1]
