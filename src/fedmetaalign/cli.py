@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 import typer.core
 
-from fedmetaalign import cli_fleet
+from fedmetaalign import cli_data, cli_fleet
 from fedmetaalign.cli_options import Data, Json, Out, Seed, Settings
 from fedmetaalign.errors import FedMetaAlignError
 from fedmetaalign.terminal import print_json
@@ -22,8 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Federated learning that ends in a tiny, personal fault classifier on every device of a fleet.",
 )
-data_app = typer.Typer(no_args_is_help=True, help="Known data sets: list them, fetch them, simulate devices.")
-app.add_typer(data_app, name="data")
+app.add_typer(cli_data.app, name="data")
 
 Runtime = Literal["firmware", "c", "litert", "litert-reference", "litert-xnnpack", "tflm"]
 
@@ -151,21 +150,7 @@ def compare(
         sys.stdout.write(f"\nTables and figures: {folder / 'compare.md'}\n")
 
 
-@app.command()
-def audit(
-    paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet tables.")],
-    label: Annotated[str | None, typer.Option(help="The label column.", show_default="guessed")] = None,
-    as_json: Json = False,
-) -> None:
-    """Says what is wrong or trivial about data sets: leaks, runs, duplicates, rules that need no network."""
-    from fedmetaalign.console import audit_text
-    from fedmetaalign.fleet.audit import audit_files
-
-    audits = audit_files(paths, label)
-    if as_json:
-        print_json([found.to_dict() for found in audits])
-    else:
-        audit_text(audits)
+app.command()(cli_data.audit)
 
 
 @app.command()
@@ -278,42 +263,3 @@ def report(
 
 for command in (cli_fleet.server, cli_fleet.device, cli_fleet.enroll, cli_fleet.watch):
     app.command()(command)
-
-
-@data_app.command("list")
-def list_data(as_json: Json = False) -> None:
-    """Lists the known data sets: where each is had, and its traps."""
-    from fedmetaalign.console import data_table
-    from fedmetaalign.fleet.catalog import DATASETS
-
-    if as_json:
-        shown = ("name", "file", "title", "url", "licence", "sha256", "rows", "downloadable")
-        print_json([{name: getattr(dataset, name) for name in shown} for dataset in DATASETS])
-    else:
-        data_table(DATASETS)
-
-
-@data_app.command()
-def fetch(
-    name: Annotated[str, typer.Argument(help="A name from `data list`.")],
-    out: Annotated[Path, typer.Option(help="The folder to put it in.")] = Path("data"),
-) -> None:
-    """Downloads a data set that its publisher lets us, and checks its sha256."""
-    from fedmetaalign.fleet import catalog
-
-    sys.stdout.write(f"{catalog.fetch(name, out)}\n")
-
-
-@data_app.command()
-def simulate(
-    name: Annotated[Literal["feeder", "milling", "rotating"], typer.Argument(help="The kind of device.")],
-    out: Annotated[Path, typer.Option(help="A new folder for the tables.")],
-    count: Annotated[int, typer.Option(min=1, help="Devices.")] = 10,
-    samples: Annotated[int, typer.Option(min=1, help="Samples of each device.")] = 400,
-    seed: Annotated[int, typer.Option(min=0, help="Decides the samples.")] = 0,
-) -> None:
-    """Writes simulated devices as a folder of CSV files, with a recipe that runs on them."""
-    from fedmetaalign.fleet.export import write_devices
-
-    recipe = write_devices(name, count, samples, seed, out)
-    sys.stdout.write(f"{count} tables in {out}; train on them with: fedmetaalign run {recipe}\n")

@@ -3,11 +3,11 @@
 import json
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -16,10 +16,6 @@ from rich.text import Text
 from fedmetaalign.report.live import PHASES
 from fedmetaalign.run import Watcher
 from fedmetaalign.terminal import print_json, print_table
-
-if TYPE_CHECKING:
-    from fedmetaalign.fleet.audit import Audit
-    from fedmetaalign.fleet.catalog import Dataset
 
 STAGES = {
     "foundation": "pre-\ntrained",
@@ -123,28 +119,6 @@ def sentences(folder: Path) -> None:
 
     for sentence in summary(read_run(folder)):
         sys.stdout.write(f"{sentence}\n")
-
-
-def audit_text(audits: Iterable["Audit"]) -> None:
-    """Prints each table's findings, the grave ones first."""
-    from fedmetaalign.fleet.audit import sentences
-
-    for found in audits:
-        sys.stdout.write(f"{found.source}\n")
-        for sentence in sentences(found):
-            sys.stdout.write(f"  {sentence}\n")
-
-
-def data_table(datasets: Iterable["Dataset"]) -> None:
-    """Prints the known data sets."""
-    for dataset in datasets:
-        how = (
-            f"fedmetaalign data fetch {dataset.name}" if dataset.downloadable else f"by hand from {dataset.url}"
-        )
-        sys.stdout.write(f"{dataset.name}: {dataset.title}, {dataset.rows:,} rows, {dataset.licence}\n")
-        sys.stdout.write(f"  file {dataset.file}, {how}\n")
-        for note in dataset.notes:
-            sys.stdout.write(f"  - {note}\n")
 
 
 def print_results(folder: Path, as_json: bool, bundles: str | None = None) -> None:

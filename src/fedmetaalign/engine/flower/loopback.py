@@ -40,8 +40,8 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
         resume: go on where the run in it was stopped.
 
     Raises:
-        FedMetaAlignError: the method, the data or the folder cannot be used, there are too many devices, another run writes
-            to the folder, or this one failed.
+        FedMetaAlignError: the method, the data or the folder cannot be used, there are too many devices,
+            another run writes to the folder, or this one failed.
     """
     # What cannot be used is known of before anything is started.
     deployable(recipe, elsewhere=True)

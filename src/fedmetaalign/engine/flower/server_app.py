@@ -134,6 +134,7 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
             engine.shared = shared
             status.notices = shared.notices
             part = public_part(recipe, public, shared) if public else None
+            check_size(recipe, shared.target)
         learner = learner_of(recipe, shared.target)
         state = restored or State(learner.initial())
         server = Server(recipe, engine, learner, part)
