@@ -18,10 +18,12 @@ from safetensors.numpy import load_file
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine import Presence, Replies
+from fedmetaalign.engine.flower.server_app import SHARED
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.engine.messages import Reply, Request, Train
 from fedmetaalign.engine.participant import Participant, learner_of
-from fedmetaalign.fleet.member import member, read_table
+from fedmetaalign.fleet.member import introduction, member, read_table
+from fedmetaalign.fleet.shared import load_shared
 from fedmetaalign.methods import find
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.server import Server, State, rounds
@@ -313,7 +315,10 @@ def test_lies_and_late_answers_are_told_of_and_change_nothing_for_the_others(tol
     assert fleet.json("manifest.json")["missed"] == missed
 
     recipe = recipes.load(str(fleet.recipe))
-    devices = [member(recipe, read_table(recipe, name, fleet.table(name)))[0] for name in (F0, F1, F2)]
+    tables = [read_table(recipe, name, fleet.table(name)) for name in (F0, F1, F2)]
+    shared = load_shared(fleet.out / SHARED)
+    places = [shared.place(introduction(recipe, table), recipe.model) for table in tables]
+    devices = [member(recipe, table, place)[0] for table, place in zip(tables, places, strict=True)]
     left_out = dict.fromkeys((F1, F2), (1, 2, 3))
     learner, method = learner_of(recipe), find(recipe.method)
     fair = LocalEngine(Participant(Client(recipe, device, learner), method) for device in devices)

@@ -38,7 +38,7 @@ def test_a_run_over_flower_equals_a_local_one(cli, here, deterministic):
     own = {"run_id", "fleet.json"}
     assert own <= set(flower)
     assert {name: digest for name, digest in flower.items() if name not in own} == {
-        name: digest for name, digest in local.items() if not name.startswith("residuals/")
+        name: digest for name, digest in local.items() if not name.startswith("memory/")
     }
     assert "2 devices" in done.out
     assert not (here / ".flower.flower").exists()
