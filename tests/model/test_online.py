@@ -127,12 +127,13 @@ class TestArithmetic:
 
     def test_gradients_of_twelve_classes_are_those_of_autodiff(self):
         data, weights = samples_for(SMALL_12, 50), start(SMALL_12)
-        backpropagate = jax.jit(lambda x, row: online._gradient([], SMALL_12.layers(weights), [], x, row))
+        layers = SMALL_12.layers(weights)
+        backpropagate = jax.jit(lambda x, row: online._gradient(SMALL_12, (0, len(layers)), layers, x, row))
         differentiate = jax.jit(jax.value_and_grad(loss_of_optax, 1), static_argnums=0)
         for x, y, row in zip(data.x, data.y, np.eye(12, dtype=np.float32)[data.y.astype(int)], strict=True):
             value, expected = differentiate(SMALL_12, weights, x, y)
             gradient, met = backpropagate(x, row)
-            found = [np.outer(a, e).ravel() for a, e in zip(*gradient, strict=True)]
+            found = [np.outer(a, e).ravel() for a, e in gradient]
             np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-5, atol=1e-7)
             assert float(met) == pytest.approx(float(value), rel=1e-6)
 
