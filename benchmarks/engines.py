@@ -160,7 +160,7 @@ def run(name: str, python: str | Path, folder: Path, rounds: int, cap: float) ->
     """Runs a contender; stops it in a round that takes longer than `cap` seconds, and after a timed round that
     ends later than that. Ends the program if it fails.
     """
-    from fedmetaalign.cores import cores
+    from fedmetaalign.system.cores import cores
 
     workers = str(cores())
     command = [python, "-m", "engines_peers.worker", name, folder, str(rounds), workers]

@@ -84,14 +84,14 @@ def traffic() -> str:
     """Counts what a device is sent and sends in a parallel round, for each way of rounding."""
     from fedmetaalign.engine.flower.client_app import app
     from fedmetaalign.engine.flower.engine import FlowerEngine
-    from fedmetaalign.engine.flower.in_process import InProcessGrid
     from fedmetaalign.engine.flower.questions import Envelope
     from fedmetaalign.engine.flower.roll import Roll
-    from fedmetaalign.engine.messages import Train
     from fedmetaalign.engine.participant import learner_of
-    from fedmetaalign.engine.transport import packed_request, sent_bytes
+    from fedmetaalign.federation.messages import Train
+    from fedmetaalign.federation.transport import packed_request, sent_bytes
     from fedmetaalign.fleet.build import raw_tables
     from fedmetaalign.fleet.table_file import save_table
+    from fedmetaalign.integrations.flower_grid import InProcessGrid
     from fedmetaalign.recipe import parse
 
     rows = []

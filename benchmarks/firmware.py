@@ -25,7 +25,8 @@ from cortex.tables import render
 from markers import replace_between
 from peers import python_of
 
-from fedmetaalign.tinyml import codegen, compiled, features, integer, replay
+from fedmetaalign.proof import replay
+from fedmetaalign.tinyml import codegen, compiled, features, integer
 from fedmetaalign.tinyml.elf import sizes
 from fedmetaalign.tinyml.emulator import Emulator
 from fedmetaalign.tinyml.head import header, split

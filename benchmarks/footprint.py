@@ -8,7 +8,7 @@ from pathlib import Path
 from markers import replace_between
 from online.tables import table
 
-from fedmetaalign.tinyml.footprint import Footprint, footprint
+from fedmetaalign.proof.footprint import Footprint, footprint
 
 
 def main() -> None:

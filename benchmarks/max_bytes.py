@@ -26,10 +26,9 @@ from scipy.stats import spearmanr
 from threadpoolctl import threadpool_limits
 
 from fedmetaalign import load_recipe
-from fedmetaalign.cores import cores
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.messages import Personal
 from fedmetaalign.engine.participant import Participant, learner_of, network_of
+from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods import find
 from fedmetaalign.model.mlp import Network
@@ -46,6 +45,7 @@ from fedmetaalign.phases.server import Server, State, rounds
 from fedmetaalign.phases.size_limit import fixed_layers, precisions
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe
+from fedmetaalign.system.cores import cores
 from fedmetaalign.tinyml.runtimes import scores
 
 SIZES = (22_790, 15_000, 10_000)

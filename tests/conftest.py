@@ -27,7 +27,7 @@ ALLOWED_SKIPS = (
 )
 """The reasons for which a test may be skipped in CI; any other skip there is a failure."""
 
-FLEETS = ("tests/engine/flower/test_faults.py", "tests/docs/test_deploy_guide.py")
+FLEETS = ("tests/serving/test_faults.py", "tests/docs/test_deploy_guide.py")
 """The files whose tests start most of Flower's processes: minutes each, and one slows the other down."""
 
 SMALL = """

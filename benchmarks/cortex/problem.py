@@ -7,9 +7,9 @@ import numpy as np
 from fedmetaalign.fleet.simulators import SIMULATORS
 from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.model.online import Samples, train
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.phases.dense import float_layers
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml.low_rank import Cost, factorise, spectra
 from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize

@@ -13,11 +13,11 @@ from flwr.clientapp import ClientApp
 
 from fedmetaalign.engine.flower import answers
 from fedmetaalign.engine.flower.engine import FlowerEngine
-from fedmetaalign.engine.flower.in_process import InProcessGrid
 from fedmetaalign.engine.flower.questions import Envelope, read_envelope, read_request
 from fedmetaalign.engine.flower.roll import Roll
 from fedmetaalign.engine.participant import learner_of, network_of
 from fedmetaalign.fleet.shared import Introduction
+from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.phases.server import Server
 
 HOUR = 3600.0

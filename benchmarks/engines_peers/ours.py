@@ -16,10 +16,10 @@ from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.methods.fed_meta_align import METHOD
 from fedmetaalign.model.online import Samples
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.parallel import fl_round
 from fedmetaalign.phases.server import Server, State
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.randomness import generator
 
 QUERY = SAMPLES // 4

@@ -9,27 +9,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fedmetaalign.engine import Engine
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.memory import Memory
-from fedmetaalign.engine.messages import Finish
 from fedmetaalign.engine.participant import Home, Participant, learner_of, network_of, software
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.summary import summary
+from fedmetaalign.federation.engine import Engine
+from fedmetaalign.federation.memory import Memory
+from fedmetaalign.federation.messages import Finish
+from fedmetaalign.federation.records import RoundError, why
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.methods import deployable
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
-from fedmetaalign.phases.records import RoundError, why
 from fedmetaalign.phases.schedule import pretraining, round_steps
 from fedmetaalign.phases.server import Round, Server, State, rounds
 from fedmetaalign.phases.size_limit import smallest_bytes, too_large
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
+from fedmetaalign.report.status import Status, utc
 from fedmetaalign.run_folder import RunFolder
-from fedmetaalign.status import Status, utc
 from fedmetaalign.tinyml import features
 
 RUN_ID = "run_id"

@@ -12,14 +12,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine import KINDS
 from fedmetaalign.errors import RunError
+from fedmetaalign.federation.engine import KINDS
+from fedmetaalign.federation.records import Record
 from fedmetaalign.fleet.tables import safe_name
-from fedmetaalign.locking import BusyError, Lock
-from fedmetaalign.phases.records import Record
 from fedmetaalign.phases.server import State
 from fedmetaalign.recipe import Recipe
-from fedmetaalign.writing import replace, writing_to
+from fedmetaalign.system.locking import BusyError, Lock
+from fedmetaalign.system.writing import replace, writing_to
 
 
 @dataclass(frozen=True)

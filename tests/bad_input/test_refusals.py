@@ -24,7 +24,7 @@ import pytest
 from comparing import in_process
 
 from fedmetaalign.comparison import pool
-from fedmetaalign.engine.flower.enrolment import enroll
+from fedmetaalign.gateways.enrolment import enroll
 from fedmetaalign.tinyml.bundle import digest
 
 

@@ -1,15 +1,14 @@
 """A cell on disk is all that a later call knows of it: whole, told apart, and named after what decides it."""
 
-import ast
 import json
+import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from fedmetaalign import methods
+from fedmetaalign.comparison import code
 from fedmetaalign.comparison import store as module
 from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Stage
 from fedmetaalign.comparison.race import Start
@@ -231,16 +230,50 @@ class TestFolder:
 
 
 class TestCode:
-    ROOT = Path(module.__file__).parents[1]
+    def test_a_method_that_is_built_on_another_changes_with_it(self):
+        closure = code._closure("fedmetaalign.methods.fedyogi", frozenset({"fedmetaalign"}))
+        assert {"fedmetaalign.methods.fedadam", "fedmetaalign.methods._server"} <= set(closure)
+        assert "fedmetaalign.methods.ditto" not in closure
 
-    def test_what_decides_is_there(self):
-        assert [part for part in module.CODE if not any(self.ROOT.glob(part))] == []
+    def test_what_runs_a_cell_is_there_and_what_shows_it_is_not(self):
+        closure = set(code._closure("fedmetaalign.comparison.race", frozenset({"fedmetaalign"})))
+        run = {
+            "model.online",
+            "operators.dense.training",
+            "fleet.splits",
+            "evaluation.metrics",
+            "phases.parallel",
+        }
+        assert {f"fedmetaalign.{name}" for name in run} <= closure
+        assert not {name for name in closure if name.startswith(("fedmetaalign.report", "fedmetaalign.cli"))}
 
-    @pytest.mark.parametrize("name", methods.names())
-    def test_a_method_that_is_built_on_another_changes_with_it(self, name):
-        # What no cell of another method depends on may change, and leave its cells as they are.
-        decides = {path for part in module.CODE for path in self.ROOT.glob(part)}
-        tree = ast.parse((self.ROOT / f"methods/{name}.py").read_text(encoding="utf-8"))
-        used = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        others = [each.split(".")[-1] for each in used if each.startswith("fedmetaalign.methods.")]
-        assert [other for other in others if self.ROOT / f"methods/{other}.py" not in decides] == []
+    @pytest.mark.parametrize(
+        ("importing", "followed"),
+        [
+            ("from stranger.deep import part", True),
+            ("def late():\n    from stranger.deep import part", True),
+            ("from .deep import part", True),
+            ("import stranger.deep", True),
+            ("import other", False),
+        ],
+    )
+    def test_what_a_plug_in_imports_of_its_own_package_decides(
+        self, tmp_path, monkeypatch, importing, followed
+    ):
+        folder = tmp_path / "stranger"
+        folder.mkdir()
+        (tmp_path / "other.py").write_text("x = 1\n")
+        (folder / "__init__.py").write_text("")
+        (folder / "method.py").write_text(f"{importing}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+        def digest(text):
+            (folder / "deep.py").write_text(f"part = {text}\n")
+            (tmp_path / "other.py").write_text(f"x = {text}\n")
+            for cached in (code._imports, code._file):
+                cached.cache_clear()
+            return code.digest("stranger.method")
+
+        assert (digest("1") != digest("2")) == followed
+        for name in [name for name in sys.modules if name.startswith("stranger")]:
+            del sys.modules[name]

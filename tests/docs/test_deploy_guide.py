@@ -31,10 +31,10 @@ from typer.main import get_command
 
 import fedmetaalign
 from fedmetaalign.cli import app
-from fedmetaalign.engine.flower.addresses import free_port
-from fedmetaalign.engine.flower.enrolment import enroll
-from fedmetaalign.engine.flower.supernode import run_device
 from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.gateways.addresses import free_port
+from fedmetaalign.gateways.enrolment import enroll
+from fedmetaalign.gateways.supernode import run_device
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "deploy.md"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.messages import Finish, Train, Visit
 from fedmetaalign.engine.participant import Home, Participant, learner_of
+from fedmetaalign.federation.messages import Finish, Train, Visit
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods.fed_meta_align import METHOD
 from fedmetaalign.model.mlp import Network, initialize

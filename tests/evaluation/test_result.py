@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from fedmetaalign.engine.flower import outcome
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.engine.messages import Finish, Finished
 from fedmetaalign.evaluation.metrics import measure, measure_classes
 from fedmetaalign.evaluation.result import CLASSES_ONLY, Epoch, Metrics, OneRule, Result, harmless, names_of
 from fedmetaalign.evaluation.summary import summary
+from fedmetaalign.federation.messages import Finish, Finished
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.report.reading import read_run
 

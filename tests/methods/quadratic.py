@@ -14,9 +14,9 @@ from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.model.learner import SplitPoint
 from fedmetaalign.model.objective import LOSS
 from fedmetaalign.model.online import Samples, Trained, ignore_steps
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY
 from fedmetaalign.phases.client import Client
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import parse
 

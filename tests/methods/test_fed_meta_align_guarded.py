@@ -8,8 +8,8 @@ from fake_learner import Learner
 from fake_learner import race as obedient
 from quadratic import Problem, race
 
-from fedmetaalign.engine.messages import Personal
 from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.methods import fed_meta_align_guarded as guarded
 from fedmetaalign.model.online import Samples

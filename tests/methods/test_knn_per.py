@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from quadratic import Problem, client, race
 
-from fedmetaalign.engine.messages import Personalize
+from fedmetaalign.federation.messages import Personalize
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.methods.knn_per import nearness, remembering
 from fedmetaalign.model.online import Samples

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.flower import server_app
 from fedmetaalign.engine.flower.client_app import app as client_app
-from fedmetaalign.engine.flower.in_process import InProcessGrid
 from fedmetaalign.fleet.build import build, raw_tables
 from fedmetaalign.fleet.table_file import save_table
+from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.methods import find, names
 from fedmetaalign.run import run
 from fedmetaalign.run_folder import RunFolder
+from fedmetaalign.serving import server_app
 from fedmetaalign.tinyml.bundle import read
 
 DEPLOYABLE = [name for name in names() if not find(name).no_bundle]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from quadratic import Problem, client, race
 
 from fedmetaalign.comparison.race import Spent
-from fedmetaalign.engine.messages import Train
+from fedmetaalign.federation.messages import Train
 from fedmetaalign.methods import find
 from fedmetaalign.methods._device import train
 from fedmetaalign.model.learner import NetworkLearner

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from fedmetaalign.engine import Missed, Replies
-from fedmetaalign.engine.messages import Local, Train, Update, Visit
 from fedmetaalign.engine.participant import learner_of
+from fedmetaalign.federation.engine import Missed, Replies
+from fedmetaalign.federation.messages import Local, Train, Update, Visit
 from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import ignore_steps

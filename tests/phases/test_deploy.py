@@ -8,9 +8,9 @@ import pytest
 from fake_engine import client_of
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.messages import Personal
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.evaluation.thresholds import best_f1
+from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.model.mlp import Network, initialize, logits
 from fedmetaalign.phases.conversion import convert, trained_layers

@@ -18,9 +18,9 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from fedmetaalign.engine.messages import Personal
 from fedmetaalign.engine.participant import learner_of
 from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import NetworkLearner

@@ -8,9 +8,9 @@ import pytest
 from fake_engine import client_of
 from threadpoolctl import threadpool_limits
 
-from fedmetaalign.engine.messages import Personal
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.thresholds import best_f1
+from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.mlp import Network, initialize, scores

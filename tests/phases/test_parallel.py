@@ -10,15 +10,15 @@ from fedmetaalign.aggregation import Aggregate, stacked
 from fedmetaalign.aggregation.fltrust import fltrust
 from fedmetaalign.aggregation.mean import mean
 from fedmetaalign.aggregation.similarity import similarity
-from fedmetaalign.engine import Replies
-from fedmetaalign.engine.messages import Train
+from fedmetaalign.federation.engine import Replies
+from fedmetaalign.federation.messages import Train
+from fedmetaalign.federation.records import RoundError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.mlp import Network, initialize, losses
 from fedmetaalign.model.online import Samples, ignore_steps
 from fedmetaalign.phases.parallel import fl_round, local_update, root_delta, root_size
-from fedmetaalign.phases.records import RoundError
 from fedmetaalign.phases.server import Server, State, cohort
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import parse

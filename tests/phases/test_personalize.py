@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fake_engine import client_of
 
-from fedmetaalign.engine.messages import Personalize
 from fedmetaalign.evaluation.thresholds import best_f1
+from fedmetaalign.federation.messages import Personalize
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import NetworkLearner

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_engine import FakeEngine, server_of
 
-from fedmetaalign.phases.records import RoundError
+from fedmetaalign.federation.records import RoundError
 from fedmetaalign.phases.serial import serial_round
 from fedmetaalign.phases.server import State
 

@@ -12,10 +12,10 @@ from unittest.mock import Mock
 import pytest
 from rich.console import Console
 
-from fedmetaalign.cli_fleet import watch as command
+from fedmetaalign.cli.fleet import watch as command
+from fedmetaalign.cli.watch import View, watch
 from fedmetaalign.errors import RunError
 from fedmetaalign.report.live import read
-from fedmetaalign.report.live_console import View, watch
 
 NOW = datetime(2026, 11, 24, 1, 20, 5, tzinfo=UTC)
 LONG = "milling-machine-in-the-old-hall-behind-the-canteen"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense, QuantizedDense
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml.adapt import adapt, adapted, read_state
 from fedmetaalign.tinyml.bundle import Bundle

@@ -14,9 +14,9 @@ import pytest
 from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import Samples, train
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import adapt, codegen, compiled, integer
 from fedmetaalign.tinyml.bundle import Bundle
 from fedmetaalign.tinyml.compiled import Machine

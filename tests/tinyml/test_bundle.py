@@ -16,8 +16,8 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.tables import Columns
 from fedmetaalign.fleet.tables import read as read_table
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import codegen
 from fedmetaalign.tinyml.bundle import Bundle, read, read_weights, write
 from fedmetaalign.tinyml.features import device_inputs

@@ -10,23 +10,14 @@ from typer.testing import CliRunner
 
 from fedmetaalign.cli import app
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import Target
 from fedmetaalign.operators.dense import Dense
-from fedmetaalign.preparation import Preparation
+from fedmetaalign.proof import verify
+from fedmetaalign.proof.case import load
 from fedmetaalign.tinyml import bundle as bundles
-from fedmetaalign.tinyml import (
-    codegen,
-    compress,
-    decision,
-    golden,
-    integer,
-    low_rank,
-    predictions,
-    runtimes,
-    verify,
-)
+from fedmetaalign.tinyml import codegen, compress, decision, golden, integer, low_rank, predictions, runtimes
 from fedmetaalign.tinyml.bundle import Bundle
-from fedmetaalign.tinyml.case import load
 from fedmetaalign.tinyml.quantize import quantize, quantize_input
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.tflite_reader import read

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import Target
 from fedmetaalign.operators.dense import Dense
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import adapt, compiled, decision, integer
 from fedmetaalign.tinyml.bundle import Bundle
 from fedmetaalign.tinyml.head import header, split

@@ -7,10 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense, QuantizedDense
 from fedmetaalign.operators.dense.blocks import blocks, weight_words
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import codegen
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import QuantizedNetwork

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense, QuantizedDense
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml.features import check, constants, device_inputs, outside
 from fedmetaalign.tinyml.network import QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize_input

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense, QuantizedDense
 from fedmetaalign.operators.dense.integer import firmware_multipliers
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.preparation import Preparation
-from fedmetaalign.tinyml import codegen, compiled, features, head, integer, native, replay
+from fedmetaalign.proof import replay
+from fedmetaalign.tinyml import codegen, compiled, features, head, integer, native
 from fedmetaalign.tinyml.elf import sizes
 from fedmetaalign.tinyml.emulator import Emulator
 from fedmetaalign.tinyml.network import Interface, QuantizedNetwork, check_quantized

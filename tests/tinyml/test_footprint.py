@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import BundleError
-from fedmetaalign.preparation import Preparation
+from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.proof import footprint as footprints
+from fedmetaalign.proof.footprint import footprint, latencies
 from fedmetaalign.tinyml import bundle as bundles
-from fedmetaalign.tinyml import footprint as footprints
 from fedmetaalign.tinyml.bundle import Bundle
-from fedmetaalign.tinyml.footprint import footprint, latencies
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write as write_model
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import codegen, head
 from fedmetaalign.tinyml.toolchain import FIRMWARE
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from fedmetaalign.errors import ToolError
-from fedmetaalign.tinyml import qemu
-from fedmetaalign.tinyml.qemu import BOARDS
+from fedmetaalign.proof import qemu
+from fedmetaalign.proof.qemu import BOARDS
 from fedmetaalign.tinyml.toolchain import FIRMWARE, compile_firmware
 
 pytestmark = pytest.mark.firmware

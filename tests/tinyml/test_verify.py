@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import BundleError, ToolError
-from fedmetaalign.preparation import Preparation
+from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.proof import qemu, verify
+from fedmetaalign.proof.case import load
+from fedmetaalign.proof.verify import Row, firmware_row, golden_row, learning_row, qemu_row, runtime_row
 from fedmetaalign.tinyml import bundle as bundles
-from fedmetaalign.tinyml import qemu, verify
 from fedmetaalign.tinyml.bundle import Bundle, digest
-from fedmetaalign.tinyml.case import load
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write as write_model
 from fedmetaalign.tinyml.toolchain import CORES
-from fedmetaalign.tinyml.verify import Row, firmware_row, golden_row, learning_row, qemu_row, runtime_row
 
 PREPARATION = Preparation(
     features=("load", "kind", "heat"),

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any
 
-from fedmetaalign import plugins
 from fedmetaalign.aggregation import Aggregator, stacked
 from fedmetaalign.aggregation.fedadp import fedadp
 from fedmetaalign.aggregation.fedfv import fedfv
@@ -15,6 +14,7 @@ from fedmetaalign.aggregation.median import median
 from fedmetaalign.aggregation.similarity import similarity
 from fedmetaalign.aggregation.trimmed_mean import trimmed_mean
 from fedmetaalign.recipe import Parallel
+from fedmetaalign.system import plugins
 
 
 def aggregator(settings: Parallel) -> Aggregator[Any]:

@@ -21,8 +21,8 @@ from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report.comparison import figures, markdown
-from fedmetaalign.writing import replace as replace_file
-from fedmetaalign.writing import writing_to
+from fedmetaalign.system.writing import replace as replace_file
+from fedmetaalign.system.writing import writing_to
 
 NO_SWEEP = ""
 """The value of a comparison without a sweep."""

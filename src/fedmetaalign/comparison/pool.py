@@ -16,11 +16,11 @@ from pathlib import Path
 from fedmetaalign.comparison.cell import Cell
 from fedmetaalign.comparison.race import race, start
 from fedmetaalign.comparison.store import Store, cell_key, start_key
-from fedmetaalign.cores import cores
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.recipe import Recipe
+from fedmetaalign.system.cores import cores
 
 _POLL = 0.5
 """Seconds after which an interrupt is noticed."""

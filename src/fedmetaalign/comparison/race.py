@@ -15,12 +15,12 @@ import numpy as np
 
 from fedmetaalign import methods
 from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Metrics, Stage
-from fedmetaalign.engine import Presence, Replies
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.messages import Collected, Local, Personal, Personalize, Reply, Request, Update
 from fedmetaalign.engine.participant import Participant, learner_of
-from fedmetaalign.engine.transport import FLOAT_BYTES, sent_bytes
 from fedmetaalign.evaluation.metrics import brier, measure_classes
+from fedmetaalign.federation.engine import Presence, Replies
+from fedmetaalign.federation.messages import Collected, Local, Personal, Personalize, Reply, Request, Update
+from fedmetaalign.federation.transport import FLOAT_BYTES, sent_bytes
 from fedmetaalign.fleet.device import Device, Fleet, Part
 from fedmetaalign.methods._method import Method
 from fedmetaalign.model.learner import Learner

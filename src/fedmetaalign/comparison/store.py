@@ -12,13 +12,14 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from fedmetaalign import methods, plugins
+from fedmetaalign import methods
 from fedmetaalign.comparison import code
 from fedmetaalign.comparison.cell import Cell, Stage
 from fedmetaalign.comparison.race import Start
 from fedmetaalign.errors import RunError
 from fedmetaalign.recipe import Recipe
-from fedmetaalign.writing import replace, writing_to
+from fedmetaalign.system import plugins
+from fedmetaalign.system.writing import replace, writing_to
 
 SOFTWARE = ("jax", "jaxlib", "numpy", "optax", "scikit-learn", "scipy")
 """Whose versions may change a number."""

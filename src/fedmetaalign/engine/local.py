@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from threadpoolctl import threadpool_limits
 
-from fedmetaalign.cores import cores
-from fedmetaalign.engine import Presence, Replies
-from fedmetaalign.engine.messages import Reply, Request
 from fedmetaalign.engine.participant import Participant
+from fedmetaalign.federation.engine import Presence, Replies
+from fedmetaalign.federation.messages import Reply, Request
+from fedmetaalign.system.cores import cores
 
 
 class LocalEngine:

@@ -6,7 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
-from fedmetaalign.engine.messages import (
+from fedmetaalign.evaluation.result import Epoch
+from fedmetaalign.federation.messages import (
     Collect,
     Collected,
     Finish,
@@ -17,8 +18,7 @@ from fedmetaalign.engine.messages import (
     Train,
     Visit,
 )
-from fedmetaalign.engine.transport import packed_update
-from fedmetaalign.evaluation.result import Epoch
+from fedmetaalign.federation.transport import packed_update
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.methods._method import Method
 from fedmetaalign.model.learner import NetworkLearner
@@ -31,8 +31,8 @@ from fedmetaalign.phases.conversion import RUNTIME
 from fedmetaalign.phases.deploy import Deployed, deploy
 from fedmetaalign.phases.evaluate import evaluate
 from fedmetaalign.recipe import Recipe
+from fedmetaalign.system.writing import writing_to
 from fedmetaalign.tinyml import bundle
-from fedmetaalign.writing import writing_to
 
 SOFTWARE = ("fedmetaalign", "jax", "jaxlib", "numpy", "ai-edge-litert")
 """Whose versions a bundle tells."""

@@ -13,8 +13,8 @@ from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Introduction, Place, Shared, share, union
 from fedmetaalign.fleet.splits import Rows, split, split_newcomer
 from fedmetaalign.model.online import Samples
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import Target
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Model, Recipe, Source, Splits
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedmetaalign.model.online import Samples
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
-from fedmetaalign.preparation import Preparation
 
 
 @dataclass(frozen=True)

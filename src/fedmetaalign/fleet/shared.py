@@ -15,7 +15,7 @@ from fedmetaalign.fleet.placement import Feature, Layout, layout, notices
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.target import BINARY, MOST_CLASSES, Target
 from fedmetaalign.recipe import Model, Recipe
-from fedmetaalign.writing import replace, writing_to
+from fedmetaalign.system.writing import replace, writing_to
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from safetensors.numpy import save
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.writing import replace, writing_to
+from fedmetaalign.system.writing import replace, writing_to
 
 SUFFIX = ".safetensors"
 

@@ -9,8 +9,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fedmetaalign import plugins
 from fedmetaalign.errors import RecipeError
+from fedmetaalign.system import plugins
 
 if TYPE_CHECKING:
     from fedmetaalign.methods._method import Method

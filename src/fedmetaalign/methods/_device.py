@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fedmetaalign.engine.messages import Last, Local, Personal, Train, Update, Vectors, Visit
+from fedmetaalign.federation.messages import Last, Local, Personal, Train, Update, Vectors, Visit
+from fedmetaalign.federation.records import record
 from fedmetaalign.model.objective import LOSS, Objective
 from fedmetaalign.model.online import Samples, Trained
 from fedmetaalign.phases.client import Client, check_finite
-from fedmetaalign.phases.records import record
 
 
 def minimising(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fedmetaalign.engine.messages import Last, Local, Personal, Train, Update, Visit
+from fedmetaalign.federation.messages import Last, Local, Personal, Train, Update, Visit
 from fedmetaalign.methods._device import plain, plain_hop
 from fedmetaalign.model.learner import Learner
 from fedmetaalign.phases.client import Client

@@ -11,10 +11,10 @@ import optax
 
 from fedmetaalign.aggregation import Aggregator, aggregate
 from fedmetaalign.aggregation.mean import MEAN
-from fedmetaalign.engine.messages import Update, Vectors
+from fedmetaalign.federation.messages import Update, Vectors
+from fedmetaalign.federation.records import Record
 from fedmetaalign.phases.budget import exchanges
 from fedmetaalign.phases.parallel import broadcast, contributions, records_of
-from fedmetaalign.phases.records import Record
 from fedmetaalign.phases.serial import moved, tour_devices
 from fedmetaalign.phases.server import Round, Server, State
 from fedmetaalign.randomness import generator

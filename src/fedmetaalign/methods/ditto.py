@@ -10,7 +10,7 @@ train v_k beside the final w. A newcomer's v_k starts at that.
 
 from typing import Any
 
-from fedmetaalign.engine.messages import Last, Personal, Train, Update
+from fedmetaalign.federation.messages import Last, Personal, Train, Update
 from fedmetaalign.methods._device import minimising, own_model, train
 from fedmetaalign.methods._method import Method
 from fedmetaalign.methods._server import parallel_rounds

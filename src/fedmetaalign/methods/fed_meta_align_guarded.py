@@ -8,8 +8,8 @@ by hold-out (Wolpert, "Stacked generalization", 1992). What it costs is what hal
 from dataclasses import replace
 from typing import Any
 
-from fedmetaalign.engine.messages import Last, Local, Personal, Train, Update, Visit
 from fedmetaalign.evaluation.metrics import brier
+from fedmetaalign.federation.messages import Last, Local, Personal, Train, Update, Visit
 from fedmetaalign.methods._method import Method
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.target import Target

@@ -14,7 +14,8 @@ from functools import partial
 import numpy as np
 from scipy.special import expit, logit, softmax
 
-from fedmetaalign.engine.messages import Train, Update
+from fedmetaalign.federation.messages import Train, Update
+from fedmetaalign.federation.records import Record
 from fedmetaalign.methods._device import minimising
 from fedmetaalign.methods._method import Method
 from fedmetaalign.methods._server import exchange_round
@@ -22,7 +23,6 @@ from fedmetaalign.model.learner import Learner
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.budget import exchanges
 from fedmetaalign.phases.client import Client, check_finite, passes
-from fedmetaalign.phases.records import Record
 from fedmetaalign.phases.server import Round, Server, State
 from fedmetaalign.recipe import Recipe
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fedmetaalign.engine.messages import Last, Personal, Train, Update
+from fedmetaalign.federation.messages import Last, Personal, Train, Update
 from fedmetaalign.methods._device import train, update
 from fedmetaalign.methods._method import Method
 from fedmetaalign.methods._server import parallel_rounds

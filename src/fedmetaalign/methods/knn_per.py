@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
-from fedmetaalign.engine.messages import Last, Personal, Train, Update
 from fedmetaalign.evaluation.metrics import brier, one_hot
+from fedmetaalign.federation.messages import Last, Personal, Train, Update
 from fedmetaalign.methods._device import train, update
 from fedmetaalign.methods._method import Method
 from fedmetaalign.methods._server import parallel_rounds

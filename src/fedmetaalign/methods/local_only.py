@@ -5,7 +5,7 @@ The paper's first baseline. It is what a device's owner has to give up to join, 
 
 from typing import Any
 
-from fedmetaalign.engine.messages import Last, Personal
+from fedmetaalign.federation.messages import Last, Personal
 from fedmetaalign.methods._method import Method
 from fedmetaalign.phases.alone import train_alone
 from fedmetaalign.phases.client import Client

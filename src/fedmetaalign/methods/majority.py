@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fedmetaalign.engine.messages import Last, Personal
 from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.federation.messages import Last, Personal
 from fedmetaalign.methods._method import Method
 from fedmetaalign.phases.client import Client
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from fedmetaalign.engine.messages import Last, Personal
 from fedmetaalign.evaluation.rules import Rule, best_rule
 from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.federation.messages import Last, Personal
 from fedmetaalign.methods._method import Method
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import Target
 from fedmetaalign.phases.client import Client
-from fedmetaalign.preparation import Preparation
 
 
 def own_rule(client: Client, request: Last[Any]) -> Personal:

@@ -12,12 +12,12 @@ from functools import partial
 
 import numpy as np
 
-from fedmetaalign.engine.messages import Collect
+from fedmetaalign.federation.messages import Collect
+from fedmetaalign.federation.records import Record, record
 from fedmetaalign.methods._device import as_it_is
 from fedmetaalign.methods._method import Method
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.client import check_finite, passes
-from fedmetaalign.phases.records import Record, record
 from fedmetaalign.phases.server import Round, Server, State
 
 

@@ -15,14 +15,14 @@ from functools import partial
 
 import numpy as np
 
-from fedmetaalign.engine.messages import Train, Update
+from fedmetaalign.federation.messages import Train, Update
+from fedmetaalign.federation.records import Record
 from fedmetaalign.methods._device import train, update
 from fedmetaalign.methods._method import Method
 from fedmetaalign.methods._server import exchange_round
 from fedmetaalign.model.objective import Objective
 from fedmetaalign.phases.budget import exchanges
 from fedmetaalign.phases.client import Client
-from fedmetaalign.phases.records import Record
 from fedmetaalign.phases.server import Round, Server, State
 
 CONTROL = "control"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fedmetaalign.engine.messages import Personal
+from fedmetaalign.federation.messages import Personal
 from fedmetaalign.phases.client import Client, passes
 
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from fedmetaalign.engine.memory import Memory
-from fedmetaalign.engine.messages import Personal, Request
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.thresholds import Choice, best_f1
+from fedmetaalign.federation.memory import Memory
+from fedmetaalign.federation.messages import Personal, Request
+from fedmetaalign.federation.records import Record
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model import mlp
 from fedmetaalign.model.learner import Learner
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.target import Target
 from fedmetaalign.phases.budget import all_steps, own_steps, stretch
-from fedmetaalign.phases.records import Record
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Personalize, Recipe
 from fedmetaalign.tinyml.decision import fault_probability

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedmetaalign.engine.messages import Personal
 from fedmetaalign.evaluation.result import Candidate
 from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.federation.messages import Personal
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.phases.client import Client, choose_threshold
 from fedmetaalign.phases.conversion import RUNTIME, convert, trained_layers

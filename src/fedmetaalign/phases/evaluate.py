@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fedmetaalign.engine.messages import Personal
 from fedmetaalign.evaluation.metrics import majority, measure_classes
 from fedmetaalign.evaluation.result import Metrics, OneRule, Result, harmless, names_of
 from fedmetaalign.evaluation.rules import best_rule
+from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.target import Target

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from fedmetaalign.federation.records import Record, record
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import Learner
-from fedmetaalign.phases.records import Record, record
 from fedmetaalign.recipe import Foundation
 
 

@@ -1,6 +1,6 @@
 """What one device does when asked to train: the step that phases 1 and 2 share."""
 
-from fedmetaalign.engine.messages import Local, Request
+from fedmetaalign.federation.messages import Local, Request
 from fedmetaalign.phases.client import Client
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from fedmetaalign.aggregation import Aggregate, Aggregator, Contribution, aggregate
-from fedmetaalign.engine import transport
-from fedmetaalign.engine.messages import Train, Update, Vectors
+from fedmetaalign.federation import transport
+from fedmetaalign.federation.messages import Train, Update, Vectors
+from fedmetaalign.federation.records import Record, RoundError, record, why
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.local import train_locally
-from fedmetaalign.phases.records import Record, RoundError, record, why
 from fedmetaalign.phases.server import Server, State
 from fedmetaalign.randomness import generator
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from fedmetaalign.engine.messages import Last, Personal
+from fedmetaalign.federation.messages import Last, Personal
+from fedmetaalign.federation.records import record
 from fedmetaalign.phases.client import Client
-from fedmetaalign.phases.records import record
 from fedmetaalign.tinyml.decision import faults
 
 

@@ -6,10 +6,10 @@ from functools import partial
 
 from fedmetaalign.aggregation import Aggregator
 from fedmetaalign.aggregation.registry import aggregator
+from fedmetaalign.federation.records import Record
 from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.phases.foundation import pretrain
 from fedmetaalign.phases.parallel import fl_round, root_size
-from fedmetaalign.phases.records import Record
 from fedmetaalign.phases.serial import serial_round
 from fedmetaalign.phases.server import Round, Server, State, cohort
 from fedmetaalign.recipe import Recipe

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedmetaalign.engine.messages import Local, Visit
+from fedmetaalign.federation.messages import Local, Visit
+from fedmetaalign.federation.records import Record, RoundError, record, why
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.local import train_locally
-from fedmetaalign.phases.records import Record, RoundError, record, why
 from fedmetaalign.phases.server import Server, State
 from fedmetaalign.randomness import generator
 

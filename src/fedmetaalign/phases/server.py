@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fedmetaalign.engine import Engine
+from fedmetaalign.federation.engine import Engine
+from fedmetaalign.federation.records import Record
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import Learner
 from fedmetaalign.phases.budget import cohort_size
-from fedmetaalign.phases.records import Record
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
-from fedmetaalign import status
-from fedmetaalign.engine import KINDS, Kind
 from fedmetaalign.errors import RunError
+from fedmetaalign.federation.engine import KINDS, Kind
+from fedmetaalign.report import status
 from fedmetaalign.report.fields import Number
-from fedmetaalign.status import StatusFile
+from fedmetaalign.report.status import StatusFile
 
 PHASES = {
     "foundation": "phase 0: pre-training",

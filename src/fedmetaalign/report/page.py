@@ -13,7 +13,7 @@ from fedmetaalign.report.kinds import confusion, fleet_confusion
 from fedmetaalign.report.numbers import ABSENT, MINUS, NARROW, interval
 from fedmetaalign.report.reading import STAGES, Device, Run, read_run
 from fedmetaalign.report.rendering import environment
-from fedmetaalign.writing import replace
+from fedmetaalign.system.writing import replace
 
 
 def write_report(run: Path) -> Path:

@@ -16,10 +16,10 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.operators import Layer, output_of
 from fedmetaalign.operators.dense import Dense
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import codegen, decision, golden
 from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header

@@ -13,11 +13,11 @@ from string import Template
 
 import numpy as np
 
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import Target
 from fedmetaalign.operators import Layer, operator_of, output_of
 from fedmetaalign.operators.c_text import TYPES, array, real, table
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml import decision, features, integer
 from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.network import Interface, Network, QuantizedNetwork, layer_widths

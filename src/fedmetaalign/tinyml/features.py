@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.grid import to_grid
-from fedmetaalign.preparation import Preparation
 from fedmetaalign.tinyml.network import Network, QuantizedNetwork
 
 _STEPS = 64  # of float32 in a standard deviation, at least: as fine as 8-bit inputs

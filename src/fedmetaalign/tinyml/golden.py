@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
-from fedmetaalign.preparation import Preparation
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from fedmetaalign.errors import BundleError
-from fedmetaalign.preparation import Preparation
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.tinyml.codegen import model_header
 from fedmetaalign.tinyml.compiled import host
 from fedmetaalign.tinyml.network import Interface, Network

@@ -23,13 +23,7 @@ import numpy as np
 from fedmetaalign.operators import Layer, QuantizedLayer, operator_of, output_of
 from fedmetaalign.operators.grid import Grid
 from fedmetaalign.operators.operator import Constant, Output
-from fedmetaalign.tinyml.network import (
-    Layers,
-    Network,
-    QuantizedNetwork,
-    check_layers,
-    check_quantized,
-)
+from fedmetaalign.tinyml.network import Layers, Network, QuantizedNetwork, check_layers, check_quantized
 
 IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every .tflite file."""

@@ -11,8 +11,8 @@ from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower import answers, questions
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.wire import WireError, plain
-from fedmetaalign.engine.messages import Local, Update, Visit
 from fedmetaalign.errors import RecipeError
+from fedmetaalign.federation.messages import Local, Update, Visit
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Introduction, Place
 

@@ -10,12 +10,12 @@ from test_server_app import nodes_of
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower import answers, questions
 from fedmetaalign.engine.flower.client_app import app
-from fedmetaalign.engine.flower.in_process import InProcessGrid
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.engine.messages import Train, Visit
 from fedmetaalign.engine.participant import learner_of
+from fedmetaalign.federation.messages import Train, Visit
 from fedmetaalign.fleet.shared import Place
+from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.model.mlp import Network
 
 

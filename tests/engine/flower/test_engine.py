@@ -13,7 +13,7 @@ from small_run import ENVELOPE, TRAIN, WEIGHTS
 from toy_fleet import DELTA, FEATURES, ToyGrid, engine_of
 
 from fedmetaalign.engine.flower import answers
-from fedmetaalign.engine.messages import Train
+from fedmetaalign.federation.messages import Train
 from fedmetaalign.fleet.shared import Introduction, Place, share
 
 TWO = ("fan", "pump")

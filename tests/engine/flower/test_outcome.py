@@ -12,9 +12,9 @@ from small_run import RUN, WEIGHTS, travelled
 from fedmetaalign.engine.flower import answers, outcome
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.engine.messages import Finish, Finished
 from fedmetaalign.evaluation.result import Epoch, Result
 from fedmetaalign.evaluation.summary import summary
+from fedmetaalign.federation.messages import Finish, Finished
 from fedmetaalign.report import write_report
 
 ODD = (None, True, -1, 2, 0.5, 1e300, 10**400, "", "x", "<b>", [], [[]], {}, {"a": {}}, "\x00", "\ud800")

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from small_run import ENVELOPE, MEASURED, NETWORK, PLACE, RECIPE, RUN, TRAIN, TRAINED, WEIGHTS, same, travelled
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.compression import pack as pack_vector
-from fedmetaalign.engine.compression import unpack as unpack_vector
 from fedmetaalign.engine.flower import answers, questions
 from fedmetaalign.engine.flower.questions import Envelope
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.engine.messages import Finish, Local, Train, Update, Visit
+from fedmetaalign.federation.compression import pack as pack_vector
+from fedmetaalign.federation.compression import unpack as unpack_vector
+from fedmetaalign.federation.messages import Finish, Local, Train, Update, Visit
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Introduction, Place
 from fedmetaalign.model.mlp import Network, layer_sizes

@@ -28,8 +28,8 @@ from fedmetaalign.engine.flower.wire import (
     vector,
     word,
 )
-from fedmetaalign.engine.messages import Finish, Finished, Local, Reply, Request, Train, Update, Visit
 from fedmetaalign.evaluation.result import LARGEST_LOSS, MOST_SAMPLES, steers
+from fedmetaalign.federation.messages import Finish, Finished, Local, Reply, Request, Train, Update, Visit
 from fedmetaalign.fleet.shared import Introduction
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.model.mlp import Network

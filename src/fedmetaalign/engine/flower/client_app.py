@@ -14,16 +14,17 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from threadpoolctl import threadpool_limits
 
-from fedmetaalign.engine.flower import answers, processes
+from fedmetaalign.engine.flower import answers
 from fedmetaalign.engine.flower.questions import Envelope, read_envelope, read_request
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.engine.memory import Memory
-from fedmetaalign.engine.messages import Finish
 from fedmetaalign.engine.participant import Home, Participant, learner_of
 from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError
+from fedmetaalign.federation.memory import Memory
+from fedmetaalign.federation.messages import Finish
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.member import introduction, member, read_table
 from fedmetaalign.fleet.shared import Shared
+from fedmetaalign.gateways import processes
 from fedmetaalign.methods import find
 from fedmetaalign.phases.client import Client
 from fedmetaalign.tinyml import features

@@ -7,13 +7,13 @@ from typing import Any
 
 from flwr.app import RecordDict
 
-from fedmetaalign.engine import Missed, Presence, Replies
 from fedmetaalign.engine.flower.answers import read_answer
 from fedmetaalign.engine.flower.post import LEFT, UNSENT, Failure
 from fedmetaalign.engine.flower.questions import Envelope, ask, kind
 from fedmetaalign.engine.flower.roll import Roll, Visitor
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.engine.messages import Reply, Request
+from fedmetaalign.federation.engine import Missed, Presence, Replies
+from fedmetaalign.federation.messages import Reply, Request
 from fedmetaalign.fleet.shared import Shared
 from fedmetaalign.model.mlp import Network
 

@@ -8,11 +8,11 @@ import json
 from pydantic import ValidationError
 
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.engine.messages import Finish, Finished
 from fedmetaalign.evaluation.result import Epoch, Result, Told, names_of
+from fedmetaalign.federation.messages import Finish, Finished
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.recipe import Recipe
-from fedmetaalign.recipe_errors import dotted
+from fedmetaalign.recipe.errors import dotted
 
 LONGEST = 1_000_000
 """Characters of a device's results; no ladder of models is so long."""

@@ -27,7 +27,7 @@ from fedmetaalign.engine.flower.wire import (
     whole,
     word,
 )
-from fedmetaalign.engine.messages import Finish, Request, Train, Visit
+from fedmetaalign.federation.messages import Finish, Request, Train, Visit
 from fedmetaalign.fleet.shared import Place
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.recipe import Model, Recipe, dump, parse

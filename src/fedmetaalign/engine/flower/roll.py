@@ -9,11 +9,11 @@ from flwr.app import RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore import log
 
-from fedmetaalign.engine import Presence
 from fedmetaalign.engine.flower.answers import read_introduction, read_name
 from fedmetaalign.engine.flower.post import Failure, Post
 from fedmetaalign.engine.flower.questions import Envelope, ask_introduction
 from fedmetaalign.engine.flower.wire import WireError
+from fedmetaalign.federation.engine import Presence
 from fedmetaalign.fleet.shared import Introduction
 
 INTRODUCE = "query.introduce"

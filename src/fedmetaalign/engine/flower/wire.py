@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
-from fedmetaalign.engine.compression import Packed, unpack
-from fedmetaalign.engine.messages import Vectors
 from fedmetaalign.errors import FedMetaAlignError
 from fedmetaalign.evaluation.result import MOST_SAMPLES
+from fedmetaalign.federation.compression import Packed, unpack
+from fedmetaalign.federation.messages import Vectors
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Place
 from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged, layer_sizes

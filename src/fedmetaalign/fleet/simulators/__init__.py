@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, cast
 
-from fedmetaalign import plugins
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators import feeder, milling, rotating
+from fedmetaalign.system import plugins
 
 __all__ = ["KINDS", "SIMULATORS", "Simulator", "find", "kinds"]
 

@@ -11,15 +11,7 @@ from fedmetaalign.report import svg
 from fedmetaalign.report.comparison import reading
 from fedmetaalign.report.comparison.lines import OTHERS, Line, coloured, draw_lines, line, name_ends
 from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, OURS, plain
-from fedmetaalign.report.comparison.reading import (
-    NOTHING,
-    Interval,
-    Row,
-    Source,
-    by_stage,
-    foremost,
-    read,
-)
+from fedmetaalign.report.comparison.reading import NOTHING, Interval, Row, Source, by_stage, foremost, read
 from fedmetaalign.report.drawing import DOTTED, ROW, WIDTH, beside, dot, named_rows, span, value_above
 from fedmetaalign.report.numbers import decimal, percent
 from fedmetaalign.report.reading import mean

@@ -1,0 +1,87 @@
+"""Who runs a device's step: the phases speak to an `Engine` and do not know where the devices are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, get_args
+
+from fedmetaalign.federation.records import Record, record
+
+if TYPE_CHECKING:  # they bring JAX, which Flower's own processes can do without
+    from fedmetaalign.federation.messages import Reply, Request
+
+Answer = TypeVar("Answer")
+
+Kind = Literal["absent", "rejected", "late"]
+"""Why an answer cannot be used: there was none in time, or a wrong one, or it is one to a request of before."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A device whose answer cannot be used.
+
+    Attributes:
+        device: its name.
+        kind: see `Kind`.
+        reason: one sentence.
+    """
+
+    device: str
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True)
+class Replies(Generic[Answer]):
+    """What came back of a request.
+
+    Attributes:
+        answers: by device, sorted by name.
+        missed: the others, and late answers to requests of before.
+    """
+
+    answers: Mapping[str, Answer]
+    missed: tuple[Missed, ...] = ()
+
+    def misses(self, phase: int, number: int) -> list[Record]:
+        """Returns the records of what was missed: the reason, under "absent", "rejected" or "late"."""
+        return [record(phase, number, each.device, **{each.kind: each.reason}) for each in self.missed]
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Whether a device is there.
+
+    Attributes:
+        present: it could be asked now.
+        seen: when it last was, in seconds since 1970; None if never.
+    """
+
+    present: bool
+    seen: float | None
+
+
+class Engine(Protocol):
+    """A fleet that answers. A request gives the same numbers on every engine."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The devices of the federation, sorted by name, whether they are there or not."""
+        ...
+
+    def presence(self) -> Mapping[str, Presence]:
+        """Tells of every device whether it is there."""
+        ...
+
+    def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
+        """Asks the named devices, and waits for their answers.
+
+        Args:
+            names: whom.
+            request: the same for all.
+            patience: seconds to wait for a device that is not there, or has left before it answered.
+        """
+        ...

@@ -1,0 +1,176 @@
+"""What a device can be asked to do, and what it answers: the same on every engine."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from fedmetaalign.evaluation.result import Epoch, Result
+from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.federation.compression import Packed
+from fedmetaalign.federation.records import Record
+from fedmetaalign.model.online import Samples
+
+Reply = TypeVar("Reply", covariant=True)
+
+Vectors = Mapping[str, np.ndarray]
+"""Further vectors of a method's own, (parameters,) float32 each, by a name of its choice."""
+
+
+@dataclass(frozen=True)
+class Request(Generic[Reply]):
+    """Something a device can be asked; it answers with a `Reply`.
+
+    Attributes:
+        weights: (parameters,) float32, the global model as it stands.
+        number: the round, from 1.
+        devices: how many the federation has, which decides how many steps a device may take.
+    """
+
+    weights: np.ndarray
+    number: int
+    devices: int
+
+
+@dataclass(frozen=True)
+class Visit(Request["Local"]):
+    """Train the weights that a tour hands over.
+
+    Attributes:
+        tour: numbers the tours from 1, over all rounds.
+    """
+
+    tour: int
+
+
+@dataclass(frozen=True)
+class Train(Request["Update"]):
+    """Train the global weights, and send the difference.
+
+    Attributes:
+        vectors: what else the method sends.
+        packed: the weights as they travel; None where they travel as they are.
+    """
+
+    vectors: Vectors = field(default_factory=dict)
+    packed: Packed | None = None
+
+
+@dataclass(frozen=True)
+class Collect(Request["Collected"]):
+    """Hand over your samples, which only a comparison with pooled data asks for, and only in one process."""
+
+
+@dataclass(frozen=True)
+class Last(Request[Reply]):
+    """The last request: make the final global weights your own.
+
+    Attributes:
+        stages: (parameters,) float32 by phase, the global weights after it.
+    """
+
+    stages: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Personalize(Last["Personal"]):
+    """No more than that: a comparison asks for it, and only in one process."""
+
+
+@dataclass(frozen=True)
+class Finish(Last["Finished"]):
+    """Deploy it, too, and evaluate it and the weights of every stage on held-out samples."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """A device's weights after training on its support set, and how they do on its query set.
+
+    Attributes:
+        weights: (parameters,) float32.
+        support_loss: mean cross-entropy met while training, over the last epoch.
+        query_loss: mean cross-entropy on the query set afterwards, the paper's L_t^Q.
+        accuracy: on the query set, at a threshold of 0.5.
+        samples: number of support samples.
+    """
+
+    weights: np.ndarray
+    support_loss: float
+    query_loss: float
+    accuracy: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a device sends to the server in one round.
+
+    Attributes:
+        delta: (parameters,) float32, local weights minus the round's global weights.
+        score: s = 1 / (1 + query loss), in (0, 1].
+        samples: number of samples that averages weigh it by.
+        steps: optimiser steps that the delta took.
+        support_loss: diagnostic, see `Local`.
+        query_loss: diagnostic.
+        accuracy: diagnostic, on the query set.
+        left_steps: steps of its budget for the round that it leaves to the server.
+        vectors: what else the method sends.
+        packed: the delta as it travels; None where it travels as it is.
+    """
+
+    delta: np.ndarray
+    score: float
+    samples: int
+    steps: int
+    support_loss: float
+    query_loss: float
+    accuracy: float
+    left_steps: int = 0
+    vectors: Vectors = field(default_factory=dict)
+    packed: Packed | None = None
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A device's own training samples, its validation part left out.
+
+    Attributes:
+        samples: the samples.
+        features: raw features of each.
+        steps: gradient steps that the device may take in all.
+    """
+
+    samples: Samples
+    features: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Personal:
+    """A device's own model.
+
+    Attributes:
+        scores: from (rows, inputs) float32 to its probabilities, as `Learner.scores` gives them.
+        threshold: tau*, chosen on the validation part's probabilities.
+        weights: (parameters,) float32; None where the model is more or less than a network.
+        records: one an epoch.
+    """
+
+    scores: Callable[[np.ndarray], np.ndarray]
+    threshold: Choice
+    weights: np.ndarray | None = None
+    records: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All that leaves a device in the end: neither its samples nor its weights.
+
+    Attributes:
+        result: the device's entry in results.json.
+        records: one an epoch of phase 3.
+    """
+
+    result: Result
+    records: tuple[Epoch, ...]

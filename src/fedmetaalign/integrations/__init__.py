@@ -1,0 +1,1 @@
+"""Parts of Fed-Meta-Align for programs that are written for Flower."""

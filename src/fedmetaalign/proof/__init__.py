@@ -1,0 +1,1 @@
+"""What the firmware computes and costs, shown on other runtimes and on emulated cores."""

@@ -1,0 +1,305 @@
+"""The recipe: everything that decides a result, in TOML, with a default for every key.
+
+The sections and their keys are the classes below, those of `recipe_data` on data and those of `recipe_compare`
+on comparisons; an unknown key is an error that names the nearest known one.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tomli_w
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from fedmetaalign.errors import RecipeError
+from fedmetaalign.recipe import file as recipe_file
+from fedmetaalign.recipe.compare import Compare
+from fedmetaalign.recipe.data import Count, Fleet, Positive, Rate, Section, Share, Whole, one_of
+from fedmetaalign.recipe.data import Partition as Partition
+from fedmetaalign.recipe.data import Source as Source
+from fedmetaalign.recipe.data import Splits as Splits
+from fedmetaalign.recipe.deploy import Deploy as Deploy
+from fedmetaalign.recipe.errors import Location, dotted, sentence
+from fedmetaalign.recipe.file import builtin as builtin
+from fedmetaalign.system import plugins
+
+AnySource = TypeVar("AnySource", bound=Source)
+
+
+class Model(Section):
+    """The network."""
+
+    inputs: Count = 9
+    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (256, 128, 64, 32, 16, 12, 8)
+    padding: Literal["zeros", "repeat"] = "zeros"
+    """What a device with fewer features feeds the other inputs: zeros (the mean), or its features again."""
+
+
+class Optimizer(Section):
+    """How every phase trains."""
+
+    name: Literal["adam"] = "adam"
+    learning_rate: Rate = 1e-5
+    batch_size: Literal[1] = 1
+
+
+class Foundation(Source):
+    """Phase 0: pre-training on public data."""
+
+    enabled: bool = True
+    epochs: Count = 10
+    learning_rate: Rate | None = None
+    """None: the optimizer's."""
+
+
+class Serial(Section):
+    """Phase 1: the tour."""
+
+    rounds: Whole = 10
+    epochs: Count = 1
+    tours: Count = 1
+    """Passes over all devices in a round."""
+
+
+RULES = (
+    *("similarity", "mean", "fedadp", "fltrust", "fedfv", "fednova"),
+    *("median", "trimmed_mean", "krum"),
+)
+"""The rules of this package."""
+
+
+class Parallel(Section):
+    """Phase 2: rounds of similarity-aware aggregation."""
+
+    rounds: Whole = 10
+    epochs: Count = 1
+    aggregation: Annotated[str, AfterValidator(one_of(RULES, plugins.RULES))] = "similarity"
+    """A rule of `aggregation`, or of another package."""
+    floor: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.1
+    reference: Literal["mean", "others", "root"] = "mean"
+    """What similarity compares a delta with: the mean, the others' mean, or the server's own on public data."""
+    unit_norm: bool = False
+    criteria: tuple[Literal["score", "alignment"], ...] = ("score", "alignment")
+    """What the weights of similarity are the product of; none: all weigh the same."""
+    byzantine: Annotated[float, Field(ge=0, lt=0.5, strict=True)] = 0.2
+    """Share of the devices that may lie, for trimmed_mean and krum."""
+    keep: Count = 1
+    """Devices that krum averages; more than one is Multi-Krum."""
+    server_learning_rate: Positive = 1.0
+    cohort: Rate = 1.0
+    """Share of the devices that takes part in a round."""
+    minimum_devices: Count = 1
+    """A round that fewer of them answer ends the run, to be resumed."""
+
+    @property
+    def needs_root(self) -> bool:
+        """The server trains on public data, too: the rule compares the devices' deltas with its own."""
+        return self.aggregation == "fltrust" or (self.aggregation == "similarity" and self.reference == "root")
+
+
+class Transport(Section):
+    """How the weights of phase 2 travel; both engines round them alike."""
+
+    receive: Literal["float32", "float16"] = "float32"
+    """What a device is sent the global weights in."""
+    send: Literal["float32", "float16", "int8"] = "float32"
+    """What it sends its delta in; what rounding loses is added to its next delta."""
+
+
+class Personalize(Section):
+    """Phase 3: fine-tuning and the threshold."""
+
+    epochs: Count = 10
+    freeze: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.5
+    """Share of the layers, counted from the input, that stay as they are."""
+    learning_rate: Rate | None = None
+    """None: the optimizer's."""
+    threshold: Literal["f1"] | Share = "f1"
+    """Maximise F1 on the validation part, or a fixed threshold."""
+
+
+class Evaluation(Section):
+    """What a run is compared with."""
+
+    alone: bool = True
+    """Train every device by itself too, with as many steps, to tell what the federation gains."""
+
+
+class Recipe(Section):
+    """All that decides a result."""
+
+    name: Annotated[str, Field(min_length=1)] = "recipe"
+    seed: Whole = 0
+    method: Annotated[str, Field(min_length=1)] = "fed_meta_align"
+    """What `run` and `server` execute after phase 0; `compare` has a list of its own."""
+    fleet: Fleet
+    splits: Splits = Splits()
+    model: Model = Model()
+    optimizer: Optimizer = Optimizer()
+    foundation: Foundation = Foundation(enabled=False)
+    serial: Serial = Serial()
+    parallel: Parallel = Parallel()
+    transport: Transport = Transport()
+    personalize: Personalize = Personalize()
+    deploy: Deploy = Deploy()
+    evaluation: Evaluation = Evaluation()
+    compare: Compare = Compare()
+
+    @model_validator(mode="after")
+    def _phases_have_data(self) -> "Recipe":
+        f = self.foundation
+        if f.enabled and f.table is None and f.simulator is None:
+            raise ValueError("foundation needs a table or a simulator, or enabled = false")
+        if self.parallel.needs_root and not f.enabled:
+            rule = 'aggregation = "fltrust"' if self.parallel.aggregation == "fltrust" else 'reference = "root"'
+            raise ValueError(f"parallel.{rule} needs public data: set foundation.enabled = true")
+        if (
+            self.splits.kind == "units"
+            and self.splits.unit is None
+            and any(s.table for s in self.fleet.sources)
+        ):
+            raise ValueError('splits.kind = "units" needs splits.unit, the column that names the unit')
+        layers = len(self.model.hidden) + 1
+        if self.deploy.format == "int8-float-head" and not int(self.personalize.freeze * layers):
+            raise ValueError(
+                f'deploy.format = "int8-float-head" keeps the layers that phase 3 trains in float32, and with'
+                f" personalize.freeze = {self.personalize.freeze:g} it trains all {layers}: use"
+                ' deploy.format = "float32", or freeze some'
+            )
+        if self.serial.rounds and not self.splits.serial:
+            raise ValueError(
+                f"serial.rounds = {self.serial.rounds} needs samples, and splits.serial is 0: give it a share,"
+                " or set serial.rounds = 0"
+            )
+        return self
+
+
+def load(
+    recipe: str, settings: Iterable[str] = (), seed: int | None = None, data: Path | None = None
+) -> Recipe:
+    """Reads a recipe.
+
+    Args:
+        recipe: a built-in name, or the path of a TOML file. Its key `extends` names another recipe, or its
+            path relative to the file, whose keys hold where it has none.
+        settings: `key=value` pairs that replace keys, such as `parallel.rounds=3`.
+        seed: replaces the recipe's.
+        data: the folder that all tables are relative to, by default the folder of `recipe`, also for tables
+            that a recipe which it extends names.
+
+    Returns:
+        The recipe, its tables with their whole paths.
+
+    Raises:
+        RecipeError: no such recipe, not TOML, an unknown key or a value out of range; the sentence names the
+            file or the setting that is wrong.
+    """
+    pairs = {key: (value, text) for text in settings for key, value in [recipe_file.setting(text)]}
+    extends, _ = pairs.pop("extends", (None, ""))
+    files = recipe_file.read(recipe, extends)
+    raw = recipe_file.merged(files)
+    for key, (value, text) in pairs.items():
+        raw = recipe_file.replaced(raw, key, value, f"--set {text!r}")
+    if seed is not None:
+        raw["seed"] = seed
+
+    def origin(location: Location) -> str:
+        where = f"{dotted(location)}."
+        for key, (_, text) in pairs.items():
+            if where.startswith(f"{key}."):
+                return f"--set {text!r}"
+        return str(files[0].path if where == "name." else recipe_file.origin(files, location))
+
+    return _located(_checked(raw, origin), (data or files[0].path.parent).resolve())
+
+
+def parse(raw: Mapping[str, Any], origin: str) -> Recipe:
+    """Checks a recipe and fills in its defaults.
+
+    Raises:
+        RecipeError: one sentence about the first thing wrong; `origin` says where it was read.
+    """
+    return _checked(raw, lambda location: origin)
+
+
+def dump(recipe: Recipe) -> str:
+    """Returns the recipe as TOML, with every default filled in."""
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def with_settings(recipe: Recipe, settings: Mapping[str, Any], origin: str = "settings") -> Recipe:
+    """Returns the recipe with some keys, such as "parallel.floor", replaced.
+
+    Raises:
+        RecipeError: there is no such key, or it cannot have this value; `origin` says who asked for it.
+    """
+    raw = recipe.model_dump(mode="json", exclude_none=True)
+    for key, value in settings.items():
+        raw = recipe_file.replaced(raw, key, value, origin)
+    return _validated(raw, lambda location: origin)
+
+
+def sweep(recipe: Recipe, origin: str = "recipe") -> tuple[tuple[Any, Recipe], ...]:
+    """Pairs each value of compare.sweep with its recipe, which sweeps no more; None and itself without a sweep.
+
+    Raises:
+        RecipeError: a value does not fit its key.
+    """
+    swept = recipe.compare.sweep
+    if swept is None:
+        return ((None, recipe),)
+    once = recipe.model_copy(update={"compare": recipe.compare.model_copy(update={"sweep": None})})
+    return tuple(
+        (value, with_settings(once, {swept.key: value}, f"{origin}: compare.sweep, {swept.key} = {value!r}"))
+        for value in swept.values
+    )
+
+
+def variants(recipe: Recipe, origin: str = "recipe") -> dict[str, Recipe]:
+    """Returns the recipe of each of compare.variants.
+
+    Raises:
+        RecipeError: a setting is wrong, or it changes the devices or their test sets, so that the rows of one
+            table would not be comparable.
+    """
+    found = {}
+    for name, variant in recipe.compare.variants.items():
+        whose = f'{origin}: compare.variants."{name}"'
+        found[name] = with_settings(recipe, variant.settings, whose)
+        if _tested_on(found[name]) != _tested_on(recipe):
+            raise RecipeError(
+                f"{whose} changes the devices or their test sets, which all rows of a table share:"
+                " vary that with compare.sweep."
+            )
+    return found
+
+
+def _tested_on(recipe: Recipe) -> tuple[Fleet, dict[str, Any]]:
+    """Returns what decides the devices and their test sets."""
+    fleet = recipe.fleet.model_copy(update={"scaling": "device"})
+    return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit"})
+
+
+def _checked(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recipe:
+    """Validates a recipe and all that its comparison makes of it."""
+    recipe = _validated(raw, origin)
+    for _, point in sweep(recipe, origin(("compare", "sweep"))):
+        variants(point, origin(("compare", "variants")))
+    return recipe
+
+
+def _validated(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recipe:
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise RecipeError(f"{origin(error.errors()[0]['loc'])}: {sentence(error, Recipe)}") from None
+
+
+def _located(recipe: Recipe, folder: Path) -> Recipe:
+    def locate(source: AnySource) -> AnySource:
+        if source.table is None:
+            return source
+        return source.model_copy(update={"table": str(folder / source.table)})
+
+    fleet = locate(recipe.fleet).model_copy(update={"devices": tuple(map(locate, recipe.fleet.devices))})
+    return recipe.model_copy(update={"fleet": fleet, "foundation": locate(recipe.foundation)})

@@ -1,0 +1,191 @@
+"""The recipe's sections on data: where the devices' samples come from, and how they are divided."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from fedmetaalign.system import plugins
+
+# Strict: neither true nor "1" is a number.
+Share = Annotated[float, Field(gt=0, lt=1, strict=True)]
+ShareOrNone = Annotated[float, Field(ge=0, lt=1, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Whole = Annotated[int, Field(ge=0, strict=True)]
+Rate = Annotated[float, Field(gt=0, le=1, strict=True)]
+Positive = Annotated[float, Field(gt=0, strict=True)]
+
+
+Value = str | int | float
+
+
+def one_of(own: Sequence[str], group: str) -> Callable[[str], str]:
+    """Returns what checks that a name is one of this package's, or that of a plug-in of a group."""
+
+    def check(name: str) -> str:
+        if name not in own and name not in plugins.names(group):
+            raise ValueError(f"there is no {name!r}: choose among {', '.join([*own, *plugins.names(group)])}")
+        return name
+
+    return check
+
+
+SIMULATORS = ("feeder", "milling", "rotating")
+"""The simulators of this package."""
+
+
+class Section(BaseModel):
+    """A part of the recipe: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Partition(Section):
+    """Cuts one table into devices with unlike mixtures of classes (Hsu et al., 2019, the paper's [12])."""
+
+    kind: Literal["dirichlet"] = "dirichlet"
+    by: tuple[str, ...] = ()
+    """Columns whose combination is a sample's class; empty: the label."""
+    count: Count = 10
+    samples: Count = 100
+    """Samples of each device, its test set included."""
+    alpha: Positive = 0.3
+    test: Literal["own", "all"] = "own"
+    """Test on the device's own mixture, or on every class alike."""
+    minimum: Count = 10
+    """Least number of normal and of faulty samples of a device; a mixture with fewer is drawn again."""
+    gain: ShareOrNone = 0.0
+    """Each device's sensors read too much or too little, by factors drawn from 1 - gain to 1 + gain."""
+
+
+class Source(Section):
+    """Where one or more devices come from: a table, several tables, one table cut up, or a simulator."""
+
+    name: str | None = None
+    """The device's name, or the beginning of the names of several; default: the file's or simulator's."""
+    table: str | None = None
+    """A CSV or Parquet file; with `*` or `?` in its name, every file that matches is a device of its own."""
+    label: str | tuple[str, ...] | None = None
+    features: tuple[str, ...] = ()
+    positive: tuple[Value, ...] | Mapping[str, tuple[Value, ...]] = ()
+    """Values of the label column that mean a fault, where it is not 0/1; of several columns each one's."""
+    normal: tuple[Value, ...] = ()
+    """Values of the label that mean no fault; each other one is a kind of fault, and a class of its own."""
+    classes: tuple[Value, ...] = ()
+    """All kinds, normal ones too, in their order; default: those that occur in the fleet, sorted."""
+    kinds: bool = False
+    """Make a class of each combination of several label columns, or of each kind that a simulator knows."""
+    categories: Mapping[str, tuple[str, ...]] = {}
+    """Text columns among the features and their values in rising order: they become 0, 1, 2, ..."""
+    units: Mapping[str, str] = {}
+    device: str | tuple[str, ...] = ()
+    """Columns whose combination names the device: one table cut into devices."""
+    partition: Partition | None = None
+    simulator: Annotated[str, AfterValidator(one_of(SIMULATORS, plugins.SIMULATORS))] | None = None
+    """A simulator of `fleet.simulators`, or of another package."""
+    count: Count = 10
+    """Devices to simulate."""
+    samples: Count = 400
+    """Samples of each simulated device, its test set included."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Source":
+        if self.table is not None and self.simulator is not None:
+            raise ValueError("names both a table and a simulator: keep one of them")
+        if self.table is not None and (self.label is None or not self.features):
+            raise ValueError(f"table {self.table!r} needs the keys label and features")
+        if self.device and self.partition is not None:
+            raise ValueError("has both device and partition: a table is cut in one way")
+        return self
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> "Source":
+        """Sees that the keys about the label say one thing."""
+        names = (self.label,) if isinstance(self.label, str) else self.label or ()
+        several = len(names) > 1
+        if self.positive and (self.normal or self.classes or self.kinds):
+            raise ValueError(
+                "has positive, which knows fault and no fault alone: drop it, or normal, classes and kinds"
+            )
+        if isinstance(self.positive, Mapping) and set(self.positive) != set(names):
+            raise ValueError(f"has positive for {[*self.positive]}, and the label is {[*names]}")
+        if self.positive and several and not isinstance(self.positive, Mapping):
+            raise ValueError(
+                "has several label columns and one list of positive values: give each column its own, such as"
+                f" positive = {{ {names[0]} = {[*self.positive]} }}"
+            )
+        if self.kinds and not several and self.simulator is None:
+            raise ValueError("has kinds = true, which needs several label columns, or a simulator")
+        if self.simulator is not None and (self.normal or self.classes):
+            raise ValueError(
+                "has a simulator, whose classes are known: drop normal and classes, and set kinds = true"
+            )
+        if self.normal and several and not self.kinds:
+            raise ValueError(
+                "has normal and several label columns, whose combinations it names: set kinds = true, too"
+            )
+        if self.classes and not (self.normal or self.kinds):
+            raise ValueError("has classes and no normal, which says which of them mean no fault")
+        return self
+
+
+class Unseen(Section):
+    """Devices that take no part in the federation and only receive its model."""
+
+    count: Whole = 0
+    """The last so many devices by name."""
+    samples: Annotated[int, Field(ge=2, strict=True)] = 30
+    """Training samples that each of them has; its test set is as large as any other device's."""
+
+
+class Fleet(Source):
+    """The devices: one source written in place, or a list of them."""
+
+    devices: tuple[Source, ...] = ()
+    scaling: Literal["device", "fleet"] = "device"
+    """Standardise with a device's own moments, or each feature with those of all devices that have it."""
+    unseen: Unseen = Unseen()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources in order."""
+        return self.devices or (self,)
+
+    @model_validator(mode="after")
+    def _named(self) -> "Fleet":
+        here = self.table is not None or self.simulator is not None
+        if here and self.devices:
+            raise ValueError("has devices and a table or simulator of its own: move the latter into devices")
+        for i, source in enumerate(self.sources):
+            if source.table is None and source.simulator is None:
+                where = f"devices[{i}]" if self.devices else "fleet"
+                raise ValueError(f"{where} needs a table or a simulator")
+        return self
+
+
+class Splits(Section):
+    """How a device's samples are divided among testing and the phases."""
+
+    test: Share = 0.2
+    serial: ShareOrNone = 0.2
+    """0 where phase 1 is left out."""
+    parallel: Share = 0.5
+    personalize: Share = 0.3
+    query: Share = 0.2
+    """Share of each phase's samples that is evaluated on."""
+    kind: Literal["rows", "blocks", "units"] = "rows"
+    block: Count = 10
+    """Rows of a block, for kind = "blocks"."""
+    unit: str | None = None
+    """Column whose equal values stay together, for kind = "units"."""
+    reuse: bool = False
+    """Phase 3 trains on all of a device's training samples but the validation part."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Splits":
+        total = self.serial + self.parallel + self.personalize
+        if abs(total - 1) > 1e-9:
+            raise ValueError(
+                f"serial, parallel and personalize share the training samples: they sum to {total:g}, not 1"
+            )
+        return self

@@ -1,0 +1,40 @@
+"""The recipe's section on deployment: what each device receives."""
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from fedmetaalign.recipe.data import Count, Section
+
+
+class Deploy(Section):
+    """What the device receives."""
+
+    format: Literal["uint8", "int8", "int8-float-io", "int8-float-head", "int4", "float32"] = "uint8"
+    """Of the model file:
+
+    uint8: all arithmetic in 8-bit integers, features and score uint8; a byte a weight.
+    int8: the same with features and score int8, which is what firmware computes in.
+    int8-float-io: the same with float32 features and score around it, for programs that know no quantisation.
+    int8-float-head: the layers that phase 3 freezes in 8-bit integers, those that it trains and the score in
+        float32: a finer score, and what learning on the device goes on from.
+    int4: as uint8, but most weights take half a byte; a little less accurate.
+    float32: everything in float32; no loss, and four bytes a weight.
+    """
+    per_channel: bool = False
+    """A scale for every output of a layer instead of one for the layer: finer, for 16 bytes an output."""
+    threshold: Literal["deployed", "personalized"] = "deployed"
+    """Choose the threshold again on the deployed model's own scores, or keep the personalised model's."""
+    max_bytes: Count | None = None
+    """Of the model file, at most; a network that is larger is made smaller: in low rank, pruned, in 4 bits."""
+    target: Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33"] = "cortex-m4"
+    """What bundle.json names as the device's core; the C code runs on all of them."""
+
+    @model_validator(mode="after")
+    def _scales_are_of_8_bits(self) -> "Deploy":
+        if self.per_channel and self.format in ("int4", "float32"):
+            raise ValueError(
+                f'cannot have per_channel = true with format = "{self.format}", whose weights are not all of 8'
+                " bits: leave it out, or choose another format"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""A run over Flower: the server, and a whole fleet on this machine."""

@@ -1,0 +1,1 @@
+"""What every program needs of the machine: files, locks, cores, extras and plug-ins."""

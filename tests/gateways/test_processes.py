@@ -1,0 +1,462 @@
+"""Real SuperLinks and SuperNodes on loopback: who gets in, who does not, and that nobody stays behind."""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from fedmetaalign.errors import RunError
+from fedmetaalign.gateways import addresses, processes, superlink, supernode
+from fedmetaalign.gateways.enrolment import enroll, enrolled
+
+PYPROJECT = """
+[project]
+name = "toy"
+version = "1.0.0"
+description = "A toy"
+license = "Apache-2.0"
+dependencies = []
+
+[tool.flwr.app]
+publisher = "nobody"
+
+[tool.flwr.app.components]
+serverapp = "toy:server"
+clientapp = "toy:client"
+
+[tool.flwr.app.config]
+folder = ""
+seconds = 0.0
+"""
+
+# Sends each node that it has not seen before one message, and writes down who is there and who answers.
+TOY = """
+import json, os, time
+from pathlib import Path
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import ServerApp
+
+client, server = ClientApp(), ServerApp()
+
+@client.query()
+def query(message, context):
+    end = time.monotonic() + message.content["ask"]["seconds"]
+    Path(context.node_config["state"], "working").touch()
+    while time.monotonic() < end:
+        time.sleep(0.1)
+    about = {key: context.node_config[key] for key in ("name", "table")}
+    return Message(RecordDict({"about": ConfigRecord(about)}), reply_to=message)
+
+@server.main()
+def main(grid, context):
+    folder, asked, waiting = Path(context.run_config["folder"]), set(), set()
+    ask = RecordDict({"ask": ConfigRecord({"seconds": context.run_config["seconds"]})})
+    while not (folder / "finish").exists():
+        nodes = {node.name: node.node_id for node in grid.get_nodes()}
+        write(folder / "nodes.json", sorted(nodes))
+        for name in set(nodes) - asked:
+            waiting |= set(grid.push_messages([Message(ask, dst_node_id=nodes[name], message_type="query")]))
+            asked.add(name)
+        for reply in grid.pull_messages(list(waiting)):
+            waiting.remove(reply.metadata.reply_to_message_id)
+            about = dict(reply.content["about"])
+            write(folder / f"{about['name']}.json", about)
+        time.sleep(0.1)
+
+def write(path, content):
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content))
+    partial.replace(path)
+"""
+
+# Starts what `fedmetaalign run --engine flower` does, and waits for what happens to it.
+PARENT = """
+import sys, time
+from pathlib import Path
+from fedmetaalign.gateways import addresses, processes, superlink, supernode
+
+folder, app = Path(sys.argv[1]), Path(sys.argv[2])
+address = f"127.0.0.1:{addresses.free_port()}"
+with superlink.started(address, folder / "superlink", None) as link, (folder / "log").open("wb") as log:
+    link.submit(app, {"folder": str(folder), "seconds": 600.0})
+    arguments = supernode.arguments("a", folder / "table.csv", address, folder, ["--insecure"])
+    process = processes.launch("flower-supernode", arguments, folder / "flower", log)
+    time.sleep(600)
+"""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A SuperLink that two devices may connect to, and an app that runs on it."""
+
+    folder: Path
+    link: superlink.SuperLink
+    run: int
+
+    def arguments(self, name: str, keys: Path) -> list[str]:
+        where = ["--table", str(self.folder / "table.csv"), "--state", str(self.folder / "state" / name)]
+        return ["--name", name, "--server", self.link.address, "--keys", str(keys), *where]
+
+    def nodes(self) -> list[str]:
+        path = self.folder / "nodes.json"
+        return json.loads(path.read_text()) if path.exists() else []
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    (folder / "toy.py").write_text(TOY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, app: Path) -> Iterator[Fleet]:
+    folder = tmp_path_factory.mktemp("fleet")
+    (folder / "table.csv").touch()
+    enroll(folder / "keys", [], ["a", "b"], None, datetime.now(UTC))
+    keys = folder / "keys"
+    certificates = superlink.Certificates(keys / "ca.crt", keys / "server.crt", keys / "server.key")
+    address = f"127.0.0.1:{addresses.free_port()}"
+    with superlink.started(address, folder / "superlink", certificates) as link:
+        assert link.sync(enrolled(keys)) == (("a", "b"), ())
+        yield Fleet(folder, link, link.submit(app, {"folder": str(folder)}))
+
+
+@contextmanager
+def device(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "fedmetaalign", "device", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.fixture(autouse=True)
+def sigterm() -> Iterator[None]:
+    """Gives SIGTERM back what it did: `run_device` takes it over, as it may in a process of its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def until(condition: Callable[[], Any], what: str) -> None:
+    """Waits for something that is sure to come; the limit only ends a test that hangs."""
+    deadline = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+def test_an_enrolled_device_takes_part_until_it_is_unregistered(fleet: Fleet) -> None:
+    with ExitStack() as stack:
+        a, b = (
+            stack.enter_context(device(*fleet.arguments(name, fleet.folder / "keys" / "handout" / name)))
+            for name in "ab"
+        )
+        until(lambda: fleet.nodes() == ["a", "b"], "both are there, under the names of their keys")
+        answers = [fleet.folder / "a.json", fleet.folder / "b.json"]
+        until(lambda: all(path.exists() for path in answers), "both answer")
+        assert json.loads(answers[0].read_text()) == {"name": "a", "table": str(fleet.folder / "table.csv")}
+
+        with (
+            pytest.raises(RunError, match="Another device runs in"),
+            supernode._alone(fleet.folder / "state" / "a"),
+        ):
+            pass
+
+        b.terminate()
+        assert b.wait() == 0
+        assert b.stderr is not None and b.stderr.read().splitlines()[-1] == "b: stopped."
+        until(lambda: fleet.nodes() == ["a"], "who leaves is away at once")
+
+        # The folder of keys is the list: without a in it, the server lets a go in the middle of the run.
+        keys = enrolled(fleet.folder / "keys")
+        assert fleet.link.sync({"b": keys["b"]}) == ((), ("a",))
+        until(lambda: fleet.nodes() == [], "who is unregistered is away at the next poll")
+        assert a.wait() == 1
+        assert a.stderr is not None and a.stderr.read().splitlines()[-1] == (
+            f"fedmetaalign: {fleet.link.address} refuses a: its key was revoked,"
+            " or the clock of this machine is wrong."
+        )
+    assert fleet.link.status(fleet.run).state == "running"
+    with pytest.raises(RunError, match="none comes back; revoke the device, enrol it anew"):
+        fleet.link.sync(keys)
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+def test_a_key_that_nobody_registered_is_refused(fleet: Fleet, tmp_path: Path) -> None:
+    enroll(tmp_path / "other", [], ["c"], None, datetime.now(UTC))
+    keys = tmp_path / "other" / "handout" / "c"
+    shutil.copy(fleet.folder / "keys" / "ca.crt", keys)
+    with device(*fleet.arguments("c", keys)) as process:
+        assert process.wait() == 1
+        assert process.stderr is not None
+        assert process.stderr.read() == (
+            f"fedmetaalign: {fleet.link.address} does not know the key of c:"
+            " ask its operator to enrol the device.\n"
+        )
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+def test_a_supernode_without_a_key_is_refused(fleet: Fleet, tmp_path: Path) -> None:
+    arguments = ["--superlink", fleet.link.address, "--root-certificates", str(fleet.link.ca)]
+    arguments += ["--host", "127.0.0.1", "--port", str(addresses.free_port())]
+    process = processes.launch("flower-supernode", arguments, tmp_path, subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert "[code: 2001] SuperNode authentication is enabled" in processes.last_words(process.stdout)
+        assert process.wait() == 1
+    finally:
+        processes.stop(process)
+        process.stdout.close()
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+def test_who_speaks_plain_http_or_has_another_authority_is_told_before_anything_starts(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    enroll(tmp_path / "other", [], ["a"], None, datetime.now(UTC))
+    table, address = fleet.folder / "table.csv", fleet.link.address
+    with pytest.raises(RunError, match="no server of a fleet without TLS"):
+        supernode.run_device("a", table, address, None, tmp_path / "a", True)
+    with pytest.raises(RunError, match="is not the server that"):
+        supernode.run_device("a", table, address, tmp_path / "other" / "handout" / "a", tmp_path / "a", False)
+    with pytest.raises(RunError, match=f"A SuperLink runs at {address} already"), ExitStack() as stack:
+        keys = fleet.folder / "keys"
+        certificates = superlink.Certificates(keys / "ca.crt", keys / "server.crt", keys / "server.key")
+        stack.enter_context(superlink.started(address, tmp_path / "second", certificates))
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+def test_a_renewed_key_replaces_the_old_one(fleet: Fleet, tmp_path: Path) -> None:
+    enroll(tmp_path / "renewed", [], ["b", "c"], None, datetime.now(UTC))
+    before = {node.name: node for node in fleet.link.registered()}
+    keys = {name: path for name, path in enrolled(fleet.folder / "keys").items() if name in before}
+    renewed = keys | enrolled(tmp_path / "renewed")
+    assert fleet.link.sync(renewed) == (("b", "c"), ("b",))
+    assert fleet.link.sync(renewed) == ((), ())
+    after = {node.name: node for node in fleet.link.registered()}
+    assert sorted(after) == sorted(renewed)
+    assert after["b"].key != before["b"].key
+    assert after["b"].number != before["b"].number
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+def test_nobody_is_believed_from_where_he_calls(fleet: Fleet) -> None:
+    host, port = addresses.split_address(fleet.link.address)
+    context = ssl.create_default_context(cafile=fleet.link.ca)
+    connection = http.client.HTTPSConnection(host, port, context=context)
+    headers = {"X-Forwarded-For": "192.0.2.7", "Content-Type": "application/protobuf"}
+    connection.request("POST", "/v1/control/list-nodes", b"", headers)
+    # From there the gate would refuse it.
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
+def test_when_the_parent_is_killed_nothing_stays_behind(app: Path, tmp_path: Path) -> None:
+    mark = uuid4().hex
+    (tmp_path / "table.csv").touch()
+
+    def family() -> list[str]:
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "environ").read_text(errors="replace"):
+                    found.append((process / "cmdline").read_text())
+            except OSError:
+                pass
+        return found
+
+    command = [sys.executable, "-c", PARENT, str(tmp_path), str(app)]
+    environment = os.environ | {"MARK": mark}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as parent:  # noqa: S603
+        try:
+            until((tmp_path / "working").exists, "the device works")
+            programs = (
+                "flower-superlink",
+                "flower-supernode",
+                "flwr-serverapp",
+                "flwr-clientapp",
+                "flower-superexec",
+            )
+            running = family()
+            assert all(any(program in line for line in running) for program in programs)
+        finally:
+            parent.kill()  # or the end of the context would wait for it
+    until(lambda: not family(), "all of them have ended")
+
+
+def test_a_port_that_another_program_uses_is_an_error(tmp_path: Path) -> None:
+    server = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with server:
+        try:
+            assert server.stdout is not None
+            port = server.stdout.readline().split(" port ")[1].split()[0]
+            expected = f"What answers at 127.0.0.1:{port} is no server of a fleet without TLS"
+            with (
+                pytest.raises(RunError, match=expected),
+                superlink.started(f"127.0.0.1:{port}", tmp_path, None),
+            ):
+                pass
+        finally:
+            server.kill()
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("127.0.0.1:9092", ("127.0.0.1", 9092)),
+        ("fleet.example.org:1", ("fleet.example.org", 1)),
+        ("[::1]:65535", ("::1", 65535)),
+    ],
+)
+def test_addresses(address: str, parts: tuple[str, int]) -> None:
+    assert addresses.split_address(address) == parts
+
+
+def test_loopback() -> None:
+    assert all(map(addresses.is_loopback, ["localhost", "127.0.0.1", "127.8.9.1", "::1"]))
+    assert not any(map(addresses.is_loopback, ["192.0.2.7", "::", "", "localhost.example.org", "0.0.0.0"]))  # noqa: S104
+
+
+def test_the_environment_of_flowers_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped = {"PYTHONDONTWRITEBYTECODE", "FLWR_INTERNAL_GRPC_CONTROL_API", "FLWR_INTERNAL_GRPC_FLEET_API"}
+    for name in dropped:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    monkeypatch.setenv("PATH", "/somewhere")
+    made = processes.environment(tmp_path)
+    assert not dropped & set(made)
+    assert made["FORWARDED_ALLOW_IPS"] == ""
+    assert made["FLWR_HOME"] == str(tmp_path)
+    assert made["FLWR_TELEMETRY_ENABLED"] == "0"
+    assert shutil.which("flower-superexec", path=made["PATH"]) == str(
+        Path(sys.executable).parent / "flower-superexec"
+    )
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        (
+            [
+                b"\x1b[92mINFO \x1b[0m:      Starting Flower SuperNode\n",
+                b"\x1b[91mERROR \x1b[0m:     Exit Code: 305\n",
+                b"Failed to initialize the connection to the SuperLink.\n",
+                b"[code: 2004] Failed to activate SuperNode.\n",
+                b"The SuperNode could not establish a connection to the SuperLink.\n",
+                b"\n",
+                b"For more information, visit: <https://flower.ai/docs>\n",
+                b"INFO:     Shutting down\n",
+            ],
+            "Failed to initialize the connection to the SuperLink. [code: 2004] Failed to activate SuperNode."
+            " The SuperNode could not establish a connection to the SuperLink",
+        ),
+        (
+            [
+                b"2026-11-24T01:28:04.887Z INFO [uvicorn.error] Application startup complete.\n",
+                b"2026-11-24T01:28:04.891Z ERROR [uvicorn.error] [Errno 98] address already in use\n",
+                b"2026-11-24T01:28:04.892Z INFO [uvicorn.error] Waiting for application shutdown.\n",
+            ],
+            "[Errno 98] address already in use",
+        ),
+        (
+            [
+                b"Traceback (most recent call last):\n",
+                b'  File "x.py", line 1, in x\n',
+                b"ValueError: no\n",
+                b"\n",
+            ],
+            "ValueError: no",
+        ),
+        (
+            [b"flower-supernode: error: unrecognized arguments: --x\n"],
+            "flower-supernode: error: unrecognized arguments: --x",
+        ),
+        ([], "it said nothing"),
+    ],
+)
+def test_the_last_words_of_a_process(log: list[bytes], words: str) -> None:
+    assert processes.last_words(log) == words
+
+
+OUT_OF_STEP = "INFO :      Run ID 7 is not in `RUNNING` status. Ignoring message edba23128a6ef480."
+
+# What a SuperNode says that was given a question by a server that was then killed, and goes on waiting.
+STUCK = f"""
+import time
+print({OUT_OF_STEP!r}, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_supernode_that_is_out_of_step_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def launch(program: str, arguments: list[str], home: Path, output: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", STUCK]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, start_new_session=True)  # noqa: S603
+
+    monkeypatch.setattr(processes, "launch", launch)
+    _, last = supernode._watch("a", superlink.SuperLink("h:1", None), tmp_path, [])
+    assert list(last) == [f"{OUT_OF_STEP}\n".encode()]
+
+
+def test_a_supernode_that_is_out_of_step_is_started_anew_and_may_be_taken_for_still_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = [b"ERROR: Exit Code: 305\n", b"[code: 2004] Failed to activate SuperNode.\n", b"\n"]
+    ends = iter(
+        [(-15, [OUT_OF_STEP.encode()]), (1, refusal), (0, [b"INFO: SuperNode terminated gracefully.\n"])]
+    )
+    monkeypatch.setattr(supernode, "_watch", lambda *_: next(ends))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with pytest.raises(RunError, match="h:1 refuses a: its key was revoked"):
+        supernode._take_part("a", superlink.SuperLink("h:1", None), tmp_path, lambda: [], False)
+    assert list(ends) == []
+
+
+@pytest.mark.parametrize(("crashed", "came"), [(True, False), (False, True), (False, False)])
+def test_a_device_that_crashed_or_came_before_its_server_is_patient_where_it_is_not_let_in(
+    crashed: bool, came: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = [b"ERROR: Exit Code: 305\n", b"[code: 2004] Failed to activate SuperNode.\n", b"\n"]
+    ends = iter([(1, refusal), (1, refusal), (0, [b"INFO: SuperNode terminated gracefully.\n"])])
+    monkeypatch.setattr(supernode, "_watch", lambda *_: next(ends))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    if crashed:
+        (tmp_path / "joined").touch()
+    expected = "h:1 refuses a: its key was revoked" if crashed or came else "h:1 does not know the key of a"
+    with pytest.raises(RunError, match=expected):
+        supernode._take_part("a", superlink.SuperLink("h:1", None), tmp_path, lambda: [], came)
