@@ -30,13 +30,15 @@ import numpy as np
 from fedmetaalign.aggregation import Aggregate, Cohort
 from fedmetaalign.aggregation.geometry import NO_DIRECTION, cosines, norms, root_of, units
 
+Criterion = Literal["score", "alignment"]
+
 
 def similarity(
     cohort: Cohort,
     floor: float = 0.1,
     reference: Literal["mean", "others", "root"] = "mean",
     unit_norm: bool = False,
-    criteria: tuple[Literal["score", "alignment"], ...] = ("score", "alignment"),
+    criteria: tuple[Criterion, ...] = ("score", "alignment"),
 ) -> Aggregate:
     """Weights each delta with its score and its alignment.
 
@@ -52,20 +54,40 @@ def similarity(
         ValueError: the reference is the root, and the cohort has none.
     """
     deltas = cohort.deltas.astype(np.float64)
-    if reference == "root":
-        alignment = cosines(deltas, root_of(cohort))
-    else:
-        parts = units(deltas) if unit_norm else deltas
-        directions = parts.mean(axis=0)
-        if reference == "others":
-            directions = directions - parts / len(parts)
-        alignment = cosines(deltas, directions, NO_DIRECTION * (norms(parts).max() / len(parts)))
-    weights = np.ones(len(deltas))
-    if "score" in criteria:
-        weights = weights * cohort.scores
-    if "alignment" in criteria:
-        weights = weights * np.maximum(floor, alignment)
-    if not weights.any():
-        weights = np.ones(len(deltas))
-    weights = weights / weights.sum()
+    directions, least = reference_directions(cohort, deltas, reference, unit_norm)
+    alignment = cosines(deltas, directions, least)
+    weights = normalized(product(criteria, score=cohort.scores, alignment=np.maximum(floor, alignment)))
     return Aggregate(weights @ deltas, weights, alignment)
+
+
+def reference_directions(
+    cohort: Cohort, deltas: np.ndarray, reference: str, unit_norm: bool
+) -> tuple[np.ndarray, float]:
+    """Returns what the deltas are compared with, and the length up to which that points nowhere.
+
+    Returns:
+        (parameters,), or (devices, parameters) where it is another one for each device; and a length.
+    """
+    if reference == "root":
+        return root_of(cohort), 0.0
+    parts = units(deltas) if unit_norm else deltas
+    directions = parts.mean(axis=0)
+    if reference == "others":
+        directions = directions - parts / len(parts)
+    return directions, NO_DIRECTION * float(norms(parts).max() / len(parts))
+
+
+def product(criteria: tuple[Criterion, ...], score: np.ndarray, alignment: np.ndarray) -> np.ndarray:
+    """Returns the product of the criteria that count, (devices,); ones where none does."""
+    weights = np.ones(len(score))
+    if "score" in criteria:
+        weights = weights * score
+    if "alignment" in criteria:
+        weights = weights * alignment
+    return weights
+
+
+def normalized(weights: np.ndarray) -> np.ndarray:
+    """Scales weights, (devices,), to sum to one; equal ones where all are zero."""
+    weights = weights if weights.any() else np.ones(len(weights))
+    return np.asarray(weights / weights.sum())

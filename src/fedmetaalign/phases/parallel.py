@@ -11,23 +11,31 @@ from fedmetaalign.federation.messages import Train, Update, Vectors
 from fedmetaalign.federation.records import Record, RoundError, record, why
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.client import Client
-from fedmetaalign.phases.local import train_locally
 from fedmetaalign.phases.server import Server, State
 from fedmetaalign.randomness import generator
 
 
 def local_update(client: Client, request: Train) -> Update:
-    """The device's step: trains w^(r-1) on S_t,p2, scores it on Q_t,p2 and takes the difference."""
-    epochs = client.recipe.parallel.epochs
-    local = train_locally(client, request, "parallel", request.number, epochs)
+    """The device's step: trains w^(r-1) on S_t,p2, scores it on Q_t,p2 and takes the difference.
+
+    D_t,p2 is split into the two once, before the first round (`fleet.splits`).
+    """
+    part, epochs = client.device.parts["parallel"], client.recipe.parallel.epochs
+    trained = client.learner.train(
+        request.weights,
+        part.support,
+        *("parallel", request.number, client.name),
+        epochs=epochs,
+    )
+    query_loss, accuracy = client.learner.evaluate(trained.weights, part.query)
     return Update(
-        delta=local.weights - request.weights,
-        score=1 / (1 + local.query_loss),
-        samples=local.samples,
-        steps=epochs * local.samples,
-        support_loss=local.support_loss,
-        query_loss=local.query_loss,
-        accuracy=local.accuracy,
+        delta=trained.weights - request.weights,
+        score=1 / (1 + query_loss),
+        samples=len(part.support),
+        steps=epochs * len(part.support),
+        support_loss=trained.loss,
+        query_loss=query_loss,
+        accuracy=accuracy,
     )
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from fedmetaalign.federation.messages import Local, Visit
 from fedmetaalign.federation.records import Record, RoundError, record, why
 from fedmetaalign.phases.client import Client
-from fedmetaalign.phases.local import train_locally
 from fedmetaalign.phases.server import Server, State
 from fedmetaalign.randomness import generator
 
@@ -17,8 +16,19 @@ Move = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def visit(client: Client, request: Visit) -> Local:
-    """The device's step: trains w on S_t,p1 for E_serial epochs and evaluates it on Q_t,p1."""
-    return train_locally(client, request, "serial", request.tour, client.recipe.serial.epochs)
+    """The device's step: trains w on S_t,p1 for E_serial epochs and evaluates it on Q_t,p1.
+
+    D_t,p1 is split into the two once, before the first round (`fleet.splits`).
+    """
+    part = client.device.parts["serial"]
+    trained = client.learner.train(
+        request.weights,
+        part.support,
+        *("serial", request.tour, client.name),
+        epochs=client.recipe.serial.epochs,
+    )
+    query_loss, accuracy = client.learner.evaluate(trained.weights, part.query)
+    return Local(trained.weights, trained.loss, query_loss, accuracy, len(part.support))
 
 
 def serial_round(server: Server, state: State, number: int) -> tuple[State, list[Record]]:
