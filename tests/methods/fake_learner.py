@@ -50,7 +50,7 @@ class Learner:
         return np.full(len(x), 1 / (1 + np.exp(-float(weights[0]))))
 
     def split(self, share):
-        return SplitPoint(int(2 * share), 2 - int(2 * share), int(2 * share))
+        return SplitPoint(int(2 * share), int(2 * share))
 
     def reporting(self, on_steps):
         return replace(self, on_steps=on_steps)

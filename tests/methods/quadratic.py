@@ -45,8 +45,7 @@ class Quadratic:
         samples,
         *address,
         learning_rate=None,
-        frozen=0,
-        head=0,
+        trainable=slice(None),
         objective=LOSS,
         keep_gradient=False,
         **_,
@@ -58,7 +57,7 @@ class Quadratic:
         slope = 0 if o.slope is None else o.slope
         order = generator(0, "stream", *address).permutation(len(samples))
         rate = learning_rate or self.learning_rate
-        trained = slice(frozen, self.size - head)
+        trained = trainable
         total, loss = np.zeros(self.size), 0.0
         for i, before in zip(order, np.roll(order, 1), strict=True):
             at = o.scale * w + shift
@@ -83,7 +82,7 @@ class Quadratic:
 
     def split(self, share):
         body = int(share * self.size)
-        return SplitPoint(body, self.size - body, body)
+        return SplitPoint(body, body)
 
     def reporting(self, on_steps):
         return replace(self, on_steps=on_steps)

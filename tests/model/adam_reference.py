@@ -63,7 +63,7 @@ def _row(y, outputs):
 
 
 def adam_in_float64(
-    network, weights, data, orders, learning_rate, epsilon=1e-8, *, objective=LOSS, frozen=0, head=0
+    network, weights, data, orders, learning_rate, epsilon=1e-8, *, objective=LOSS, trainable=slice(None)
 ):
     """Kingma & Ba's Algorithm 1 in float64.
 
@@ -71,7 +71,7 @@ def adam_in_float64(
         The weights, the mean loss of each epoch, and the mean gradient of the trained layers' samples.
     """
     o, weights = objective, weights.astype(np.float64)
-    trained = _trained(network, frozen, head)
+    trained = _trained(network, trainable)
     first, second, total = np.zeros((3, len(weights)))
     shift, slope = (0 if vector is None else vector.astype(np.float64) for vector in (o.shift, o.slope))
     t, losses = 0, []
@@ -96,10 +96,10 @@ def adam_in_float64(
     return weights, losses, total / t
 
 
-def _trained(network, frozen, head):
+def _trained(network, trainable):
     """1 for each entry of the weight vector that is trained, else 0."""
     mask = np.zeros(network.parameters)
-    for matrix in network.layers(mask)[frozen : len(network.shapes) - head]:
+    for matrix in network.layers(mask)[trainable]:
         matrix[:] = 1
     return mask
 

@@ -33,9 +33,9 @@ def local(client: Client, request: Train) -> Update:
     split = client.learner.split(client.recipe.personalize.freeze)
     samples, number = client.stream(request, share=0.5), request.number
     begin = joined(client, request.weights, client.memory.before(HEAD, number))
-    own = train(client, begin, samples, "head", number, frozen=split.body)
+    own = train(client, begin, samples, "head", number, trainable=slice(split.body, None))
     client.memory.keep(HEAD, number, own.weights)
-    end = train(client, own.weights, samples, "body", number, head=split.head)
+    end = train(client, own.weights, samples, "body", number, trainable=slice(split.body))
     shared = end._replace(weights=joined(client, end.weights, request.weights))
     return update(client, request, shared)
 

@@ -32,7 +32,7 @@ def fine_tune(client: Client, weights: np.ndarray) -> Personal:
         client.name,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
-        frozen=client.learner.split(settings.freeze).body,
+        trainable=slice(client.learner.split(settings.freeze).body, None),
     )
     own = client.own(trained.weights)
     query_loss, _ = client.learner.evaluate(trained.weights, part.query)
