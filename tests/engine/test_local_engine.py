@@ -68,7 +68,7 @@ def answers(fleet, folder, workers, order):
     return {
         name: (
             updates[name].delta.tobytes(),
-            updates[name].score,
+            updates[name].query_score,
             finished[name].result,
             finished[name].records,
             (folder / name / "weights.safetensors").read_bytes(),

@@ -45,7 +45,7 @@ class Learner:
     def evaluate(self, weights, samples):
         return 0.0, 0.5
 
-    def scores(self, weights, x):
+    def probabilities(self, weights, x):
         """The first weight is the logit of every sample."""
         return np.full(len(x), 1 / (1 + np.exp(-float(weights[0]))))
 

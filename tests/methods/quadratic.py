@@ -53,19 +53,19 @@ class Quadratic:
         if address[0] == "personalize":
             return Trained(weights, (0.0,), None)
         o, w = objective, weights.astype(np.float64)
-        shift = 0 if o.shift is None else o.shift
-        slope = 0 if o.slope is None else o.slope
+        offset = 0 if o.offset is None else o.offset
+        linear = 0 if o.linear is None else o.linear
         order = generator(0, "stream", *address).permutation(len(samples))
         rate = learning_rate or self.learning_rate
         trained = trainable
         total, loss = np.zeros(self.size), 0.0
         for i, before in zip(order, np.roll(order, 1), strict=True):
-            at = o.scale * w + shift
+            at = o.scale * w + offset
             at = at - o.lookahead * samples.y[before] * (at - samples.x[before])
             gradient = samples.y[i] * (at - samples.x[i])
             loss += samples.y[i] / 2 * np.sum((at - samples.x[i]) ** 2)
             total[trained] += gradient[trained]
-            step = o.scale * gradient + o.stiffness * w + slope
+            step = o.scale * gradient + o.mu * w + linear
             w[trained] -= rate * step[trained]
         self.on_steps((2 if o.lookahead else 1) * len(samples))
         mean = (total / len(samples)).astype(np.float32) if keep_gradient else None
@@ -74,7 +74,7 @@ class Quadratic:
     def evaluate(self, weights, samples):
         return float(np.mean(samples.y / 2 * np.sum((weights - samples.x) ** 2, axis=1))), 0.5
 
-    def scores(self, weights, x):
+    def probabilities(self, weights, x):
         return np.full(len(x), 0.5)
 
     def features(self, weights, x):

@@ -25,7 +25,7 @@ def model(known, validation):
 
 
 def scores(made, *x):
-    return made.scores(np.array(x, np.float32)[:, None]).tolist()
+    return made.probabilities(np.array(x, np.float32)[:, None]).tolist()
 
 
 def test_the_nearer_votes_louder():

@@ -7,7 +7,7 @@ from fedmetaalign.comparison.race import Race
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods.local_only import METHOD
 from fedmetaalign.model.learner import NetworkLearner
-from fedmetaalign.model.mlp import Network, initialize, scores
+from fedmetaalign.model.mlp import Network, fault_probabilities, initialize
 from fedmetaalign.phases.alone import train_alone
 from fedmetaalign.phases.client import Client
 from fedmetaalign.recipe import parse
@@ -100,7 +100,9 @@ def test_it_learns_and_repeats():
     assert one.weights.tobytes() == other.weights.tobytes()
 
     def wrong(weights):
-        return np.mean((scores(NETWORK, weights, device.own.support.x) > 0.5) != device.own.support.y)
+        return np.mean(
+            (fault_probabilities(NETWORK, weights, device.own.support.x) > 0.5) != device.own.support.y
+        )
 
     assert wrong(one.weights) < wrong(WEIGHTS)
     assert one.threshold.reason is None

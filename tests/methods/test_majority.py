@@ -24,6 +24,6 @@ def test_the_score_is_the_share_of_faults_and_a_tie_says_normal(support, query, 
     given = race(Learner(), devices=1)
     device = replace(given.members[0], own=Part(labelled(support), labelled(query)))
     model = replace(given, members=(device,)).run(METHOD).models[device.name]
-    scores = model.scores(np.zeros((3, 9), np.float32))
+    scores = model.probabilities(np.zeros((3, 9), np.float32))
     assert scores.tolist() == [share] * 3
     assert ((scores > model.threshold.threshold) == fault).all()

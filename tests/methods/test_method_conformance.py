@@ -105,7 +105,7 @@ def contents(outcome):
     return {
         name: (
             model.threshold.threshold,
-            model.scores(inputs[name]).tobytes(),
+            model.probabilities(inputs[name]).tobytes(),
             b"" if model.weights is None else model.weights.tobytes(),
         )
         for name, model in outcome.models.items()
@@ -125,13 +125,13 @@ def test_every_device_has_a_model(name):
     assert set(outcome.models) == {device.name for device in given.devices}
     for device in given.devices:
         model, x = outcome.models[device.name], device.train.x
-        scores = model.scores(x)
+        scores = model.probabilities(x)
         assert (scores.shape, scores.dtype) == ((len(x),), np.float64)
         assert ((scores >= 0) & (scores <= 1)).all()
         assert isinstance(model.threshold.threshold, float)
         if model.weights is not None:
             assert (model.weights.shape, model.weights.dtype) == (given.start.shape, np.float32)
-            assert (given.learner.scores(model.weights, x) == scores).all()
+            assert (given.learner.probabilities(model.weights, x) == scores).all()
 
 
 @every_method
@@ -139,9 +139,9 @@ def test_a_score_does_not_depend_on_the_rows_beside(name):
     given, outcome = ran(name)
     for device in given.devices:
         model, x = outcome.models[device.name], device.train.x
-        together = model.scores(x)
-        assert model.scores(x[::-1]).tolist() == together[::-1].tolist()
-        assert [model.scores(x[i : i + 1])[0] for i in (0, 7, 100)] == together[[0, 7, 100]].tolist()
+        together = model.probabilities(x)
+        assert model.probabilities(x[::-1]).tolist() == together[::-1].tolist()
+        assert [model.probabilities(x[i : i + 1])[0] for i in (0, 7, 100)] == together[[0, 7, 100]].tolist()
 
 
 @every_method
@@ -241,7 +241,7 @@ def test_it_learns(name):
 
     def right(device):
         model = outcome.models[device.name]
-        alarms = model.scores(device.own.support.x) > model.threshold.threshold
+        alarms = model.probabilities(device.own.support.x) > model.threshold.threshold
         return np.mean(alarms == (device.own.support.y > 0))
 
     def majority(device):

@@ -19,7 +19,7 @@ def test_it_is_the_rule_of_the_results(simulator):
     outcome = given.run(METHOD)
     for device in fleet.devices:
         test, model = fleet.test[device.name], outcome.models[device.name]
-        scores = model.scores(test.x)
+        scores = model.probabilities(test.x)
         assert set(scores.tolist()) <= {0.0, 1.0}
         accuracy = np.mean((scores > model.threshold.threshold) == (test.y > 0))
         assert accuracy == rule_of_results(device, test, learner.target).accuracy

@@ -14,9 +14,9 @@ def test_a_device_is_corrected_by_the_mean_gradient_minus_its_own():
     given.run(METHOD)
     # Who has the most samples is asked first.
     a, b = sorted((len(device.own.support) for device in given.members), reverse=True)
-    slopes = [objective.slope[0] for *_, objective in learner.seen]
+    terms = [objective.linear[0] for *_, objective in learner.seen]
     first, second = (a * 1 + b * 5) / (a + b), (a * 2 + b * 4) / (a + b)
-    assert slopes == pytest.approx([0, 0, first - 1, first - 5, second - 2, second - 4])
+    assert terms == pytest.approx([0, 0, first - 1, first - 5, second - 2, second - 4])
 
 
 def test_it_sends_twice_as_much_as_fedavg():

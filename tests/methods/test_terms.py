@@ -171,7 +171,7 @@ class TestThreshold:
         model = client(of).own(np.ones(1, np.float32))
         assert (model.threshold.threshold, model.weights.tolist()) == (0.5, [1])
         assert model.threshold.reason == "10 samples are too few to choose a threshold (30 needed)."
-        assert model.scores(np.zeros((3, 1))).tolist() == [0.5] * 3
+        assert model.probabilities(np.zeros((3, 1))).tolist() == [0.5] * 3
 
 
 class TestDiverged:

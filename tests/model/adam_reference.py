@@ -73,13 +73,13 @@ def adam_in_float64(
     o, weights = objective, weights.astype(np.float64)
     trained = _trained(network, trainable)
     first, second, total = np.zeros((3, len(weights)))
-    shift, slope = (0 if vector is None else vector.astype(np.float64) for vector in (o.shift, o.slope))
+    offset, linear = (0 if vector is None else vector.astype(np.float64) for vector in (o.offset, o.linear))
     t, losses = 0, []
     for order in orders:
         met = []
         for place, i in enumerate(order):
             t += 1
-            at = np.where(trained, o.scale * weights + shift, weights)
+            at = np.where(trained, o.scale * weights + offset, weights)
             if o.lookahead:
                 block = order[place - place % BLOCK :][:BLOCK]
                 before = block[place % BLOCK - 1]  # of the first of a block, the block's last
@@ -87,7 +87,7 @@ def adam_in_float64(
             met.append(loss(network.layers(at), data.x[i].astype(np.float64), data.y[i].astype(np.float64)))
             g = trained * _gradient(network, at, data, i)
             total += g
-            g = trained * (o.scale * g + o.stiffness * weights + slope)
+            g = trained * (o.scale * g + o.mu * weights + linear)
             first += 0.1 * (g - first)
             second += 0.001 * (g * g - second)
             m, v = first / (1 - 0.9**t), second / (1 - 0.999**t)

@@ -151,7 +151,7 @@ W = np.random.default_rng(7).normal(0, 0.3, SMALL_12.parameters).astype(np.float
 
 
 def all_at_once(w):
-    return Objective(scale=0.3, shift=w, stiffness=0.7, slope=w, lookahead=0.05)
+    return Objective(scale=0.3, offset=w, mu=0.7, linear=w, lookahead=0.05)
 
 
 class TestObjectives:

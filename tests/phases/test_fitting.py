@@ -13,7 +13,7 @@ from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
-from fedmetaalign.model.mlp import Network, initialize, scores
+from fedmetaalign.model.mlp import Network, fault_probabilities, initialize
 from fedmetaalign.model.online import Samples, train
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.phases.dense import float_layers, weight_vector
@@ -42,7 +42,9 @@ def personal(device):
     weights = initialize(NETWORK, random)
     trained = train(NETWORK, weights, device.own.support, learning_rate=1e-3, epochs=8, random=random).weights
     query = device.own.query
-    return Personal(None, best_f1(query.y.astype(np.int8), scores(NETWORK, trained, query.x)), trained)
+    return Personal(
+        None, best_f1(query.y.astype(np.int8), fault_probabilities(NETWORK, trained, query.x)), trained
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,7 @@ class TestLesson:
     def test_it_holds_what_the_network_says(self, lesson, personal):
         assert lesson.inputs.shape == (16_384, 9)
         assert lesson.unseen.shape == (4_096, 9)
-        said = scores(NETWORK, personal.weights, lesson.unseen)
+        said = fault_probabilities(NETWORK, personal.weights, lesson.unseen)
         np.testing.assert_allclose(lesson.unseen_scores, said, atol=1e-5)
         assert lesson.difference(said) < 1e-5
 
@@ -145,7 +147,7 @@ class TestLadder:
 
     def test_little_is_lost(self, deployed, device, personal):
         x = device.train.x
-        wanted = scores(NETWORK, personal.weights, x)
+        wanted = fault_probabilities(NETWORK, personal.weights, x)
         for most, tolerated in ((6_000, 0.05), (3_500, 0.12)):
             found = run(deployed(max_bytes=most).model, x)
             assert np.sqrt(np.mean((found - wanted) ** 2)) < tolerated

@@ -69,7 +69,7 @@ def lying(module):
         if lie == "shape":
             reply = replace(reply, delta=reply.delta[:-1])
         if lie == "score":
-            reply = replace(reply, score=2.0)
+            reply = replace(reply, query_score=2.0)
         if lie == "stale":
             request = replace(request, number=1)
         if lie == "name":

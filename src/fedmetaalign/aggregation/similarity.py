@@ -7,14 +7,14 @@
 
 What follows from it, and is easily overlooked:
 
-- With two devices whose deltas have equal norms, both align alike and the weights follow the scores alone;
-  otherwise the longer delta aligns better.
+- With two devices whose deltas have equal norms, both align alike and the weights follow the query scores
+  alone; otherwise the longer delta aligns better.
 - Each delta is part of the mean that it is compared with: K orthogonal deltas of equal norm align at
   1/sqrt(K), not at 0. `reference = "others"` compares a delta with the mean of the others instead, and
   `reference = "root"` with the server's own delta, trained on public data.
-- The score is the device's own word.
+- The query score is the device's own word.
 
-For ablations the weight may be the product of fewer criteria: of the score alone, of the raised alignment
+For ablations the weight may be the product of fewer criteria: of the query score alone, of the raised alignment
 alone, or of none, which makes all weights equal.
 
 What the paper leaves undefined: a cosine with a zero vector. Here it is 0, so that such a device takes part
@@ -38,7 +38,7 @@ def similarity(
     unit_norm: bool = False,
     criteria: tuple[Literal["score", "alignment"], ...] = ("score", "alignment"),
 ) -> Aggregate:
-    """Weights each delta with its score and its alignment.
+    """Weights each delta with its query score and its alignment.
 
     Args:
         cohort: K >= 1 devices.
@@ -62,7 +62,7 @@ def similarity(
         alignment = cosines(deltas, directions, NO_DIRECTION * (norms(parts).max() / len(parts)))
     weights = np.ones(len(deltas))
     if "score" in criteria:
-        weights = weights * cohort.scores
+        weights = weights * cohort.query_scores
     if "alignment" in criteria:
         weights = weights * np.maximum(floor, alignment)
     if not weights.any():

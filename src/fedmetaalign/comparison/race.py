@@ -236,23 +236,25 @@ def _validation(given: Race, outcome: Outcome) -> float:
     """
     target, models = given.learner.target, outcome.models
     own = [(models[device.name], device.own.query) for device in given.members]
-    return float(np.mean([brier(model.scores(query.x), query.y, target) for model, query in own]))
+    return float(np.mean([brier(model.probabilities(query.x), query.y, target) for model, query in own]))
 
 
 def _stages(given: Race, outcome: Outcome, end: Checkpoint, test: Mapping[str, Samples]) -> dict[str, Stage]:
-    def judge(scores: np.ndarray, samples: Samples, threshold: float) -> Metrics:
+    def judge(probabilities: np.ndarray, samples: Samples, threshold: float) -> Metrics:
         target = given.learner.target
-        found = measure_classes(target, samples.y, fault_probability(scores, target), scores, threshold)
+        found = measure_classes(
+            target, samples.y, fault_probability(probabilities, target), probabilities, threshold
+        )
         # Of a comparison's metrics each is one number a device.
         return {name: value for name, value in found.to_dict().items() if not isinstance(value, list)}
 
     def shared(weights: np.ndarray) -> dict[str, Metrics]:
         """One global model on every device, at a threshold of 0.5: choosing one is part of personalising."""
-        scores = given.learner.scores
-        return {name: judge(scores(weights, each.x), each, 0.5) for name, each in test.items()}
+        probabilities = given.learner.probabilities
+        return {name: judge(probabilities(weights, each.x), each, 0.5) for name, each in test.items()}
 
     own = {
-        name: judge(model.scores(test[name].x), test[name], model.threshold.threshold)
+        name: judge(model.probabilities(test[name].x), test[name], model.threshold.threshold)
         for name, model in outcome.models.items()
     }
     stages = {name: _stage(shared(point.weights), point) for name, point in outcome.stages.items()}

@@ -76,7 +76,7 @@ def update(client: Client, request: Train, trained: Trained, vectors: Vectors | 
     query_loss, accuracy = client.learner.evaluate(trained.weights, client.device.own.query)
     return Update(
         delta=trained.weights - request.weights,
-        score=1 / (1 + query_loss),
+        query_score=1 / (1 + query_loss),
         samples=len(client.device.own.support),
         steps=len(client.stretch(request)),
         support_loss=trained.loss,

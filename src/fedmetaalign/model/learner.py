@@ -74,7 +74,7 @@ class Learner(Protocol):
         """Returns the mean loss on samples, and the accuracy: of two classes at a threshold of 0.5."""
         ...
 
-    def scores(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def probabilities(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Returns what the network says of samples.
 
         Args:
@@ -160,7 +160,7 @@ class NetworkLearner:
         correct = self.target.predicted(z) == samples.y
         return float(self.target.cross_entropy(z, samples.y).mean()), float(correct.mean())
 
-    def scores(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def probabilities(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Returns the probabilities."""
         z = mlp.logits(self.network, weights, x)
         return self.target.fault_probability(z) if self.target.outputs == 1 else self.target.probabilities(z)

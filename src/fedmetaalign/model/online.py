@@ -197,8 +197,8 @@ def _terms(objective: Objective, trained: slice) -> _Terms:
     """Takes the entries of the trained layers out of an objective's vectors."""
     o = objective
     return _Terms(
-        None if o.shift is None else (np.float32(o.scale), o.shift[trained]),
-        None if o.slope is None else (np.float32(o.stiffness), o.slope[trained]),
+        None if o.offset is None else (np.float32(o.scale), o.offset[trained]),
+        None if o.linear is None else (np.float32(o.mu), o.linear[trained]),
         np.float32(o.lookahead) if o.lookahead else None,
     )
 
@@ -325,17 +325,17 @@ def _adam_step(
     """Updates every layer as Adam does (Kingma & Ba, 2015, Algorithm 1), bias corrections given."""
 
     def update(
-        operator: Trainable, w: jax.Array, m: jax.Array, v: jax.Array, gradient: Any, *slope: jax.Array
+        operator: Trainable, w: jax.Array, m: jax.Array, v: jax.Array, gradient: Any, *linear: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         g = operator.full(gradient)
         if pull is not None:
-            g = g + pull[0] * w + slope[0]
+            g = g + pull[0] * w + linear[0]
         m = BETA_1 * m + (1 - BETA_1) * g
         v = BETA_2 * v + (1 - BETA_2) * g * g
         return w - step_size * m * _reciprocal(jnp.sqrt(v * rescale) + EPSILON), m, v
 
-    slopes = () if pull is None else (pull[1],)
-    layers = [update(*layer) for layer in zip(operators, *adam, gradient, *slopes, strict=True)]
+    linears = () if pull is None else (pull[1],)
+    layers = [update(*layer) for layer in zip(operators, *adam, gradient, *linears, strict=True)]
     return _Adam(*map(list, zip(*layers, strict=True)))
 
 

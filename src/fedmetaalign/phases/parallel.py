@@ -17,12 +17,12 @@ from fedmetaalign.randomness import generator
 
 
 def local_update(client: Client, request: Train) -> Update:
-    """The device's step: trains w^(r-1) on S_t,p2, scores it on Q_t,p2 and takes the difference."""
+    """The device's step: trains w^(r-1) on S_t,p2, measures it on Q_t,p2 and takes the difference."""
     epochs = client.recipe.parallel.epochs
     local = train_locally(client, request, "parallel", request.number, epochs)
     return Update(
         delta=local.weights - request.weights,
-        score=1 / (1 + local.query_loss),
+        query_score=1 / (1 + local.query_loss),
         samples=local.samples,
         steps=epochs * local.samples,
         support_loss=local.support_loss,
@@ -96,7 +96,7 @@ def broadcast(
 
 def contributions(updates: Mapping[str, Update]) -> list[Contribution]:
     """Returns what an aggregation rule may know of the updates."""
-    return [Contribution(n, u.delta, u.score, u.samples, u.steps) for n, u in updates.items()]
+    return [Contribution(n, u.delta, u.query_score, u.samples, u.steps) for n, u in updates.items()]
 
 
 def records_of(number: int, updates: Mapping[str, Update], found: Aggregate) -> list[Record]:
@@ -108,7 +108,7 @@ def records_of(number: int, updates: Mapping[str, Update], found: Aggregate) -> 
             name,
             support_loss=update.support_loss,
             query_loss=update.query_loss,
-            score=update.score,
+            score=update.query_score,
             alignment=None if found.alignment is None else float(found.alignment[i]),
             weight=float(found.weights[i]),
             delta_norm=float(np.linalg.norm(update.delta.astype(np.float64))),

@@ -74,7 +74,7 @@ def test_vectors_that_were_not_asked_for_or_are_none_are_refused(asked, sent, wr
 def test_metrics_that_nobody_asked_for_are_left_out():
     records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     records["metrics"]["more"] = [1.0, float("nan")]
-    assert answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK).score == 0.8
+    assert answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK).query_score == 0.8
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def answer(device: str, run: str, request: Request[Any], reply: Local | Update |
     measured: dict[str, Any] = {key: float(getattr(reply, key)) for key in LOCAL}
     measured["samples"] = int(reply.samples)
     if isinstance(reply, Update):
-        measured["score"] = float(reply.score)
+        measured["score"] = float(reply.query_score)
         measured |= {"steps": int(reply.steps), "left_steps": int(reply.left_steps)}
         values = packed_arrays("delta", reply.packed) if reply.packed else {"delta": reply.delta}
         values |= {f"{VECTOR}{name}": each for name, each in reply.vectors.items()}
@@ -151,7 +151,7 @@ def read_answer(
         )
     update = Update(
         delta=delta,
-        score=measured["score"],
+        query_score=measured["score"],
         steps=int(measured["steps"]),
         left_steps=int(measured["left_steps"]),
         vectors=vectors,
