@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Home, Participant, learner_of, network_of, software
+from fedmetaalign.engine.participant import Outputs, Participant, learner_of, network_of, software
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.federation.engine import Engine
@@ -88,7 +88,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
             Participant(
                 Client(recipe, device, learner, Memory(out / MEMORY / device.name)),
                 method,
-                Home(fleet.test[device.name], out / "devices" / device.name),
+                Outputs(fleet.test[device.name], out / "devices" / device.name),
             )
             for device in fleet.devices
         )
@@ -96,7 +96,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         plan = pretraining(server) + method.rounds(server)
         state = (folder.restore(learner.network.parameters) if resume else None) or State(learner.initial())
         watcher.begin(training_steps(recipe, fleet, plan, state.done))
-        status = Status(out, engine.presence, fleet.notices)
+        status = Status(out, engine.liveness, fleet.notices)
         return conduct(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
 
 

@@ -273,7 +273,7 @@ def test_nobody_is_believed_from_where_he_calls(fleet: Fleet) -> None:
     connection = http.client.HTTPSConnection(host, port, context=context)
     headers = {"X-Forwarded-For": "192.0.2.7", "Content-Type": "application/protobuf"}
     connection.request("POST", "/v1/control/list-nodes", b"", headers)
-    # From there the gate would refuse it.
+    # From there the access filter would refuse it.
     assert connection.getresponse().status == 200
     connection.close()
 

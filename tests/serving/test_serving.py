@@ -11,7 +11,7 @@ from test_server_app import nodes_of, quick_polls, settings  # noqa: F401 - a fi
 from toy_fleet import ToyGrid
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.flower import answers
+from fedmetaalign.engine.flower import replies
 from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.errors import RunError
 from fedmetaalign.gateways.certificates import EnrolmentError
@@ -197,7 +197,7 @@ def test_a_device_that_cannot_take_part_is_told_of_while_the_others_wait(recipe_
 
     with ToyGrid() as grid, pytest.raises(RunError, match="No device came within 600 seconds"):
         grid.toys.deeds = {
-            (name, "introduce"): lambda content: answers.refuse(
+            (name, "introduce"): lambda content: replies.refuse(
                 content["reply"]["device"], "It has\n120 rows too few."
             )
             for name in ("fan", "pump")

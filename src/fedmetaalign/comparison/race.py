@@ -18,7 +18,7 @@ from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Metrics, Stage
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.evaluation.metrics import brier, measure_classes
-from fedmetaalign.federation.engine import Presence, Replies
+from fedmetaalign.federation.engine import Liveness, Replies
 from fedmetaalign.federation.messages import Collected, Local, Personal, Personalize, Reply, Request, Update
 from fedmetaalign.federation.transport import FLOAT_BYTES, sent_bytes
 from fedmetaalign.fleet.device import Device, Fleet, Part
@@ -156,8 +156,8 @@ class _Metered:
     def names(self) -> tuple[str, ...]:
         return self.engine.names
 
-    def presence(self) -> Mapping[str, Presence]:
-        return self.engine.presence()
+    def liveness(self) -> Mapping[str, Liveness]:
+        return self.engine.liveness()
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         replies = self.engine.exchange(names, request, patience)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel
 
 from fedmetaalign.errors import FedMetaAlignError
-from fedmetaalign.federation.engine import Presence
+from fedmetaalign.federation.engine import Liveness
 from fedmetaalign.system.writing import replace, writing_to
 
 State = Literal["running", "waiting", "done", "failed"]
@@ -63,12 +63,12 @@ class Status:
 
     Attributes:
         folder: the run folder.
-        presence: tells which devices are there.
+        liveness: tells which devices are there.
         notices: what the user has to know of the fleet, one sentence each.
     """
 
     folder: Path
-    presence: Callable[[], Mapping[str, Presence]]
+    liveness: Callable[[], Mapping[str, Liveness]]
     notices: Sequence[str] = ()
     _now: StatusFile = field(default_factory=StatusFile)
 
@@ -98,9 +98,9 @@ class Status:
         """Writes who is there now; the rest stays."""
         devices = {
             name: DeviceStatus(
-                present=there.present, last_seen=None if there.seen is None else _time(there.seen)
+                present=each.online, last_seen=None if each.last_seen is None else _time(each.last_seen)
             )
-            for name, there in sorted(self.presence().items())
+            for name, each in sorted(self.liveness().items())
         }
         also = {"updated": _time(time.time()), "notices": tuple(self.notices), "devices": devices}
         now = self._now.model_copy(update=also)
