@@ -37,7 +37,7 @@ from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME, trained_layers
 from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.deploy import deploy
-from fedmetaalign.phases.fitting import Lesson, candidates, distil
+from fedmetaalign.phases.fitting import DistillationSet, candidates, distil
 from fedmetaalign.phases.personalize import fine_tune
 from fedmetaalign.phases.schedule import pretraining
 from fedmetaalign.phases.server import Server, State, rounds
@@ -173,14 +173,14 @@ def judge(size: int, trained: Trained) -> list[dict[str, float]]:
     recipe, device = client.recipe, client.device
     settings = recipe.deploy.model_copy(update={"max_bytes": size})
     layers, head = float_layers(network, personal.weights), trained_layers(network, recipe.personalize)
-    lesson = Lesson.of(layers, device.train.x, generator(recipe.seed, "lesson", device.name))
+    distillation = DistillationSet.of(layers, device.train.x, generator(recipe.seed, "lesson", device.name))
     found = candidates(
         layers,
         precisions(head, device.train.x, settings),
         fixed_layers(layers, head, settings),
         size,
-        lesson,
-        lambda pruned: distil(pruned, lesson, generator(recipe.seed, "stream", "distil", device.name)),
+        distillation,
+        lambda pruned: distil(pruned, distillation, generator(recipe.seed, "stream", "distil", device.name)),
     )
     query = device.own.query
 
@@ -193,7 +193,7 @@ def judge(size: int, trained: Trained) -> list[dict[str, float]]:
         p = np.clip(scores(model, query.x, RUNTIME), 1 / 512, 511 / 512)
         verdicts.append(
             {
-                "difference": lesson.difference(scores(model, lesson.unseen, RUNTIME)),
+                "difference": distillation.difference(scores(model, distillation.unseen, RUNTIME)),
                 "own": off(model, device.train.x),
                 "cross_entropy": -float(np.mean(xlogy(query.y, p) + xlogy(1 - query.y, 1 - p))),
                 "error": float(np.mean((p > 0.5) != (query.y > 0))),

@@ -97,10 +97,10 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         state = (folder.restore(learner.network.parameters) if resume else None) or State(learner.initial())
         watcher.begin(training_steps(recipe, fleet, plan, state.done))
         status = Status(out, engine.liveness, fleet.notices)
-        return conduct(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
+        return execute(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
 
 
-def conduct(
+def execute(
     recipe: Recipe,
     engine: Engine,
     plan: list[Round],
@@ -136,7 +136,7 @@ def conduct(
     with status.of_failure():
         state = _train(plan, state, folder, status, watcher, clock)
         watcher.phase("personalize")
-        status.say("running", "personalize")
+        status.update("running", "personalize")
         with clock.measure("personalize"):
             request = Finish(state.weights, 1, len(engine.names), state.stages)
             replies = engine.exchange(engine.names, request, patience)
@@ -201,7 +201,7 @@ def _train(
     running = rounds(plan, state)
     for upcoming in plan[state.done :]:
         watcher.phase(upcoming.phase)
-        status.say("running", upcoming.phase, upcoming.number, sum(r.phase == upcoming.phase for r in plan))
+        status.update("running", upcoming.phase, upcoming.number, sum(r.phase == upcoming.phase for r in plan))
         try:
             with clock.measure(upcoming.phase):
                 done, state, records = next(running)

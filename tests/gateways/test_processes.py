@@ -199,7 +199,7 @@ def test_an_enrolled_device_takes_part_until_it_is_unregistered(fleet: Fleet) ->
             " or the clock of this machine is wrong."
         )
     assert fleet.link.status(fleet.run).state == "running"
-    with pytest.raises(RunError, match="none comes back; revoke the device, enrol it anew"):
+    with pytest.raises(RunError, match="none comes back; revoke the device, enrol it again"):
         fleet.link.sync(keys)
 
 

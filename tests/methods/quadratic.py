@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fedmetaalign.comparison.race import Race
+from fedmetaalign.comparison.run_cell import CellRun
 from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.model.learner import SplitPoint
 from fedmetaalign.model.objective import LOSS
@@ -118,8 +118,8 @@ class Problem:
         return Device(name, PREPARATION, np.zeros((1, 1)), parts, part(self.samples))
 
 
-def race(*members, newcomers=(), rounds=300, learning_rate=0.01, start=None):
-    """A race of such devices: the members d0, d1, ... and the newcomers n0, n1, ...; it starts at zero."""
+def cell_run(*members, unseen_devices=(), rounds=300, learning_rate=0.01, start=None):
+    """A cell run of such devices: the members d0, d1, ... and the unseen n0, n1, ...; it starts at zero."""
     recipe = parse(
         {
             "fleet": {"simulator": "feeder", "count": len(members)},
@@ -132,16 +132,16 @@ def race(*members, newcomers=(), rounds=300, learning_rate=0.01, start=None):
         "here",
     )
     size = len(members[0].optimum)
-    return Race(
+    return CellRun(
         recipe,
         Quadratic(size, learning_rate),
         tuple(problem.device(f"d{i}") for i, problem in enumerate(members)),
-        tuple(problem.device(f"n{i}") for i, problem in enumerate(newcomers)),
+        tuple(problem.device(f"n{i}") for i, problem in enumerate(unseen_devices)),
         None,
         np.zeros(size, np.float32) if start is None else np.array(start, np.float32),
     )
 
 
 def client(given, device=None):
-    """A device of a race at work, by default the first member, whose steps are not counted."""
+    """A device of a cell run at work, by default the first member, whose steps are not counted."""
     return Client(given.recipe, device or given.members[0], given.learner)

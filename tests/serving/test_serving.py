@@ -92,17 +92,17 @@ def status(folder):
 
 def wait_until_told(monkeypatch, *words):
     """Lets the server wait for devices until it tells something with all these words; returns what it tells."""
-    told, say = [], Status.say
+    told, update = [], Status.update
 
     def listen(self, *where, **more):
         told.append((where, more))
-        say(self, *where, **more)
+        update(self, *where, **more)
 
     def now():
         enough = any(all(word in more.get("message", "") for word in words) for _, more in told)
         return time.monotonic() + 10_000 * enough
 
-    monkeypatch.setattr(Status, "say", listen)
+    monkeypatch.setattr(Status, "update", listen)
     monkeypatch.setattr(server_app, "time", SimpleNamespace(monotonic=now, sleep=time.sleep))
     return told
 

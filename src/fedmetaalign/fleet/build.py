@@ -23,19 +23,20 @@ EXAMPLES = 64
 """Raw samples that a device keeps for the golden vectors of its bundle."""
 
 
-def build(recipe: Recipe, *, newcomers: bool = False) -> Fleet:
+def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
     """Builds the fleet of a recipe; nothing is written.
 
     Args:
         recipe: what to build; its table paths are absolute or relative to the working directory.
-        newcomers: the caller makes use of the devices that fleet.unseen holds out; nobody else may lose them.
+        unseen_devices: the caller makes use of the devices that fleet.unseen holds out; nobody else may
+            lose them.
 
     Raises:
         DataError: a table or a device cannot be used; the sentence names it.
         RecipeError: the recipe holds devices out, and the caller has no use for them.
     """
     unseen = recipe.fleet.unseen
-    if unseen.count and not newcomers:
+    if unseen.count and not unseen_devices:
         raise RecipeError(
             f"fleet.unseen.count = {unseen.count} holds devices out of the federation, which only"
             " `fedmetaalign compare` can do: compare this recipe, or set fleet.unseen.count = 0."

@@ -8,7 +8,7 @@ The network is a representation phi, which all share, and a head h_k, which neve
 
 phi is what phase 3 freezes, the first half of the layers, and all that travels. The steps of a round are
 halved: the head and then the representation see half of the round's samples, the same ones. Phase 3 trains the
-head once more. A newcomer trains the common start's head on the final representation.
+head once more. An unseen device trains the common start's head on the final representation.
 """
 
 from typing import Any

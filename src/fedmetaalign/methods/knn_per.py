@@ -7,7 +7,7 @@ to a sample x vote, the nearer the louder; phi is what the last layer of the glo
     p(x)      =  lambda_k p_knn(x) + (1 - lambda_k) p_w(x)
 
 lambda_k is the share with the least Brier score on the device's validation part. Nothing is trained after the
-rounds, so these spend the steps of phase 3 as well; a newcomer takes none.
+rounds, so these spend the steps of phase 3 as well; an unseen device takes none.
 """
 
 from functools import partial

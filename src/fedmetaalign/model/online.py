@@ -101,7 +101,7 @@ Only the weights are one vector: putting the others together and taking them apa
 
 @lru_cache
 def _zeros(shapes: tuple[tuple[int, ...], ...]) -> list[jax.Array]:
-    # Kept, since making them anew takes as long as some steps, and nothing writes into them.
+    # Kept, since making them again takes as long as some steps, and nothing writes into them.
     return [jnp.zeros(shape, jnp.float32) for shape in shapes]
 
 

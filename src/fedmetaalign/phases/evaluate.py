@@ -65,8 +65,8 @@ def evaluate(
     # These keys are there if the recipe asks for them.
     if alone is not None:
         result["alone"] = judged(alone.probabilities(test.x), alone.threshold.threshold)
-    if deployed.ladder:
-        result["ladder"] = list(deployed.ladder)
+    if deployed.candidates:
+        result["ladder"] = list(deployed.candidates)
     if names := names_of(target.classes):
         result |= {
             "classes": names,

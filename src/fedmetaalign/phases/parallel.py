@@ -121,7 +121,7 @@ def records_of(number: int, updates: Mapping[str, Update], found: Aggregate) -> 
 def root_delta(server: Server, weights: np.ndarray, number: int, updates: Mapping[str, Update]) -> np.ndarray:
     """The server's own step, for a rule that compares with it: trains w^(r-1) as a device, on public samples.
 
-    They are drawn anew in each round, so that in time all of them are seen.
+    They are drawn again in each round, so that in time all of them are seen.
 
     Args:
         server: has the public samples.

@@ -22,7 +22,7 @@ def kinds(devices: Sequence[Device]) -> list[Kind]:
     """Returns what a fleet's models were chosen from, the largest first."""
     groups: dict[str, list[Candidate]] = {}
     for device in devices:
-        for each in device.ladder:
+        for each in device.candidates:
             groups.setdefault(titled(_without_units(each.way), each.bits), []).append(each)
     found = [
         Kind(

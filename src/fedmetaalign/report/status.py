@@ -72,7 +72,7 @@ class Status:
     notices: Sequence[str] = ()
     _now: StatusFile = field(default_factory=StatusFile)
 
-    def say(self, state: State, phase: str, number: int = 1, rounds: int = 1, message: str = "") -> None:
+    def update(self, state: State, phase: str, number: int = 1, rounds: int = 1, message: str = "") -> None:
         """Writes where the run stands: in a phase, in round `number` of so many."""
         self._now = StatusFile(state=state, phase=phase, round=number, rounds=rounds, message=message)
         self.refresh()

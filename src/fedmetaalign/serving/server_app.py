@@ -32,7 +32,7 @@ from fedmetaalign.phases.server import Server, State
 from fedmetaalign.recipe.data import Positive, Section, Whole
 from fedmetaalign.recipe.errors import dotted
 from fedmetaalign.report.status import Status
-from fedmetaalign.run import MEMORY, RUN_ID, Clock, Watcher, check_engine, check_size, conduct
+from fedmetaalign.run import MEMORY, RUN_ID, Clock, Watcher, check_engine, check_size, execute
 from fedmetaalign.run_folder import RunFolder, free_folder
 from fedmetaalign.system.writing import replace, writing_to
 
@@ -131,7 +131,7 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
         state = restored or State(learner.initial())
         server = Server(recipe, engine, learner, part)
         plan = pretraining(server) + method.rounds(server)
-        return conduct(
+        return execute(
             recipe,
             engine,
             plan,
@@ -146,7 +146,7 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
 
 
 def _roster(settings: Settings) -> Callable[[], Sequence[str]] | None:
-    """Returns who may take part; asked anew at every look, since devices are enrolled and revoked meanwhile.
+    """Returns who may take part; asked again at every look, since devices are enrolled and revoked meanwhile.
 
     Raises:
         EnrolmentError: the folder of the enrolled devices cannot be used.
@@ -170,7 +170,7 @@ def _wait(registry: NodeRegistry, settings: Settings, phase: str, status: Status
     """Waits until all devices are there, or as long as one is told to; then some have to be."""
     refresh, until = _seldom(status.refresh), time.monotonic() + settings.wait
     said = None
-    status.say("waiting", phase, message="Waiting for the devices.")
+    status.update("waiting", phase, message="Waiting for the devices.")
     while True:
         online = registry.poll()
         expected = len(registry.names) if registry.roster else settings.devices
@@ -183,7 +183,7 @@ def _wait(registry: NodeRegistry, settings: Settings, phase: str, status: Status
         awaited = f" for {', '.join(missing)}" if missing else ""
         message = f"{len(online)} of {expected} devices are there; waiting{awaited}.{refused}"
         if message != said:
-            status.say("waiting", phase, message=message)
+            status.update("waiting", phase, message=message)
             said = message
         refresh()
         time.sleep(0.2)
@@ -232,9 +232,9 @@ def _seldom(act: Callable[[], None], seconds: float = 1.0) -> Callable[[], None]
     """Returns what does the same, but not more often than every so many seconds."""
     last = [0.0]
 
-    def perhaps() -> None:
+    def throttled() -> None:
         if time.monotonic() > last[0] + seconds:
             last[0] = time.monotonic()
             act()
 
-    return perhaps
+    return throttled

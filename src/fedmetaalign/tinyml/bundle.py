@@ -224,7 +224,7 @@ def read(folder: Path) -> Bundle:
         if (outputs := Interface.of(bundle.network).outputs) != labels.outputs:
             raise ValueError(f"its {len(labels.classes)} classes are not those of a model of {outputs} outputs")
         if facts["digest"] != digest(facts):
-            raise BundleError(f"{path} has been altered: copy the bundle again, or make it anew.")
+            raise BundleError(f"{path} has been altered: copy the bundle again, or make it again.")
         return bundle
     except FileNotFoundError as error:
         raise BundleError(f"{error.filename} is missing: {folder} is not a complete bundle.") from None

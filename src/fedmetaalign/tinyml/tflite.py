@@ -224,7 +224,7 @@ def _sharing_builder() -> Any:
     """A flatbuffer builder that stores equal vectors once and aligns the buffers' bytes.
 
     Zero points, scales and shapes repeat from tensor to tensor, and a file may point to one vector many times;
-    the generated code would write each anew, and would give buffers no alignment at all.
+    the generated code would write each again, and would give buffers no alignment at all.
     """
     import flatbuffers
 

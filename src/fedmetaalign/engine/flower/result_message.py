@@ -15,7 +15,7 @@ from fedmetaalign.recipe import Recipe
 from fedmetaalign.recipe.errors import dotted
 
 LONGEST = 1_000_000
-"""Characters of a device's results; no ladder of models is so long."""
+"""Characters of a device's results; no list of candidates is so long."""
 
 
 class ResultMessage(Told):

@@ -80,14 +80,14 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Race:
+class CellRun:
     """What every compared method is given: a fleet, a start, a budget.
 
     Attributes:
         recipe: its phases decide the budget, its optimizer the learning rate.
         learner: what is trained.
         members: the devices of the federation, sorted by name.
-        newcomers: devices that only receive what the federation has learnt.
+        unseen_devices: devices that only receive what the federation has learnt.
         public: public samples; None where the recipe has none.
         start: (parameters,) float32, where every method starts.
         spent: what it has cost so far.
@@ -96,7 +96,7 @@ class Race:
     recipe: Recipe
     learner: Learner
     members: tuple[Device, ...]
-    newcomers: tuple[Device, ...]
+    unseen_devices: tuple[Device, ...]
     public: Part | None
     start: np.ndarray
     spent: Spent = field(default_factory=Spent)
@@ -104,7 +104,7 @@ class Race:
     @property
     def devices(self) -> tuple[Device, ...]:
         """All devices that need a model."""
-        return self.members + self.newcomers
+        return self.members + self.unseen_devices
 
     def run(self, method: Method) -> Outcome:
         """Runs a method from the common start to every device's own model.
@@ -114,7 +114,7 @@ class Race:
         """
         learner = self.learner.reporting(self.spent.add_steps)
         clients = [Client(self.recipe, device, learner) for device in self.members]
-        unseen = [Client(self.recipe, device, learner, members=self.members) for device in self.newcomers]
+        unseen = [Client(self.recipe, device, learner, members=self.members) for device in self.unseen_devices]
         travels = method.travels(learner, self.recipe)
         engine = _Metered(
             LocalEngine([Participant(client, method) for client in clients], workers=1),
@@ -196,7 +196,7 @@ def start(recipe: Recipe, fleet: Fleet) -> Start:
     return Start(weights, steps, time.perf_counter() - began)
 
 
-def race(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
+def run_cell(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     """Runs a method and measures what it comes to.
 
     Args:
@@ -210,7 +210,7 @@ def race(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     """
     method, learner = methods.find(name), learner_of(recipe, fleet.target)
     spent = Spent(begin.steps, 0, begin.seconds) if method.trains else Spent()
-    given = Race(recipe, learner, fleet.devices, fleet.newcomers, fleet.public, begin.weights, spent)
+    given = CellRun(recipe, learner, fleet.devices, fleet.unseen_devices, fleet.public, begin.weights, spent)
     rate = recipe.optimizer.learning_rate if method.trains else None
     try:
         outcome = given.run(method)
@@ -228,7 +228,7 @@ def race(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     )
 
 
-def _validation(given: Race, outcome: Outcome) -> float:
+def _validation(given: CellRun, outcome: Outcome) -> float:
     """Returns the members' mean Brier score on their validation parts.
 
     A proper score of the probabilities themselves: it needs no threshold, and one sure mistake of a model does
@@ -239,7 +239,7 @@ def _validation(given: Race, outcome: Outcome) -> float:
     return float(np.mean([brier(model.probabilities(query.x), query.y, target) for model, query in own]))
 
 
-def _stages(given: Race, outcome: Outcome, end: Checkpoint, test: Mapping[str, Samples]) -> dict[str, Stage]:
+def _stages(given: CellRun, outcome: Outcome, end: Checkpoint, test: Mapping[str, Samples]) -> dict[str, Stage]:
     def judge(probabilities: np.ndarray, samples: Samples, threshold: float) -> Metrics:
         target = given.learner.target
         found = measure_classes(
