@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fedmetaalign import methods
-from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Metrics, Stage
+from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, MetricValues, Stage
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.evaluation.metrics import brier, measure_classes
@@ -240,7 +240,7 @@ def _validation(given: CellRun, outcome: Outcome) -> float:
 
 
 def _stages(given: CellRun, outcome: Outcome, end: Checkpoint, test: Mapping[str, Samples]) -> dict[str, Stage]:
-    def judge(probabilities: np.ndarray, samples: Samples, threshold: float) -> Metrics:
+    def judge(probabilities: np.ndarray, samples: Samples, threshold: float) -> MetricValues:
         target = given.learner.target
         found = measure_classes(
             target, samples.y, fault_probability(probabilities, target), probabilities, threshold
@@ -248,7 +248,7 @@ def _stages(given: CellRun, outcome: Outcome, end: Checkpoint, test: Mapping[str
         # Of a comparison's metrics each is one number a device.
         return {name: value for name, value in found.to_dict().items() if not isinstance(value, list)}
 
-    def shared(weights: np.ndarray) -> dict[str, Metrics]:
+    def shared(weights: np.ndarray) -> dict[str, MetricValues]:
         """One global model on every device, at a threshold of 0.5: choosing one is part of personalising."""
         probabilities = given.learner.probabilities
         return {name: judge(probabilities(weights, each.x), each, 0.5) for name, each in test.items()}
@@ -261,7 +261,7 @@ def _stages(given: CellRun, outcome: Outcome, end: Checkpoint, test: Mapping[str
     return stages | {FINAL: _stage(own, end)}
 
 
-def _stage(devices: Mapping[str, Metrics], spent: Checkpoint) -> Stage:
+def _stage(devices: Mapping[str, MetricValues], spent: Checkpoint) -> Stage:
     return Stage(devices, spent.steps, spent.bytes, round(spent.seconds, 3))
 
 

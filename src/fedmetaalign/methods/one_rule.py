@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fedmetaalign.evaluation.rules import Rule, best_rule
+from fedmetaalign.evaluation.rules import FeatureRule, best_rule
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.federation.messages import Last, Personal
 from fedmetaalign.methods._method import Method
@@ -29,7 +29,7 @@ def own_rule(client: Client, request: Last[Any]) -> Personal:
 
 
 def _probabilities(
-    rule: Rule, preparation: Preparation, target: Target, y: np.ndarray, x: np.ndarray
+    rule: FeatureRule, preparation: Preparation, target: Target, y: np.ndarray, x: np.ndarray
 ) -> np.ndarray:
     """Returns the rule's word: of several classes the most frequent one in training that fits it."""
     fault = rule.predict(preparation.raw(x))

@@ -53,7 +53,7 @@ class Precision:
     """
 
     bits: Bits
-    cost: low_rank.Cost
+    cost: low_rank.StorageCost
     write: Callable[[Layers], bytes]
 
 
@@ -200,7 +200,7 @@ class Splittable:
         """Splits all layers but the last `fixed`."""
         return cls(layers, low_rank.spectra(layers, len(layers) - fixed, distillation.inputs[:SPLIT]))
 
-    def shrunk(self, cost: low_rank.Cost, most: float) -> Layers:
+    def shrunk(self, cost: low_rank.StorageCost, most: float) -> Layers:
         """Writes layers in low rank until the network costs at most so much, or can cost no less."""
         return low_rank.factorise(self.layers, self.components, cost, most)
 
@@ -228,7 +228,7 @@ def _fitted(technique: str, network: Splittable, precision: Precision, most: int
 def _best_limit(
     limits: Sequence[int],
     pruned: Callable[[int], Splittable],
-    cost: low_rank.Cost,
+    cost: low_rank.StorageCost,
     budget: float,
     distillation: DistillationSet,
 ) -> int | None:

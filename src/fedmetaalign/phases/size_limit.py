@@ -15,7 +15,7 @@ from fedmetaalign.phases.fitting import Candidate as Fitted
 from fedmetaalign.phases.fitting import DistillationSet, Precision, candidates, choose, distil, smallest
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Deploy, Personalize
-from fedmetaalign.tinyml.low_rank import Cost
+from fedmetaalign.tinyml.low_rank import StorageCost
 from fedmetaalign.tinyml.network import Layers
 from fedmetaalign.tinyml.runtimes import scores
 from fedmetaalign.tinyml.tflite import write
@@ -87,13 +87,13 @@ def precisions(head: int, calibration: np.ndarray, settings: Deploy) -> list[Pre
 
     floats = head if settings.format == "int8-float-head" else 0
     if settings.format == "float32":
-        return [Precision(32, Cost(weight=4.0), writing(8))]
+        return [Precision(32, StorageCost(weight=4.0), writing(8))]
     if settings.per_channel:
-        return [Precision(8, Cost(weight=1.0, output=20.0, head=floats), writing(8))]
-    four = Precision(4, Cost(weight=0.5, head=floats), writing(4))
+        return [Precision(8, StorageCost(weight=1.0, output=20.0, head=floats), writing(8))]
+    four = Precision(4, StorageCost(weight=0.5, head=floats), writing(4))
     if settings.format == "int4":
         return [four]
-    return [Precision(8, Cost(weight=1.0, head=floats), writing(8)), four]
+    return [Precision(8, StorageCost(weight=1.0, head=floats), writing(8)), four]
 
 
 def fixed_layers(layers: Layers, head: int, settings: Deploy) -> int:

@@ -27,7 +27,7 @@ STAGES = {
 
 
 @dataclass(frozen=True)
-class Device:
+class DeviceReport:
     """What `results.json` and the bundle say about one device; None where they say nothing.
 
     Attributes:
@@ -107,7 +107,7 @@ class Run:
     recipe_text: str
     manifest: Mapping[str, Any]
     rounds: tuple[Mapping[str, Any], ...]
-    devices: tuple[Device, ...]
+    devices: tuple[DeviceReport, ...]
     stages: tuple[str, ...]
     fleet: Mapping[str, Any]
 
@@ -197,11 +197,11 @@ def mean(values: Any) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> Device:
+def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> DeviceReport:
     found, rule = Result.usable(entry), OneRule.usable(entry.get("one_rule"))
     stages, ladder = _mapping(entry.get("stages")), entry.get("ladder")
     candidates = map(Candidate.read, ladder if isinstance(ladder, list) else ())
-    return Device(
+    return DeviceReport(
         name=name,
         stages={stage: Metrics.usable(stages[stage]) for stage in STAGES if stages.get(stage)},
         threshold=found.get("threshold"),

@@ -14,7 +14,7 @@ from fedmetaalign.errors import FedMetaAlignError
 from fedmetaalign.federation.engine import Liveness
 from fedmetaalign.system.writing import replace, writing_to
 
-State = Literal["running", "waiting", "done", "failed"]
+RunState = Literal["running", "waiting", "done", "failed"]
 
 Time = Annotated[datetime, AfterValidator(lambda t: t.astimezone(UTC) if t.tzinfo else t.replace(tzinfo=UTC))]
 """In UTC, also where that is not said."""
@@ -31,7 +31,7 @@ class StatusFile(BaseModel):
     """What `status.json` says; what is not known is left out.
 
     Attributes:
-        state: one of `State`.
+        state: one of `RunState`.
         round: of the phase, the one being run.
         rounds: how many the phase has.
         message: one sentence, or nothing.
@@ -72,12 +72,12 @@ class Status:
     notices: Sequence[str] = ()
     _now: StatusFile = field(default_factory=StatusFile)
 
-    def update(self, state: State, phase: str, number: int = 1, rounds: int = 1, message: str = "") -> None:
+    def update(self, state: RunState, phase: str, number: int = 1, rounds: int = 1, message: str = "") -> None:
         """Writes where the run stands: in a phase, in round `number` of so many."""
         self._now = StatusFile(state=state, phase=phase, round=number, rounds=rounds, message=message)
         self.refresh()
 
-    def end(self, state: State, message: str = "") -> None:
+    def end(self, state: RunState, message: str = "") -> None:
         """Writes that the run has ended where it stands."""
         self._now = self._now.model_copy(update={"state": state, "message": message})
         self.refresh()

@@ -8,7 +8,7 @@ import json
 from pydantic import ValidationError
 
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.evaluation.result import Epoch, Result, Told, names_of
+from fedmetaalign.evaluation.result import Epoch, Reported, Result, names_of
 from fedmetaalign.federation.messages import Finish, Finished
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.recipe import Recipe
@@ -18,7 +18,7 @@ LONGEST = 1_000_000
 """Characters of a device's results; no list of candidates is so long."""
 
 
-class ResultMessage(Told):
+class ResultMessage(Reported):
     """See `Finished`."""
 
     result: Result
