@@ -84,8 +84,8 @@ def traffic() -> str:
     """Counts what a device is sent and sends in a parallel round, for each way of rounding."""
     from fedmetaalign.engine.flower.client_app import app
     from fedmetaalign.engine.flower.engine import FlowerEngine
-    from fedmetaalign.engine.flower.questions import Envelope
-    from fedmetaalign.engine.flower.roll import Roll
+    from fedmetaalign.engine.flower.node_registry import NodeRegistry
+    from fedmetaalign.engine.flower.requests import Header
     from fedmetaalign.engine.participant import learner_of
     from fedmetaalign.federation.messages import Train
     from fedmetaalign.federation.transport import packed_request, sent_bytes
@@ -105,12 +105,14 @@ def traffic() -> str:
             save_table(device, path)
             node = {"name": device.name, "table": str(path), "state": folder}
             with InProcessGrid(app, {device.name: node}) as grid:
-                roll = Roll(grid, Envelope("", "benchmark", recipe), lambda name=device.name: (name,), 600.0)
-                while not roll.call():
+                registry = NodeRegistry(
+                    grid, Header("", "benchmark", recipe), lambda name=device.name: (name,), 600.0
+                )
+                while not registry.poll():
                     pass
                 before = grid.traffic[device.name]
                 request = packed_request(Train(learner.initial(), 1, 1), recipe.transport, learner.layer_sizes)
-                replies = FlowerEngine(roll).exchange([device.name], request)
+                replies = FlowerEngine(registry).exchange([device.name], request)
                 down, up = (b - a for a, b in zip(before, grid.traffic[device.name], strict=True))
         bare = sent_bytes(request) + sent_bytes(replies.answers[device.name])
         rows.append((receive, send, f"{down:,}", f"{up:,}", f"{down + up:,}", f"{bare:,}"))

@@ -30,7 +30,7 @@ from fedmetaalign.tinyml import codegen, compiled, features, integer
 from fedmetaalign.tinyml.elf import sizes
 from fedmetaalign.tinyml.emulator import Emulator
 from fedmetaalign.tinyml.head import header, split
-from fedmetaalign.tinyml.network import Network, QuantizedNetwork
+from fedmetaalign.tinyml.network import DeployedNetwork, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import bits_of_int4, quantize
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.toolchain import CORES
@@ -60,7 +60,7 @@ def measure(emlearn: bool) -> dict[str, Any]:
     problem = trained()
     layers, inputs = problem.layers, problem.inputs
     whole = quantize(layers, inputs)
-    networks: dict[str, Network] = {
+    networks: dict[str, DeployedNetwork] = {
         "uint8": whole,
         "low rank": low_rank(layers, inputs, LIMIT),
         "int4": quantize(layers, inputs, bits=bits_of_int4(layers)),
@@ -76,7 +76,7 @@ def measure(emlearn: bool) -> dict[str, Any]:
     }
 
 
-def inference(network: Network, problem: Problem) -> dict[str, Any]:
+def inference(network: DeployedNetwork, problem: Problem) -> dict[str, Any]:
     """Measures one of our networks.
 
     Returns:
@@ -158,7 +158,7 @@ def learning(network: QuantizedNetwork, problem: Problem) -> dict[str, Any]:
     return {"steps": STEPS} | asdict(there.cost)
 
 
-def texts(folder: Path, network: Network, problem: Problem, head: str | None) -> None:
+def texts(folder: Path, network: DeployedNetwork, problem: Problem, head: str | None) -> None:
     """Writes a network's firmware into a folder."""
     files: Mapping[str, str] = codegen.files(
         "benchmark", network, problem.preparation, 0.5, problem.raw[:16], head
@@ -167,7 +167,7 @@ def texts(folder: Path, network: Network, problem: Problem, head: str | None) ->
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def threshold(network: Network, problem: Problem) -> float:
+def threshold(network: DeployedNetwork, problem: Problem) -> float:
     """Chooses the threshold with which a network is right most often on what it was trained on."""
     raw = problem.preparation.raw(problem.inputs)
     scores = integer.firmware_scores(network, features.device_inputs(problem.preparation, network, raw))

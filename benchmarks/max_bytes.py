@@ -31,14 +31,13 @@ from fedmetaalign.engine.participant import Participant, learner_of, network_of
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods import find
-from fedmetaalign.model.mlp import Network
-from fedmetaalign.model.mlp import scores as float_scores
+from fedmetaalign.model.mlp import Network, fault_probabilities
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME, trained_layers
 from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.deploy import deploy
-from fedmetaalign.phases.fitting import Lesson, candidates, distil
+from fedmetaalign.phases.fitting import DistillationSet, candidates, distil
 from fedmetaalign.phases.personalize import fine_tune
 from fedmetaalign.phases.schedule import pretraining
 from fedmetaalign.phases.server import Server, State, rounds
@@ -137,7 +136,7 @@ def rungs(trained: Trained) -> np.ndarray:
     """Returns bytes and test accuracy of the float model, the whole network in its format, and each size."""
     client, network, personal, test = trained
     faults = test.y > 0
-    alarms = float_scores(network, personal.weights, test.x) > personal.threshold.threshold
+    alarms = fault_probabilities(network, personal.weights, test.x) > personal.threshold.threshold
     found = [(4.0 * network.parameters, np.mean(alarms == faults))]
     for size in (None, *SIZES):
         settings = client.recipe.deploy.model_copy(update={"max_bytes": size})
@@ -174,19 +173,19 @@ def judge(size: int, trained: Trained) -> list[dict[str, float]]:
     recipe, device = client.recipe, client.device
     settings = recipe.deploy.model_copy(update={"max_bytes": size})
     layers, head = float_layers(network, personal.weights), trained_layers(network, recipe.personalize)
-    lesson = Lesson.of(layers, device.train.x, generator(recipe.seed, "lesson", device.name))
+    distillation = DistillationSet.of(layers, device.train.x, generator(recipe.seed, "lesson", device.name))
     found = candidates(
         layers,
         precisions(head, device.train.x, settings),
         fixed_layers(layers, head, settings),
         size,
-        lesson,
-        lambda pruned: distil(pruned, lesson, generator(recipe.seed, "stream", "distil", device.name)),
+        distillation,
+        lambda pruned: distil(pruned, distillation, generator(recipe.seed, "stream", "distil", device.name)),
     )
     query = device.own.query
 
     def off(model: bytes, x: np.ndarray) -> float:
-        difference = scores(model, x, RUNTIME) - float_scores(network, personal.weights, x)
+        difference = scores(model, x, RUNTIME) - fault_probabilities(network, personal.weights, x)
         return float(np.sqrt(np.mean(difference**2)))
 
     verdicts = []
@@ -194,7 +193,7 @@ def judge(size: int, trained: Trained) -> list[dict[str, float]]:
         p = np.clip(scores(model, query.x, RUNTIME), 1 / 512, 511 / 512)
         verdicts.append(
             {
-                "difference": lesson.difference(scores(model, lesson.unseen, RUNTIME)),
+                "difference": distillation.difference(scores(model, distillation.unseen, RUNTIME)),
                 "own": off(model, device.train.x),
                 "cross_entropy": -float(np.mean(xlogy(query.y, p) + xlogy(1 - query.y, 1 - p))),
                 "error": float(np.mean((p > 0.5) != (query.y > 0))),

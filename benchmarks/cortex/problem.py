@@ -10,7 +10,7 @@ from fedmetaalign.model.online import Samples, train
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.phases.dense import float_layers
-from fedmetaalign.tinyml.low_rank import Cost, factorise, spectra
+from fedmetaalign.tinyml.low_rank import StorageCost, factorise, spectra
 from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write
@@ -73,7 +73,7 @@ def trained() -> Problem:
 
 def low_rank(layers: Layers, inputs: np.ndarray, most: int) -> QuantizedNetwork:
     """Writes large layers as two thin ones, so that the uint8 file has at most so many bytes."""
-    cost = Cost(weight=1.0)
+    cost = StorageCost(weight=1.0)
     components = spectra(layers, len(layers) // 2, inputs)
     budget = most - (len(write(quantize(layers, inputs))) - cost.of(layers))
     while True:

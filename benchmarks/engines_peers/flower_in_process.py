@@ -11,12 +11,12 @@ from engines_peers.problem import Problem
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from fedmetaalign.engine.flower import answers
+from fedmetaalign.engine.flower import replies
 from fedmetaalign.engine.flower.engine import FlowerEngine
-from fedmetaalign.engine.flower.questions import Envelope, read_envelope, read_request
-from fedmetaalign.engine.flower.roll import Roll
+from fedmetaalign.engine.flower.node_registry import NodeRegistry
+from fedmetaalign.engine.flower.requests import Header, read_header, read_request
 from fedmetaalign.engine.participant import learner_of, network_of
-from fedmetaalign.fleet.shared import Introduction
+from fedmetaalign.fleet.shared import Hello
 from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.phases.server import Server
 
@@ -32,22 +32,22 @@ def run(folder: Path, step: str, rounds: int, cores: int | None, tell: Callable[
 
     @app.query("introduce")
     def introduce(message: Message, context: Context) -> Message:
-        name, envelope = str(context.node_config["name"]), read_envelope(message.content)
+        name, header = str(context.node_config["name"]), read_header(message.content)
         preparation = fleet[name].device.preparation
-        about = Introduction(preparation.features, preparation.units)
-        return Message(answers.introduce(name, envelope.run, about), reply_to=message)
+        about = Hello(preparation.features, preparation.units)
+        return Message(replies.write_hello(name, header.run, about), reply_to=message)
 
     @app.train("train")
     def train(message: Message, context: Context) -> Message:
-        name, envelope = str(context.node_config["name"]), read_envelope(message.content)
+        name, header = str(context.node_config["name"]), read_header(message.content)
         request, _ = read_request(message.content, network_of(settings))
         return Message(
-            answers.answer(name, envelope.run, request, fleet[name].answer(request)), reply_to=message
+            replies.write_reply(name, header.run, request, fleet[name].answer(request)), reply_to=message
         )
 
     with InProcessGrid(app, {name: {"name": name} for name in fleet}, workers=cores) as grid:
-        roll = Roll(grid, Envelope("", "benchmark", settings), lambda: tuple(fleet), HOUR)
-        engine = FlowerEngine(roll, poll=0.005)
-        while len(roll.call()) < len(fleet):
+        registry = NodeRegistry(grid, Header("", "benchmark", settings), lambda: tuple(fleet), HOUR)
+        engine = FlowerEngine(registry, poll_interval=0.005)
+        while len(registry.poll()) < len(fleet):
             time.sleep(0.005)
         train_rounds(Server(settings, engine, learner_of(settings)), problem, rounds, tell)

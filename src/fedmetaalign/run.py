@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Home, Participant, learner_of, network_of, software
+from fedmetaalign.engine.participant import Outputs, Participant, learner_of, network_of, software
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.federation.engine import Engine
@@ -88,7 +88,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
             Participant(
                 Client(recipe, device, learner, Memory(out / MEMORY / device.name)),
                 method,
-                Home(fleet.test[device.name], out / "devices" / device.name),
+                Outputs(fleet.test[device.name], out / "devices" / device.name),
             )
             for device in fleet.devices
         )
@@ -96,11 +96,11 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         plan = pretraining(server) + method.rounds(server)
         state = (folder.restore(learner.network.parameters) if resume else None) or State(learner.initial())
         watcher.begin(training_steps(recipe, fleet, plan, state.done))
-        status = Status(out, engine.presence, fleet.notices)
-        return conduct(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
+        status = Status(out, engine.liveness, fleet.notices)
+        return execute(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
 
 
-def conduct(
+def execute(
     recipe: Recipe,
     engine: Engine,
     plan: list[Round],
@@ -136,7 +136,7 @@ def conduct(
     with status.of_failure():
         state = _train(plan, state, folder, status, watcher, clock)
         watcher.phase("personalize")
-        status.say("running", "personalize")
+        status.update("running", "personalize")
         with clock.measure("personalize"):
             request = Finish(state.weights, 1, len(engine.names), state.stages)
             replies = engine.exchange(engine.names, request, patience)
@@ -201,7 +201,7 @@ def _train(
     running = rounds(plan, state)
     for upcoming in plan[state.done :]:
         watcher.phase(upcoming.phase)
-        status.say("running", upcoming.phase, upcoming.number, sum(r.phase == upcoming.phase for r in plan))
+        status.update("running", upcoming.phase, upcoming.number, sum(r.phase == upcoming.phase for r in plan))
         try:
             with clock.measure(upcoming.phase):
                 done, state, records = next(running)

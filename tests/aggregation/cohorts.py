@@ -6,12 +6,12 @@ import pytest
 from fedmetaalign.aggregation import Cohort
 
 
-def cohort(*deltas, scores=None, samples=None, steps=None, root=None, memory=None):
+def cohort(*deltas, query_scores=None, samples=None, steps=None, root=None, memory=None):
     """A cohort of devices named a, b, c, ..., alike in all that is not given."""
     k = len(deltas)
     return Cohort(
         deltas=np.array(deltas, np.float32),
-        scores=np.ones(k) if scores is None else np.array(scores),
+        query_scores=np.ones(k) if query_scores is None else np.array(query_scores),
         samples=np.ones(k, np.int64) if samples is None else np.array(samples),
         steps=np.ones(k, np.int64) if steps is None else np.array(steps),
         names=tuple("abcdefghijklmnopqrstuvwxyz"[:k]),

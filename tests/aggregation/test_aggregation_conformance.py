@@ -63,17 +63,17 @@ def each(rules):
 def cohorts(draw, most=6):
     """Cohorts of small whole numbers of a unit, so that zero, equal and opposite deltas are common.
 
-    No two scores are equal: FedFV, which has to put the devices in some order, breaks ties by name.
+    No two query scores are equal: FedFV, which has to put the devices in some order, breaks ties by name.
     """
     k, n = draw(st.integers(1, most)), draw(st.integers(1, 5))
     entries = draw(st.lists(st.integers(-4, 4), min_size=(k + 1) * n, max_size=(k + 1) * n))
     unit = draw(st.sampled_from([1.0, 2.0**-20]))
-    scores = draw(st.lists(st.floats(0.01, 1), min_size=k, max_size=k, unique=True))
+    query_scores = draw(st.lists(st.floats(0.01, 1), min_size=k, max_size=k, unique=True))
     samples = draw(st.lists(st.integers(1, 1000), min_size=k, max_size=k))
     steps = draw(st.lists(st.integers(1, 1000), min_size=k, max_size=k))
     seen = draw(st.lists(st.booleans(), min_size=k, max_size=k))
     rows = (np.array(entries).reshape(k + 1, n) * unit).astype(np.float32)
-    sent = cohort_of(*rows[1:], scores=scores, samples=samples, steps=steps, root=rows[0])
+    sent = cohort_of(*rows[1:], query_scores=query_scores, samples=samples, steps=steps, root=rows[0])
     remembered = {name: np.array([0.5, 3.0]) for name, known in zip(sent.names, seen, strict=True) if known}
     return replace(sent, memory={**remembered, "absent": np.array([1.5, 1.0])})
 
@@ -82,7 +82,7 @@ def turned(cohort):
     """The same devices in the opposite order."""
     return Cohort(
         deltas=cohort.deltas[::-1],
-        scores=cohort.scores[::-1],
+        query_scores=cohort.query_scores[::-1],
         samples=cohort.samples[::-1],
         steps=cohort.steps[::-1],
         names=cohort.names[::-1],
@@ -177,7 +177,9 @@ def test_the_cohort_is_left_as_it_was_and_the_answer_repeats(rule, cohort):
 
 @each(RULES)
 def test_zero_deltas_make_a_zero_step(rule):
-    made = rule(cohort_of(*np.zeros((3, 4)), scores=[0.5, 0.2, 1.0], samples=[1, 2, 3], root=[1, 0, 0, 0]))
+    made = rule(
+        cohort_of(*np.zeros((3, 4)), query_scores=[0.5, 0.2, 1.0], samples=[1, 2, 3], root=[1, 0, 0, 0])
+    )
     assert made.step.tolist() == [0, 0, 0, 0]
 
 
@@ -246,7 +248,7 @@ def test_fltrust_never_steps_further_than_the_root_nor_against_it(cohort):
 
 
 def test_the_mean_weights_by_samples():
-    # FedAvg: 10, 30 and 60 of 100 samples, whatever the scores say.
+    # FedAvg: 10, 30 and 60 of 100 samples, whatever the query scores say.
     made = mean(cohort_of([10, 0], [0, 10], [-10, 10], samples=[10, 30, 60]))
     assert made.weights.tolist() == [0.1, 0.3, 0.6]
     assert made.step.tolist() == [1 - 6, 3 + 6]

@@ -16,8 +16,8 @@ def test_trust_is_the_cosine_with_the_root_and_the_length_is_the_roots():
 
 
 def test_a_longer_delta_and_a_better_score_gain_nothing():
-    one = fltrust(cohort([3, 4], [4, 3], scores=[0.5, 0.5], root=[1, 0]))
-    other = fltrust(cohort([3e6, 4e6], [4, 3], scores=[1, 0.5], samples=[10**6, 1], root=[1, 0]))
+    one = fltrust(cohort([3, 4], [4, 3], query_scores=[0.5, 0.5], root=[1, 0]))
+    other = fltrust(cohort([3e6, 4e6], [4, 3], query_scores=[1, 0.5], samples=[10**6, 1], root=[1, 0]))
     assert other.step == near(one.step)
     assert other.weights == near([3 / 7, 4 / 7])
 

@@ -11,13 +11,13 @@ from fedmetaalign.errors import RecipeError
 from fedmetaalign.recipe import Parallel, parse
 
 NAMES = get_args(Parallel.model_fields["aggregation"].annotation)
-SENT = cohort([10, 0], [0, 1], scores=[0.5, 0.5], samples=[1, 3], steps=[1, 3], root=[0, 2])
+SENT = cohort([10, 0], [0, 1], query_scores=[0.5, 0.5], samples=[1, 3], steps=[1, 3], root=[0, 2])
 FOUR = cohort([0], [1], [3], [10])
 
 
 def step_of(sent, **settings):
     """What the aggregator makes of what each device of a cohort sent."""
-    each = zip(sent.deltas, sent.scores, sent.samples, sent.steps, strict=True)
+    each = zip(sent.deltas, sent.query_scores, sent.samples, sent.steps, strict=True)
     contributions = [Contribution(f"d{i}", *one) for i, one in enumerate(each)]
     return aggregate(aggregator(Parallel(**settings)), contributions, root=sent.root)
 

@@ -92,7 +92,7 @@ class TestKrum:
     lie=st.tuples(st.sampled_from([-1e30, -1e6, 1e6, 1e30]), st.sampled_from([-1e30, 0.0, 1e30])),
 )
 def test_one_liar_of_five_stays_without_power(rule, honest, lie):
-    sent = cohort(*honest, lie, scores=[0.5, 0.5, 0.5, 0.5, 1], samples=[1, 1, 1, 1, 10**6])
+    sent = cohort(*honest, lie, query_scores=[0.5, 0.5, 0.5, 0.5, 1], samples=[1, 1, 1, 1, 10**6])
     step, deltas = rule(sent).step, np.array(honest)
     assert (step >= deltas.min(axis=0) - 1e-6).all()
     assert (step <= deltas.max(axis=0) + 1e-6).all()

@@ -13,8 +13,8 @@ from fedmetaalign.aggregation.similarity import similarity
 
 class TestTwoDevices:
     def test_equal_norms_leave_the_weights_to_the_scores(self):
-        # Both align at cos(45 degrees): scores 0.9 and 0.6 give 3/5 and 2/5.
-        made = similarity(cohort([1, 0], [0, 1], scores=[0.9, 0.6]))
+        # Both align at cos(45 degrees): query scores 0.9 and 0.6 give 3/5 and 2/5.
+        made = similarity(cohort([1, 0], [0, 1], query_scores=[0.9, 0.6]))
         assert made.alignment == near([0.5**0.5, 0.5**0.5])
         assert made.weights == near([0.6, 0.4])
         assert made.step == near([0.6, 0.4])
@@ -22,7 +22,7 @@ class TestTwoDevices:
     @given(st.floats(0.01, 3.1), st.floats(0.1, 1), st.floats(0.1, 1))
     @settings(max_examples=50, deadline=None)
     def test_equal_norms_do_so_at_any_angle(self, angle, one, other):
-        made = similarity(cohort([1, 0], [np.cos(angle), np.sin(angle)], scores=[one, other]))
+        made = similarity(cohort([1, 0], [np.cos(angle), np.sin(angle)], query_scores=[one, other]))
         # Float32 rounds the second delta's length by 6e-8, and a wide angle magnifies it.
         assert made.weights[0] == pytest.approx(one / (one + other), rel=1e-5)
 
@@ -35,10 +35,10 @@ class TestTwoDevices:
 
     def test_a_lower_score_can_outweigh_a_longer_delta(self):
         # 1 * 3/5 against 1/2 * 4/5: 0.6 to 0.4.
-        assert similarity(cohort([3, 0], [0, 4], scores=[1, 0.5])).weights == near([0.6, 0.4])
+        assert similarity(cohort([3, 0], [0, 4], query_scores=[1, 0.5])).weights == near([0.6, 0.4])
 
     def test_opposite_deltas_of_equal_norm_have_no_direction_to_agree_with(self):
-        made = similarity(cohort([1, -2], [-1, 2], scores=[0.75, 0.25]))
+        made = similarity(cohort([1, -2], [-1, 2], query_scores=[0.75, 0.25]))
         assert made.alignment.tolist() == [0, 0]
         assert made.weights == near([0.75, 0.25])
         assert made.step == near([0.5, -1])
@@ -55,17 +55,17 @@ class TestManyDevices:
         # The deltas sum to (6, 0); cosines with (1, 0): 4/5, 4/5, -1, and the last is lifted to 0.1.
         # Scores 1, 1/2, 1/2 give 0.8, 0.4, 0.05, together 1.25: weights 0.64, 0.32, 0.04.
         # Step: x = 4*0.64 + 4*0.32 - 2*0.04 = 3.76, y = 3*0.64 - 3*0.32 = 0.96.
-        made = similarity(cohort([4, 3], [4, -3], [-2, 0], scores=[1, 0.5, 0.5]))
+        made = similarity(cohort([4, 3], [4, -3], [-2, 0], query_scores=[1, 0.5, 0.5]))
         assert made.alignment == near([0.8, 0.8, -1])
         assert made.weights == near([0.64, 0.32, 0.04])
         assert made.step == near([3.76, 0.96])
 
     def test_without_a_floor_an_opposing_device_is_out(self):
-        made = similarity(cohort([4, 3], [4, -3], [-2, 0], scores=[1, 0.5, 0.5]), floor=0)
+        made = similarity(cohort([4, 3], [4, -3], [-2, 0], query_scores=[1, 0.5, 0.5]), floor=0)
         assert made.weights == near([2 / 3, 1 / 3, 0])
 
     def test_a_floor_of_one_leaves_the_weights_to_the_scores(self):
-        made = similarity(cohort([4, 3], [4, -3], [-2, 0], scores=[1, 0.5, 0.5]), floor=1)
+        made = similarity(cohort([4, 3], [4, -3], [-2, 0], query_scores=[1, 0.5, 0.5]), floor=1)
         assert made.weights == near([0.5, 0.25, 0.25])
 
     def test_a_device_that_did_not_move_takes_part_with_the_floor(self):
@@ -75,12 +75,12 @@ class TestManyDevices:
         assert made.weights == near([1 / 2.1, 1 / 2.1, 0.1 / 2.1])
 
     def test_when_nobody_moved_the_scores_decide(self):
-        made = similarity(cohort([0, 0], [0, 0], [0, 0], scores=[0.5, 0.3, 0.2]))
+        made = similarity(cohort([0, 0], [0, 0], [0, 0], query_scores=[0.5, 0.3, 0.2]))
         assert made.alignment.tolist() == [0, 0, 0]
         assert made.weights == near([0.5, 0.3, 0.2])
 
     def test_without_a_floor_and_with_nobody_aligned_all_weigh_the_same(self):
-        made = similarity(cohort([1, 0], [-1, 0], scores=[0.9, 0.1]), floor=0)
+        made = similarity(cohort([1, 0], [-1, 0], query_scores=[0.9, 0.1]), floor=0)
         assert made.weights.tolist() == [0.5, 0.5]
         assert made.step.tolist() == [0, 0]
 
@@ -117,7 +117,7 @@ class TestReference:
 
     # The root points along (0, 1): cosines 3/5, -3/5 and 0, the last two raised to 0.1. With scores 1, 1/2, 1/2
     # that is 0.6, 0.05 and 0.05 of 0.7.
-    ROOTED = cohort([4, 3], [4, -3], [-2, 0], scores=[1, 0.5, 0.5], root=[0, 7])
+    ROOTED = cohort([4, 3], [4, -3], [-2, 0], query_scores=[1, 0.5, 0.5], root=[0, 7])
 
     def test_root_compares_with_the_servers_own_delta(self):
         made = similarity(self.ROOTED, reference="root")
@@ -143,7 +143,7 @@ class TestReference:
 
 class TestCriteria:
     # As above: alignments 4/5, 4/5 and -1, the last raised to 0.1.
-    SENT = cohort([4, 3], [4, -3], [-2, 0], scores=[1, 0.5, 0.5])
+    SENT = cohort([4, 3], [4, -3], [-2, 0], query_scores=[1, 0.5, 0.5])
 
     @pytest.mark.parametrize(
         ("criteria", "weights"),

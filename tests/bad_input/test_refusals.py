@@ -57,7 +57,7 @@ def cases():
 def untrained(monkeypatch):
     """Whoever begins to train fails."""
     in_process(monkeypatch)
-    monkeypatch.setattr(pool, "race", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(pool, "run_cell", lambda *_: pytest.fail("it trained"))
     monkeypatch.setattr("fedmetaalign.run._train", lambda *_: pytest.fail("it trained"))
 
 

@@ -318,7 +318,7 @@ def test_every_runtime_scores_the_same_samples_nearly_alike(cli, bundle, csv_fle
 
 @pytest.fixture
 def small_comparison(here, monkeypatch):
-    """A recipe to compare, here.toml, by races that are only imagined; returns what they run in."""
+    """A recipe to compare, here.toml, by cell runs that are only imagined; returns what they run in."""
     imagine(monkeypatch)
     monkeypatch.setattr("fedmetaalign.report.comparison.figures.write", lambda comparison, folder: [])
     compared = '[compare]\nmethods = ["majority", "local_only", "fedavg"]\nlearning_rates = [0.01]\n'

@@ -1,4 +1,4 @@
-"""What a comparison chooses, makes, writes and makes again, with races that are only imagined."""
+"""What a comparison chooses, makes, writes and makes again, with cell runs that are only imagined."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ def recipe():
 
 @pytest.fixture
 def here(monkeypatch):
-    """Comparisons run in this process, by imagined races."""
+    """Comparisons run in this process, by imagined cell runs."""
     imagine(monkeypatch)
     return in_process(monkeypatch)
 
@@ -330,7 +330,7 @@ class TestSweeps:
         here.cells.clear()
         alone = recipes.with_settings(recipe(), {"parallel.rounds": 1})
         assert compare(alone, tmp_path / "alone", 2) == swept["comparisons"]["1"]
-        # The same cells: another name of the folder and of the sweep is no other race.
+        # The same cells: another name of the folder and of the sweep is no other cell.
         assert (
             compare(alone, tmp_path / "again", 2, cells=tmp_path / "swept/cells") == swept["comparisons"]["1"]
         )

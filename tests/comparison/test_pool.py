@@ -20,7 +20,7 @@ def job(method="fedavg", seed=0, rate=0.1, row=None, recipe=RECIPE):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs jobs in this process by imagined races; tells the cells and what was made of them."""
+    """Runs jobs in this process by imagined cell runs; tells the cells and what was made of them."""
     imagine(monkeypatch)
 
     def call(*jobs, executor=None, told=lambda: None):

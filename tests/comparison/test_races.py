@@ -1,4 +1,4 @@
-"""Comparisons of real races: what they may know, and that processes make what this one would."""
+"""Comparisons of real cell runs: what they may know, and that processes make what this one would."""
 
 import json
 import multiprocessing

@@ -11,7 +11,7 @@ from safetensors.numpy import save
 from fedmetaalign.comparison import code
 from fedmetaalign.comparison import store as module
 from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Stage
-from fedmetaalign.comparison.race import Start
+from fedmetaalign.comparison.run_cell import Start
 from fedmetaalign.comparison.store import Store, cell_key, check_folder, start_key
 from fedmetaalign.errors import RunError
 from fedmetaalign.recipe import parse, with_settings
@@ -236,7 +236,7 @@ class TestCode:
         assert "fedmetaalign.methods.ditto" not in closure
 
     def test_what_runs_a_cell_is_there_and_what_shows_it_is_not(self):
-        closure = set(code._closure("fedmetaalign.comparison.race", frozenset({"fedmetaalign"})))
+        closure = set(code._closure("fedmetaalign.comparison.run_cell", frozenset({"fedmetaalign"})))
         run = {
             "model.online",
             "operators.dense.training",

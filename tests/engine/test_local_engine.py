@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Home, Participant, learner_of
+from fedmetaalign.engine.participant import Outputs, Participant, learner_of
 from fedmetaalign.federation.messages import Finish, Train, Visit
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods.fed_meta_align import METHOD
@@ -57,8 +57,10 @@ def engine_of(devices, told=None, workers=None):
 def answers(fleet, folder, workers, order):
     """What the engine answers to every request, as bytes and numbers that can be compared."""
     devices = [fleet.devices[i] for i in order]
-    homes = {device.name: Home(fleet.test[device.name], folder / device.name) for device in devices}
-    engine = LocalEngine([Participant(client_of(each), METHOD, homes[each.name]) for each in devices], workers)
+    outputs = {device.name: Outputs(fleet.test[device.name], folder / device.name) for device in devices}
+    engine = LocalEngine(
+        [Participant(client_of(each), METHOD, outputs[each.name]) for each in devices], workers
+    )
     assert engine.names == NAMES
     names = [NAMES[i] for i in order]
     updates = engine.exchange(names, Train(WEIGHTS, 3, 5)).answers
@@ -68,7 +70,7 @@ def answers(fleet, folder, workers, order):
     return {
         name: (
             updates[name].delta.tobytes(),
-            updates[name].score,
+            updates[name].query_score,
             finished[name].result,
             finished[name].records,
             (folder / name / "weights.safetensors").read_bytes(),
@@ -130,6 +132,6 @@ def test_a_device_without_a_home_finishes_nothing(devices):
 
 
 def test_everybody_is_present(devices):
-    presence = engine_of(devices).presence()
-    assert list(presence) == list(NAMES)
-    assert all(there.present and there.seen > 1.7e9 for there in presence.values())
+    liveness = engine_of(devices).liveness()
+    assert list(liveness) == list(NAMES)
+    assert all(each.online and each.last_seen > 1.7e9 for each in liveness.values())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from fedmetaalign.engine.flower import outcome
+from fedmetaalign.engine.flower import result_message
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.evaluation.metrics import measure, measure_classes
 from fedmetaalign.evaluation.result import CLASSES_ONLY, Epoch, Metrics, OneRule, Result, harmless, names_of
@@ -56,8 +56,8 @@ def over_the_wire(name, told, recipe, target):
     epochs = range(1, recipe.personalize.epochs + 1)
     records = tuple(Epoch(phase=3, round=epoch, device=name, support_loss=0.5) for epoch in epochs)
     weights = dict.fromkeys(set(told["stages"]) - {"personalized", "deployed"}, np.zeros(1, np.float32))
-    sent = outcome.write(Finished(Result(**told), records))
-    return outcome.read(sent, name, Finish(np.zeros(1), 1, weights, 1), recipe, target).result
+    sent = result_message.write(Finished(Result(**told), records))
+    return result_message.read(sent, name, Finish(np.zeros(1), 1, 1, weights), recipe, target).result
 
 
 @pytest.mark.parametrize("metric", Metrics.model_fields)

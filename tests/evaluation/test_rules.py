@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import roc_auc_score
 
-from fedmetaalign.evaluation.rules import Rule, auc, auc_error, best_rule
+from fedmetaalign.evaluation.rules import FeatureRule, auc, auc_error, best_rule
 
 
 def brute_force(x, y):
@@ -30,7 +30,7 @@ def test_by_hand():
     x = np.array([[5.0, 1.0], [5.0, 2.0], [7.0, 3.0], [7.0, 4.0], [5.0, 5.0]])
     y = np.array([0, 0, 1, 1, 1], np.int8)
     rule = best_rule(x, y)
-    assert rule == Rule(feature=1, threshold=2.5, above=True, accuracy=1.0)
+    assert rule == FeatureRule(feature=1, threshold=2.5, above=True, accuracy=1.0)
     predicted = rule.predict(np.array([[0.0, 2.5], [0.0, 2.6]]))
     assert predicted.tolist() == [0, 1]
     assert predicted.dtype == np.int8
@@ -38,7 +38,7 @@ def test_by_hand():
 
 def test_low_values_can_mean_fault():
     rule = best_rule(np.array([[1.0], [2.0], [9.0], [10.0], [11.0]]), np.array([1, 1, 0, 0, 1]))
-    assert rule == Rule(feature=0, threshold=5.5, above=False, accuracy=0.8)
+    assert rule == FeatureRule(feature=0, threshold=5.5, above=False, accuracy=0.8)
 
 
 def test_without_a_better_threshold_the_majority_remains():
@@ -66,7 +66,7 @@ def test_extreme_values_do_not_overflow():
 def test_nan_counts_as_normal():
     x = np.array([[np.nan], [1.0], [2.0], [np.nan]])
     rule = best_rule(x, np.array([0, 0, 1, 1]))
-    assert rule == Rule(0, 1.5, True, 0.75)
+    assert rule == FeatureRule(0, 1.5, True, 0.75)
     assert best_rule(np.full((2, 1), np.nan), np.array([0, 1])).accuracy == 0.5
 
 

@@ -73,7 +73,7 @@ def test_over_fleet_with_one_seed_is_scipys_bootstrap_over_devices() -> None:
 
 
 def test_the_same_devices_are_drawn_in_every_seed() -> None:
-    # Both devices drawn alike has a chance of 1/2, whatever the seeds. Drawn anew in each of ten seeds, twenty
+    # Both devices drawn alike has a chance of 1/2, whatever the seeds. Drawn again in each of ten seeds, twenty
     # throws of a coin would stay within 0.3 and 0.7.
     found = over_fleet(np.tile([0.0, 1.0], (10, 1)), draw(10, 2))
     assert (found.low, found.mean, found.high) == (0.0, 0.5, 1.0)

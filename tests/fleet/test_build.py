@@ -242,11 +242,11 @@ class TestNewcomers:
         return folder
 
     def test_the_last_devices_take_no_part_and_are_tested(self, four):
-        fleet = build(recipe(four, self.NAMES, unseen={"count": 2, "samples": 10}), newcomers=True)
+        fleet = build(recipe(four, self.NAMES, unseen={"count": 2, "samples": 10}), unseen_devices=True)
         assert [device.name for device in fleet.devices] == ["a", "b"]
         assert fleet.unseen == ("c", "d")
         assert set(fleet.test) == {"a", "b", "c", "d"}
-        for device in fleet.newcomers:
+        for device in fleet.unseen_devices:
             assert len(device.train) == 10
             assert len(device.own.support) == len(device.parts["personalize"].support) == 8
             assert len(device.own.query) == 2
@@ -255,29 +255,29 @@ class TestNewcomers:
 
     def test_they_change_nothing_for_the_members(self, four):
         plan = recipe(four, self.NAMES, unseen={"count": 1, "samples": 10}, scaling="fleet")
-        with_it = build(plan, newcomers=True)
+        with_it = build(plan, unseen_devices=True)
         without = build(recipe(four, dict.fromkeys("abc", "abc"), scaling="fleet"))
         assert trained_on(with_it) == trained_on(without)
 
     def test_they_have_the_test_set_that_they_would_have_as_members(self, four):
         own = build(recipe(four, self.NAMES))
-        held = build(recipe(four, self.NAMES, unseen={"count": 1}), newcomers=True)
-        raw = [f.newcomers or f.devices[3:] for f in (own, held)]
+        held = build(recipe(four, self.NAMES, unseen={"count": 1}), unseen_devices=True)
+        raw = [f.unseen_devices or f.devices[3:] for f in (own, held)]
         tests = [devices[0].preparation.raw(f.test["d"].x) for devices, f in zip(raw, (own, held), strict=True)]
         np.testing.assert_allclose(tests[0], tests[1], atol=1e-4)
 
     def test_they_are_given_the_members_pooled_moments(self, four):
         plan = recipe(four, self.NAMES, unseen={"count": 1}, scaling="fleet")
-        fleet = build(plan, newcomers=True)
-        assert fleet.newcomers[0].preparation == fleet.devices[0].preparation
-        assert np.abs(fleet.devices[0].preparation.mean).max() < 1  # the newcomer at 100 is not in them
+        fleet = build(plan, unseen_devices=True)
+        assert fleet.unseen_devices[0].preparation == fleet.devices[0].preparation
+        assert np.abs(fleet.devices[0].preparation.mean).max() < 1  # the unseen device at 100 is not in them
 
     @pytest.mark.parametrize("scaling", ["device", "fleet"])
     def test_without_members_alike_they_take_their_few_samples_moments(self, folder, scaling):
         folder("a")
         folder("b", features="de", seed=1)
         plan = recipe(folder, {"a": "abc", "b": "de"}, unseen={"count": 1, "samples": 10}, scaling=scaling)
-        (device,) = build(plan, newcomers=True).newcomers
+        (device,) = build(plan, unseen_devices=True).unseen_devices
         np.testing.assert_allclose(device.train.x[:, :2].mean(axis=0), 0, atol=1e-6)
         np.testing.assert_allclose(device.train.x[:, :2].std(axis=0), 1, rtol=1e-6)
 
@@ -286,21 +286,21 @@ class TestNewcomers:
             build(recipe(four, self.NAMES, unseen={"count": 2}))
 
     def test_a_fleet_without_any_has_none(self, four):
-        fleet = build(recipe(four, self.NAMES), newcomers=True)
-        assert (fleet.newcomers, fleet.unseen) == ((), ())
+        fleet = build(recipe(four, self.NAMES), unseen_devices=True)
+        assert (fleet.unseen_devices, fleet.unseen) == ((), ())
         assert len(fleet.devices) == 4
 
     @pytest.mark.parametrize("count", [4, 5])
     def test_a_federation_of_none_is_refused(self, four, count):
         with pytest.raises(DataError) as caught:
-            build(recipe(four, self.NAMES, unseen={"count": count}), newcomers=True)
+            build(recipe(four, self.NAMES, unseen={"count": count}), unseen_devices=True)
         assert str(caught.value) == (
             f"fleet.unseen.count = {count} leaves none of the 4 devices for the federation: lower it."
         )
 
     def test_too_few_rows_are_refused(self, four):
         with pytest.raises(DataError, match=r"^Device d has 96 training samples, .* asks for 97"):
-            build(recipe(four, self.NAMES, unseen={"count": 1, "samples": 97}), newcomers=True)
+            build(recipe(four, self.NAMES, unseen={"count": 1, "samples": 97}), unseen_devices=True)
 
 
 class TestPlacement:
@@ -344,9 +344,9 @@ class TestPlacement:
         for name in "abc":
             folder(name, "zxy" if name == "c" else "xy")
         plan = recipe(folder, {"a": "xy", "b": "yx", "c": "zxy"}, unseen={"count": 1, "samples": 10})
-        fleet = build(plan, newcomers=True)
+        fleet = build(plan, unseen_devices=True)
         assert trained_on(fleet) == trained_on(build(recipe(folder, {"a": "xy", "b": "yx"})))
-        assert fleet.newcomers[0].preparation.columns[:3] == (1, 2, 0)
+        assert fleet.unseen_devices[0].preparation.columns[:3] == (1, 2, 0)
 
     def test_a_fleet_with_unlike_features_is_told_so(self, folder):
         for name in "abc":

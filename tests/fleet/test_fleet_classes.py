@@ -10,7 +10,7 @@ from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.export import write_devices
 from fedmetaalign.fleet.partition import dirichlet
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.shared import Introduction, Shared, load_shared, save_shared, union
+from fedmetaalign.fleet.shared import Hello, Shared, load_shared, save_shared, union
 from fedmetaalign.fleet.splits import split, split_newcomer
 from fedmetaalign.fleet.table_file import load_table, save_table
 from fedmetaalign.fleet.tables import Columns, read, unseen
@@ -144,9 +144,7 @@ class TestSeveralColumns:
 class TestUnion:
     @staticmethod
     def of(*devices, first=()):
-        return union(
-            {f"d{i}": Introduction(("a",), ("",), None, *each) for i, each in enumerate(devices)}, first
-        )
+        return union({f"d{i}": Hello(("a",), ("",), None, *each) for i, each in enumerate(devices)}, first)
 
     def test_every_device_knows_all_sorted(self):
         devices = (("ok", "worn"), ("ok",)), (("jam",), ()), (("10", "9", "ok"), ("ok",))

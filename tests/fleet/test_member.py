@@ -6,7 +6,7 @@ import pytest
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet.build import build, raw_tables
-from fedmetaalign.fleet.member import introduction, member, read_table
+from fedmetaalign.fleet.member import hello, member, read_table
 from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
 from fedmetaalign.fleet.table_file import load_table, save_table
 from fedmetaalign.model.target import Target
@@ -64,7 +64,7 @@ def test_a_device_is_made_alike_on_its_own_and_in_the_fleet(recipe_of, here, kin
     for table in raw_tables(recipe):
         save_table(table, here / f"{table.name}.safetensors")
         own[table.name] = read_table(recipe, table.name, here / f"{table.name}.safetensors")
-    told = {name: introduction(recipe, table) for name, table in own.items()}
+    told = {name: hello(recipe, table) for name, table in own.items()}
     save_shared(share(told, recipe), here / "fleet.json")
     shared = load_shared(here / "fleet.json")
     for device in fleet.devices:
@@ -77,8 +77,7 @@ def test_a_device_knows_the_kinds_that_only_others_have(recipe_of, here):
     fleet = build(recipe)
     assert fleet.target == Target(("jam", "ok", "worn pipe", "worn pump"), (1,))
     told = {
-        name: introduction(recipe, read_table(recipe, name, here / f"fleet/{name}.csv"))
-        for name in ("pipe", "pump")
+        name: hello(recipe, read_table(recipe, name, here / f"fleet/{name}.csv")) for name in ("pipe", "pump")
     }
     assert told["pump"].classes == ("jam", "ok", "worn pump")
     place = share(told, recipe).place(told["pump"], recipe.model)
@@ -91,7 +90,7 @@ def test_a_csv_file_is_read_as_the_recipe_says(recipe_of, here):
     recipe = recipe_of("csv", "device")
     table = read_table(recipe, "pump", here / "fleet/pump.csv")
     assert (table.name, table.features, len(table)) == ("pump", ("b", "a"), 400)
-    place = Shared().place(introduction(recipe, table), recipe.model)
+    place = Shared().place(hello(recipe, table), recipe.model)
     assert bits(*member(recipe, table, place)) == bits(build(recipe).devices[1], build(recipe).test["pump"])
 
 

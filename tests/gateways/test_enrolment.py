@@ -375,7 +375,7 @@ def test_a_device_is_enrolled_by_the_last_file(fleet, monkeypatch):
         real(path, *rest)
 
     monkeypatch.setattr(module, "replace", write)
-    with pytest.raises(EnrolmentError, match=r"Cannot use .*fleet: No space left on device; mend that"):
+    with pytest.raises(EnrolmentError, match=r"Cannot use .*fleet: No space left on device; fix that"):
         enroll(fleet, [], ["press"], None, NOW)
     assert list(enrolled(fleet)) == ["mill-2", "pump"]
     monkeypatch.undo()
@@ -425,11 +425,11 @@ def test_a_key_of_another_authority(fleet):
 
 def test_a_folder_that_cannot_be_written(fleet, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(EnrolmentError, match=r"Cannot use .*file/fleet: .*; mend that and call again"):
+    with pytest.raises(EnrolmentError, match=r"Cannot use .*file/fleet: .*; fix that and call again"):
         enroll(tmp_path / "file/fleet", [], [], None, NOW)
     shutil.rmtree(fleet / "handout")
     (fleet / "handout").touch()
-    with pytest.raises(EnrolmentError, match=r"Cannot use .*fleet: .*; mend that and call again"):
+    with pytest.raises(EnrolmentError, match=r"Cannot use .*fleet: .*; fix that and call again"):
         enroll(fleet, [], ["press"], None, NOW)
     assert list(enrolled(fleet)) == ["mill-2", "pump"]
 

@@ -199,7 +199,7 @@ def test_an_enrolled_device_takes_part_until_it_is_unregistered(fleet: Fleet) ->
             " or the clock of this machine is wrong."
         )
     assert fleet.link.status(fleet.run).state == "running"
-    with pytest.raises(RunError, match="none comes back; revoke the device, enrol it anew"):
+    with pytest.raises(RunError, match="none comes back; revoke the device, enrol it again"):
         fleet.link.sync(keys)
 
 
@@ -273,7 +273,7 @@ def test_nobody_is_believed_from_where_he_calls(fleet: Fleet) -> None:
     connection = http.client.HTTPSConnection(host, port, context=context)
     headers = {"X-Forwarded-For": "192.0.2.7", "Content-Type": "application/protobuf"}
     connection.request("POST", "/v1/control/list-nodes", b"", headers)
-    # From there the gate would refuse it.
+    # From there the access filter would refuse it.
     assert connection.getresponse().status == 200
     connection.close()
 

@@ -1,4 +1,4 @@
-"""Comparisons for tests: made in this process, by real races or by ones that are only imagined."""
+"""Comparisons for tests: made in this process, by real cell runs or by ones that are only imagined."""
 
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ import numpy as np
 
 from fedmetaalign.comparison import pool
 from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Stage
-from fedmetaalign.comparison.race import Start
+from fedmetaalign.comparison.run_cell import Start
 from fedmetaalign.methods import find
 
 SMALL = """
@@ -24,7 +24,7 @@ rounds = 2
 [personalize]
 epochs = 1
 """
-"""A fleet whose races take some ten milliseconds."""
+"""A fleet whose cells take some ten milliseconds."""
 
 
 class InProcess(Executor):
@@ -67,12 +67,12 @@ def in_process(monkeypatch, most=None):
 
 
 def imagine(monkeypatch, validation=lambda method, rate, seed: 0.25):
-    """Replaces races by made-up results, which `validation` (None where training diverges) is a part of."""
+    """Replaces cell runs by made-up results, which `validation` (None where training diverges) is a part of."""
 
-    def race(method, recipe, fleet, begin):
+    def run_cell(method, recipe, fleet, begin):
         rate = recipe.optimizer.learning_rate if find(method).trains else None
         brier = validation(method, rate, recipe.seed)
-        names = [device.name for device in (*fleet.devices, *fleet.newcomers)]
+        names = [device.name for device in (*fleet.devices, *fleet.unseen_devices)]
         if brier is None:
             return Cell(method, recipe.seed, rate, None, {}, (), fleet.unseen)
         accuracies = {name: (len(method) + 3 * recipe.seed + i) % 10 / 10 for i, name in enumerate(names)}
@@ -84,5 +84,5 @@ def imagine(monkeypatch, validation=lambda method, rate, seed: 0.25):
         return Cell(method, recipe.seed, rate, brier, stages, rounds, fleet.unseen)
 
     monkeypatch.setattr("os.fsync", lambda file: None)  # a test need not survive a power cut
-    monkeypatch.setattr(pool, "race", race)
+    monkeypatch.setattr(pool, "run_cell", run_cell)
     monkeypatch.setattr(pool, "start", lambda recipe, fleet: Start(np.zeros(2, np.float32), 0, 0.0))

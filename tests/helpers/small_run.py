@@ -5,7 +5,7 @@ from flwr.app import Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.flower.questions import Envelope
+from fedmetaalign.engine.flower.requests import Header
 from fedmetaalign.federation.messages import Train
 from fedmetaalign.fleet.shared import Place
 from fedmetaalign.integrations.flower_grid import InProcessGrid, pack, unpack
@@ -16,7 +16,7 @@ RECIPE = recipes.load(
     "demo", ["model.inputs=3", "model.hidden=[2]", "personalize.epochs=2", "fleet.scaling=device"]
 )
 NETWORK = Network(RECIPE.model.inputs, RECIPE.model.hidden)
-ENVELOPE = Envelope("pump", RUN, RECIPE)
+HEADER = Header("pump", RUN, RECIPE)
 WEIGHTS = np.linspace(-1, 1, NETWORK.parameters, dtype=np.float32)
 TRAIN = Train(WEIGHTS, 3, 2)
 PLACE = Place((0, 1, 2))

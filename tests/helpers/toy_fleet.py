@@ -8,13 +8,13 @@ import numpy as np
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.proto.node_pb2 import NodeInfo
-from small_run import ENVELOPE, NETWORK, TRAINED
+from small_run import HEADER, NETWORK, TRAINED
 
-from fedmetaalign.engine.flower import answers, questions
+from fedmetaalign.engine.flower import replies, requests
 from fedmetaalign.engine.flower.engine import FlowerEngine
-from fedmetaalign.engine.flower.roll import Roll, Visitor
+from fedmetaalign.engine.flower.node_registry import NodeRegistry, Session
 from fedmetaalign.federation.messages import Update
-from fedmetaalign.fleet.shared import Introduction, Place
+from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.integrations.flower_grid import Faults, InProcessGrid, faultless
 
 FEATURES = ("a", "b", "c")
@@ -45,21 +45,23 @@ class Toys:
         def introduce(message: Message, context: Context) -> Message:
             name = str(context.node_config["name"])
             return self._reply(
-                message, name, "introduce", lambda run: answers.introduce(name, run, self.about(name))
+                message, name, "introduce", lambda run: replies.write_hello(name, run, self.about(name))
             )
 
         @app.train("train")
         def train(message: Message, context: Context) -> Message:
             name = str(context.node_config["name"])
-            request, self.places[name] = questions.read_request(message.content, ENVELOPE.recipe.model)
+            request, self.places[name] = requests.read_request(message.content, HEADER.recipe.model)
             update = Update(DELTA, 0.8, **TRAINED)
-            return self._reply(message, name, "train", lambda run: answers.answer(name, run, request, update))
+            return self._reply(
+                message, name, "train", lambda run: replies.write_reply(name, run, request, update)
+            )
 
         return app
 
-    def about(self, name: str) -> answers.Introduction:
+    def about(self, name: str) -> replies.Hello:
         features = FEATURES if name != "milling" else ("speed",)
-        return Introduction(features, ("mm",) * len(features))
+        return Hello(features, ("mm",) * len(features))
 
     def _reply(self, message: Message, name: str, kind: str, sound: Callable[[str], RecordDict]) -> Message:
         self.asked.append((name, kind))
@@ -68,7 +70,7 @@ class Toys:
 
 
 class ToyGrid(InProcessGrid):
-    """A grid that counts, and whose post can fail.
+    """A grid that counts, and whose mailbox can fail.
 
     Attributes:
         toys: the devices.
@@ -111,34 +113,36 @@ class Keyless(ToyGrid):
         return InProcessGrid.push_messages(self, messages)
 
 
-def roll_of(grid, roster=("fan", "pump"), deadline=600.0):
-    """A roll that forgets soon who was lost; `roster` may be a list that changes later, or None."""
-    return Roll(grid, ENVELOPE, None if roster is None else lambda: roster, deadline, pause=0.01)
+def registry_of(grid, roster=("fan", "pump"), deadline=600.0):
+    """A registry that forgets soon who was lost; `roster` may be a list that changes later, or None."""
+    return NodeRegistry(grid, HEADER, None if roster is None else lambda: roster, deadline, pause=0.01)
 
 
-def called(roll: Roll, *names: str) -> dict[str, Visitor]:
-    """Calls the roll until these are there, and nobody else."""
+def called(registry: NodeRegistry, *names: str) -> dict[str, Session]:
+    """Calls the registry until these are there, and nobody else."""
     end = time.monotonic() + 60
     while True:
-        there = roll.call()
-        if sorted(there) == sorted(names):
-            return dict(there)
-        assert time.monotonic() < end, f"{sorted(there)} are there, and not {sorted(names)}: {roll.refused}"
+        online = registry.poll()
+        if sorted(online) == sorted(names):
+            return dict(online)
+        assert time.monotonic() < end, (
+            f"{sorted(online)} are there, and not {sorted(names)}: {registry.refused}"
+        )
         time.sleep(0.01)
 
 
-def refused(roll: Roll, name: str) -> str:
-    """Calls the roll until a device is refused, and returns why."""
+def refused(registry: NodeRegistry, name: str) -> str:
+    """Calls the registry until a device is refused, and returns why."""
     end = time.monotonic() + 60
-    while name not in roll.refused:
+    while name not in registry.refused:
         assert time.monotonic() < end
-        roll.call()
+        registry.poll()
         time.sleep(0.01)
-    return roll.refused[name]
+    return registry.refused[name]
 
 
 def engine_of(grid, roster=("fan", "pump"), deadline=600.0, **more):
     """An engine whose devices have introduced themselves."""
-    engine = FlowerEngine(roll_of(grid, roster, deadline), poll=0.01, **more)
-    called(engine.roll, *(info.name for info in grid.get_nodes()))
+    engine = FlowerEngine(registry_of(grid, roster, deadline), poll_interval=0.01, **more)
+    called(engine.registry, *(info.name for info in grid.get_nodes()))
     return engine

@@ -153,7 +153,7 @@ def test_a_node_that_left_is_not_listed_and_the_superlink_answers_for_it(grid):
     assert (reply.error.code, reply.metadata.src_node_id) == (5, SUPERLINK)
     grid.join("pump")
     assert [node.node_id for node in grid.get_nodes()] == [PUMP, FAN]
-    assert ask(grid, PUMP, "count").content["seen"]["times"] == 1  # a process of its own, anew
+    assert ask(grid, PUMP, "count").content["seen"]["times"] == 1  # a process of its own, again
 
 
 def test_a_node_that_leaves_at_work_takes_its_answer_along():

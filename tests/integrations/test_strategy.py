@@ -85,7 +85,7 @@ def test_two_clients_by_hand():
     assert weights_of(result).dtype == np.float32
     (entry,) = strategy.history
     assert entry.number == 1 and entry.rejected == ()
-    assert entry.scores == {PUMP: 1.0, FAN: 0.5}
+    assert entry.query_scores == {PUMP: 1.0, FAN: 0.5}
     assert entry.alignment == {PUMP: pytest.approx(0.6), FAN: pytest.approx(0.8)}
     assert entry.weights == {PUMP: pytest.approx(0.6), FAN: pytest.approx(0.4)}
 
@@ -135,7 +135,7 @@ def test_a_score_comes_before_a_loss():
 
     strategy = SimilarityAware(fraction_evaluate=0.0)
     fit(strategy, faults=faults)
-    assert strategy.history[0].scores == {PUMP: 0.25, FAN: 0.25}
+    assert strategy.history[0].query_scores == {PUMP: 0.25, FAN: 0.25}
 
 
 def test_metrics_are_the_means_by_samples_of_what_all_clients_have():

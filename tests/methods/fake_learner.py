@@ -1,4 +1,4 @@
-"""A race whose learner does as it is told, so that what a method makes of it can be worked out by hand."""
+"""A cell run whose learner does as it is told, so that what a method makes of it can be worked out by hand."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from fedmetaalign.comparison.race import Race
+from fedmetaalign.comparison.run_cell import CellRun
 from fedmetaalign.fleet.build import build
 from fedmetaalign.model.learner import SplitPoint
 from fedmetaalign.model.objective import LOSS
@@ -45,12 +45,12 @@ class Learner:
     def evaluate(self, weights, samples):
         return 0.0, 0.5
 
-    def scores(self, weights, x):
+    def probabilities(self, weights, x):
         """The first weight is the logit of every sample."""
         return np.full(len(x), 1 / (1 + np.exp(-float(weights[0]))))
 
     def split(self, share):
-        return SplitPoint(int(2 * share), 2 - int(2 * share), int(2 * share))
+        return SplitPoint(int(2 * share), int(2 * share))
 
     def reporting(self, on_steps):
         return replace(self, on_steps=on_steps)
@@ -73,11 +73,11 @@ def _fleet(devices, foundation):
     return build(recipe(devices, foundation=foundation))
 
 
-def race(learner, devices=2, serial=2, parallel=2, foundation=False):
-    """A race from the weights (0, 0)."""
+def cell_run(learner, devices=2, serial=2, parallel=2, foundation=False):
+    """A cell run from the weights (0, 0)."""
     fleet = _fleet(devices, foundation)
     settings = recipe(devices, serial, parallel, foundation)
-    return Race(settings, learner, fleet.devices, (), fleet.public, np.zeros(2, np.float32))
+    return CellRun(settings, learner, fleet.devices, (), fleet.public, np.zeros(2, np.float32))
 
 
 def firsts(outcome):

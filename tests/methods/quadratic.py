@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fedmetaalign.comparison.race import Race
+from fedmetaalign.comparison.run_cell import CellRun
 from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.model.learner import SplitPoint
 from fedmetaalign.model.objective import LOSS
@@ -45,8 +45,7 @@ class Quadratic:
         samples,
         *address,
         learning_rate=None,
-        frozen=0,
-        head=0,
+        trainable=slice(None),
         objective=LOSS,
         keep_gradient=False,
         **_,
@@ -54,19 +53,19 @@ class Quadratic:
         if address[0] == "personalize":
             return Trained(weights, (0.0,), None)
         o, w = objective, weights.astype(np.float64)
-        shift = 0 if o.shift is None else o.shift
-        slope = 0 if o.slope is None else o.slope
+        offset = 0 if o.offset is None else o.offset
+        linear = 0 if o.linear is None else o.linear
         order = generator(0, "stream", *address).permutation(len(samples))
         rate = learning_rate or self.learning_rate
-        trained = slice(frozen, self.size - head)
+        trained = trainable
         total, loss = np.zeros(self.size), 0.0
         for i, before in zip(order, np.roll(order, 1), strict=True):
-            at = o.scale * w + shift
+            at = o.scale * w + offset
             at = at - o.lookahead * samples.y[before] * (at - samples.x[before])
             gradient = samples.y[i] * (at - samples.x[i])
             loss += samples.y[i] / 2 * np.sum((at - samples.x[i]) ** 2)
             total[trained] += gradient[trained]
-            step = o.scale * gradient + o.stiffness * w + slope
+            step = o.scale * gradient + o.mu * w + linear
             w[trained] -= rate * step[trained]
         self.on_steps((2 if o.lookahead else 1) * len(samples))
         mean = (total / len(samples)).astype(np.float32) if keep_gradient else None
@@ -75,7 +74,7 @@ class Quadratic:
     def evaluate(self, weights, samples):
         return float(np.mean(samples.y / 2 * np.sum((weights - samples.x) ** 2, axis=1))), 0.5
 
-    def scores(self, weights, x):
+    def probabilities(self, weights, x):
         return np.full(len(x), 0.5)
 
     def features(self, weights, x):
@@ -83,7 +82,7 @@ class Quadratic:
 
     def split(self, share):
         body = int(share * self.size)
-        return SplitPoint(body, self.size - body, body)
+        return SplitPoint(body, body)
 
     def reporting(self, on_steps):
         return replace(self, on_steps=on_steps)
@@ -119,8 +118,8 @@ class Problem:
         return Device(name, PREPARATION, np.zeros((1, 1)), parts, part(self.samples))
 
 
-def race(*members, newcomers=(), rounds=300, learning_rate=0.01, start=None):
-    """A race of such devices: the members d0, d1, ... and the newcomers n0, n1, ...; it starts at zero."""
+def cell_run(*members, unseen_devices=(), rounds=300, learning_rate=0.01, start=None):
+    """A cell run of such devices: the members d0, d1, ... and the unseen n0, n1, ...; it starts at zero."""
     recipe = parse(
         {
             "fleet": {"simulator": "feeder", "count": len(members)},
@@ -133,16 +132,16 @@ def race(*members, newcomers=(), rounds=300, learning_rate=0.01, start=None):
         "here",
     )
     size = len(members[0].optimum)
-    return Race(
+    return CellRun(
         recipe,
         Quadratic(size, learning_rate),
         tuple(problem.device(f"d{i}") for i, problem in enumerate(members)),
-        tuple(problem.device(f"n{i}") for i, problem in enumerate(newcomers)),
+        tuple(problem.device(f"n{i}") for i, problem in enumerate(unseen_devices)),
         None,
         np.zeros(size, np.float32) if start is None else np.array(start, np.float32),
     )
 
 
 def client(given, device=None):
-    """A device of a race at work, by default the first member, whose steps are not counted."""
+    """A device of a cell run at work, by default the first member, whose steps are not counted."""
     return Client(given.recipe, device or given.members[0], given.learner)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from quadratic import Problem, client, race
+from quadratic import Problem, cell_run, client
 
 from fedmetaalign.methods import apfl, find
 from fedmetaalign.methods.apfl import mixture, train_mixed
@@ -42,7 +42,7 @@ class TestGlobal:
         steep, flat = (pull(problem, 0.001) for problem in UNEVEN)
         expected = 3 * flat * 10 / (steep + 3 * flat)
         assert expected == pytest.approx(8.81, abs=0.01)
-        assert shared("fedavg", race(*UNEVEN, rounds=800, learning_rate=0.001)) == pytest.approx(
+        assert shared("fedavg", cell_run(*UNEVEN, rounds=800, learning_rate=0.001)) == pytest.approx(
             expected, rel=1e-4
         )
 
@@ -50,7 +50,7 @@ class TestGlobal:
         # Each pull counts per step: the fixed point is off the optimum by the order of the learning rate.
         steep, flat = (pull(problem, 0.001) / problem.steps for problem in UNEVEN)
         expected = 3 * flat * 10 / (steep + 3 * flat)
-        reached = shared("fednova", race(*UNEVEN, rounds=800, learning_rate=0.001))
+        reached = shared("fednova", cell_run(*UNEVEN, rounds=800, learning_rate=0.001))
         assert reached == pytest.approx(expected, rel=1e-4)
         assert reached == pytest.approx(UNEVEN_OPTIMUM, rel=0.005)
 
@@ -58,12 +58,12 @@ class TestGlobal:
         # 1/2 * 4 w + 1/2 (w - 10) = 0 at 2; FedAvg stops where 1 - 0.96^20 and 1 - 0.99^40 weigh the devices.
         far = (Problem((0.0,), curvature=4, steps=20), Problem((10.0,), curvature=1, steps=40))
         steep, flat = 1 - 0.96**20, 1 - 0.99**40
-        assert shared("fedavg", race(*far)) == pytest.approx(10 * flat / (steep + flat), rel=1e-4)
+        assert shared("fedavg", cell_run(*far)) == pytest.approx(10 * flat / (steep + flat), rel=1e-4)
         assert 10 * flat / (steep + flat) > 3.5
-        assert shared("scaffold", race(*far)) == pytest.approx(2, rel=1e-4)
+        assert shared("scaffold", cell_run(*far)) == pytest.approx(2, rel=1e-4)
 
     def test_scaffold_weighs_by_samples(self):
-        assert shared("scaffold", race(*UNEVEN)) == pytest.approx(UNEVEN_OPTIMUM, rel=1e-3)
+        assert shared("scaffold", cell_run(*UNEVEN)) == pytest.approx(UNEVEN_OPTIMUM, rel=1e-3)
 
     def test_fedprox_is_pulled_less(self):
         # A step contracts towards (a b + mu w) / (a + mu) by 1 - eta (a + mu).
@@ -72,7 +72,7 @@ class TestGlobal:
             (1 - (1 - rate * (p.curvature + mu)) ** p.steps) * p.curvature / (p.curvature + mu) for p in UNEVEN
         ]
         expected = 3 * pulls[1] * 10 / (pulls[0] + 3 * pulls[1])
-        assert shared("fedprox", race(*UNEVEN, rounds=200)) == pytest.approx(expected, rel=1e-4)
+        assert shared("fedprox", cell_run(*UNEVEN, rounds=200)) == pytest.approx(expected, rel=1e-4)
 
     def test_per_fedavg_descends_the_loss_after_a_step(self):
         # a (w - alpha a (w - b) - b) = a (1 - alpha a) (w - b): half the gradient at a = 50, in half the steps.
@@ -81,7 +81,7 @@ class TestGlobal:
         first = 1 - (1 - 0.001 * 50 * (1 - 50 * ALPHA)) ** 2
         second = 1 - (1 - 0.001 * 1 * (1 - ALPHA)) ** 10
         expected = 10 * second / (first + second)
-        given = race(steep, flat, rounds=500, learning_rate=0.001)
+        given = cell_run(steep, flat, rounds=500, learning_rate=0.001)
         assert shared("per_fedavg", given) == pytest.approx(expected, rel=1e-4)
         assert given.spent.steps == 500 * 24
 
@@ -89,10 +89,10 @@ class TestGlobal:
 class TestDitto:
     def test_every_model_lies_between_its_own_optimum_and_the_global_weights(self):
         # w is the mean, (5, 2). v = (a b + lambda w) / (a + lambda) with lambda = 1.
-        given = race(
+        given = cell_run(
             Problem((0.0, 4.0)),
             Problem((10.0, 0.0)),
-            newcomers=[Problem((2.0, 2.0), curvature=3)],
+            unseen_devices=[Problem((2.0, 2.0), curvature=3)],
         )
         models = own("ditto", given)
         assert models["d0"] == pytest.approx([2.5, 3], rel=1e-3)
@@ -103,7 +103,7 @@ class TestDitto:
         steep, flat = Problem((0.0,), curvature=4, steps=40), Problem((10.0,), curvature=1, steps=20)
         first, second = pull(steep, 0.01, 20), pull(flat, 0.01, 10)
         w = 10 * second / (first + second)
-        models = own("ditto", race(steep, flat))
+        models = own("ditto", cell_run(steep, flat))
         assert models["d0"] == pytest.approx([w / 5], rel=1e-3)
         assert models["d1"] == pytest.approx([(10 + w) / 2], rel=1e-3)
 
@@ -113,10 +113,10 @@ FOUR = np.array([4], np.float32)
 
 class TestApfl:
     def test_every_mixture_reaches_its_own_optimum(self):
-        given = race(
+        given = cell_run(
             Problem((0.0, 4.0), curvature=2),
             Problem((10.0, 0.0), steps=20),
-            newcomers=[Problem((2.0, 2.0), curvature=3, own=1000)],
+            unseen_devices=[Problem((2.0, 2.0), curvature=3, own=1000)],
             rounds=100,
         )
         models = own("apfl", given)
@@ -128,7 +128,7 @@ class TestApfl:
     def test_with_a_fixed_share_the_device_makes_up_for_the_global_weights(self, alpha, monkeypatch):
         # alpha v + (1 - alpha) w = b: with b = 8, w = 4 and alpha = 1/4, v = (8 - 3) / (1/4) = 20.
         monkeypatch.setattr(apfl, "ALPHA_RATE", 0.0)
-        given = race(Problem((8.0,), curvature=2, samples=10_000))
+        given = cell_run(Problem((8.0,), curvature=2, samples=10_000))
         samples = given.members[0].own.support
         end, share = train_mixed(client(given), np.zeros(1, np.float32), alpha, FOUR, samples, "here")
         assert end.weights == pytest.approx([(8 - (1 - alpha) * 4) / alpha], rel=1e-4)
@@ -138,7 +138,7 @@ class TestApfl:
     def test_the_share_moves_down_the_slope(self):
         # One step from v = 6, w = 4, alpha = 1/2: the mixture is 5, its gradient 2 (5 - 8) = -6, of which v
         # sees half: v = 6 + 0.01 * 3 = 6.03. alpha = 0.5 - 0.1 * (6.03 - 4) * -6 = 1.718, at most 1.
-        given = race(Problem((8.0,), curvature=2, samples=1))
+        given = cell_run(Problem((8.0,), curvature=2, samples=1))
         begin, samples = np.array([6], np.float32), given.members[0].own.support
         end, alpha = train_mixed(client(given), begin, 0.5, FOUR, samples, "here")
         assert end.weights == pytest.approx([6.03])
@@ -156,19 +156,19 @@ class TestFedRep:
     DEVICES = (Problem((0.0, 4.0)), Problem((10.0, 0.0)))
 
     def test_the_first_half_is_shared_and_the_head_is_the_devices_own(self):
-        given = race(*self.DEVICES, newcomers=[Problem((2.0, 2.0))], start=[1.0, 7.0])
+        given = cell_run(*self.DEVICES, unseen_devices=[Problem((2.0, 2.0))], start=[1.0, 7.0])
         models = own("fedrep", given)
         assert models["d0"] == pytest.approx([5, 4], rel=1e-3)
         assert models["d1"] == pytest.approx([5, 0], abs=1e-3)
-        # The fine-tuning of these tests does nothing, so the newcomer keeps the head of the start.
+        # The fine-tuning of these tests does nothing, so the unseen device keeps the head of the start.
         assert models["n0"] == pytest.approx([5, 7], rel=1e-3)
 
     def test_without_a_first_half_it_says_what_to_do(self):
-        recipe = with_settings(race(*self.DEVICES).recipe, {"personalize.freeze": 0})
+        recipe = with_settings(cell_run(*self.DEVICES).recipe, {"personalize.freeze": 0})
         assert re.match(r"fedrep shares .* personalize.freeze = 0 freezes none", find("fedrep").lacking(recipe))
 
     def test_only_the_first_half_travels(self):
-        given = race(*self.DEVICES, newcomers=[Problem((2.0, 2.0))], rounds=7)
+        given = cell_run(*self.DEVICES, unseen_devices=[Problem((2.0, 2.0))], rounds=7)
         own("fedrep", given)
         # Of two weights one, 4 bytes: two devices down and up in 7 rounds, and the end to three.
         assert given.spent.bytes == 4 * (2 * 2 * 7 + 3)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fake_learner import Learner
-from fake_learner import race as obedient
-from quadratic import Problem, race
+from fake_learner import cell_run as obedient
+from quadratic import Problem, cell_run
 
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.federation.messages import Personal
@@ -87,7 +87,7 @@ class TestBudget:
         ],
     )
     def test_training_alone_has_what_the_federation_leaves(self, made_of, rounds, rest):
-        given = race(*HERE, rounds=rounds)
+        given = cell_run(*HERE, rounds=rounds)
         told = made_of(dict.fromkeys(zeros(given), 0.5), zeros(given))
         given.run(guarded.METHOD)
         assert told.pop("recipe").parallel.rounds == rounds // 2
@@ -101,7 +101,7 @@ class TestBudget:
         assert (recipe.serial.rounds, recipe.parallel.rounds, recipe.personalize.epochs) == (1, 2, 5)
 
     def test_a_newcomer_chooses_too(self, made_of):
-        given = race(*HERE, newcomers=[Problem((2.0,), own=30)], rounds=10)
+        given = cell_run(*HERE, unseen_devices=[Problem((2.0,), own=30)], rounds=10)
         told = made_of(dict.fromkeys(zeros(given), 0.9), zeros(given))
         outcome = given.run(guarded.METHOD)
         assert list(outcome.models) == ["d0", "d1", "n0"]

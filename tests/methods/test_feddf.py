@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from fake_learner import Learner, firsts, race, recipe
+from fake_learner import Learner, cell_run, firsts, recipe
 
 from fedmetaalign.methods import find
 from fedmetaalign.methods.feddf import METHOD, soft_targets
@@ -29,7 +29,7 @@ def test_the_target_is_the_sigmoid_of_the_mean_logit(logits, expected):
 def test_the_server_goes_on_from_the_mean_with_the_ensembles_labels():
     # The devices come to 1 and 3, and the server adds 10 to their mean by samples.
     learner = Learner([1, 3, 10])
-    given = race(learner, serial=0, parallel=1, foundation=True)
+    given = cell_run(learner, serial=0, parallel=1, foundation=True)
     # Who has the most samples is asked first.
     a, b = sorted((len(device.own.support) for device in given.members), reverse=True)
     mean = (a * 1 + b * 3) / (a + b)
@@ -44,7 +44,7 @@ def test_the_server_goes_on_from_the_mean_with_the_ensembles_labels():
 
 def test_the_servers_steps_are_a_fifth_and_the_devices_go_without_them():
     learner = Learner()
-    given, other = (race(who, foundation=True, parallel=10) for who in (learner, Learner()))
+    given, other = (cell_run(who, foundation=True, parallel=10) for who in (learner, Learner()))
     given.run(METHOD)
     other.run(find("fedavg"))
     assert given.spent.steps == other.spent.steps

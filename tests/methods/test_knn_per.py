@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from quadratic import Problem, client, race
+from quadratic import Problem, cell_run, client
 
 from fedmetaalign.federation.messages import Personalize
 from fedmetaalign.fleet.device import Part
@@ -19,13 +19,13 @@ def samples(*pairs):
 
 def model(known, validation):
     """What a device remembers whose network scores 1/2 everywhere; its representation is the input."""
-    given = race(Problem((0.0,)))
+    given = cell_run(Problem((0.0,)))
     device = replace(given.members[0], own=Part(known, validation))
     return remembering(client(given, device), Personalize(given.start, 1, 1, {}))
 
 
 def scores(made, *x):
-    return made.scores(np.array(x, np.float32)[:, None]).tolist()
+    return made.probabilities(np.array(x, np.float32)[:, None]).tolist()
 
 
 def test_the_nearer_votes_louder():

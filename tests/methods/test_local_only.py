@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from fedmetaalign.comparison.race import Race
+from fedmetaalign.comparison.run_cell import CellRun
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods.local_only import METHOD
 from fedmetaalign.model.learner import NetworkLearner
-from fedmetaalign.model.mlp import Network, initialize, scores
+from fedmetaalign.model.mlp import Network, fault_probabilities, initialize
 from fedmetaalign.phases.alone import train_alone
 from fedmetaalign.phases.client import Client
 from fedmetaalign.recipe import parse
@@ -29,10 +29,10 @@ def small(**sections):
     )
 
 
-def alone(recipe, newcomers=0):
+def alone(recipe, unseen_devices=0):
     devices = build(recipe).devices
-    cut = len(devices) - newcomers
-    return Race(recipe, LEARNER, devices[:cut], devices[cut:], None, WEIGHTS)
+    cut = len(devices) - unseen_devices
+    return CellRun(recipe, LEARNER, devices[:cut], devices[cut:], None, WEIGHTS)
 
 
 def steps(given, device):
@@ -77,7 +77,7 @@ def test_rounds_that_a_device_sits_out_are_not_steps_that_it_takes():
 
 def test_a_newcomer_trains_as_long_as_a_member():
     few = small(fleet={"simulator": "feeder", "count": 2, "samples": 200})
-    given = alone(few, newcomers=1)
+    given = alone(few, unseen_devices=1)
     outcome = given.run(METHOD)
     assert list(outcome.models) == [device.name for device in given.devices]
     assert given.spent.steps == 2 * steps(given, given.members[0])
@@ -86,7 +86,7 @@ def test_a_newcomer_trains_as_long_as_a_member():
 def test_a_device_does_not_notice_the_others():
     recipe = small(fleet={"simulator": "feeder", "count": 2, "samples": 200})
     given = alone(recipe)
-    single = Race(recipe, LEARNER, given.members[1:], (), None, WEIGHTS)
+    single = CellRun(recipe, LEARNER, given.members[1:], (), None, WEIGHTS)
     name = given.members[1].name
     one, other = (each.run(METHOD).models[name].weights for each in (given, single))
     assert one.tobytes() == other.tobytes()
@@ -100,7 +100,9 @@ def test_it_learns_and_repeats():
     assert one.weights.tobytes() == other.weights.tobytes()
 
     def wrong(weights):
-        return np.mean((scores(NETWORK, weights, device.own.support.x) > 0.5) != device.own.support.y)
+        return np.mean(
+            (fault_probabilities(NETWORK, weights, device.own.support.x) > 0.5) != device.own.support.y
+        )
 
     assert wrong(one.weights) < wrong(WEIGHTS)
     assert one.threshold.reason is None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fedmetaalign.comparison.cell import GLOBAL
-from fedmetaalign.comparison.race import Race, Spent
+from fedmetaalign.comparison.run_cell import CellRun, Spent
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.methods import find, names
@@ -28,10 +28,10 @@ UNTRAINED = {"majority", "one_rule"}
 """Methods without a network."""
 
 NEWCOMER_UNTRAINED = UNTRAINED | {"knn_per", "pooled"}
-"""Methods that take no step for a newcomer: it remembers its samples, or is handed the weights of all."""
+"""Methods that take no step for an unseen device: it remembers its samples, or is handed the weights of all."""
 
 FROM_THE_BEGINNING = {"local_only", "fed_meta_align_guarded"}
-"""Methods that train a newcomer as they train a member, for it starts from nothing."""
+"""Methods that train an unseen device as they train a member, for it starts from nothing."""
 
 CHOOSES_A_MODEL = {"fed_meta_align_guarded"}
 """Methods whose weights are chosen among several on the validation part."""
@@ -69,7 +69,7 @@ def read_only(samples):
 
 @cache
 def fleet():
-    """Three members, a newcomer, public samples and the common start; nobody may write to them."""
+    """Three members, an unseen device, public samples and the common start; nobody may write to them."""
     usual = recipe(**USUAL)
     built = build(usual)
     for part in [p for d in built.devices for p in (*d.parts.values(), d.own)] + [built.public]:
@@ -80,21 +80,21 @@ def fleet():
     return built.devices[:3], built.devices[3:], built.public, start
 
 
-def race(newcomers=True, **rounds):
+def cell_run(unseen_devices=True, **rounds):
     members, new, public, start = fleet()
-    return Race(recipe(**(rounds or USUAL)), LEARNER, members, new if newcomers else (), public, start)
+    return CellRun(recipe(**(rounds or USUAL)), LEARNER, members, new if unseen_devices else (), public, start)
 
 
 def steps(given, device):
-    """How many gradient steps a device may take in all: a newcomer as many as the mean member."""
+    """How many gradient steps a device may take in all: an unseen device as many as the mean member."""
     whose = (device,) if device.name in {member.name for member in given.members} else given.members
     return all_steps(given.recipe, whose, len(given.members))
 
 
 @cache
-def ran(name, newcomers=True):
-    """A race and what a method made of it."""
-    given = race(newcomers)
+def ran(name, unseen_devices=True):
+    """A cell run and what a method made of it."""
+    given = cell_run(unseen_devices)
     return given, given.run(find(name))
 
 
@@ -105,7 +105,7 @@ def contents(outcome):
     return {
         name: (
             model.threshold.threshold,
-            model.scores(inputs[name]).tobytes(),
+            model.probabilities(inputs[name]).tobytes(),
             b"" if model.weights is None else model.weights.tobytes(),
         )
         for name, model in outcome.models.items()
@@ -125,13 +125,13 @@ def test_every_device_has_a_model(name):
     assert set(outcome.models) == {device.name for device in given.devices}
     for device in given.devices:
         model, x = outcome.models[device.name], device.train.x
-        scores = model.scores(x)
+        scores = model.probabilities(x)
         assert (scores.shape, scores.dtype) == ((len(x),), np.float64)
         assert ((scores >= 0) & (scores <= 1)).all()
         assert isinstance(model.threshold.threshold, float)
         if model.weights is not None:
             assert (model.weights.shape, model.weights.dtype) == (given.start.shape, np.float32)
-            assert (given.learner.scores(model.weights, x) == scores).all()
+            assert (given.learner.probabilities(model.weights, x) == scores).all()
 
 
 @every_method
@@ -139,15 +139,15 @@ def test_a_score_does_not_depend_on_the_rows_beside(name):
     given, outcome = ran(name)
     for device in given.devices:
         model, x = outcome.models[device.name], device.train.x
-        together = model.scores(x)
-        assert model.scores(x[::-1]).tolist() == together[::-1].tolist()
-        assert [model.scores(x[i : i + 1])[0] for i in (0, 7, 100)] == together[[0, 7, 100]].tolist()
+        together = model.probabilities(x)
+        assert model.probabilities(x[::-1]).tolist() == together[::-1].tolist()
+        assert [model.probabilities(x[i : i + 1])[0] for i in (0, 7, 100)] == together[[0, 7, 100]].tolist()
 
 
 @every_method
 def test_the_same_race_gives_the_same_bytes(name):
     first, outcome = ran(name)
-    second = race()
+    second = cell_run()
     again = second.run(find(name))
     assert contents(again) == contents(outcome)
     assert [w.tobytes() for w in again.rounds] == [w.tobytes() for w in outcome.rounds]
@@ -157,7 +157,7 @@ def test_the_same_race_gives_the_same_bytes(name):
 @every_method
 def test_members_do_not_notice_newcomers(name):
     _, with_newcomer = ran(name)
-    _, without = ran(name, newcomers=False)
+    _, without = ran(name, unseen_devices=False)
     kept = contents(with_newcomer)
     assert contents(without) == {device: kept[device] for device in without.models}
     assert [w.tobytes() for w in with_newcomer.rounds] == [w.tobytes() for w in without.rounds]
@@ -184,7 +184,7 @@ def test_no_method_is_told_of_validation_samples_before_it_chooses(name):
 class TestBudget:
     @trained_method
     def test_it_is_spent_and_not_exceeded(self, name):
-        given, _ = ran(name, newcomers=False)
+        given, _ = ran(name, unseen_devices=False)
         budget = sum(steps(given, device) for device in given.members)
         # Halved and rounded stretches may be a step off, in a round and on a device.
         assert 0.98 * budget <= given.spent.steps <= budget + len(given.members)
@@ -193,7 +193,7 @@ class TestBudget:
     @trained_method
     def test_it_is_that_of_the_devices_that_are_asked(self, name, cohort):
         # A third is one of three devices a round; a half is two. Which they are is drawn, and they are unlike.
-        given = race(newcomers=False, **USUAL | {"cohort": cohort})
+        given = cell_run(unseen_devices=False, **USUAL | {"cohort": cohort})
         given.run(find(name))
         budget = sum(steps(given, device) for device in given.members)
         assert given.spent.steps == pytest.approx(budget, rel=0.02)
@@ -201,12 +201,12 @@ class TestBudget:
     @every_method
     def test_a_newcomer_costs_what_phase_3_costs(self, name):
         given, _ = ran(name)
-        before, _ = ran(name, newcomers=False)
-        [newcomer] = given.newcomers
-        phase_3 = given.recipe.personalize.epochs * len(newcomer.parts["personalize"].support)
+        before, _ = ran(name, unseen_devices=False)
+        [unseen_device] = given.unseen_devices
+        phase_3 = given.recipe.personalize.epochs * len(unseen_device.parts["personalize"].support)
         extra = given.spent.steps - before.spent.steps
         if name in FROM_THE_BEGINNING:
-            assert phase_3 < extra <= steps(given, newcomer)
+            assert phase_3 < extra <= steps(given, unseen_device)
         else:
             assert extra == (0 if name in NEWCOMER_UNTRAINED else phase_3)
 
@@ -241,7 +241,7 @@ def test_it_learns(name):
 
     def right(device):
         model = outcome.models[device.name]
-        alarms = model.scores(device.own.support.x) > model.threshold.threshold
+        alarms = model.probabilities(device.own.support.x) > model.threshold.threshold
         return np.mean(alarms == (device.own.support.y > 0))
 
     def majority(device):
@@ -254,7 +254,7 @@ def test_it_learns(name):
 @pytest.mark.parametrize("rounds", [FEW, NONE], ids=["one device a round", "no rounds"])
 @every_method
 def test_a_device_that_was_never_asked_has_a_model_too(name, rounds):
-    given = race(**rounds)
+    given = cell_run(**rounds)
     outcome = given.run(find(name))
     for device in given.devices:
         assert np.isfinite(outcome.models[device.name].scores(device.train.x)).all()

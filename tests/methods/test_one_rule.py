@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_learner import Learner
 
-from fedmetaalign.comparison.race import Race
+from fedmetaalign.comparison.run_cell import CellRun
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods.one_rule import METHOD
 from fedmetaalign.phases.evaluate import one_rule as rule_of_results
@@ -15,11 +15,11 @@ from fedmetaalign.recipe import parse
 def test_it_is_the_rule_of_the_results(simulator):
     recipe = parse({"fleet": {"simulator": simulator, "count": 4, "samples": 200}}, "here")
     fleet, learner = build(recipe), Learner()
-    given = Race(recipe, learner, fleet.devices, (), None, np.zeros(1, np.float32))
+    given = CellRun(recipe, learner, fleet.devices, (), None, np.zeros(1, np.float32))
     outcome = given.run(METHOD)
     for device in fleet.devices:
         test, model = fleet.test[device.name], outcome.models[device.name]
-        scores = model.scores(test.x)
+        scores = model.probabilities(test.x)
         assert set(scores.tolist()) <= {0.0, 1.0}
         accuracy = np.mean((scores > model.threshold.threshold) == (test.y > 0))
         assert accuracy == rule_of_results(device, test, learner.target).accuracy

@@ -1,6 +1,6 @@
 """All data in one place: how much is trained, on what, and what is sent."""
 
-from fake_learner import Learner, race
+from fake_learner import Learner, cell_run
 
 from fedmetaalign.methods.pooled import METHOD
 from fedmetaalign.phases.budget import all_steps
@@ -8,7 +8,7 @@ from fedmetaalign.phases.budget import all_steps
 
 def test_one_stream_has_all_devices_steps_and_samples():
     learner = Learner()
-    given = race(learner)
+    given = cell_run(learner)
     outcome = given.run(METHOD)
     [(_, samples, _)] = learner.seen
     assert (
@@ -22,7 +22,7 @@ def test_one_stream_has_all_devices_steps_and_samples():
 
 
 def test_samples_travel_to_the_server_and_weights_back():
-    given = race(Learner())
+    given = cell_run(Learner())
     given.run(METHOD)
     rows = sum(len(device.own.support) for device in given.members)
     # A feeder's six features and the label of each sample; two weights to each of two devices.

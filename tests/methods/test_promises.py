@@ -48,7 +48,7 @@ def recipe(method):
 def quick():
     """Asks devices that take milliseconds as often as they deserve; no test need survive a power cut."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server_app, "FlowerEngine", partial(server_app.FlowerEngine, poll=0.005))
+        patch.setattr(server_app, "FlowerEngine", partial(server_app.FlowerEngine, poll_interval=0.005))
         patch.setattr("os.fsync", lambda file: None)
         yield
 

@@ -3,26 +3,26 @@
 from dataclasses import replace
 
 import pytest
-from fake_learner import Learner, firsts, race
+from fake_learner import Learner, cell_run, firsts
 
 from fedmetaalign.methods.reptile import METHOD
 
 
 def test_each_device_moves_the_weights_by_a_share_that_falls_to_zero():
     # Two devices a round, each a step of 1: 2 * 1, 2 * 0.75, 2 * 0.5, 2 * 0.25.
-    assert firsts(race(Learner()).run(METHOD)) == pytest.approx([2, 3.5, 4.5, 5])
+    assert firsts(cell_run(Learner()).run(METHOD)) == pytest.approx([2, 3.5, 4.5, 5])
 
 
 def test_a_device_begins_where_the_one_before_has_moved_the_weights():
     learner = Learner()
-    race(learner, serial=0).run(METHOD)
+    cell_run(learner, serial=0).run(METHOD)
     assert [float(weights[0]) for weights, *_ in learner.seen] == [0, 1, 2, 2.5]
 
 
 def orders(seed):
     """The devices of each of eight rounds in the order of their training."""
     learner = Learner()
-    given = race(learner, devices=5, serial=4, parallel=4)
+    given = cell_run(learner, devices=5, serial=4, parallel=4)
     replace(given, recipe=given.recipe.model_copy(update={"seed": seed})).run(METHOD)
     owner = {row.tobytes(): device.name for device in given.members for row in device.own.support.x}
     visits = [owner[samples.x[0].tobytes()] for _, samples, _ in learner.seen]

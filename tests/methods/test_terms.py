@@ -1,4 +1,4 @@
-"""The terms of the race: what a device may spend, what it trains on, and that all is counted."""
+"""The terms of the cell run: what a device may spend, what it trains on, and that all is counted."""
 
 from dataclasses import replace
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from quadratic import Problem, client, race
+from quadratic import Problem, cell_run, client
 
-from fedmetaalign.comparison.race import Spent
+from fedmetaalign.comparison.run_cell import Spent
 from fedmetaalign.federation.messages import Train
 from fedmetaalign.methods import find
 from fedmetaalign.methods._device import train
@@ -31,7 +31,7 @@ def numbered(rows):
 class TestStretch:
     @given(st.integers(1, 40), st.integers(1, 30), st.sampled_from([1.0, 0.5, 0.8, 1.7]))
     def test_the_rounds_share_the_steps_without_gaps(self, steps, rounds, share):
-        of = race(Problem((0.0,), steps=steps), rounds=rounds)
+        of = cell_run(Problem((0.0,), steps=steps), rounds=rounds)
         stretches = [stretch(of.recipe, of.members[0], 1, number, share) for number in range(1, rounds + 1)]
         assert stretches[0].start == 0
         assert all(len(each) >= 1 for each in stretches)
@@ -43,27 +43,27 @@ class TestStretch:
             assert max(lengths) - min(lengths) <= 1
 
     def test_by_hand(self):
-        of = race(*HERE, rounds=3)
+        of = cell_run(*HERE, rounds=3)
         assert stretches_of(of, 3) == [range(7), range(7, 14), range(14, 21)]
         halves = stretches_of(of, 3, 0.5)
         assert halves == [range(4), range(4, 7), range(7, 10)]  # 3.5, 7 and 10.5, halves to even
 
     def test_where_few_take_part_each_takes_longer(self):
         # One of two devices a round: of 10 rounds a device expects 5, of 7 steps each.
-        few = half(race(*HERE, rounds=10))
+        few = half(cell_run(*HERE, rounds=10))
         assert [len(each) for each in stretches_of(few, 10)] == [7] * 10
         assert cohorts(few, 10) == [1] * 10
 
     def test_a_share_of_the_devices_counts_as_the_whole_number_that_is_asked(self):
         # Half of three devices is two of them: of 9 rounds a device expects 6, of 7 steps each.
-        few = half(race(*HERE, HERE[0], rounds=9))
+        few = half(cell_run(*HERE, HERE[0], rounds=9))
         assert shared_steps(few.recipe, few.members[0], 3) == pytest.approx(6 * 7)
         assert [len(each) for each in stretches_of(few, 9)] == [7] * 9
         assert cohorts(few, 9) == [2] * 9
 
     def test_tours_ask_all_and_rounds_a_few(self):
         # Two tours of one step and two of four rounds of seven: 16 steps, in three of six rounds.
-        few = half(race(*HERE, rounds=4))
+        few = half(cell_run(*HERE, rounds=4))
         few = replace(few, recipe=with_settings(few.recipe, {"serial.rounds": 2}))
         assert shared_steps(few.recipe, few.members[0], 2) == 2 * 1 + 2 * 7
         taken = [len(each) for each in stretches_of(few, 6)]
@@ -84,7 +84,7 @@ def cohorts(of, rounds):
 
 
 def half(of):
-    """The race whose rounds ask half of the devices."""
+    """The cell run whose rounds ask half of the devices."""
     return replace(of, recipe=with_settings(of.recipe, {"parallel.cohort": 0.5}))
 
 
@@ -111,7 +111,7 @@ class TestPasses:
         assert len({tuple(order) for order in orders}) == 3
 
     def test_rounds_continue_where_the_last_one_stopped(self):
-        of = race(Problem((0.0,), steps=7, samples=21), rounds=3)
+        of = cell_run(Problem((0.0,), steps=7, samples=21), rounds=3)
         device = of.members[0]
         at_work = client(of, replace(device, own=replace(device.own, support=numbered(21))))
         requests = [Train(of.start, number, 1) for number in (1, 2, 3)]
@@ -119,18 +119,18 @@ class TestPasses:
         assert sorted(seen) == list(range(21))
 
     def test_the_last_stretch_is_as_long_as_phase_3(self):
-        of = race(*HERE)
+        of = cell_run(*HERE)
         assert [len(client(of, device).own_stream()) for device in of.members] == [20, 11]
 
 
 class TestSteps:
     def test_a_member_may_take_those_of_its_phases(self):
-        of = race(*HERE, rounds=10)
+        of = cell_run(*HERE, rounds=10)
         found = [client(of, device).all_steps(2) for device in of.members]
         assert found == [10 * 7 + 20, 10 * 4 + 11]
 
     def test_a_newcomer_as_many_as_the_mean_member(self):
-        of = race(*HERE, newcomers=[Problem((2.0,), steps=1000, own=1000)], rounds=10)
+        of = cell_run(*HERE, unseen_devices=[Problem((2.0,), steps=1000, own=1000)], rounds=10)
         assert [device.name for device in of.devices] == ["d0", "d1", "n0"]
         of.run(find("local_only"))
         assert of.spent.steps == 90 + 51 + round((90 + 51) / 2)
@@ -138,7 +138,7 @@ class TestSteps:
 
 class TestSpent:
     def test_training_is_counted_as_it_is_done(self):
-        of = race(*HERE, rounds=3)
+        of = cell_run(*HERE, rounds=3)
         of.run(find("fedavg"))  # whose fine-tuning counts no step here
         assert of.spent.steps == 3 * (7 + 4)
 
@@ -152,12 +152,12 @@ class TestSpent:
 
     def test_a_message_holds_four_bytes_a_weight(self):
         # Down and up to two devices in three rounds, and the end to both.
-        of = race(Problem((0.0,) * 10), Problem((1.0,) * 10), rounds=3)
+        of = cell_run(Problem((0.0,) * 10), Problem((1.0,) * 10), rounds=3)
         of.run(find("fedavg"))
         assert of.spent.bytes == 40 * (2 * 2 * 3 + 2)
 
     def test_a_checkpoint_notes_what_was_spent_before(self):
-        of = replace(race(*HERE, rounds=1), spent=Spent(steps=100, bytes=10, seconds=5.0))
+        of = replace(cell_run(*HERE, rounds=1), spent=Spent(steps=100, bytes=10, seconds=5.0))
         reached = of.run(find("fedavg")).stages["global"]
         assert (reached.steps, reached.bytes) == (100 + 11, 10 + 4 * 2 * 2)
         assert of.spent.bytes == reached.bytes + 4 * 2
@@ -166,12 +166,12 @@ class TestSpent:
 
 class TestThreshold:
     def test_too_few_validation_samples_leave_it_at_one_half(self):
-        of = race(*HERE)
+        of = cell_run(*HERE)
         of = replace(of, recipe=with_settings(of.recipe, {"personalize.threshold": "f1"}))
         model = client(of).own(np.ones(1, np.float32))
         assert (model.threshold.threshold, model.weights.tolist()) == (0.5, [1])
         assert model.threshold.reason == "10 samples are too few to choose a threshold (30 needed)."
-        assert model.scores(np.zeros((3, 1))).tolist() == [0.5] * 3
+        assert model.probabilities(np.zeros((3, 1))).tolist() == [0.5] * 3
 
 
 class TestDiverged:
@@ -183,7 +183,7 @@ class TestDiverged:
 
     def test_training_is_watched(self):
         # A step of 1 on a curvature of 3 overshoots twice as far as it came: 2^20 after 20 steps.
-        of = race(Problem((1.0,), curvature=3, steps=20), learning_rate=1.0)
+        of = cell_run(Problem((1.0,), curvature=3, steps=20), learning_rate=1.0)
         at_work = client(of)
         with pytest.raises(DivergenceError, match="on d0"):
             train(at_work, of.start, at_work.stream(Train(of.start, 1, 1)), "here")

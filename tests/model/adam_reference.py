@@ -63,7 +63,7 @@ def _row(y, outputs):
 
 
 def adam_in_float64(
-    network, weights, data, orders, learning_rate, epsilon=1e-8, *, objective=LOSS, frozen=0, head=0
+    network, weights, data, orders, learning_rate, epsilon=1e-8, *, objective=LOSS, trainable=slice(None)
 ):
     """Kingma & Ba's Algorithm 1 in float64.
 
@@ -71,15 +71,15 @@ def adam_in_float64(
         The weights, the mean loss of each epoch, and the mean gradient of the trained layers' samples.
     """
     o, weights = objective, weights.astype(np.float64)
-    trained = _trained(network, frozen, head)
+    trained = _trained(network, trainable)
     first, second, total = np.zeros((3, len(weights)))
-    shift, slope = (0 if vector is None else vector.astype(np.float64) for vector in (o.shift, o.slope))
+    offset, linear = (0 if vector is None else vector.astype(np.float64) for vector in (o.offset, o.linear))
     t, losses = 0, []
     for order in orders:
         met = []
         for place, i in enumerate(order):
             t += 1
-            at = np.where(trained, o.scale * weights + shift, weights)
+            at = np.where(trained, o.scale * weights + offset, weights)
             if o.lookahead:
                 block = order[place - place % BLOCK :][:BLOCK]
                 before = block[place % BLOCK - 1]  # of the first of a block, the block's last
@@ -87,7 +87,7 @@ def adam_in_float64(
             met.append(loss(network.layers(at), data.x[i].astype(np.float64), data.y[i].astype(np.float64)))
             g = trained * _gradient(network, at, data, i)
             total += g
-            g = trained * (o.scale * g + o.stiffness * weights + slope)
+            g = trained * (o.scale * g + o.mu * weights + linear)
             first += 0.1 * (g - first)
             second += 0.001 * (g * g - second)
             m, v = first / (1 - 0.9**t), second / (1 - 0.999**t)
@@ -96,10 +96,10 @@ def adam_in_float64(
     return weights, losses, total / t
 
 
-def _trained(network, frozen, head):
+def _trained(network, trainable):
     """1 for each entry of the weight vector that is trained, else 0."""
     mask = np.zeros(network.parameters)
-    for matrix in network.layers(mask)[frozen : len(network.shapes) - head]:
+    for matrix in network.layers(mask)[trainable]:
         matrix[:] = 1
     return mask
 

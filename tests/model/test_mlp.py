@@ -8,7 +8,7 @@ from adam_reference import PAPER, PAPER_12, SMALL, SMALL_12, samples, start
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedmetaalign.model.mlp import Network, features, initialize, logits, losses, scores
+from fedmetaalign.model.mlp import Network, fault_probabilities, features, initialize, logits, losses
 
 # relu(x) - relu(-x): two hidden units that hand the input through, so that a logit can be asked for.
 IDENTITY = Network(1, (2,))
@@ -116,7 +116,7 @@ class TestRows:
         empty = np.zeros((0, 9), np.float32)
         assert logits(SMALL, start(SMALL), empty).shape == (0,)
         assert logits(SMALL_12, start(SMALL_12), empty).shape == (0, 12)
-        assert scores(SMALL, start(SMALL), empty).shape == (0,)
+        assert fault_probabilities(SMALL, start(SMALL), empty).shape == (0,)
         assert losses(SMALL, start(SMALL), empty, np.zeros(0)).shape == (0,)
 
 
@@ -148,7 +148,7 @@ class TestScoresAndLosses:
     def test_the_score_is_the_sigmoid(self):
         # sigmoid(0) = 1/2, sigmoid(ln 3) = 3/4, sigmoid(-ln 3) = 1/4
         x = column(0, np.log(3), -np.log(3))
-        np.testing.assert_allclose(scores(IDENTITY, PASS, x), [0.5, 0.75, 0.25], rtol=1e-7)
+        np.testing.assert_allclose(fault_probabilities(IDENTITY, PASS, x), [0.5, 0.75, 0.25], rtol=1e-7)
 
     def test_the_loss_is_the_cross_entropy(self):
         x = column(np.log(3), np.log(3), 0)
@@ -157,13 +157,13 @@ class TestScoresAndLosses:
 
     def test_logits_of_a_thousand_are_certain_and_cost_a_thousand_when_wrong(self):
         x, y = column(1000, 1000, -1000, -1000), np.array([1.0, 0, 0, 1])
-        assert scores(IDENTITY, PASS, x).tolist() == [1, 1, 0, 0]
+        assert fault_probabilities(IDENTITY, PASS, x).tolist() == [1, 1, 0, 0]
         assert losses(IDENTITY, PASS, x, y).tolist() == [0, 1000, 0, 1000]
 
     @given(st.floats(-1000, 1000, width=32))
     @settings(max_examples=50, deadline=None)
     def test_scores_stay_in_the_unit_interval_and_mirror(self, z):
-        up, down = scores(IDENTITY, PASS, column(z, -z))
+        up, down = fault_probabilities(IDENTITY, PASS, column(z, -z))
         assert 0 <= up <= 1
         assert up + down == pytest.approx(1, abs=1e-15)
         assert up >= 0.5 if z >= 0 else up <= 0.5

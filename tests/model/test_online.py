@@ -151,7 +151,7 @@ W = np.random.default_rng(7).normal(0, 0.3, SMALL_12.parameters).astype(np.float
 
 
 def all_at_once(w):
-    return Objective(scale=0.3, shift=w, stiffness=0.7, slope=w, lookahead=0.05)
+    return Objective(scale=0.3, offset=w, mu=0.7, linear=w, lookahead=0.05)
 
 
 class TestObjectives:
@@ -159,12 +159,12 @@ class TestObjectives:
         ("network", "objective", "span"),
         [
             (SMALL_12, lambda w: Objective.proximal(w, 0.7), {}),
-            (SMALL_12, lambda w: Objective.corrected(w), {"head": 1}),
+            (SMALL_12, lambda w: Objective.corrected(w), {"trainable": slice(-1)}),
             (SMALL_12, lambda w: Objective.mixed(0.3, w), {}),
-            (SMALL_12, lambda w: Objective(lookahead=0.05), {"frozen": 1}),
-            (SMALL_12, all_at_once, {"frozen": 1}),
+            (SMALL_12, lambda w: Objective(lookahead=0.05), {"trainable": slice(1, None)}),
+            (SMALL_12, all_at_once, {"trainable": slice(1, None)}),
             (SMALL, all_at_once, {}),
-            (SMALL, all_at_once, {"frozen": 1, "head": 1}),
+            (SMALL, all_at_once, {"trainable": slice(1, -1)}),
         ],
     )
     def test_each_equals_adam_in_float64(self, network, objective, span):
@@ -199,8 +199,8 @@ class TestLabels:
         x, y = samples(30, seed)
         if soft:
             y = random.uniform(size=30).astype(np.float32)
-        expected = run(SMALL, Samples(x, y), weights=one_logit, head=1)
-        found = run(two, Samples(x, np.stack([1 - y, y], axis=1)), weights=two_logits, head=1)
+        expected = run(SMALL, Samples(x, y), weights=one_logit, trainable=slice(-1))
+        found = run(two, Samples(x, np.stack([1 - y, y], axis=1)), weights=two_logits, trainable=slice(-1))
         assert np.abs(expected.weights[:-7] - body).max() > 1e-3
         np.testing.assert_allclose(found.weights[:-14], expected.weights[:-7], rtol=0, atol=2e-6)
         assert found.loss == pytest.approx(expected.loss, rel=1e-5)
@@ -229,20 +229,20 @@ class TestLabels:
 
 class TestWhatStays:
     @pytest.mark.parametrize(
-        ("network", "frozen", "head"), [(SMALL, 1, 0), (SMALL, 2, 0), (SMALL_12, 1, 0), (SMALL_12, 1, 1)]
+        ("network", "first", "end"), [(SMALL, 1, 3), (SMALL, 2, 3), (SMALL_12, 1, 3), (SMALL_12, 1, 2)]
     )
-    def test_frozen_layers_keep_their_bits_and_the_others_move(self, network, frozen, head):
+    def test_frozen_layers_keep_their_bits_and_the_others_move(self, network, first, end):
         before, data = start(network), samples_for(network, 50)
-        after = run(network, data, frozen=frozen, head=head, learning_rate=1e-3).weights
+        after = run(network, data, trainable=slice(first, end), learning_rate=1e-3).weights
         for k, (old, new) in enumerate(zip(network.layers(before), network.layers(after), strict=True)):
-            if frozen <= k < 3 - head:
+            if first <= k < end:
                 assert (old != new).mean() > 0.5
             else:
                 assert old.tobytes() == new.tobytes()
 
     def test_frozen_layers_do_not_change_the_first_gradient_of_the_others(self):
         all_moved = SMALL.layers(run(SMALL, samples(1)).weights)
-        last_moved = SMALL.layers(run(SMALL, samples(1), frozen=2).weights)
+        last_moved = SMALL.layers(run(SMALL, samples(1), trainable=slice(2, None)).weights)
         np.testing.assert_allclose(all_moved[2], last_moved[2], rtol=0, atol=1e-7)
 
     def test_the_weights_of_an_input_that_is_always_zero_keep_their_bits(self):

@@ -41,15 +41,15 @@ class FakeEngine:
         return Local(moved, support_loss=0.5, query_loss=0.25, accuracy=0.75, samples=8)
 
 
-def update(*delta, score=0.5, samples=10, steps=10):
+def update(*delta, query_score=0.5, samples=10, steps=10):
     """What a device sends, with a query loss that fits its score."""
     return Update(
         delta=np.array(delta, np.float32),
-        score=score,
+        query_score=query_score,
         samples=samples,
         steps=steps,
         support_loss=0.6,
-        query_loss=1 / score - 1,
+        query_loss=1 / query_score - 1,
         accuracy=0.9,
     )
 

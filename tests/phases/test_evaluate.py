@@ -24,7 +24,7 @@ from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import NetworkLearner
-from fedmetaalign.model.mlp import Network, logits, scores
+from fedmetaalign.model.mlp import Network, fault_probabilities, logits
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.client import Client
@@ -73,7 +73,7 @@ def test_the_global_models_are_judged_at_one_half_on_the_test_set(finished, flee
     for name, device in finished.results["devices"].items():
         test = fleet.test[name]
         for stage in ("foundation", "serial", "parallel"):
-            found = scores(network, state.stages[stage], test.x)
+            found = fault_probabilities(network, state.stages[stage], test.x)
             assert device["stages"][stage] == pytest.approx(by_scikit_learn(test.y, found, 0.5))
 
 
@@ -127,7 +127,7 @@ def three(finished, fleet, monkeypatch):
     monkeypatch.setattr(runtimes, "scores", lambda model, x, runtime: found)
     learner = NetworkLearner(network, 0.1, 0, target)
     client = Client(finished.recipe, device, learner)
-    own = Personal(partial(learner.scores, weights), Choice(0.3, None, "few"), weights)
+    own = Personal(partial(learner.probabilities, weights), Choice(0.3, None, "few"), weights)
     return client, test, own, found
 
 

@@ -13,12 +13,12 @@ from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
-from fedmetaalign.model.mlp import Network, initialize, scores
+from fedmetaalign.model.mlp import Network, fault_probabilities, initialize
 from fedmetaalign.model.online import Samples, train
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.phases.dense import float_layers, weight_vector
 from fedmetaalign.phases.deploy import deploy
-from fedmetaalign.phases.fitting import Candidate, Lesson, choose, distil
+from fedmetaalign.phases.fitting import Candidate, DistillationSet, choose, distil
 from fedmetaalign.phases.size_limit import smallest_bytes
 from fedmetaalign.recipe import Deploy, Personalize, parse
 from fedmetaalign.tinyml import compress
@@ -42,18 +42,20 @@ def personal(device):
     weights = initialize(NETWORK, random)
     trained = train(NETWORK, weights, device.own.support, learning_rate=1e-3, epochs=8, random=random).weights
     query = device.own.query
-    return Personal(None, best_f1(query.y.astype(np.int8), scores(NETWORK, trained, query.x)), trained)
+    return Personal(
+        None, best_f1(query.y.astype(np.int8), fault_probabilities(NETWORK, trained, query.x)), trained
+    )
 
 
 @pytest.fixture(scope="module")
-def lesson(device, personal):
+def distillation(device, personal):
     layers = float_layers(NETWORK, personal.weights)
-    return Lesson.of(layers, device.train.x, np.random.default_rng(0))
+    return DistillationSet.of(layers, device.train.x, np.random.default_rng(0))
 
 
 @pytest.fixture
 def deployed(device, personal, monkeypatch):
-    """Deploys, with a lesson of an eighth of the usual length."""
+    """Deploys, with a distillation set of an eighth of the usual length."""
     for name, rows in (("ROWS", 2048), ("SPLIT", 1024), ("JUDGED", 1024)):
         monkeypatch.setattr(f"fedmetaalign.phases.fitting.{name}", rows)
 
@@ -72,16 +74,16 @@ def test_vectors_and_layers_are_each_others_inverse():
 
 
 class TestLesson:
-    def test_it_holds_what_the_network_says(self, lesson, personal):
-        assert lesson.inputs.shape == (16_384, 9)
-        assert lesson.unseen.shape == (4_096, 9)
-        said = scores(NETWORK, personal.weights, lesson.unseen)
-        np.testing.assert_allclose(lesson.unseen_scores, said, atol=1e-5)
-        assert lesson.difference(said) < 1e-5
+    def test_it_holds_what_the_network_says(self, distillation, personal):
+        assert distillation.inputs.shape == (16_384, 9)
+        assert distillation.unseen.shape == (4_096, 9)
+        said = fault_probabilities(NETWORK, personal.weights, distillation.unseen)
+        np.testing.assert_allclose(distillation.unseen_scores, said, atol=1e-5)
+        assert distillation.difference(said) < 1e-5
 
     def test_a_difference_is_a_root_of_a_mean_of_squares(self):
-        lesson = Lesson(*np.zeros((3, 0)), unseen_scores=np.array([0.5, 0.5, 1.0, 0.0]))
-        assert lesson.difference(np.array([0.5, 0.6, 0.9, 0.2])) == pytest.approx(np.sqrt(0.06 / 4))
+        distillation = DistillationSet(*np.zeros((3, 0)), unseen_scores=np.array([0.5, 0.5, 1.0, 0.0]))
+        assert distillation.difference(np.array([0.5, 0.6, 0.9, 0.2])) == pytest.approx(np.sqrt(0.06 / 4))
 
 
 class TestChoice:
@@ -103,10 +105,12 @@ class TestChoice:
 
 
 class TestDistillation:
-    def test_a_pruned_network_learns_what_the_whole_one_says(self, lesson, personal):
-        pruned = compress.prune(float_layers(NETWORK, personal.weights), 12, lesson.inputs)
-        taught = distil(pruned, lesson, np.random.default_rng(0))
-        before, after = (lesson.difference(compress.scores(net, lesson.unseen)) for net in (pruned, taught))
+    def test_a_pruned_network_learns_what_the_whole_one_says(self, distillation, personal):
+        pruned = compress.prune(float_layers(NETWORK, personal.weights), 12, distillation.inputs)
+        taught = distil(pruned, distillation, np.random.default_rng(0))
+        before, after = (
+            distillation.difference(compress.scores(net, distillation.unseen)) for net in (pruned, taught)
+        )
         assert after < 0.7 * before
         assert [layer.weights.shape for layer in taught] == [layer.weights.shape for layer in pruned]
 
@@ -145,7 +149,7 @@ class TestLadder:
 
     def test_little_is_lost(self, deployed, device, personal):
         x = device.train.x
-        wanted = scores(NETWORK, personal.weights, x)
+        wanted = fault_probabilities(NETWORK, personal.weights, x)
         for most, tolerated in ((6_000, 0.05), (3_500, 0.12)):
             found = run(deployed(max_bytes=most).model, x)
             assert np.sqrt(np.mean((found - wanted) ** 2)) < tolerated

@@ -55,9 +55,9 @@ class TestRound:
     # Deltas (4,3), (4,-3), (-2,0) with scores 1, 1/2, 1/2: alignments 4/5, 4/5, -1, raised to 0.1 by the
     # floor; 0.8, 0.4 and 0.05 of 1.25 are 0.64, 0.32 and 0.04; the step is (3.76, 0.96).
     UPDATES = {  # noqa: RUF012
-        "a": update(4, 3, score=1.0),
-        "b": update(4, -3, score=0.5),
-        "c": update(-2, 0, score=0.5),
+        "a": update(4, 3, query_score=1.0),
+        "b": update(4, -3, query_score=0.5),
+        "c": update(-2, 0, query_score=0.5),
     }
 
     def test_the_new_weights_are_the_old_ones_plus_the_weighted_deltas(self):
@@ -113,7 +113,7 @@ class TestRound:
                 return Replies(dict(reversed(replies.answers.items())), replies.missed)
 
         random = np.random.default_rng(0)
-        updates = {name: update(*random.normal(size=50), score=random.uniform()) for name in NAMES}
+        updates = {name: update(*random.normal(size=50), query_score=random.uniform()) for name in NAMES}
         start = [0.0] * 50
         one, records = round_of(FakeEngine(NAMES, updates), start, 1, similarity)
         other, same = round_of(Backwards(NAMES, updates), start, 1, similarity)
@@ -290,7 +290,7 @@ class TestLocalUpdate:
         loss = losses(self.network, weights + sent.delta, query.x, query.y).mean()
         # weights + delta rounds once more in float32
         assert sent.query_loss == pytest.approx(loss, rel=1e-5)
-        assert sent.score == pytest.approx(1 / (1 + loss), rel=1e-5)
+        assert sent.query_score == pytest.approx(1 / (1 + loss), rel=1e-5)
         assert sent.steps == 2 * 32
         assert sent.samples == len(device.parts["parallel"].support) == 32
         assert sent.delta.dtype == np.float32
@@ -303,7 +303,7 @@ class TestLocalUpdate:
         update_of(weights, 2)
         again = update_of(weights, 1)
         assert first.delta.tobytes() == again.delta.tobytes()
-        assert first.score == again.score
+        assert first.query_score == again.query_score
 
     def test_rounds_and_devices_take_their_samples_in_unlike_orders(self, step):
         weights, update_of = step

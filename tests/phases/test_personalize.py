@@ -11,7 +11,7 @@ from fedmetaalign.federation.messages import Personalize
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import NetworkLearner
-from fedmetaalign.model.mlp import Network, initialize, scores
+from fedmetaalign.model.mlp import Network, fault_probabilities, initialize
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.personalize import personalize
 from fedmetaalign.recipe import parse
@@ -70,7 +70,7 @@ class TestThreshold:
     def test_it_maximises_f1_on_the_validation_part(self, device):
         personal = own(device, epochs=3)
         query = device.parts["personalize"].query
-        validation = scores(NETWORK, personal.weights, query.x)
+        validation = fault_probabilities(NETWORK, personal.weights, query.x)
 
         def f1(threshold):
             alarms, faults = validation > threshold, query.y > 0

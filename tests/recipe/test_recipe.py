@@ -442,12 +442,12 @@ class TestComparisons:
     @pytest.mark.parametrize("seed", [0, 9])
     def test_their_fleets_can_be_built(self, real_data, name, members, train, seed):
         points = sweep(load(name, seed=seed, data=real_data))
-        fleets = [build(point, newcomers=True) for _, point in points]
+        fleets = [build(point, unseen_devices=True) for _, point in points]
         assert [len(fleet.devices) for fleet in fleets] == [members] * len(points)
         if train is not None:
             assert [len(fleet.devices[0].train) for fleet in fleets] == list(train)
         if name == "unseen":
-            assert [[len(d.train) for d in fleet.newcomers] for fleet in fleets] == [
+            assert [[len(d.train) for d in fleet.unseen_devices] for fleet in fleets] == [
                 [n, n] for n in (10, 30, 100)
             ]
 

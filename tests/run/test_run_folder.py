@@ -422,6 +422,6 @@ def test_a_failed_write_says_how_to_go_on(tmp_path, more, how):
     with pytest.raises(RunError) as told, writing_to(tmp_path / "out", *more):
         (tmp_path / "missing/file").touch()
     assert str(told.value) == (
-        f"Cannot write to {tmp_path / 'out'}: No such file or directory; mend that and {how},"
+        f"Cannot write to {tmp_path / 'out'}: No such file or directory; fix that and {how},"
         " or choose another --out."
     )

@@ -19,9 +19,9 @@ from safetensors.numpy import load_file
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.engine.participant import Participant, learner_of
-from fedmetaalign.federation.engine import Presence, Replies
+from fedmetaalign.federation.engine import Liveness, Replies
 from fedmetaalign.federation.messages import Reply, Request, Train
-from fedmetaalign.fleet.member import introduction, member, read_table
+from fedmetaalign.fleet.member import hello, member, read_table
 from fedmetaalign.fleet.shared import load_shared
 from fedmetaalign.methods import find
 from fedmetaalign.phases.client import Client
@@ -58,7 +58,7 @@ from pathlib import Path
 LIES = {}
 
 def lying(module):
-    honest = module.answer
+    honest = module.write_reply
 
     def answer(device, run, request, reply):
         lie = LIES.get(request.number) if type(request).__name__ == "Train" else None
@@ -69,7 +69,7 @@ def lying(module):
         if lie == "shape":
             reply = replace(reply, delta=reply.delta[:-1])
         if lie == "score":
-            reply = replace(reply, score=2.0)
+            reply = replace(reply, query_score=2.0)
         if lie == "stale":
             request = replace(request, number=1)
         if lie == "name":
@@ -79,9 +79,9 @@ def lying(module):
                 time.sleep(0.1)
         return honest(device, run, request, reply)
 
-    module.answer = answer
+    module.write_reply = answer
 
-after("fedmetaalign.engine.flower.answers", lying)
+after("fedmetaalign.engine.flower.replies", lying)
 """
 
 
@@ -282,8 +282,8 @@ class Honest:
     def names(self) -> tuple[str, ...]:
         return self.engine.names
 
-    def presence(self) -> Mapping[str, Presence]:
-        return self.engine.presence()
+    def liveness(self) -> Mapping[str, Liveness]:
+        return self.engine.liveness()
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         if isinstance(request, Train):
@@ -317,7 +317,7 @@ def test_lies_and_late_answers_are_told_of_and_change_nothing_for_the_others(tol
     recipe = recipes.load(str(fleet.recipe))
     tables = [read_table(recipe, name, fleet.table(name)) for name in (F0, F1, F2)]
     shared = load_shared(fleet.out / SHARED)
-    places = [shared.place(introduction(recipe, table), recipe.model) for table in tables]
+    places = [shared.place(hello(recipe, table), recipe.model) for table in tables]
     devices = [member(recipe, table, place)[0] for table, place in zip(tables, places, strict=True)]
     left_out = dict.fromkeys((F1, F2), (1, 2, 3))
     learner, method = learner_of(recipe), find(recipe.method)

@@ -76,12 +76,12 @@ def imagined(monkeypatch):
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
             yield process
 
-    def carry_out(superlink, recipe, out, fleet, look, **settings):
+    def execute(superlink, recipe, out, fleet, look, **settings):
         acts.pop(0)(out, look)
 
     monkeypatch.setattr(loopback, "started", started)
     monkeypatch.setattr(loopback, "_device", waiting)
-    monkeypatch.setattr(loopback, "carry_out", carry_out)
+    monkeypatch.setattr(loopback, "execute", execute)
     monkeypatch.setattr(loopback, "write_report", lambda folder: None)
     monkeypatch.setattr(server, "LINGER", 0.0)
     return acts
@@ -142,7 +142,7 @@ def test_a_device_that_has_ended_ends_the_run(here):
         process.wait()
         with pytest.raises(RunError) as told:
             loopback._check_there({"fan": process}, here / "work", here / "run", float("inf"))
-    assert str(told.value) == f"The device fan ended: no memory; see {log}, mend that, and use --resume."
+    assert str(told.value) == f"The device fan ended: no memory; see {log}, fix that, and use --resume."
 
 
 def test_a_device_that_never_comes_ends_the_run_with_what_is_known_of_it(here):

@@ -81,7 +81,7 @@ def steps(link: Link) -> list[Any]:
 def test_a_run_into_another_folder_goes_on_and_the_register_is_not_touched(recipe, fleet, tmp_path):
     link = Link({3: "/srv/runs/first"})
     with pytest.raises(RunError) as told:
-        server.carry_out(link, recipe, tmp_path / "run", fleet)
+        server.execute(link, recipe, tmp_path / "run", fleet)
     assert str(told.value) == (
         "A run goes on at h:1, into /srv/runs/first: wait for its end, or give another --address and --fleet."
     )
@@ -91,13 +91,13 @@ def test_a_run_into_another_folder_goes_on_and_the_register_is_not_touched(recip
 def test_a_run_of_somebody_else_beside_our_own_leaves_both(recipe, tmp_path):
     link = Link({3: str(tmp_path / "run"), 4: ""})
     with pytest.raises(RunError, match="A run goes on at h:1: wait for its end"):
-        server.carry_out(link, recipe, tmp_path / "run", None)
+        server.execute(link, recipe, tmp_path / "run", None)
     assert link.done == []
 
 
 def test_what_a_killed_server_has_left_of_our_own_is_stopped_first(recipe, fleet, tmp_path):
     link = Link({3: str(tmp_path / "run")})
-    server.carry_out(link, recipe, tmp_path / "run", fleet)
+    server.execute(link, recipe, tmp_path / "run", fleet)
     assert link.done[0] == ("stop", 3)
     assert steps(link) == ["stop", "sync", "submit", "look", "look"]
 
@@ -107,7 +107,7 @@ def test_a_folder_that_is_still_written_to_is_waited_for(recipe, tmp_path, monke
     run.mkdir()
     lock = Lock(run / "rounds.jsonl")  # of a ServerApp
     with pytest.raises(RunError, match=r"Another run writes to .*run: wait until it ends"):
-        server.carry_out(link, recipe, run, None)
+        server.execute(link, recipe, run, None)
     assert link.done == []
     told = threading.Event()
     monkeypatch.setattr(server, "LINGER", 600.0)
@@ -119,7 +119,7 @@ def test_a_folder_that_is_still_written_to_is_waited_for(recipe, tmp_path, monke
 
     thread = threading.Thread(target=end)
     thread.start()
-    server.carry_out(link, recipe, run, None)
+    server.execute(link, recipe, run, None)
     thread.join()
     assert told.is_set() and steps(link) == ["submit", "look", "look"]
 
@@ -130,7 +130,7 @@ def test_a_run_is_stopped_where_the_look_raises(recipe, tmp_path):
 
     link = Link()
     with pytest.raises(RunError, match="fan ended"):
-        server.carry_out(link, recipe, tmp_path / "run", None, look)
+        server.execute(link, recipe, tmp_path / "run", None, look)
     assert link.done[-1] == ("stop", 7)
 
 

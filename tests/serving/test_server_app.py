@@ -30,7 +30,7 @@ VARIANTS = {
 def quick_polls():
     """Looks for answers as often as devices that take milliseconds deserve."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server_app, "FlowerEngine", partial(server_app.FlowerEngine, poll=0.01))
+        patch.setattr(server_app, "FlowerEngine", partial(server_app.FlowerEngine, poll_interval=0.01))
         yield
 
 

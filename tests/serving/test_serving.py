@@ -11,7 +11,7 @@ from test_server_app import nodes_of, quick_polls, settings  # noqa: F401 - a fi
 from toy_fleet import ToyGrid
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.flower import answers
+from fedmetaalign.engine.flower import replies
 from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.errors import RunError
 from fedmetaalign.gateways.certificates import EnrolmentError
@@ -92,17 +92,17 @@ def status(folder):
 
 def wait_until_told(monkeypatch, *words):
     """Lets the server wait for devices until it tells something with all these words; returns what it tells."""
-    told, say = [], Status.say
+    told, update = [], Status.update
 
     def listen(self, *where, **more):
         told.append((where, more))
-        say(self, *where, **more)
+        update(self, *where, **more)
 
     def now():
         enough = any(all(word in more.get("message", "") for word in words) for _, more in told)
         return time.monotonic() + 10_000 * enough
 
-    monkeypatch.setattr(Status, "say", listen)
+    monkeypatch.setattr(Status, "update", listen)
     monkeypatch.setattr(server_app, "time", SimpleNamespace(monotonic=now, sleep=time.sleep))
     return told
 
@@ -197,7 +197,7 @@ def test_a_device_that_cannot_take_part_is_told_of_while_the_others_wait(recipe_
 
     with ToyGrid() as grid, pytest.raises(RunError, match="No device came within 600 seconds"):
         grid.toys.deeds = {
-            (name, "introduce"): lambda content: answers.refuse(
+            (name, "introduce"): lambda content: replies.refuse(
                 content["reply"]["device"], "It has\n120 rows too few."
             )
             for name in ("fan", "pump")

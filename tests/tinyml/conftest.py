@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.operators.grid import Bits
-from fedmetaalign.tinyml.network import Network
+from fedmetaalign.tinyml.network import DeployedNetwork
 from fedmetaalign.tinyml.quantize import quantize
 
 Layers = list[Dense]
@@ -69,7 +69,7 @@ def factorized(layers: Layers, number: int, rank: int) -> Layers:
     return [*layers[:number], first, second, *layers[number + 1 :]]
 
 
-def in_every_format(layers: Layers, x: np.ndarray) -> dict[str, Network]:
+def in_every_format(layers: Layers, x: np.ndarray) -> dict[str, DeployedNetwork]:
     """The network, of three layers or more, in all that a file may hold."""
     mixed: list[Bits] = [8, 4, *[8] * (len(layers) - 2)]
     low_rank = factorized(layers, 1, min(layers[1].weights.shape) // 2)
@@ -102,7 +102,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def every_format() -> Callable[[Layers, np.ndarray], dict[str, Network]]:
+def every_format() -> Callable[[Layers, np.ndarray], dict[str, DeployedNetwork]]:
     return in_every_format
 
 

@@ -247,4 +247,4 @@ def test_what_is_not_there_is_said_in_a_sentence(start, probes, monkeypatch):
     ],
 )
 def test_cycles_are_those_of_arms_table(code, instructions, cycles):
-    assert thumb.cost(bytes.fromhex(code)) == thumb.Cost(instructions, cycles)
+    assert thumb.cost(bytes.fromhex(code)) == thumb.CodeCost(instructions, cycles)

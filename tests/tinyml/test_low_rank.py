@@ -8,7 +8,7 @@ import pytest
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml.calibration import activations
 from fedmetaalign.tinyml.compress import scores
-from fedmetaalign.tinyml.low_rank import Cost, Spectrum, factorise, spectra
+from fedmetaalign.tinyml.low_rank import Spectrum, StorageCost, factorise, spectra
 from fedmetaalign.tinyml.network import check_layers
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.runtimes import scores as run
@@ -37,15 +37,15 @@ def components(trained):
 class TestCost:
     def test_it_adds_up_weights_outputs_and_layers(self, network):
         layers = network(0, (9, 8, 4, 1))  # 72 + 32 + 4 weights, 13 outputs
-        assert Cost(weight=0.5, output=20, layer=100).of(layers) == 54 + 260 + 300
+        assert StorageCost(weight=0.5, output=20, layer=100).of(layers) == 54 + 260 + 300
 
     def test_the_heads_weights_have_four_bytes(self, network):
         layers = network(0, (9, 8, 4, 1))
-        assert Cost(weight=1.0, head=2).of(layers) - Cost(weight=1.0).of(layers) == 3 * (32 + 4)
+        assert StorageCost(weight=1.0, head=2).of(layers) - StorageCost(weight=1.0).of(layers) == 3 * (32 + 4)
 
     @pytest.mark.parametrize(("bits", "weight"), [(8, 1.0), (4, 0.5)])
     def test_it_tells_how_files_differ(self, network, samples, bits, weight):
-        x, cost = samples(50), Cost(weight)
+        x, cost = samples(50), StorageCost(weight)
         widths = [(9, 96, 64, 32, 1), (9, 96, 24, 64, 32, 1), (9, 64, 64, 64, 32, 1)]
         nets = [network(0, each) for each in widths]
         files = [len(write(quantize(net, x, bits=bits))) for net in nets]
@@ -174,7 +174,7 @@ class TestFactors:
 
 
 class TestFactorise:
-    COST = Cost(weight=1.0)
+    COST = StorageCost(weight=1.0)
 
     def test_what_fits_stays_as_it_is(self, network, samples):
         layers = network(0, (9, 40, 30, 1))
@@ -232,7 +232,7 @@ def _lost(found, components: list[Spectrum]) -> float:
 def test_the_papers_network_in_the_papers_size(trained, components):
     """22.79 KB, where 8-bit weights alone take 45.5 KiB: as many samples right, in a third of the products."""
     layers, x, y = trained
-    made = factorise(layers, components, Cost(weight=1.0), 22_790 - 1_000)
+    made = factorise(layers, components, StorageCost(weight=1.0), 22_790 - 1_000)
     model = write(quantize(made, x[:2000]))
     assert 20_000 < len(model) <= 22_790
     assert sum(layer.weights.size for layer in made) <= 17_500

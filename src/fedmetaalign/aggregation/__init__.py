@@ -24,7 +24,7 @@ class Cohort:
 
     Attributes:
         deltas: (devices, parameters) float32, local weights minus the global weights they started from.
-        scores: (devices,) float64 in (0, 1], s = 1 / (1 + query loss), as each device reports it.
+        query_scores: (devices,) float64 in (0, 1], s = 1 / (1 + query loss), as each device reports it.
         samples: (devices,) int64, samples that each device trained on.
         steps: (devices,) int64, optimiser steps that each delta took.
         names: of the devices; only rules that remember something of a device need them.
@@ -34,7 +34,7 @@ class Cohort:
     """
 
     deltas: np.ndarray
-    scores: np.ndarray
+    query_scores: np.ndarray
     samples: np.ndarray
     steps: np.ndarray
     names: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class Contribution:
 
     name: str
     delta: np.ndarray
-    score: float
+    query_score: float
     samples: int
     steps: int
 
@@ -105,7 +105,7 @@ def stacked(rule: Rule) -> Aggregator[_Round]:
         return rule(
             Cohort(
                 deltas=np.stack([each.delta for each in sent]),
-                scores=np.array([each.score for each in sent]),
+                query_scores=np.array([each.query_score for each in sent]),
                 samples=np.array([each.samples for each in sent]),
                 steps=np.array([each.steps for each in sent]),
                 names=tuple(each.name for each in sent),
@@ -137,10 +137,10 @@ def aggregate(
 
 def over(aggregator: Aggregator[Partial], cohort: Cohort) -> Aggregate:
     """Makes one step of a whole cohort: what a rule would return that sees all of it at once."""
-    columns = (cohort.deltas, cohort.scores, cohort.samples, cohort.steps)
+    columns = (cohort.deltas, cohort.query_scores, cohort.samples, cohort.steps)
     names = cohort.names or ("",) * len(cohort.deltas)
     sent = [
-        Contribution(name, delta, float(score), int(samples), int(steps))
-        for name, delta, score, samples, steps in zip(names, *columns, strict=True)
+        Contribution(name, delta, float(query_score), int(samples), int(steps))
+        for name, delta, query_score, samples, steps in zip(names, *columns, strict=True)
     ]
     return aggregate(aggregator, sent, cohort.memory, cohort.root)

@@ -7,8 +7,8 @@
     step   = |sum_k delta_k / K|  g / |g|
 
 The devices with the greatest losses keep their deltas: the one that is worst off, and of the others the share
-alpha, rounded down, as in the authors' code. The loss is the device's own word, its score. Devices of equal
-score come in the cohort's order.
+alpha, rounded down, as in the authors' code. The loss is the device's own word, its query score. Devices of
+equal query score come in the cohort's order.
 
 We chose it over FedMGDA+ (Hu et al., 2022), which also looks for a step that is no device's loss, because it is
 a loop over pairs: no quadratic program to solve, and no second learning rate, since the step keeps the mean's
@@ -35,7 +35,7 @@ def fedfv(cohort: Cohort, alpha: float = 0.1) -> Aggregate:
     """
     deltas = cohort.deltas.astype(np.float64)
     count = len(deltas)
-    order = np.argsort(-cohort.scores, kind="stable")
+    order = np.argsort(-cohort.query_scores, kind="stable")
     products = deltas @ deltas.T
     factors = np.eye(count)  # row k: g_k as a sum of deltas
     for k in order[: count - 1 - int(alpha * (count - 1))]:

@@ -7,14 +7,14 @@
 
 What follows from it, and is easily overlooked:
 
-- With two devices whose deltas have equal norms, both align alike and the weights follow the scores alone;
-  otherwise the longer delta aligns better.
+- With two devices whose deltas have equal norms, both align alike and the weights follow the query scores
+  alone; otherwise the longer delta aligns better.
 - Each delta is part of the mean that it is compared with: K orthogonal deltas of equal norm align at
   1/sqrt(K), not at 0. `reference = "others"` compares a delta with the mean of the others instead, and
   `reference = "root"` with the server's own delta, trained on public data.
-- The score is the device's own word.
+- The query score is the device's own word.
 
-For ablations the weight may be the product of fewer criteria: of the score alone, of the raised alignment
+For ablations the weight may be the product of fewer criteria: of the query score alone, of the raised alignment
 alone, or of none, which makes all weights equal.
 
 What the paper leaves undefined: a cosine with a zero vector. Here it is 0, so that such a device takes part
@@ -40,7 +40,7 @@ def similarity(
     unit_norm: bool = False,
     criteria: tuple[Criterion, ...] = ("score", "alignment"),
 ) -> Aggregate:
-    """Weights each delta with its score and its alignment.
+    """Weights each delta with its query score and its alignment.
 
     Args:
         cohort: K >= 1 devices.
@@ -56,7 +56,7 @@ def similarity(
     deltas = cohort.deltas.astype(np.float64)
     directions, least = reference_directions(cohort, deltas, reference, unit_norm)
     alignment = cosines(deltas, directions, least)
-    weights = normalized(product(criteria, score=cohort.scores, alignment=np.maximum(floor, alignment)))
+    weights = normalized(product(criteria, cohort.query_scores, np.maximum(floor, alignment)))
     return Aggregate(weights @ deltas, weights, alignment)
 
 
@@ -77,11 +77,11 @@ def reference_directions(
     return directions, NO_DIRECTION * float(norms(parts).max() / len(parts))
 
 
-def product(criteria: tuple[Criterion, ...], score: np.ndarray, alignment: np.ndarray) -> np.ndarray:
+def product(criteria: tuple[Criterion, ...], query_scores: np.ndarray, alignment: np.ndarray) -> np.ndarray:
     """Returns the product of the criteria that count, (devices,); ones where none does."""
-    weights = np.ones(len(score))
+    weights = np.ones(len(query_scores))
     if "score" in criteria:
-        weights = weights * score
+        weights = weights * query_scores
     if "alignment" in criteria:
         weights = weights * alignment
     return weights

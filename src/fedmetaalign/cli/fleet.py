@@ -199,7 +199,7 @@ def server(
     state = Path(f".{folder.name}.superlink") if insecure else fleet / "superlink"
     try:
         with servers.superlink_at(address, folder.parent / state if insecure else state, keys) as superlink:
-            servers.carry_out(
+            servers.execute(
                 superlink,
                 loaded,
                 folder,

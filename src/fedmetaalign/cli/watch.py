@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedmetaalign.cli.terminal import stdout
-from fedmetaalign.report.live import PHASES, Device, Live, read
+from fedmetaalign.report.live import PHASES, Live, LiveDevice, read
 
 STATES = {"running": "green", "waiting": "yellow", "done": "bold green", "failed": "bold red"}
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -137,7 +137,7 @@ def _presence(live: Live, options: ConsoleOptions) -> Text:
     return Text(text)
 
 
-def _table(devices: Sequence[Device], view: View, options: ConsoleOptions) -> Table:
+def _table(devices: Sequence[LiveDevice], view: View, options: ConsoleOptions) -> Table:
     """Returns a line a device; without bars where the terminal cannot draw them."""
     drawn = not options.ascii_only
     half, width = (5, 8) if options.max_width >= _WIDE else (3, 4)
@@ -173,7 +173,7 @@ def _table(devices: Sequence[Device], view: View, options: ConsoleOptions) -> Ta
     return table
 
 
-def _seen(device: Device, view: View, options: ConsoleOptions) -> str:
+def _seen(device: LiveDevice, view: View, options: ConsoleOptions) -> str:
     if device.present is None:
         return ""
     ago = view.ago(device.last_seen)
@@ -201,7 +201,7 @@ def _mark(present: bool, options: ConsoleOptions) -> str:
     return "\u25cf" if present else "\u25cb"
 
 
-def _reasons(devices: Sequence[Device], short: bool) -> Table:
+def _reasons(devices: Sequence[LiveDevice], short: bool) -> Table:
     """Returns how many answers of each device were missed, and why the last one was; `short` in one line."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for device in devices:

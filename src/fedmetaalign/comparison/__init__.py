@@ -1,1 +1,1 @@
-"""Comparisons of methods: equal budgets, tuned alike, over seeds, each race a cell that is kept on disk."""
+"""Comparisons of methods: equal budgets, tuned alike, over seeds, each run a cell that is kept on disk."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 GLOBAL = "global"
 """The stage where phase 3 starts from one global model for all."""
-Metrics = Mapping[str, float | None]
+MetricValues = Mapping[str, float | None]
 """What `evaluation.metrics.measure` returns."""
 
 FINAL = "final"
@@ -23,7 +23,7 @@ class Stage:
         seconds: time spent up to here, in one process on one core.
     """
 
-    devices: Mapping[str, Metrics]
+    devices: Mapping[str, MetricValues]
     steps: int
     bytes: int
     seconds: float

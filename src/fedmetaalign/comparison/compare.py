@@ -167,7 +167,7 @@ def _arms(recipe: Recipe, notice: Callable[[str], None]) -> list[Arm]:
     for row, method, own in chosen:
         built = own.model_dump_json(include={"seed", "fleet", "splits", "model", "foundation"})
         if built not in digests:
-            fleet = build(own, newcomers=True)
+            fleet = build(own, unseen_devices=True)
             digests[built] = fleet.files
             for sentence in fleet.notices:
                 notice(sentence)

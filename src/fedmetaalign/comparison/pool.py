@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fedmetaalign.comparison.cell import Cell
-from fedmetaalign.comparison.race import race, start
+from fedmetaalign.comparison.run_cell import run_cell, start
 from fedmetaalign.comparison.store import Store, cell_key, start_key
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build
@@ -151,12 +151,12 @@ def _make_cell(job: Job, folder: Path) -> None:
     begin = store.start(start_key(job.recipe, job.data))
     if begin is None:
         raise RunError(f"The start of a cell in {folder} has vanished: run the comparison again.")
-    store.keep(job.key, race(job.method, job.tuned, _fleet(job.recipe), begin))
+    store.keep(job.key, run_cell(job.method, job.tuned, _fleet(job.recipe), begin))
 
 
 @lru_cache(maxsize=4)  # a process makes many cells of a fleet, one after another
 def _cached_fleet(recipe: str) -> Fleet:
-    return build(Recipe.model_validate_json(recipe), newcomers=True)
+    return build(Recipe.model_validate_json(recipe), unseen_devices=True)
 
 
 def _fleet(recipe: Recipe) -> Fleet:

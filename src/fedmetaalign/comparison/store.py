@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from fedmetaalign import methods
 from fedmetaalign.comparison import code
 from fedmetaalign.comparison.cell import Cell, Stage
-from fedmetaalign.comparison.race import Start
+from fedmetaalign.comparison.run_cell import Start
 from fedmetaalign.errors import RunError
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.system import plugins
@@ -105,7 +105,7 @@ def _modules(recipe: Recipe, method: str | None = None) -> tuple[str, ...]:
     ]
     if method is not None:
         plugged.append(plugins.module(plugins.METHODS, method) or f"{methods.__name__}.{method}")
-    return (f"{__package__}.race", *sorted(module for module in plugged if module is not None))
+    return (f"{__package__}.run_cell", *sorted(module for module in plugged if module is not None))
 
 
 @cache

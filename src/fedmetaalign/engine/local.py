@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threadpoolctl import threadpool_limits
 
 from fedmetaalign.engine.participant import Participant
-from fedmetaalign.federation.engine import Presence, Replies
+from fedmetaalign.federation.engine import Liveness, Replies
 from fedmetaalign.federation.messages import Reply, Request
 from fedmetaalign.system.cores import cores
 
@@ -25,9 +25,9 @@ class LocalEngine:
         """The devices, sorted by name."""
         return tuple(self._participants)
 
-    def presence(self) -> Mapping[str, Presence]:
+    def liveness(self) -> Mapping[str, Liveness]:
         """All devices are there, and seen right now."""
-        return dict.fromkeys(self.names, Presence(True, time.time()))
+        return dict.fromkeys(self.names, Liveness(True, time.time()))
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices; here everybody answers, so that nobody has to be waited for."""

@@ -39,7 +39,7 @@ SOFTWARE = ("fedmetaalign", "jax", "jaxlib", "numpy", "ai-edge-litert")
 
 
 @dataclass(frozen=True)
-class Home:
+class Outputs:
     """What only the last step may touch.
 
     Attributes:
@@ -58,12 +58,12 @@ class Participant:
     Attributes:
         client: the device at work.
         method: what it does when asked.
-        home: None where nobody will ask it to finish.
+        outputs: None where nobody will ask it to finish.
     """
 
     client: Client
     method: Method
-    home: Home | None = None
+    outputs: Outputs | None = None
 
     @property
     def device(self) -> Device:
@@ -95,7 +95,7 @@ class Participant:
         raise TypeError(f"no device knows what to do with {type(request).__name__}")
 
     def _finish(self, request: Finish) -> Finished:
-        if self.home is None:
+        if self.outputs is None:
             raise TypeError(f"{self.client.name} was not made to finish")
         client, recipe = self.client, self.client.recipe
         own = self.method.personal(client, request)
@@ -103,8 +103,8 @@ class Participant:
         if recipe.evaluation.alone:
             alone = train_alone(client, client.learner.initial(), client.all_steps(request.devices))
         deployed = deploy(client, network_of(recipe, client.learner.target), own)
-        digest = self._write_bundle(self.home.bundle, deployed)
-        result = evaluate(client, self.home.test, request.stages, own, deployed, alone, digest)
+        digest = self._write_bundle(self.outputs.bundle, deployed)
+        result = evaluate(client, self.outputs.test, request.stages, own, deployed, alone, digest)
         return Finished(result, tuple(Epoch(**record) for record in own.records))
 
     def _write_bundle(self, path: Path, deployed: Deployed) -> str:

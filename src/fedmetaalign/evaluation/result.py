@@ -55,7 +55,7 @@ Words = Annotated[str, Field(max_length=LONGEST_WORDS, strict=True), AfterValida
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", strict=True)]
 
 
-class Told(BaseModel):
+class Reported(BaseModel):
     """A part of a result: immutable, and strict about its keys; those with a default may be left out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -87,7 +87,7 @@ class Told(BaseModel):
             return None
 
 
-class Metrics(Told):
+class Metrics(Reported):
     """What a classifier's scores are worth on some samples; None where a value does not exist for these.
 
     `evaluation.metrics.measure` says what each is; those with a default are there for more than two classes.
@@ -131,14 +131,14 @@ CLASSES_ONLY = tuple(name for name, field in Metrics.model_fields.items() if not
 """The metrics of more than two classes."""
 
 
-class OneRule(Told):
+class OneRule(Reported):
     """How the best rule on one feature does on the test samples, and how it reads."""
 
     accuracy: Part
     rule: Words
 
 
-class Candidate(Told):
+class Candidate(Reported):
     """A model that the deployed one was chosen from: how a size is paid for.
 
     Attributes:
@@ -159,7 +159,7 @@ class Candidate(Told):
     shipped: Annotated[bool, Field(strict=True)]
 
 
-class Result(Told):
+class Result(Reported):
     """A device's entry in results.json.
 
     Attributes:
@@ -216,7 +216,7 @@ class Result(Told):
         return self
 
 
-class Epoch(Told):
+class Epoch(Reported):
     """A record of phase 3, a line of rounds.jsonl; that of the last epoch has the last two keys."""
 
     phase: Literal[3]

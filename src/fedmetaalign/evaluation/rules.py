@@ -11,7 +11,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Rule:
+class FeatureRule:
     """A single threshold on a single feature.
 
     Attributes:
@@ -40,7 +40,7 @@ class Rule:
         return np.asarray(column > self.threshold if self.above else column <= self.threshold).astype(np.int8)
 
 
-def best_rule(x: np.ndarray, y: np.ndarray) -> Rule:
+def best_rule(x: np.ndarray, y: np.ndarray) -> FeatureRule:
     """Finds the single threshold with the highest accuracy over all features, midpoints and directions.
 
     One sort and one running sum a feature: O(features * rows * log rows). Of equally good rules the constant
@@ -61,7 +61,7 @@ def best_rule(x: np.ndarray, y: np.ndarray) -> Rule:
     if x.ndim != 2 or x.size == 0 or np.shape(y) != (len(x),):
         raise ValueError(f"best_rule needs x (rows, features) and y (rows,), got {x.shape} and {np.shape(y)}")
     faults = np.asarray(y) != 0
-    best, best_hits = Rule(0, -np.inf, False, 0.0), -1
+    best, best_hits = FeatureRule(0, -np.inf, False, 0.0), -1
     for feature in range(x.shape[1]):
         order = np.argsort(x[:, feature])  # NaN sort last
         values, labels = x[order, feature], faults[order]
@@ -77,7 +77,7 @@ def best_rule(x: np.ndarray, y: np.ndarray) -> Rule:
         found = int(hits[cut, direction]) + int(np.count_nonzero(~labels[valid:]))
         if found > best_hits:
             threshold = -np.inf if cut == 0 else _between(float(values[cut - 1]), float(values[cut]))
-            best, best_hits = Rule(feature, threshold, direction == 0, found / len(x)), found
+            best, best_hits = FeatureRule(feature, threshold, direction == 0, found / len(x)), found
     return best
 
 

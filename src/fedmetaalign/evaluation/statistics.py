@@ -3,7 +3,7 @@
 Seeds and devices are crossed: every seed has the same devices. An interval over the fleet therefore comes
 from the two-way ("pigeonhole") bootstrap (A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics
 1(2), 2007): a replicate draws seeds with replacement and, independently, devices with replacement, and holds
-the values where the drawn seeds and devices meet. Drawing devices anew within every seed would average a
+the values where the drawn seeds and devices meet. Drawing devices again within every seed would average a
 device's own level away, as if ten seeds of one hard feeder were ten hard feeders. The interval answers: what if
 other seeds and other devices of the same kind had been there? No bootstrap is exact for crossed data
 (P. McCullagh, "Resampling and exchangeable arrays", Bernoulli 6, 2000); with many of both, this one errs on the

@@ -52,16 +52,16 @@ class Replies(Generic[Answer]):
 
 
 @dataclass(frozen=True)
-class Presence:
-    """Whether a device is there.
+class Liveness:
+    """Whether a device is online.
 
     Attributes:
-        present: it could be asked now.
-        seen: when it last was, in seconds since 1970; None if never.
+        online: it could be asked now.
+        last_seen: when it last was, in seconds since 1970; None if never.
     """
 
-    present: bool
-    seen: float | None
+    online: bool
+    last_seen: float | None
 
 
 class Engine(Protocol):
@@ -72,7 +72,7 @@ class Engine(Protocol):
         """The devices of the federation, sorted by name, whether they are there or not."""
         ...
 
-    def presence(self) -> Mapping[str, Presence]:
+    def liveness(self) -> Mapping[str, Liveness]:
         """Tells of every device whether it is there."""
         ...
 

@@ -108,7 +108,7 @@ class Update:
 
     Attributes:
         delta: (parameters,) float32, local weights minus the round's global weights.
-        score: s = 1 / (1 + query loss), in (0, 1].
+        query_score: s = 1 / (1 + query loss), in (0, 1].
         samples: number of samples that averages weigh it by.
         steps: optimiser steps that the delta took.
         support_loss: diagnostic, see `Local`.
@@ -120,7 +120,7 @@ class Update:
     """
 
     delta: np.ndarray
-    score: float
+    query_score: float
     samples: int
     steps: int
     support_loss: float
@@ -151,13 +151,13 @@ class Personal:
     """A device's own model.
 
     Attributes:
-        scores: from (rows, inputs) float32 to its probabilities, as `Learner.scores` gives them.
+        probabilities: from (rows, inputs) float32 to what `Learner.probabilities` gives.
         threshold: tau*, chosen on the validation part's probabilities.
         weights: (parameters,) float32; None where the model is more or less than a network.
         records: one an epoch.
     """
 
-    scores: Callable[[np.ndarray], np.ndarray]
+    probabilities: Callable[[np.ndarray], np.ndarray]
     threshold: Choice
     weights: np.ndarray | None = None
     records: tuple[Record, ...] = ()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from fedmetaalign.evaluation.rules import Rule, auc, auc_error, best_rule
+from fedmetaalign.evaluation.rules import FeatureRule, auc, auc_error, best_rule
 from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, unfit
 from fedmetaalign.fleet.files import cells, load, parse
 from fedmetaalign.fleet.labels import guess, labelled_rows
@@ -39,7 +39,7 @@ class Audit:
     faults: int
     features: tuple[str, ...]
     majority: float
-    rule: Rule | None
+    rule: FeatureRule | None
     findings: tuple[Finding, ...]
 
     def to_dict(self) -> dict[str, object]:
@@ -173,7 +173,7 @@ def _balance(y: np.ndarray, majority: float) -> Finding:
     return Finding("balance", "warning" if majority >= 0.9 else "info", None, sentence)
 
 
-def _rule(rule: Rule, features: Sequence[str], majority: float) -> Finding:
+def _rule(rule: FeatureRule, features: Sequence[str], majority: float) -> Finding:
     if not math.isfinite(rule.threshold):
         sentence = f"No single threshold does better than the larger class ({majority:.2%})."
         return Finding("rule", "info", None, sentence)

@@ -10,7 +10,7 @@ from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, partition, simulators, tables
 from fedmetaalign.fleet.device import Device, Fleet, Moments, Part
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.shared import Introduction, Place, Shared, share, union
+from fedmetaalign.fleet.shared import Hello, Place, Shared, share, union
 from fedmetaalign.fleet.splits import Rows, split, split_newcomer
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import Preparation
@@ -23,19 +23,20 @@ EXAMPLES = 64
 """Raw samples that a device keeps for the golden vectors of its bundle."""
 
 
-def build(recipe: Recipe, *, newcomers: bool = False) -> Fleet:
+def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
     """Builds the fleet of a recipe; nothing is written.
 
     Args:
         recipe: what to build; its table paths are absolute or relative to the working directory.
-        newcomers: the caller makes use of the devices that fleet.unseen holds out; nobody else may lose them.
+        unseen_devices: the caller makes use of the devices that fleet.unseen holds out; nobody else may
+            lose them.
 
     Raises:
         DataError: a table or a device cannot be used; the sentence names it.
         RecipeError: the recipe holds devices out, and the caller has no use for them.
     """
     unseen = recipe.fleet.unseen
-    if unseen.count and not newcomers:
+    if unseen.count and not unseen_devices:
         raise RecipeError(
             f"fleet.unseen.count = {unseen.count} holds devices out of the federation, which only"
             " `fedmetaalign compare` can do: compare this recipe, or set fleet.unseen.count = 0."
@@ -51,7 +52,7 @@ def build(recipe: Recipe, *, newcomers: bool = False) -> Fleet:
     rows |= {t.name: split_newcomer(t, recipe.splits, unseen.samples, recipe.seed) for t in new}
     moments = {table.name: moments_of(table, rows[table.name].train) for table in raw}
     pooling = recipe.fleet.scaling == "fleet"
-    told = {table.name: Introduction.of(table, moments[table.name] if pooling else None) for table in raw}
+    told = {table.name: Hello.of(table, moments[table.name] if pooling else None) for table in raw}
     public, sources = public_table(recipe)
     sources |= {table.source for table in raw}
     shared = share({t.name: told[t.name] for t in members}, recipe, public)
@@ -263,7 +264,7 @@ def public_table(recipe: Recipe) -> tuple[Table | None, set[Path | None]]:
     if len(found) > 1:  # several simulated devices, or a glob: they are pooled
         if any(other.features != table.features for other in found):
             raise DataError("The tables of [foundation] have unlike columns: name one table.")
-        target = union({t.name: Introduction.of(t) for t in found}, ())
+        target = union({t.name: Hello.of(t) for t in found}, ())
         x, y = np.concatenate([t.x for t in found]), np.concatenate([t.labels(target) for t in found])
         normal = tuple(target.classes[i] for i in target.normal)
         table = replace(
@@ -284,6 +285,6 @@ def public_part(recipe: Recipe, table: Table, shared: Shared) -> Part:
     order = generator(recipe.seed, "split", "public").permutation(len(table))
     cut = round(recipe.splits.query * len(table))
     support, query = np.sort(order[cut:]), np.sort(order[:cut])
-    place = shared.place(Introduction.of(table), recipe.model)
+    place = shared.place(Hello.of(table), recipe.model)
     preparation = _preparation(table, place, moments_of(table, support))
     return Part(*(_samples(table, rows, preparation, shared.target) for rows in (support, query)))

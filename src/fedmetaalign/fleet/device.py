@@ -27,7 +27,7 @@ class Device:
         preparation: from its raw features to the network's inputs.
         examples: (rows, features) float64, a few raw samples of phase 3's query set.
         parts: by phase, "serial", "parallel" and "personalize"; a phase that the recipe gives no share, or that
-            a newcomer takes no part in, has no samples.
+            an unseen device takes no part in, has no samples.
         own: all its training samples: the query set is phase 3's, the support set all others.
     """
 
@@ -49,10 +49,10 @@ class Fleet:
 
     Attributes:
         devices: those that the federation is made of, sorted by name.
-        test: each device's held-out samples, newcomers included.
+        test: each device's held-out samples, those of unseen devices included.
         public: the samples of phase 0; None where it is left out.
         files: sha256 of every file that was read.
-        newcomers: devices that take no part and only receive what the others have learnt, sorted by name.
+        unseen_devices: devices that take no part and only receive what the others have learnt, sorted by name.
         notices: what the user has to know of the fleet, one sentence each.
         target: what the labels mean.
     """
@@ -61,14 +61,14 @@ class Fleet:
     test: Mapping[str, Samples]
     public: Part | None
     files: Mapping[str, str]
-    newcomers: tuple[Device, ...] = ()
+    unseen_devices: tuple[Device, ...] = ()
     notices: tuple[str, ...] = ()
     target: Target = BINARY
 
     @property
     def unseen(self) -> tuple[str, ...]:
-        """The names of the newcomers."""
-        return tuple(device.name for device in self.newcomers)
+        """The names of the unseen devices."""
+        return tuple(device.name for device in self.unseen_devices)
 
 
 @dataclass(frozen=True)

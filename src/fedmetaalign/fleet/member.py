@@ -7,7 +7,7 @@ from fedmetaalign.fleet import tables
 from fedmetaalign.fleet.build import check, columns_of, moments_of, prepared
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.shared import Introduction, Place
+from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.splits import split
 from fedmetaalign.fleet.table_file import SUFFIX, load_table
 from fedmetaalign.model.online import Samples
@@ -35,14 +35,14 @@ def read_table(recipe: Recipe, name: str, path: Path) -> Table:
     return table
 
 
-def introduction(recipe: Recipe, table: Table) -> Introduction:
+def hello(recipe: Recipe, table: Table) -> Hello:
     """Returns what the device tells of itself.
 
     Raises:
         DataError: it has too few samples, or such that cannot be standardised.
     """
     own = moments_of(table, split(table, recipe.splits, recipe.seed).train)
-    return Introduction.of(table, own if recipe.fleet.scaling == "fleet" else None)
+    return Hello.of(table, own if recipe.fleet.scaling == "fleet" else None)
 
 
 def member(recipe: Recipe, table: Table, place: Place) -> tuple[Device, Samples]:

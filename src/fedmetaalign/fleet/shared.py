@@ -19,7 +19,7 @@ from fedmetaalign.system.writing import replace, writing_to
 
 
 @dataclass(frozen=True)
-class Introduction:
+class Hello:
     """What a device tells of itself before the first round.
 
     Attributes:
@@ -37,8 +37,8 @@ class Introduction:
     normal: tuple[str, ...] = BINARY.classes[:1]
 
     @classmethod
-    def of(cls, table: Table, moments: Moments | None = None) -> "Introduction":
-        """Introduces the device that has a table."""
+    def of(cls, table: Table, moments: Moments | None = None) -> "Hello":
+        """Returns the hello of the device that has a table."""
         return cls(table.features, table.units, moments, table.classes, table.normal)
 
     @property
@@ -80,7 +80,7 @@ class Shared:
     notices: tuple[str, ...] = ()
     target: Target = BINARY
 
-    def place(self, device: Introduction, model: Model) -> Place:
+    def place(self, device: Hello, model: Model) -> Place:
         """Returns a device's place, which need not be one of those that have agreed: it then changes nothing.
 
         A feature that none of them has is standardised with the device's own moments.
@@ -94,7 +94,7 @@ class Shared:
         return Place(columns, tuple(mean), tuple(scale), self.target)
 
 
-def share(devices: Mapping[str, Introduction], recipe: Recipe, public: Table | None = None) -> Shared:
+def share(devices: Mapping[str, Hello], recipe: Recipe, public: Table | None = None) -> Shared:
     """Makes what a fleet agrees on of what its devices tell, whatever the order of the mapping.
 
     Args:
@@ -115,7 +115,7 @@ def share(devices: Mapping[str, Introduction], recipe: Recipe, public: Table | N
     )
 
 
-def union(devices: Mapping[str, Introduction], first: Sequence[str]) -> Target:
+def union(devices: Mapping[str, Hello], first: Sequence[str]) -> Target:
     """Returns the classes of all devices: first those that the recipe lists, then the others, sorted.
 
     Raises:
@@ -141,7 +141,7 @@ def union(devices: Mapping[str, Introduction], first: Sequence[str]) -> Target:
         raise DataError(f"The classes of the fleet are {listed(classes)}: {error}") from None
 
 
-def _pooled(devices: Iterable[Introduction]) -> dict[Feature, Moments]:
+def _pooled(devices: Iterable[Hello]) -> dict[Feature, Moments]:
     """Adds up the moments of each feature over all devices that have it."""
     pool: dict[Feature, Moments] = {}
     for device in devices:

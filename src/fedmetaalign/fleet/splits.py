@@ -19,8 +19,8 @@ class Rows:
     """Row numbers of each part of a device's samples, each (rows,) int64, rising.
 
     The parts are disjoint and complete, but for `reuse`, where `personalize_support` is all training rows
-    other than `personalize_query`, and for a newcomer, which leaves some of its rows unused. Those of the tour
-    are empty where phase 1 has no share.
+    other than `personalize_query`, and for an unseen device, which leaves some of its rows unused. Those of the
+    tour are empty where phase 1 has no share.
     """
 
     test: np.ndarray

@@ -216,6 +216,6 @@ def _read(path: Path, parse: Callable[[bytes], _Content], what: str) -> _Content
     try:
         return parse(path.read_bytes())
     except OSError as error:
-        raise EnrolmentError(f"Cannot read {path}: {error.strerror}; mend that and call again.") from None
+        raise EnrolmentError(f"Cannot read {path}: {error.strerror}; fix that and call again.") from None
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise EnrolmentError(f"{path} is damaged, or is not {what}: put it back from your copy.") from None

@@ -287,7 +287,7 @@ def _using(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EnrolmentError(f"Cannot use {folder}: {error.strerror}; mend that and call again.") from None
+        raise EnrolmentError(f"Cannot use {folder}: {error.strerror}; fix that and call again.") from None
 
 
 @contextmanager

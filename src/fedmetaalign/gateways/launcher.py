@@ -6,14 +6,14 @@ import sys
 import threading
 import time
 
-from fedmetaalign.gateways import gate, processes, supernode
+from fedmetaalign.gateways import access_filter, processes, supernode
 
 
 def main() -> None:
     """Runs the program that the command line names, for as long as standard input is open."""
     threading.Thread(target=_end_with_input, daemon=True).start()
     sys.argv = sys.argv[1:]
-    programs = {"flower-superlink": gate.serve, "flower-supernode": supernode.serve}
+    programs = {"flower-superlink": access_filter.serve, "flower-supernode": supernode.serve}
     programs[sys.argv[0]]()
 
 

@@ -30,7 +30,7 @@ _LEVEL = re.compile(r"^(\S+Z )?(DEBUG|INFO|WARNING|ERROR|CRITICAL)\s*(: *|\[\S+\
 _FAILURE = re.compile(r"\bERROR\b|^\S*Error: ")
 _NOT_INHERITED = (
     "PYTHONDONTWRITEBYTECODE",  # without it every message, which is a process, takes two to three times longer
-    "FLWR_INTERNAL_GRPC_CONTROL_API",  # these open more ports, which have no gate
+    "FLWR_INTERNAL_GRPC_CONTROL_API",  # these open more ports, which have no access filter
     "FLWR_INTERNAL_GRPC_FLEET_API",
 )
 
@@ -48,7 +48,7 @@ def environment(home: Path) -> dict[str, str]:
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2",  # seconds; its default of 1 makes every message wait
         "PYTHONUNBUFFERED": "1",
-        # Nobody is believed for whom he forwards a request: the gate goes by who connects.
+        # Nobody is believed for whom he forwards a request: the access filter goes by who connects.
         "FORWARDED_ALLOW_IPS": "",
         # Every message compiles the same training step: with what the one before kept, the paper's network
         # takes 0.6 s of a core for it instead of 2.6, and gives the same bits. The last two keep all of it.

@@ -257,7 +257,7 @@ class SuperLink:
             said = FlowerError.from_json(error.response.text)
             reason = said.message.rstrip(".") if said else f"HTTP {error.response.status_code}"
             if said and said.code == ApiErrorCode.PUBLIC_KEY_ALREADY_IN_USE:
-                reason = "the key was registered before, and none comes back; revoke the device, enrol it anew"
+                reason = "the key was registered before, and none comes back; revoke the device, enrol it again"
             raise RunError(f"The SuperLink at {self.address} refuses: {reason}.") from None
         except httpx.HTTPError as error:
             raise RunError(f"The SuperLink at {self.address} cannot be reached: {error}.") from None

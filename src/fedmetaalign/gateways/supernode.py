@@ -66,8 +66,8 @@ def run_device(name: str, table: Path, server: str, keys: Path | None, state: Pa
         try:
             superlink = SuperLink(server, keys / "ca.crt" if keys else None)
             came = _wait(name, superlink)
-            anew = partial(arguments, name, table, server, state, secured)
-            _take_part(name, superlink, state, anew, came, lock)
+            again = partial(arguments, name, table, server, state, secured)
+            _take_part(name, superlink, state, again, came, lock)
         except KeyboardInterrupt:
             (state / "joined").unlink(missing_ok=True)
             _tell(name, "stopped")

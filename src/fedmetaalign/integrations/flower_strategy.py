@@ -29,14 +29,14 @@ class Contribution:
     Attributes:
         node: its id.
         delta: (parameters,) float64, its weights minus those it was sent, all arrays in the order of these.
-        score: in (0, 1].
+        query_score: in (0, 1].
         samples: that it trained on.
         metrics: as it sent them.
     """
 
     node: int
     delta: np.ndarray
-    score: float
+    query_score: float
     samples: float
     metrics: MetricRecord
 
@@ -47,7 +47,7 @@ class Round:
 
     Attributes:
         number: the server round, from 1.
-        scores: by node id, in (0, 1].
+        query_scores: by node id, in (0, 1].
         alignment: by node id, cosine with the reference direction, in [-1, 1].
         weights: by node id, share in the step; they sum to one.
         rejected: node id and reason of each reply that was not used; errors that the SuperLink reports come
@@ -55,16 +55,16 @@ class Round:
     """
 
     number: int
-    scores: Mapping[int, float]
+    query_scores: Mapping[int, float]
     alignment: Mapping[int, float]
     weights: Mapping[int, float]
     rejected: tuple[tuple[int, str], ...]
 
 
 class SimilarityAware(FedAvg):
-    """Weights each client with its score and with how well its update agrees with the others'.
+    """Weights each client with its query score and with how well its update agrees with the others'.
 
-    With the update delta_t of client t, its weights minus the global ones, and its score s_t,
+    With the update delta_t of client t, its weights minus the global ones, and its query score s_t,
 
         D = mean of delta_t,   w_t = s_t max(floor, cos(delta_t, D)) / sum,   w <- w + rate sum_t w_t delta_t
 
@@ -164,10 +164,12 @@ class SimilarityAware(FedAvg):
             return None, None
 
         floating = is_floating(self._global)
-        scores = np.array([each.score for each in cohort])
+        query_scores = np.array([each.query_score for each in cohort])
         samples = np.array([each.samples for each in cohort])
         result = similarity(
-            Cohort(np.stack([each.delta[floating] for each in cohort]), scores, samples, np.ones(len(cohort))),
+            Cohort(
+                np.stack([each.delta[floating] for each in cohort]), query_scores, samples, np.ones(len(cohort))
+            ),
             self.floor,
             self.reference,
             self.unit_norm,
@@ -177,7 +179,7 @@ class SimilarityAware(FedAvg):
         self.history.append(
             Round(
                 server_round,
-                dict(zip(nodes, scores.tolist(), strict=True)),
+                dict(zip(nodes, query_scores.tolist(), strict=True)),
                 dict(zip(nodes, result.alignment.tolist(), strict=True)),
                 dict(zip(nodes, result.weights.tolist(), strict=True)),
                 rejected,
@@ -217,9 +219,9 @@ class SimilarityAware(FedAvg):
         samples = scalar(metrics, self.weighted_by_key)
         if samples <= 0:
             raise UnusableReplyError(f'its "{self.weighted_by_key}" is {samples}, and must be above 0')
-        return Contribution(reply.metadata.src_node_id, delta, self._score(metrics), samples, metrics)
+        return Contribution(reply.metadata.src_node_id, delta, self._query_score(metrics), samples, metrics)
 
-    def _score(self, metrics: MetricRecord) -> float:
+    def _query_score(self, metrics: MetricRecord) -> float:
         if self.score_key not in metrics:
             loss = scalar(metrics, self.loss_key)
             if loss < 0:

@@ -9,7 +9,7 @@ import numpy as np
 from fedmetaalign.federation.messages import Last, Local, Personal, Train, Update, Vectors, Visit
 from fedmetaalign.federation.records import record
 from fedmetaalign.model.objective import LOSS, Objective
-from fedmetaalign.model.online import Samples, Trained
+from fedmetaalign.model.online import ALL_LAYERS, Samples, Trained
 from fedmetaalign.phases.client import Client, check_finite
 
 
@@ -48,8 +48,7 @@ def train(
     samples: Samples,
     *address: str | int,
     learning_rate: float | None = None,
-    frozen: int = 0,
-    head: int = 0,
+    trainable: slice = ALL_LAYERS,
     objective: Objective = LOSS,
     keep_gradient: bool = False,
 ) -> Trained:
@@ -64,8 +63,7 @@ def train(
         *address,
         client.name,
         learning_rate=learning_rate,
-        frozen=frozen,
-        head=head,
+        trainable=trainable,
         objective=objective,
         keep_gradient=keep_gradient,
     )
@@ -78,7 +76,7 @@ def update(client: Client, request: Train, trained: Trained, vectors: Vectors | 
     query_loss, accuracy = client.learner.evaluate(trained.weights, client.device.own.query)
     return Update(
         delta=trained.weights - request.weights,
-        score=1 / (1 + query_loss),
+        query_score=1 / (1 + query_loss),
         samples=len(client.device.own.support),
         steps=len(client.stretch(request)),
         support_loss=trained.loss,

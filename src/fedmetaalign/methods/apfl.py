@@ -10,7 +10,7 @@ As in the authors' code, alpha_k moves once a round; here by the mean gradient t
 the mixture is the round's global one, which is also what the final mixture is made with.
 
 The steps of a round are halved: w and v_k each see half of the round's samples, the same ones. Those of phase 3
-train v_k beside the final w, with alpha_k as it is. A newcomer's v_k starts at that w.
+train v_k beside the final w, with alpha_k as it is. An unseen device's v_k starts at that w.
 """
 
 from typing import Any

@@ -5,7 +5,7 @@ Every device trains FedAvg's w, and beside it a model of its own that is held ne
     v_k  <-  v_k - eta (grad L_k(v_k) + lambda (v_k - w))
 
 The steps of a round are halved: w and v_k each see half of the round's samples, the same ones. Those of phase 3
-train v_k beside the final w. A newcomer's v_k starts at that.
+train v_k beside the final w. An unseen device's v_k starts at that.
 """
 
 from typing import Any

@@ -66,7 +66,7 @@ def halved(recipe: Recipe) -> Recipe:
 
 def least_brier(validation: Samples, target: Target, *models: Personal) -> Personal:
     """Returns the model with the least Brier score on validation samples."""
-    return min(models, key=lambda model: brier(model.scores(validation.x), validation.y, target))
+    return min(models, key=lambda model: brier(model.probabilities(validation.x), validation.y, target))
 
 
 METHOD = Method(rounds, local=local, hop=hop, personal=better)

@@ -56,15 +56,15 @@ def soft_targets(learner: Learner, ensemble: Sequence[np.ndarray], x: np.ndarray
     """Returns what the ensemble says of samples: the sigmoid or softmax of its mean logits (AVGLOGITS).
 
     Args:
-        learner: gives the scores.
+        learner: gives the probabilities.
         ensemble: each device's weights, (parameters,) float32.
         x: (rows, inputs) float32.
 
     Returns:
         (rows,) float32, the probability of a fault; of more than two classes (rows, classes), that of each.
     """
-    tiny = np.finfo(np.float64).eps  # a score nearer to 1 is rounded to it, and has lost its logit
-    said = [np.clip(learner.scores(weights, x), tiny, 1 - tiny) for weights in ensemble]
+    tiny = np.finfo(np.float64).eps  # a probability nearer to 1 is rounded to it, and has lost its logit
+    said = [np.clip(learner.probabilities(weights, x), tiny, 1 - tiny) for weights in ensemble]
     if learner.target.outputs == 1:
         return np.asarray(expit(np.mean([logit(p) for p in said], axis=0)), np.float32)
     # A softmax takes no notice of what a row's logits have in common, and log p differs from them by no more.

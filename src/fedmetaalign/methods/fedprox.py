@@ -13,4 +13,4 @@ from fedmetaalign.model.objective import Objective
 MU = 0.01
 """The paper's section IV.C."""
 
-METHOD = Method(parallel_rounds(), local=minimising(partial(Objective.proximal, stiffness=MU)))
+METHOD = Method(parallel_rounds(), local=minimising(partial(Objective.proximal, mu=MU)))

@@ -8,7 +8,7 @@ The network is a representation phi, which all share, and a head h_k, which neve
 
 phi is what phase 3 freezes, the first half of the layers, and all that travels. The steps of a round are
 halved: the head and then the representation see half of the round's samples, the same ones. Phase 3 trains the
-head once more. A newcomer trains the common start's head on the final representation.
+head once more. An unseen device trains the common start's head on the final representation.
 """
 
 from typing import Any
@@ -33,9 +33,9 @@ def local(client: Client, request: Train) -> Update:
     split = client.learner.split(client.recipe.personalize.freeze)
     samples, number = client.stream(request, share=0.5), request.number
     begin = joined(client, request.weights, client.memory.before(HEAD, number))
-    own = train(client, begin, samples, "head", number, frozen=split.body)
+    own = train(client, begin, samples, "head", number, trainable=slice(split.body, None))
     client.memory.keep(HEAD, number, own.weights)
-    end = train(client, own.weights, samples, "body", number, head=split.head)
+    end = train(client, own.weights, samples, "body", number, trainable=slice(split.body))
     shared = end._replace(weights=joined(client, end.weights, request.weights))
     return update(client, request, shared)
 

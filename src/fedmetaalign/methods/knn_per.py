@@ -7,7 +7,7 @@ to a sample x vote, the nearer the louder; phi is what the last layer of the glo
     p(x)      =  lambda_k p_knn(x) + (1 - lambda_k) p_w(x)
 
 lambda_k is the share with the least Brier score on the device's validation part. Nothing is trained after the
-rounds, so these spend the steps of phase 3 as well; a newcomer takes none.
+rounds, so these spend the steps of phase 3 as well; an unseen device takes none.
 """
 
 from functools import partial
@@ -40,7 +40,7 @@ def local(client: Client, request: Train) -> Update:
 def remembering(client: Client, request: Last[Any]) -> Personal:
     """Returns the global model mixed with what the device remembers."""
     features = partial(client.learner.features, request.weights)
-    scores = partial(client.learner.scores, request.weights)
+    probabilities = partial(client.learner.probabilities, request.weights)
     known, validation = client.device.own.support, client.device.own.query
     # A tree looks each row up by itself; brute force does it by matrix products, whose last bits depend on the
     # rows beside.
@@ -48,7 +48,7 @@ def remembering(client: Client, request: Last[Any]) -> Personal:
     memory.fit(features(known.x), one_hot(known.y, client.learner.target))
 
     def mixed(x: np.ndarray, share: float) -> np.ndarray:
-        return np.asarray(share * memory.predict(features(x)) + (1 - share) * scores(x))
+        return np.asarray(share * memory.predict(features(x)) + (1 - share) * probabilities(x))
 
     def error(share: float) -> float:
         return brier(mixed(validation.x, share), validation.y, client.learner.target)

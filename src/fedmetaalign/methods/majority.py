@@ -1,6 +1,6 @@
 """Majority class: what a device reaches that looks at no feature.
 
-score(x) = share of faults among the device's training labels,    a fault if that is more than one half
+p(x) = share of faults among the device's training labels,    a fault if that is more than one half
 
 All training labels count, the validation part's too. The share is the constant with the best Brier score: the
 probabilities, too, are the best that can be without a feature.

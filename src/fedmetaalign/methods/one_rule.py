@@ -1,6 +1,6 @@
 """One rule (Holte, 1993): the best threshold on one raw feature, which every learned model has to beat.
 
-score(x) = 1 if x_j > t, else 0    (or the other way round)
+p(x) = 1 if x_j > t, else 0    (or the other way round)
 
 with the feature j, the threshold t and the direction that get most of the device's training samples right, the
 validation part included, for which the rule has no other use.
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fedmetaalign.evaluation.rules import Rule, best_rule
+from fedmetaalign.evaluation.rules import FeatureRule, best_rule
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.federation.messages import Last, Personal
 from fedmetaalign.methods._method import Method
@@ -25,10 +25,12 @@ def own_rule(client: Client, request: Last[Any]) -> Personal:
     train, preparation = client.device.train, client.device.preparation
     target = client.learner.target
     rule = best_rule(preparation.raw(train.x), target.faults(train.y))
-    return Personal(partial(_scores, rule, preparation, target, train.y), Choice(0.5, None, None))
+    return Personal(partial(_probabilities, rule, preparation, target, train.y), Choice(0.5, None, None))
 
 
-def _scores(rule: Rule, preparation: Preparation, target: Target, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+def _probabilities(
+    rule: FeatureRule, preparation: Preparation, target: Target, y: np.ndarray, x: np.ndarray
+) -> np.ndarray:
     """Returns the rule's word: of several classes the most frequent one in training that fits it."""
     fault = rule.predict(preparation.raw(x))
     if target.outputs == 1:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fedmetaalign.model import mlp, online
 from fedmetaalign.model.objective import LOSS, Objective
-from fedmetaalign.model.online import Samples, Trained, ignore_steps
+from fedmetaalign.model.online import ALL_LAYERS, Samples, Trained, ignore_steps
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.randomness import generator
 
@@ -18,13 +18,11 @@ class SplitPoint:
     """Where a network is split into its representation of a sample and a head that reads it.
 
     Attributes:
-        body: layers of the representation, from the input.
-        head: layers of the head, the rest.
+        body: layers of the representation, from the input; the head is the rest.
         parameters: how many of the weight vector's entries, from its beginning, are the representation's.
     """
 
     body: int
-    head: int
     parameters: int
 
 
@@ -52,8 +50,7 @@ class Learner(Protocol):
         *address: str | int,
         epochs: int = 1,
         learning_rate: float | None = None,
-        frozen: int = 0,
-        head: int = 0,
+        trainable: slice = ALL_LAYERS,
         objective: Objective = LOSS,
         keep_gradient: bool = False,
         random: np.random.Generator | None = None,
@@ -66,8 +63,7 @@ class Learner(Protocol):
             *address: of the random order: the phase, the round and the device, say.
             epochs: passes over the samples.
             learning_rate: by default the learner's.
-            frozen: layers, counted from the input, that keep their weights bit for bit.
-            head: layers, counted from the output, that keep theirs.
+            trainable: the layers that are trained; the others keep their weights bit for bit.
             objective: what to minimise.
             keep_gradient: return the mean gradient too.
             random: decides the order where the caller has drawn from it already, in place of the address.
@@ -78,7 +74,7 @@ class Learner(Protocol):
         """Returns the mean loss on samples, and the accuracy: of two classes at a threshold of 0.5."""
         ...
 
-    def scores(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def probabilities(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Returns what the network says of samples.
 
         Args:
@@ -138,8 +134,7 @@ class NetworkLearner:
         *address: str | int,
         epochs: int = 1,
         learning_rate: float | None = None,
-        frozen: int = 0,
-        head: int = 0,
+        trainable: slice = ALL_LAYERS,
         objective: Objective = LOSS,
         keep_gradient: bool = False,
         random: np.random.Generator | None = None,
@@ -153,8 +148,7 @@ class NetworkLearner:
             learning_rate=learning_rate or self.learning_rate,
             epochs=epochs,
             random=random or generator(self.seed, "stream", *address),
-            frozen=frozen,
-            head=head,
+            trainable=trainable,
             objective=objective,
             keep_gradient=keep_gradient,
             on_steps=self.on_steps if gradients == 1 else lambda steps: self.on_steps(gradients * steps),
@@ -166,7 +160,7 @@ class NetworkLearner:
         correct = self.target.predicted(z) == samples.y
         return float(self.target.cross_entropy(z, samples.y).mean()), float(correct.mean())
 
-    def scores(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def probabilities(self, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Returns the probabilities."""
         z = mlp.logits(self.network, weights, x)
         return self.target.fault_probability(z) if self.target.outputs == 1 else self.target.probabilities(z)
@@ -179,7 +173,7 @@ class NetworkLearner:
         """Splits the network where phase 3 does when it freezes this share of the layers."""
         sizes = self.layer_sizes
         body = int(share * len(sizes))
-        return SplitPoint(body, len(sizes) - body, sum(sizes[:body]))
+        return SplitPoint(body, sum(sizes[:body]))
 
     def reporting(self, on_steps: Callable[[int], None]) -> "NetworkLearner":
         """Returns a learner that reports its training steps elsewhere."""

@@ -145,14 +145,9 @@ def _logits(network: Network, weights: jax.Array, x: jax.Array) -> jax.Array:
 # The meaning of two classes, for callers that know no other: see `model.target`.
 
 
-def scores(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Returns the fault scores, (rows,) float64 in [0, 1]: the sigmoid of the logits."""
+def fault_probabilities(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Returns the probabilities of a fault, (rows,) float64 in [0, 1]: the sigmoid of the logits."""
     return BINARY.fault_probability(logits(network, weights, x))
-
-
-def score(z: np.ndarray) -> np.ndarray:
-    """Returns the fault scores of logits, (rows,) float64 in [0, 1]."""
-    return BINARY.fault_probability(z)
 
 
 def losses(network: Network, weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -30,6 +30,9 @@ from fedmetaalign.operators.training import Trainable
 BLOCK = 1024
 """Samples that compiled code trains on at a time: a stream of any length shares one compilation."""
 
+ALL_LAYERS = slice(None)
+"""What is trained where nobody says otherwise."""
+
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's constants as in optax. Keras takes epsilon = 1e-7 and adds it before the bias correction."""
 
@@ -98,7 +101,7 @@ Only the weights are one vector: putting the others together and taking them apa
 
 @lru_cache
 def _zeros(shapes: tuple[tuple[int, ...], ...]) -> list[jax.Array]:
-    # Kept, since making them anew takes as long as some steps, and nothing writes into them.
+    # Kept, since making them again takes as long as some steps, and nothing writes into them.
     return [jnp.zeros(shape, jnp.float32) for shape in shapes]
 
 
@@ -110,8 +113,7 @@ def train(
     learning_rate: float,
     epochs: int,
     random: np.random.Generator,
-    frozen: int = 0,
-    head: int = 0,
+    trainable: slice = ALL_LAYERS,
     objective: Objective = LOSS,
     keep_gradient: bool = False,
     on_steps: Callable[[int], None] = ignore_steps,
@@ -125,8 +127,8 @@ def train(
         learning_rate: Adam's step size.
         epochs: passes over the samples; the moments live on from one to the next.
         random: decides the order.
-        frozen: layers, counted from the input, that keep their weights bit for bit.
-        head: layers, counted from the output, that keep theirs; some layer must be left to train.
+        trainable: the layers that are trained, without a step and at least one; the others keep their weights
+            bit for bit.
         objective: what to minimise.
         keep_gradient: return the mean gradient too.
         on_steps: told the number of steps taken since it was last told.
@@ -139,14 +141,15 @@ def train(
     """
     rows = len(samples)
     labels = _labels(network, samples.y)
-    span = (frozen, len(network.shapes) - head)
-    shapes = network.shapes[slice(*span)]
+    first, last, _ = trainable.indices(len(network.shapes))
+    span = (first, last)  # a slice cannot be hashed, as what is compiled for has to be
+    shapes = network.shapes[first:last]
     size = sum(map(math.prod, shapes))
     zeros = _zeros(shapes)
     sums = zeros if keep_gradient else None
     state: _State = (np.asarray(weights, np.float32), zeros, zeros, sums, np.int32(0))
     x, y = (np.zeros((BLOCK, *array.shape[1:]), np.float32) for array in (samples.x, labels))
-    before = sum(map(math.prod, network.shapes[:frozen]))
+    before = sum(map(math.prod, network.shapes[:first]))
     terms = _terms(objective, slice(before, before + size))
     losses = []
     for _ in range(epochs):
@@ -194,8 +197,8 @@ def _terms(objective: Objective, trained: slice) -> _Terms:
     """Takes the entries of the trained layers out of an objective's vectors."""
     o = objective
     return _Terms(
-        None if o.shift is None else (np.float32(o.scale), o.shift[trained]),
-        None if o.slope is None else (np.float32(o.stiffness), o.slope[trained]),
+        None if o.offset is None else (np.float32(o.scale), o.offset[trained]),
+        None if o.linear is None else (np.float32(o.mu), o.linear[trained]),
         np.float32(o.lookahead) if o.lookahead else None,
     )
 
@@ -322,17 +325,17 @@ def _adam_step(
     """Updates every layer as Adam does (Kingma & Ba, 2015, Algorithm 1), bias corrections given."""
 
     def update(
-        operator: Trainable, w: jax.Array, m: jax.Array, v: jax.Array, gradient: Any, *slope: jax.Array
+        operator: Trainable, w: jax.Array, m: jax.Array, v: jax.Array, gradient: Any, *linear: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         g = operator.full(gradient)
         if pull is not None:
-            g = g + pull[0] * w + slope[0]
+            g = g + pull[0] * w + linear[0]
         m = BETA_1 * m + (1 - BETA_1) * g
         v = BETA_2 * v + (1 - BETA_2) * g * g
         return w - step_size * m * _reciprocal(jnp.sqrt(v * rescale) + EPSILON), m, v
 
-    slopes = () if pull is None else (pull[1],)
-    layers = [update(*layer) for layer in zip(operators, *adam, gradient, *slopes, strict=True)]
+    linears = () if pull is None else (pull[1],)
+    layers = [update(*layer) for layer in zip(operators, *adam, gradient, *linears, strict=True)]
     return _Adam(*map(list, zip(*layers, strict=True)))
 
 

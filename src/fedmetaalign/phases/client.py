@@ -77,21 +77,21 @@ class Client:
             DivergenceError: the weights have run away.
         """
         check_finite(weights, f"on {self.name}")
-        scores = partial(self.learner.scores, weights)
-        return Personal(scores, self.threshold(scores), weights, records)
+        probabilities = partial(self.learner.probabilities, weights)
+        return Personal(probabilities, self.threshold(probabilities), weights, records)
 
-    def threshold(self, scores: Callable[[np.ndarray], np.ndarray]) -> Choice:
+    def threshold(self, probabilities: Callable[[np.ndarray], np.ndarray]) -> Choice:
         """Chooses its threshold by the recipe's rule, on its validation part."""
         validation = self.device.own.query
         return choose_threshold(
-            self.learner.target, validation.y, scores(validation.x), self.recipe.personalize
+            self.learner.target, validation.y, probabilities(validation.x), self.recipe.personalize
         )
 
 
-def choose_threshold(target: Target, y: np.ndarray, scores: np.ndarray, settings: Personalize) -> Choice:
+def choose_threshold(target: Target, y: np.ndarray, probabilities: np.ndarray, settings: Personalize) -> Choice:
     """Returns the threshold that the recipe asks for: the one with the best F1 of alarms, or a fixed one."""
     if settings.threshold == "f1":
-        return best_f1(target.faults(y), fault_probability(scores, target))
+        return best_f1(target.faults(y), fault_probability(probabilities, target))
     return Choice(settings.threshold, None, None)
 
 

@@ -27,14 +27,14 @@ class Deployed:
         threshold: on the deployed score.
         layers: the float network that the file was made of.
         head: how many of its layers, counted from the last, phase 3 trains.
-        ladder: what the model was chosen from, the largest first; empty where the recipe asks for no size.
+        candidates: what the model was chosen from, the largest first; empty where the recipe asks for no size.
     """
 
     model: bytes
     threshold: Choice
     layers: Layers
     head: int
-    ladder: tuple[Candidate, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
 
 
 def deploy(client: Client, network: Network, personal: Personal) -> Deployed:
@@ -72,5 +72,5 @@ def deploy(client: Client, network: Network, personal: Personal) -> Deployed:
     if settings.max_bytes is None:
         model = write(convert(layers, head, device.train.x, settings))
         return Deployed(model, threshold(model), layers, head)
-    fitted, ladder = fit(layers, head, device, settings, recipe.seed, accuracy)
-    return Deployed(fitted.model, threshold(fitted.model), fitted.layers, head, ladder)
+    fitted, candidates = fit(layers, head, device, settings, recipe.seed, accuracy)
+    return Deployed(fitted.model, threshold(fitted.model), fitted.layers, head, candidates)

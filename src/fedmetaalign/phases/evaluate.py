@@ -44,11 +44,11 @@ def evaluate(
     device, target = client.device, client.learner.target
     y, train_y = test.y.astype(np.int64), device.train.y.astype(np.int64)
 
-    def judged(scores: np.ndarray, threshold: float) -> Metrics:
-        return measure_classes(target, y, fault_probability(scores, target), scores, threshold)
+    def judged(probabilities: np.ndarray, threshold: float) -> Metrics:
+        return measure_classes(target, y, fault_probability(probabilities, target), probabilities, threshold)
 
-    rows = {stage: judged(client.learner.scores(w, test.x), 0.5) for stage, w in stages.items()}
-    rows["personalized"] = judged(personal.scores(test.x), personal.threshold.threshold)
+    rows = {stage: judged(client.learner.probabilities(w, test.x), 0.5) for stage, w in stages.items()}
+    rows["personalized"] = judged(personal.probabilities(test.x), personal.threshold.threshold)
     found = runtimes.scores(deployed.model, test.x, RUNTIME)
     rows["deployed"] = judged(found, deployed.threshold.threshold)
     result = {
@@ -64,9 +64,9 @@ def evaluate(
     }
     # These keys are there if the recipe asks for them.
     if alone is not None:
-        result["alone"] = judged(alone.scores(test.x), alone.threshold.threshold)
-    if deployed.ladder:
-        result["ladder"] = list(deployed.ladder)
+        result["alone"] = judged(alone.probabilities(test.x), alone.threshold.threshold)
+    if deployed.candidates:
+        result["ladder"] = list(deployed.candidates)
     if names := names_of(target.classes):
         result |= {
             "classes": names,

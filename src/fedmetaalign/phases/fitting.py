@@ -53,7 +53,7 @@ class Precision:
     """
 
     bits: Bits
-    cost: low_rank.Cost
+    cost: low_rank.StorageCost
     write: Callable[[Layers], bytes]
 
 
@@ -62,13 +62,13 @@ class Candidate:
     """A network that could be deployed.
 
     Attributes:
-        way: how it was made smaller.
+        technique: how it was made smaller.
         bits: of most of its weights.
         layers: in float.
         model: the `.tflite` file.
     """
 
-    way: str
+    technique: str
     bits: Bits
     layers: Layers
     model: bytes
@@ -80,7 +80,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class DistillationSet:
     """What a smaller network is to keep: the personal model's scores of inputs like the device's own.
 
     Attributes:
@@ -96,7 +96,7 @@ class Lesson:
     unseen_scores: np.ndarray
 
     @classmethod
-    def of(cls, layers: Layers, x: np.ndarray, random: np.random.Generator) -> "Lesson":
+    def of(cls, layers: Layers, x: np.ndarray, random: np.random.Generator) -> "DistillationSet":
         """Asks a network about inputs like a device's own, `x` (rows, inputs)."""
         inputs, unseen = compress.mixtures(x, ROWS, random), compress.mixtures(x, JUDGED, random)
         return cls(inputs, compress.scores(layers, inputs), unseen, compress.scores(layers, unseen))
@@ -106,10 +106,10 @@ class Lesson:
         return float(np.sqrt(np.mean((scores - self.unseen_scores) ** 2)))
 
 
-def distil(layers: Layers, lesson: Lesson, random: np.random.Generator) -> Layers:
-    """Trains a network, all of whose layers but the last have a ReLU, to give the lesson's scores."""
+def distil(layers: Layers, distillation: DistillationSet, random: np.random.Generator) -> Layers:
+    """Trains a network, all of whose layers but the last have a ReLU, to give the distillation set's scores."""
     network, weights = weight_vector(layers)
-    samples = Samples(lesson.inputs, lesson.scores.astype(np.float32))
+    samples = Samples(distillation.inputs, distillation.scores.astype(np.float32))
     for rate in LEARNING_RATES:
         weights = train(network, weights, samples, learning_rate=rate, epochs=1, random=random).weights
     return float_layers(network, weights)
@@ -127,7 +127,7 @@ def candidates(
     precisions: Sequence[Precision],
     fixed: int,
     most: int,
-    lesson: Lesson,
+    distillation: DistillationSet,
     teach: Callable[[Layers], Layers],
 ) -> list[Candidate]:
     """Makes the networks to choose from.
@@ -137,7 +137,7 @@ def candidates(
         precisions: the recipe's first.
         fixed: how many layers, counted from the last, are never written as two.
         most: bytes that a file may have.
-        lesson: what the personal model says.
+        distillation: what the personal model says.
         teach: `distil`, for pruned networks.
 
     Returns:
@@ -150,17 +150,17 @@ def candidates(
 
     @cache
     def pruned(limit: int) -> Splittable:
-        return Splittable.of(compress.prune(layers, limit, lesson.inputs), fixed, lesson)
+        return Splittable.of(compress.prune(layers, limit, distillation.inputs), fixed, distillation)
 
     @cache
     def taught(limit: int) -> Splittable:
-        return Splittable.of(teach(pruned(limit).layers), fixed, lesson)
+        return Splittable.of(teach(pruned(limit).layers), fixed, distillation)
 
-    found, unpruned = list(whole), Splittable.of(layers, fixed, lesson)
+    found, unpruned = list(whole), Splittable.of(layers, fixed, distillation)
     for precision, plain in zip(precisions, whole, strict=True):
         budget = most - (len(plain.model) - precision.cost.of(layers))
         found.append(_fitted("low rank", unpruned, precision, most, budget))
-        limit = _best_limit(compress.limits(layers), pruned, precision.cost, budget, lesson)
+        limit = _best_limit(compress.limits(layers), pruned, precision.cost, budget, distillation)
         if limit is not None:
             found.append(_fitted(f"pruned to {limit} units", taught(limit), precision, most, budget))
     return found
@@ -196,16 +196,16 @@ class Splittable:
     components: list[low_rank.Spectrum]
 
     @classmethod
-    def of(cls, layers: Layers, fixed: int, lesson: Lesson) -> "Splittable":
+    def of(cls, layers: Layers, fixed: int, distillation: DistillationSet) -> "Splittable":
         """Splits all layers but the last `fixed`."""
-        return cls(layers, low_rank.spectra(layers, len(layers) - fixed, lesson.inputs[:SPLIT]))
+        return cls(layers, low_rank.spectra(layers, len(layers) - fixed, distillation.inputs[:SPLIT]))
 
-    def shrunk(self, cost: low_rank.Cost, most: float) -> Layers:
+    def shrunk(self, cost: low_rank.StorageCost, most: float) -> Layers:
         """Writes layers in low rank until the network costs at most so much, or can cost no less."""
         return low_rank.factorise(self.layers, self.components, cost, most)
 
 
-def _fitted(way: str, network: Splittable, precision: Precision, most: int, budget: float) -> Candidate:
+def _fitted(technique: str, network: Splittable, precision: Precision, most: int, budget: float) -> Candidate:
     """Makes the largest file of a network, in low rank if need be, that has at most `most` bytes.
 
     `budget` is what its layers may cost, to begin with; each file tells better. Where none fits it is the
@@ -214,7 +214,11 @@ def _fitted(way: str, network: Splittable, precision: Precision, most: int, budg
     found: list[Candidate] = []
     for _ in range(_ATTEMPTS):
         made = network.shrunk(precision.cost, budget)
-        name = way if way == "low rank" or len(made) == len(network.layers) else f"{way}, low rank"
+        name = (
+            technique
+            if technique == "low rank" or len(made) == len(network.layers)
+            else f"{technique}, low rank"
+        )
         found.append(Candidate(name, precision.bits, made, precision.write(made)))
         budget += most - len(found[-1].model)
     found.sort(key=lambda candidate: len(candidate.model))
@@ -224,9 +228,9 @@ def _fitted(way: str, network: Splittable, precision: Precision, most: int, budg
 def _best_limit(
     limits: Sequence[int],
     pruned: Callable[[int], Splittable],
-    cost: low_rank.Cost,
+    cost: low_rank.StorageCost,
     budget: float,
-    lesson: Lesson,
+    distillation: DistillationSet,
 ) -> int | None:
     """Chooses how far to prune, before distillation and in float; None where there is nothing to prune.
 
@@ -237,7 +241,7 @@ def _best_limit(
         made = pruned(limit).shrunk(cost, budget)
         if cost.of(made) > budget:
             continue
-        difference = lesson.difference(compress.scores(made, lesson.unseen))
+        difference = distillation.difference(compress.scores(made, distillation.unseen))
         if difference >= least:
             break
         best, least = limit, difference

@@ -30,7 +30,7 @@ def local_update(client: Client, request: Train) -> Update:
     query_loss, accuracy = client.learner.evaluate(trained.weights, part.query)
     return Update(
         delta=trained.weights - request.weights,
-        score=1 / (1 + query_loss),
+        query_score=1 / (1 + query_loss),
         samples=len(part.support),
         steps=epochs * len(part.support),
         support_loss=trained.loss,
@@ -104,7 +104,7 @@ def broadcast(
 
 def contributions(updates: Mapping[str, Update]) -> list[Contribution]:
     """Returns what an aggregation rule may know of the updates."""
-    return [Contribution(n, u.delta, u.score, u.samples, u.steps) for n, u in updates.items()]
+    return [Contribution(n, u.delta, u.query_score, u.samples, u.steps) for n, u in updates.items()]
 
 
 def records_of(number: int, updates: Mapping[str, Update], found: Aggregate) -> list[Record]:
@@ -116,7 +116,7 @@ def records_of(number: int, updates: Mapping[str, Update], found: Aggregate) -> 
             name,
             support_loss=update.support_loss,
             query_loss=update.query_loss,
-            score=update.score,
+            score=update.query_score,
             alignment=None if found.alignment is None else float(found.alignment[i]),
             weight=float(found.weights[i]),
             delta_norm=float(np.linalg.norm(update.delta.astype(np.float64))),
@@ -129,7 +129,7 @@ def records_of(number: int, updates: Mapping[str, Update], found: Aggregate) -> 
 def root_delta(server: Server, weights: np.ndarray, number: int, updates: Mapping[str, Update]) -> np.ndarray:
     """The server's own step, for a rule that compares with it: trains w^(r-1) as a device, on public samples.
 
-    They are drawn anew in each round, so that in time all of them are seen.
+    They are drawn again in each round, so that in time all of them are seen.
 
     Args:
         server: has the public samples.

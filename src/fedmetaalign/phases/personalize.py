@@ -32,12 +32,12 @@ def fine_tune(client: Client, weights: np.ndarray) -> Personal:
         client.name,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
-        frozen=client.learner.split(settings.freeze).body,
+        trainable=slice(client.learner.split(settings.freeze).body, None),
     )
     own = client.own(trained.weights)
     query_loss, _ = client.learner.evaluate(trained.weights, part.query)
     target = client.learner.target
-    alarms = faults(own.scores(part.query.x), target, own.threshold.threshold)
+    alarms = faults(own.probabilities(part.query.x), target, own.threshold.threshold)
     records = [record(3, epoch, client.name, support_loss=loss) for epoch, loss in enumerate(trained.losses, 1)]
     records[-1] |= {"query_loss": query_loss, "accuracy": float(np.mean(alarms == target.faults(part.query.y)))}
     return replace(own, records=tuple(records))

@@ -12,10 +12,10 @@ from fedmetaalign.operators.grid import Bits
 from fedmetaalign.phases.conversion import RUNTIME, convert, trained_layers
 from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.fitting import Candidate as Fitted
-from fedmetaalign.phases.fitting import Lesson, Precision, candidates, choose, distil, smallest
+from fedmetaalign.phases.fitting import DistillationSet, Precision, candidates, choose, distil, smallest
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Deploy, Personalize
-from fedmetaalign.tinyml.low_rank import Cost
+from fedmetaalign.tinyml.low_rank import StorageCost
 from fedmetaalign.tinyml.network import Layers
 from fedmetaalign.tinyml.runtimes import scores
 from fedmetaalign.tinyml.tflite import write
@@ -46,22 +46,22 @@ def fit(
         RunError: no network fits.
     """
     assert settings.max_bytes is not None  # noqa: S101 - else there is nothing to fit
-    lesson = Lesson.of(layers, device.train.x, generator(seed, "lesson", device.name))
+    distillation = DistillationSet.of(layers, device.train.x, generator(seed, "lesson", device.name))
     found = candidates(
         layers,
         precisions(head, device.train.x, settings),
         fixed_layers(layers, head, settings),
         settings.max_bytes,
-        lesson,
-        lambda pruned: distil(pruned, lesson, generator(seed, "stream", "distil", device.name)),
+        distillation,
+        lambda pruned: distil(pruned, distillation, generator(seed, "stream", "distil", device.name)),
     )
-    differences = [lesson.difference(scores(c.model, lesson.unseen, RUNTIME)) for c in found]
+    differences = [distillation.difference(scores(c.model, distillation.unseen, RUNTIME)) for c in found]
     best = choose(found, differences, settings.max_bytes)
     if best is None:
         raise too_large(settings, min(len(c.model) for c in found))
-    ladder = [
+    reported = [
         Candidate(
-            way=c.way,
+            way=c.technique,
             bits=c.bits,
             bytes=len(c.model),
             difference=difference,
@@ -70,7 +70,7 @@ def fit(
         )
         for c, difference in zip(found, differences, strict=True)
     ]
-    return found[best], tuple(sorted(ladder, key=lambda candidate: -candidate.bytes))
+    return found[best], tuple(sorted(reported, key=lambda candidate: -candidate.bytes))
 
 
 def precisions(head: int, calibration: np.ndarray, settings: Deploy) -> list[Precision]:
@@ -87,13 +87,13 @@ def precisions(head: int, calibration: np.ndarray, settings: Deploy) -> list[Pre
 
     floats = head if settings.format == "int8-float-head" else 0
     if settings.format == "float32":
-        return [Precision(32, Cost(weight=4.0), writing(8))]
+        return [Precision(32, StorageCost(weight=4.0), writing(8))]
     if settings.per_channel:
-        return [Precision(8, Cost(weight=1.0, output=20.0, head=floats), writing(8))]
-    four = Precision(4, Cost(weight=0.5, head=floats), writing(4))
+        return [Precision(8, StorageCost(weight=1.0, output=20.0, head=floats), writing(8))]
+    four = Precision(4, StorageCost(weight=0.5, head=floats), writing(4))
     if settings.format == "int4":
         return [four]
-    return [Precision(8, Cost(weight=1.0, head=floats), writing(8)), four]
+    return [Precision(8, StorageCost(weight=1.0, head=floats), writing(8)), four]
 
 
 def fixed_layers(layers: Layers, head: int, settings: Deploy) -> int:

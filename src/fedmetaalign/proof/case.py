@@ -8,7 +8,7 @@ import numpy as np
 from fedmetaalign.tinyml import golden, integer
 from fedmetaalign.tinyml.bundle import FIRMWARE, Bundle, read
 from fedmetaalign.tinyml.features import device_inputs
-from fedmetaalign.tinyml.network import Network, QuantizedNetwork
+from fedmetaalign.tinyml.network import DeployedNetwork, QuantizedNetwork
 from fedmetaalign.tinyml.runtimes import ROUNDINGS, Runtime
 
 _REACH = 4.0  # standard deviations that random samples of a float32 network span
@@ -34,7 +34,7 @@ class Case:
     inputs: np.ndarray
 
     @property
-    def network(self) -> Network:
+    def network(self) -> DeployedNetwork:
         """The bundle's."""
         return self.bundle.network
 

@@ -21,7 +21,7 @@ from fedmetaalign.proof import replay
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import codegen, golden
 from fedmetaalign.tinyml.compiled import installed
-from fedmetaalign.tinyml.network import Interface, Network, QuantizedNetwork, layer_widths
+from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.toolchain import CORES
@@ -80,7 +80,7 @@ def footprint(folder: Path, watch: Callable[[str], None] = lambda name: None) ->
     return measured
 
 
-def latencies(models: Mapping[str, Network], turns: int = _TURNS) -> dict[str, float]:
+def latencies(models: Mapping[str, DeployedNetwork], turns: int = _TURNS) -> dict[str, float]:
     """Measures inference in LiteRT, one sample at a time.
 
     Args:
@@ -106,7 +106,7 @@ def _device(folder: Path) -> list[Footprint]:
     layers = bundles.read_weights(folder)
     deployed = bundle.network
     uint8 = quantize(layers, bundle.preparation.apply(raw))
-    models: dict[str, Network] = {"float32": layers, "uint8": uint8}
+    models: dict[str, DeployedNetwork] = {"float32": layers, "uint8": uint8}
     name = _name(deployed, uint8)
     models[name] = deployed
     times = latencies(models)
@@ -128,7 +128,7 @@ def _device(folder: Path) -> list[Footprint]:
     return rows
 
 
-def _name(deployed: Network, uint8: QuantizedNetwork) -> str:
+def _name(deployed: DeployedNetwork, uint8: QuantizedNetwork) -> str:
     """Names the deployed format; a smaller network than the personal one is told from it."""
     if not isinstance(deployed, QuantizedNetwork):
         return "float32"
@@ -136,7 +136,7 @@ def _name(deployed: Network, uint8: QuantizedNetwork) -> str:
     return bundles.format_of(deployed) + ("" if units[0] == units[1] else ", smaller")
 
 
-def _cost(bundle: bundles.Bundle, network: Network, raw: np.ndarray) -> replay.Cost | None:
+def _cost(bundle: bundles.Bundle, network: DeployedNetwork, raw: np.ndarray) -> replay.Cost | None:
     """Counts instructions on an emulated Cortex-M4F; None where that is not installed."""
     if not installed("ziglang", "unicorn", "elftools"):
         return None
@@ -149,7 +149,7 @@ def _cost(bundle: bundles.Bundle, network: Network, raw: np.ndarray) -> replay.C
         return replay.score(Path(folder), network, raw, CORES["cortex-m4"]).cost
 
 
-def _interpreter(network: Network) -> Any:
+def _interpreter(network: DeployedNetwork) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=write(network), num_threads=1)

@@ -10,7 +10,7 @@ import numpy as np
 from fedmetaalign.tinyml import compiled
 from fedmetaalign.tinyml.elf import sizes
 from fedmetaalign.tinyml.emulator import Call
-from fedmetaalign.tinyml.network import Interface, Network
+from fedmetaalign.tinyml.network import DeployedNetwork, Interface
 from fedmetaalign.tinyml.quantize import dequantize_score
 from fedmetaalign.tinyml.toolchain import FIRMWARE, Compiler, Core
 
@@ -77,7 +77,7 @@ class Learned:
 
 def score(
     firmware: Path,
-    network: Network,
+    network: DeployedNetwork,
     raw: np.ndarray,
     where: Core | Compiler,
 ) -> Answers:

@@ -30,7 +30,7 @@ from fedmetaalign.tinyml import integer
 from fedmetaalign.tinyml.compiled import installed
 from fedmetaalign.tinyml.features import outside
 from fedmetaalign.tinyml.head import split
-from fedmetaalign.tinyml.network import Network, QuantizedNetwork
+from fedmetaalign.tinyml.network import DeployedNetwork, QuantizedNetwork
 from fedmetaalign.tinyml.runtimes import ROUNDINGS, Runtime, run
 from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE, Compiler, Core, compile_firmware
 
@@ -217,7 +217,7 @@ def _row(
     )
 
 
-def _inexact(network: Network, runtime: Runtime) -> str:
+def _inexact(network: DeployedNetwork, runtime: Runtime) -> str:
     """Says why a runtime need not give the integer model's bits."""
     four = isinstance(network, QuantizedNetwork) and any(layer.bits == 4 for layer in network.layers)
     if four and runtime == "litert-xnnpack":

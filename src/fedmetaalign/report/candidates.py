@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedmetaalign.evaluation.result import Candidate
-from fedmetaalign.report.reading import Device, mean
+from fedmetaalign.report.reading import DeviceReport, mean
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class Kind:
     shipped: int
 
 
-def kinds(devices: Sequence[Device]) -> list[Kind]:
+def kinds(devices: Sequence[DeviceReport]) -> list[Kind]:
     """Returns what a fleet's models were chosen from, the largest first."""
     groups: dict[str, list[Candidate]] = {}
     for device in devices:
-        for each in device.ladder:
+        for each in device.candidates:
             groups.setdefault(titled(_without_units(each.way), each.bits), []).append(each)
     found = [
         Kind(

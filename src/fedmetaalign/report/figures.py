@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from fedmetaalign.report import svg
 from fedmetaalign.report.drawing import DASHED, DOTTED, beside, dot, named_rows, span, value_above
 from fedmetaalign.report.findings import best_baseline, beyond_chance
-from fedmetaalign.report.reading import STAGES, Device, Run, mean, number
+from fedmetaalign.report.reading import STAGES, DeviceReport, Run, mean, number
 
 FEW = len(svg.SERIES)
 """Up to so many devices have a colour each; more are thin lines behind their mean."""
@@ -128,7 +128,7 @@ def gains(run: Run) -> str:
     return svg.render(draw, 4.6, height, "gains", description)
 
 
-def gain_rows(run: Run) -> list[tuple[Device, float, float]]:
+def gain_rows(run: Run) -> list[tuple[DeviceReport, float, float]]:
     """Returns (device, accuracy, gain), least gain first, as many as `gains` shows.
 
     The gain is that over training alone if any device did, else that over the device's best baseline.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from fedmetaalign.report.numbers import NARROW, count, decimal, listing, percent, points
-from fedmetaalign.report.reading import Device, Run
+from fedmetaalign.report.reading import DeviceReport, Run
 
 QUANTISATION_DROP = 0.01
 """A loss from the personalised to the deployed model above this is told, in `findings.toml` as 1 point."""
@@ -87,7 +87,7 @@ def summary(run: Run) -> tuple[str, ...]:
 
 def findings(run: Run) -> tuple[Finding, ...]:
     """Returns every kind of warning that concerns at least one device, the gravest first."""
-    checks: dict[str, Callable[[Device], str | None]] = {
+    checks: dict[str, Callable[[DeviceReport], str | None]] = {
         WORSE: _worse_off,
         NO_RULE: lambda d: _against(d, d.one_rule, d.rule or "the best rule"),
         NO_MAJORITY: lambda d: _against(d, d.majority, "always the majority class"),
@@ -111,12 +111,12 @@ def findings(run: Run) -> tuple[Finding, ...]:
     return tuple(finding for finding in found if finding.devices)
 
 
-def best_baseline(device: Device) -> float | None:
+def best_baseline(device: DeviceReport) -> float | None:
     """Returns the higher of the device's baselines."""
     return max(_baselines(device), default=None)
 
 
-def standing(device: Device) -> str | None:
+def standing(device: DeviceReport) -> str | None:
     """Says in words how a device stands beside the model that it trained alone."""
     if device.gain is None:
         return None
@@ -183,14 +183,14 @@ def _beside_baselines(run: Run) -> str | None:
     return f"{_who(losers, compared)} {none}: {listing(losers)}{mean}."
 
 
-def _who(some: Sequence[object], compared: Sequence[Device]) -> str:
+def _who(some: Sequence[object], compared: Sequence[DeviceReport]) -> str:
     """The start of a sentence: "3 of 10 devices are", "1 of 2 devices is", "All 4 devices are"."""
     if len(some) == len(compared):
         return "Both devices are" if len(some) == 2 else f"All {len(some)} devices are"
     return f"{len(some)} of {len(compared)} devices {'is' if len(some) == 1 else 'are'}"
 
 
-def _beyond(devices: list[Device]) -> str:
+def _beyond(devices: list[DeviceReport]) -> str:
     """How many of the devices differ from being alone by more than chance; "" where nobody knows."""
     known = [beyond_chance(device.gain, device.luck(device.alone.get("accuracy"))) for device in devices]
     if not known or None in known:
@@ -208,26 +208,26 @@ def _counted(finding: Finding) -> str:
 
 
 def _concerned(
-    devices: tuple[Device, ...], check: Callable[[Device], str | None]
+    devices: tuple[DeviceReport, ...], check: Callable[[DeviceReport], str | None]
 ) -> tuple[tuple[str, str], ...]:
     told = ((device.name, check(device)) for device in devices)
     return tuple((name, text) for name, text in told if text)
 
 
-def _baselines(device: Device) -> list[float]:
+def _baselines(device: DeviceReport) -> list[float]:
     return [value for value in (device.majority, device.one_rule) if value is not None]
 
 
-def _beats(device: Device, baseline: float | None) -> bool:
+def _beats(device: DeviceReport, baseline: float | None) -> bool:
     return baseline is None or (device.accuracy is not None and device.accuracy > baseline + ROUNDING)
 
 
-def _worse_off(device: Device) -> str | None:
+def _worse_off(device: DeviceReport) -> str | None:
     worse = device.gain is not None and device.gain < -ROUNDING
     return _against(device, device.alone.get("accuracy"), "alone") if worse else None
 
 
-def _against(device: Device, baseline: float | None, what: str) -> str | None:
+def _against(device: DeviceReport, baseline: float | None, what: str) -> str | None:
     """Says how far a device is behind a baseline, in test samples too: one sample may be chance."""
     if device.accuracy is None or baseline is None or _beats(device, baseline):
         return None
@@ -241,7 +241,7 @@ def _against(device: Device, baseline: float | None, what: str) -> str | None:
     return f"{told}: {fewer} of {samples} test samples fewer right{_chance(device, baseline)}"
 
 
-def _chance(device: Device, other: float | None) -> str:
+def _chance(device: DeviceReport, other: float | None) -> str:
     """What to add to a difference between the device's accuracy and another on the same test samples."""
     if device.accuracy is None or other is None:
         return ""
@@ -249,7 +249,7 @@ def _chance(device: Device, other: float | None) -> str:
     return "" if beyond is None else ", more than chance" if beyond else ", may be chance"
 
 
-def _one_answer(device: Device) -> str | None:
+def _one_answer(device: DeviceReport) -> str | None:
     if device.final.get("balanced_accuracy") != 0.5:
         return None
     # At a balanced accuracy of one half, all or no faults found means all or no samples called a fault.
@@ -257,7 +257,7 @@ def _one_answer(device: Device) -> str | None:
     return "always fault" if recall == 1 else "always normal" if recall == 0 else None
 
 
-def _quantisation(device: Device) -> str | None:
+def _quantisation(device: DeviceReport) -> str | None:
     before = device.stages.get("personalized", {}).get("accuracy")
     after = device.stages.get("deployed", {}).get("accuracy")
     if before is None or after is None or before - after <= QUANTISATION_DROP + ROUNDING:
@@ -265,7 +265,7 @@ def _quantisation(device: Device) -> str | None:
     return f"{percent(before)} before, {percent(after)} after: {points(before - after)} lost"
 
 
-def _missing_class(device: Device) -> str | None:
+def _missing_class(device: DeviceReport) -> str | None:
     final = device.final
     # Balanced accuracy does not exist unless both classes do, recall does not exist without a fault.
     if not {"recall", "balanced_accuracy"} <= final.keys() or final["balanced_accuracy"] is not None:

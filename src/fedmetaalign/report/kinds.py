@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedmetaalign.report.numbers import count
-from fedmetaalign.report.reading import Device, Run
+from fedmetaalign.report.reading import DeviceReport, Run
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Confusion:
     rows: tuple[Row, ...]
 
 
-def confusion(device: Device) -> Confusion | None:
+def confusion(device: DeviceReport) -> Confusion | None:
     """Returns the confusion of a device's last stage; None for two classes, or where it is not known."""
     found = device.final.get("confusion")
     if not device.classes or not found or {len(found), *map(len, found)} != {len(device.classes)}:
@@ -65,7 +65,7 @@ def fleet_confusion(run: Run) -> Confusion | None:
     return Confusion("The fleet", _rows(first, found, unseen))
 
 
-def _rows(device: Device, found: list[list[int]], unseen: Mapping[str, str]) -> tuple[Row, ...]:
+def _rows(device: DeviceReport, found: list[list[int]], unseen: Mapping[str, str]) -> tuple[Row, ...]:
     rows = []
     for i, name in enumerate(device.classes):
         marks = ("normal" if name in device.normal_classes else "", unseen.get(name, ""))

@@ -111,7 +111,7 @@ class Answers(_Frozen):
         return self.model_copy(update={"missing": False, **latest})
 
 
-class Device(_Frozen):
+class LiveDevice(_Frozen):
     """One device: whether it is there, when it was last heard of (UTC), and what it has answered."""
 
     name: str
@@ -177,7 +177,7 @@ class Live(_Frozen):
     started: datetime
     updated: datetime | None
     report: Path | None
-    devices: tuple[Device, ...]
+    devices: tuple[LiveDevice, ...]
     recipe: Recipe
     log: Log
 
@@ -277,10 +277,10 @@ def _records(lines: bytes) -> Iterator[Record]:
             continue
 
 
-def _devices(reported: StatusFile, answers: Mapping[str, Answers]) -> tuple[Device, ...]:
+def _devices(reported: StatusFile, answers: Mapping[str, Answers]) -> tuple[LiveDevice, ...]:
     """Returns those in trouble first, then by name."""
     devices = [
-        Device(name=name, **dict(reported.devices.get(name, ())), answers=answers.get(name, Answers()))
+        LiveDevice(name=name, **dict(reported.devices.get(name, ())), answers=answers.get(name, Answers()))
         for name in sorted({*reported.devices, *answers})
     ]
     return tuple(sorted(devices, key=lambda device: device.trouble, reverse=True))

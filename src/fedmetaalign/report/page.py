@@ -11,7 +11,7 @@ from fedmetaalign.report.candidates import kinds, titled
 from fedmetaalign.report.findings import BEATEN, beyond_chance, findings, headline, standing, verdict
 from fedmetaalign.report.kinds import confusion, fleet_confusion
 from fedmetaalign.report.numbers import ABSENT, MINUS, NARROW, interval
-from fedmetaalign.report.reading import STAGES, Device, Run, read_run
+from fedmetaalign.report.reading import STAGES, DeviceReport, Run, read_run
 from fedmetaalign.report.rendering import environment
 from fedmetaalign.system.writing import replace
 
@@ -95,7 +95,7 @@ def _environment() -> Environment:
     return found
 
 
-def _training(device: Device) -> int | None:
+def _training(device: DeviceReport) -> int | None:
     """The samples that are not for testing; without "train", phases that share none are taken for all."""
     if "train" in device.samples:
         return device.samples["train"]
@@ -103,7 +103,7 @@ def _training(device: Device) -> int | None:
     return sum(parts) if parts else None
 
 
-def _samples_gained(device: Device) -> str:
+def _samples_gained(device: DeviceReport) -> str:
     """How many more of its test samples a device gets right than alone: "+3 of 80"."""
     samples = device.samples.get("test")
     if device.gain is None or not samples:

@@ -27,7 +27,7 @@ STAGES = {
 
 
 @dataclass(frozen=True)
-class Device:
+class DeviceReport:
     """What `results.json` and the bundle say about one device; None where they say nothing.
 
     Attributes:
@@ -36,7 +36,8 @@ class Device:
         one_rule: test accuracy of the best single-threshold rule, which is spelled out in `rule`.
         alone: metrics of the model that the device trained without the others; empty if it did not.
         samples: part name -> number of samples.
-        ladder: the models that the deployed one was chosen from, the largest first; empty without `max_bytes`.
+        candidates: the models that the deployed one was chosen from, the largest first; empty without
+            `max_bytes`.
         bundle: `bundle.json`, empty if there is none.
         classes: more than two, in the order of `confusion`; empty of two.
         normal_classes: those of them that mean no fault.
@@ -54,7 +55,7 @@ class Device:
     alone: Mapping[str, Any]
     samples: Mapping[str, int]
     model_bytes: int | None
-    ladder: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...]
     bundle: Mapping[str, Any]
     classes: tuple[str, ...] = ()
     normal_classes: tuple[str, ...] = ()
@@ -106,7 +107,7 @@ class Run:
     recipe_text: str
     manifest: Mapping[str, Any]
     rounds: tuple[Mapping[str, Any], ...]
-    devices: tuple[Device, ...]
+    devices: tuple[DeviceReport, ...]
     stages: tuple[str, ...]
     fleet: Mapping[str, Any]
 
@@ -196,11 +197,11 @@ def mean(values: Any) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> Device:
+def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> DeviceReport:
     found, rule = Result.usable(entry), OneRule.usable(entry.get("one_rule"))
     stages, ladder = _mapping(entry.get("stages")), entry.get("ladder")
     candidates = map(Candidate.read, ladder if isinstance(ladder, list) else ())
-    return Device(
+    return DeviceReport(
         name=name,
         stages={stage: Metrics.usable(stages[stage]) for stage in STAGES if stages.get(stage)},
         threshold=found.get("threshold"),
@@ -211,7 +212,7 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> D
         alone=Metrics.usable(entry.get("alone")),
         samples=found.get("samples", {}),
         model_bytes=found.get("model_bytes"),
-        ladder=tuple(candidate for candidate in candidates if candidate),
+        candidates=tuple(candidate for candidate in candidates if candidate),
         bundle=bundle,
         classes=tuple(found.get("classes") or ()),
         normal_classes=tuple(found.get("normal_classes", ())),

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel
 
 from fedmetaalign.errors import FedMetaAlignError
-from fedmetaalign.federation.engine import Presence
+from fedmetaalign.federation.engine import Liveness
 from fedmetaalign.system.writing import replace, writing_to
 
-State = Literal["running", "waiting", "done", "failed"]
+RunState = Literal["running", "waiting", "done", "failed"]
 
 Time = Annotated[datetime, AfterValidator(lambda t: t.astimezone(UTC) if t.tzinfo else t.replace(tzinfo=UTC))]
 """In UTC, also where that is not said."""
@@ -31,7 +31,7 @@ class StatusFile(BaseModel):
     """What `status.json` says; what is not known is left out.
 
     Attributes:
-        state: one of `State`.
+        state: one of `RunState`.
         round: of the phase, the one being run.
         rounds: how many the phase has.
         message: one sentence, or nothing.
@@ -63,21 +63,21 @@ class Status:
 
     Attributes:
         folder: the run folder.
-        presence: tells which devices are there.
+        liveness: tells which devices are there.
         notices: what the user has to know of the fleet, one sentence each.
     """
 
     folder: Path
-    presence: Callable[[], Mapping[str, Presence]]
+    liveness: Callable[[], Mapping[str, Liveness]]
     notices: Sequence[str] = ()
     _now: StatusFile = field(default_factory=StatusFile)
 
-    def say(self, state: State, phase: str, number: int = 1, rounds: int = 1, message: str = "") -> None:
+    def update(self, state: RunState, phase: str, number: int = 1, rounds: int = 1, message: str = "") -> None:
         """Writes where the run stands: in a phase, in round `number` of so many."""
         self._now = StatusFile(state=state, phase=phase, round=number, rounds=rounds, message=message)
         self.refresh()
 
-    def end(self, state: State, message: str = "") -> None:
+    def end(self, state: RunState, message: str = "") -> None:
         """Writes that the run has ended where it stands."""
         self._now = self._now.model_copy(update={"state": state, "message": message})
         self.refresh()
@@ -98,9 +98,9 @@ class Status:
         """Writes who is there now; the rest stays."""
         devices = {
             name: DeviceStatus(
-                present=there.present, last_seen=None if there.seen is None else _time(there.seen)
+                present=each.online, last_seen=None if each.last_seen is None else _time(each.last_seen)
             )
-            for name, there in sorted(self.presence().items())
+            for name, each in sorted(self.liveness().items())
         }
         also = {"updated": _time(time.time()), "notices": tuple(self.notices), "devices": devices}
         now = self._now.model_copy(update=also)

@@ -18,7 +18,7 @@ from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import live, write_report
 from fedmetaalign.run import checked_fleet
 from fedmetaalign.run_folder import check_free
-from fedmetaalign.serving.server import alone_at_last, carry_out
+from fedmetaalign.serving.server import alone_at_last, execute
 from fedmetaalign.system.locking import Lock
 
 MOST = 64
@@ -69,7 +69,7 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
                 devices[name] = stack.enter_context(_device(name, address, work / name, lock))
             asked = {"devices": len(tables), "resume": resume, "wait": 10 * WAIT}
             until = time.monotonic() + WAIT
-            carry_out(superlink, recipe, out, None, lambda: _check_there(devices, work, out, until), **asked)
+            execute(superlink, recipe, out, None, lambda: _check_there(devices, work, out, until), **asked)
         for name in json.loads((out / "results.json").read_text(encoding="utf-8"))["devices"]:
             shutil.copytree(work / name / "state" / "bundle", out / "devices" / name, dirs_exist_ok=True)
         write_report(out)  # again, now with what the bundles say
@@ -87,7 +87,7 @@ def _check_there(devices: Mapping[str, subprocess.Popen[bytes]], work: Path, out
             log = work / name / "supernode.log"
             with log.open("rb") as lines:
                 words = processes.last_words(lines)
-            raise RunError(f"The device {name} ended: {words}; see {log}, mend that, and use --resume.")
+            raise RunError(f"The device {name} ended: {words}; see {log}, fix that, and use --resume.")
 
 
 @contextmanager

@@ -63,10 +63,10 @@ def alone_at_last(folder: Path, busy: str) -> Lock:
     Raises:
         RunError: another server stays in it, or it cannot be written to.
     """
-    return _at_last(lambda patience: alone(folder, busy, "mend that and call again", patience))
+    return _at_last(lambda patience: alone(folder, busy, "fix that and call again", patience))
 
 
-def carry_out(
+def execute(
     superlink: SuperLink,
     recipe: Recipe,
     out: Path,
@@ -180,7 +180,7 @@ def _register(superlink: SuperLink, fleet: Path | None) -> Iterator[None]:
 
 
 def _keys(fleet: Path | None) -> dict[str, str]:
-    """Returns the fingerprint of each device's key, which tells one that was revoked and enrolled anew."""
+    """Returns the fingerprint of each device's key, which tells one that was revoked and enrolled again."""
     return {name: fingerprint(path) for name, path in enrolled(fleet).items()} if fleet else {}
 
 

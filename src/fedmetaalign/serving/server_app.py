@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower.engine import FlowerEngine
-from fedmetaalign.engine.flower.questions import Envelope
-from fedmetaalign.engine.flower.roll import Roll
+from fedmetaalign.engine.flower.node_registry import NodeRegistry
+from fedmetaalign.engine.flower.requests import Header
 from fedmetaalign.engine.participant import learner_of, network_of
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import hashes, public_part, public_table
@@ -32,7 +32,7 @@ from fedmetaalign.phases.server import Server, State
 from fedmetaalign.recipe.data import Positive, Section, Whole
 from fedmetaalign.recipe.errors import dotted
 from fedmetaalign.report.status import Status
-from fedmetaalign.run import MEMORY, RUN_ID, Clock, Watcher, check_engine, check_size, conduct
+from fedmetaalign.run import MEMORY, RUN_ID, Clock, Watcher, check_engine, check_size, execute
 from fedmetaalign.run_folder import RunFolder, free_folder
 from fedmetaalign.system.writing import replace, writing_to
 
@@ -108,20 +108,20 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
     if settings.resume:
         check_engine(out / MEMORY, "in one process, by `fedmetaalign run`")
     with RunFolder.reopen(out, recipe) if settings.resume else RunFolder.create(out, recipe) as folder:
-        roll = Roll(grid, Envelope("", _run_name(out), recipe), _roster(settings), settings.deadline)
+        registry = NodeRegistry(grid, Header("", _run_name(out), recipe), _roster(settings), settings.deadline)
         shared = _read_shared(out / SHARED)  # in a run that is resumed, from before its first round on
         known = shared.target if shared else BINARY
         restored = folder.restore(network_of(recipe, known).parameters) if settings.resume else None
-        status = Status(out, roll.presence)
-        engine = FlowerEngine(roll, on_poll=_seldom(status.refresh))
+        status = Status(out, registry.liveness)
+        engine = FlowerEngine(registry, on_poll=_seldom(status.refresh))
         with status.of_failure():
             with clock.measure("waiting"):
                 to_come = ["foundation"] * (public is not None)
                 to_come += [each.phase for each in method.rounds(Server(recipe, engine, learner_of(recipe)))]
                 done = restored.done if restored else 0
-                _wait(roll, settings, [*to_come, "personalize"][done], status)
+                _wait(registry, settings, [*to_come, "personalize"][done], status)
             if shared is None:
-                shared = share(roll.introductions, recipe, public)
+                shared = share(registry.hellos, recipe, public)
                 save_shared(shared, out / SHARED)
             engine.shared = shared
             status.notices = shared.notices
@@ -131,7 +131,7 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
         state = restored or State(learner.initial())
         server = Server(recipe, engine, learner, part)
         plan = pretraining(server) + method.rounds(server)
-        return conduct(
+        return execute(
             recipe,
             engine,
             plan,
@@ -146,7 +146,7 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
 
 
 def _roster(settings: Settings) -> Callable[[], Sequence[str]] | None:
-    """Returns who may take part; asked anew at every look, since devices are enrolled and revoked meanwhile.
+    """Returns who may take part; asked again at every look, since devices are enrolled and revoked meanwhile.
 
     Raises:
         EnrolmentError: the folder of the enrolled devices cannot be used.
@@ -166,28 +166,28 @@ def _roster(settings: Settings) -> Callable[[], Sequence[str]] | None:
     return names
 
 
-def _wait(roll: Roll, settings: Settings, phase: str, status: Status) -> None:
+def _wait(registry: NodeRegistry, settings: Settings, phase: str, status: Status) -> None:
     """Waits until all devices are there, or as long as one is told to; then some have to be."""
     refresh, until = _seldom(status.refresh), time.monotonic() + settings.wait
     said = None
-    status.say("waiting", phase, message="Waiting for the devices.")
+    status.update("waiting", phase, message="Waiting for the devices.")
     while True:
-        there = roll.call()
-        expected = len(roll.names) if roll.roster else settings.devices
-        missing = sorted(set(roll.names) - set(there))
-        if len(there) >= max(expected, 1) and not missing:
+        online = registry.poll()
+        expected = len(registry.names) if registry.roster else settings.devices
+        missing = sorted(set(registry.names) - set(online))
+        if len(online) >= max(expected, 1) and not missing:
             return
-        refused = "".join(f" {name}: {why}" for name, why in sorted(roll.refused.items()))
+        refused = "".join(f" {name}: {why}" for name, why in sorted(registry.refused.items()))
         if time.monotonic() > until:
             break
         awaited = f" for {', '.join(missing)}" if missing else ""
-        message = f"{len(there)} of {expected} devices are there; waiting{awaited}.{refused}"
+        message = f"{len(online)} of {expected} devices are there; waiting{awaited}.{refused}"
         if message != said:
-            status.say("waiting", phase, message=message)
+            status.update("waiting", phase, message=message)
             said = message
         refresh()
         time.sleep(0.2)
-    if not there:
+    if not online:
         raise RunError(
             f"No device came within {settings.wait:g} seconds: see that `fedmetaalign device` runs on each."
             + refused
@@ -232,9 +232,9 @@ def _seldom(act: Callable[[], None], seconds: float = 1.0) -> Callable[[], None]
     """Returns what does the same, but not more often than every so many seconds."""
     last = [0.0]
 
-    def perhaps() -> None:
+    def throttled() -> None:
         if time.monotonic() > last[0] + seconds:
             last[0] = time.monotonic()
             act()
 
-    return perhaps
+    return throttled

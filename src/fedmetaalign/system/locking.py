@@ -65,13 +65,13 @@ class Lock:
         self.release()
 
 
-def alone(folder: Path, busy: str, mend: str, patience: float = 0.0) -> Lock:
+def alone(folder: Path, busy: str, fix: str, patience: float = 0.0) -> Lock:
     """Keeps other processes that ask so out of a folder, for as long as the lock is held.
 
     Args:
         folder: is made if need be, and gets a file called `lock`.
         busy: what to say where another process is in it.
-        mend: what to do where it cannot be written to.
+        fix: what to do where it cannot be written to.
         patience: seconds to wait for another process.
 
     Raises:
@@ -84,4 +84,4 @@ def alone(folder: Path, busy: str, mend: str, patience: float = 0.0) -> Lock:
     except BlockingIOError:
         raise BusyError(busy) from None
     except OSError as error:
-        raise RunError(f"Cannot write to {folder}: {error.strerror}; {mend}.") from None
+        raise RunError(f"Cannot write to {folder}: {error.strerror}; {fix}.") from None

@@ -15,7 +15,7 @@ def writing_to(path: Path, again: str = "use --resume") -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(
-            f"Cannot write to {path}: {error.strerror}; mend that and {again}, or choose another --out."
+            f"Cannot write to {path}: {error.strerror}; fix that and {again}, or choose another --out."
         ) from None
 
 

@@ -41,7 +41,7 @@ _FIXED = struct.Struct("<4sHHIIfHH")
 
 
 @dataclass(frozen=True)
-class State:
+class LearningState:
     """What a device has learned, as its firmware exports it.
 
     Attributes:
@@ -63,7 +63,7 @@ class State:
     weights: np.ndarray
 
 
-def read_state(data: bytes) -> State:
+def read_state(data: bytes) -> LearningState:
     """Reads what `fma_adapt_export` gave.
 
     Raises:
@@ -99,10 +99,10 @@ def read_state(data: bytes) -> State:
             "The exported state holds a number that is not finite; start the device again from its bundle, "
             "with a lower learning rate."
         )
-    return State(origin_, steps, threshold, normals, faults, widths, weights)
+    return LearningState(origin_, steps, threshold, normals, faults, widths, weights)
 
 
-def adapted(bundle: Bundle, state: State) -> Bundle:
+def adapted(bundle: Bundle, state: LearningState) -> Bundle:
     """Puts what a device has learned into its bundle.
 
     Args:

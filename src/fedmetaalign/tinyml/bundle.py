@@ -23,7 +23,7 @@ from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml import codegen, decision, golden
 from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header
-from fedmetaalign.tinyml.network import Interface, Layers, Network, QuantizedNetwork, arrays
+from fedmetaalign.tinyml.network import DeployedNetwork, Interface, Layers, QuantizedNetwork, arrays
 from fedmetaalign.tinyml.runtimes import Runtime, run
 from fedmetaalign.tinyml.tflite_reader import read as read_model
 
@@ -62,7 +62,7 @@ class Bundle:
     labels: Target = BINARY
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> DeployedNetwork:
         """What the .tflite file holds.
 
         Raises:
@@ -224,7 +224,7 @@ def read(folder: Path) -> Bundle:
         if (outputs := Interface.of(bundle.network).outputs) != labels.outputs:
             raise ValueError(f"its {len(labels.classes)} classes are not those of a model of {outputs} outputs")
         if facts["digest"] != digest(facts):
-            raise BundleError(f"{path} has been altered: copy the bundle again, or make it anew.")
+            raise BundleError(f"{path} has been altered: copy the bundle again, or make it again.")
         return bundle
     except FileNotFoundError as error:
         raise BundleError(f"{error.filename} is missing: {folder} is not a complete bundle.") from None
@@ -242,7 +242,7 @@ def read_weights(folder: Path) -> list[Layer]:
         ]
 
 
-def format_of(network: Network) -> str:
+def format_of(network: DeployedNetwork) -> str:
     """Names a network's format as a recipe's deploy.format does."""
     if not isinstance(network, QuantizedNetwork):
         return "float32"
@@ -259,7 +259,7 @@ def _complete(names: set[str]) -> bool:
     return set(FILES) == names - firmware and f"{FIRMWARE}/fma_model.h" in firmware
 
 
-def _quantization(network: Network) -> dict[str, Any]:
+def _quantization(network: DeployedNetwork) -> dict[str, Any]:
     """Returns what a reader of bundle.json needs to know to feed the model and to read its score.
 
     `input` is the grid of the integer features, for float32 features the one that they are put on first;

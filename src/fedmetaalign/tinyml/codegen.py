@@ -20,7 +20,7 @@ from fedmetaalign.operators.c_text import TYPES, array, real, table
 from fedmetaalign.operators.grid import Grid
 from fedmetaalign.tinyml import decision, features, integer
 from fedmetaalign.tinyml.head import split
-from fedmetaalign.tinyml.network import Interface, Network, QuantizedNetwork, layer_widths
+from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
 
 _SOURCES = ("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h", "main.c")
 _LEARNING = ("fma_adapt.c", "fma_adapt.h")
@@ -41,7 +41,7 @@ _SEVERAL = {
 
 def files(
     device: str,
-    network: Network,
+    network: DeployedNetwork,
     preparation: Preparation,
     threshold: float,
     raw: np.ndarray,
@@ -80,7 +80,7 @@ def files(
 
 def model_header(
     device: str,
-    network: Network,
+    network: DeployedNetwork,
     preparation: Preparation,
     threshold: float,
     trunk: int = 0,
@@ -144,7 +144,7 @@ def model_header(
 
 
 def golden_header(
-    network: Network,
+    network: DeployedNetwork,
     preparation: Preparation,
     threshold: float,
     raw: np.ndarray,

@@ -68,7 +68,7 @@ def prune(layers: Layers, limit: int, x: np.ndarray) -> list[Dense]:
     The units kept are those that the others are most nearly linear combinations of, on the given inputs, found
     by a QR decomposition with pivoting (an interpolative decomposition: Chee et al. 2022, "Model Preserving
     Compression for Neural Networks"); a unit counts as much as the weights that leave it. Least squares then
-    chooses the next layer's weights anew, so that its output before the ReLU is that of the whole network.
+    chooses the next layer's weights again, so that its output before the ReLU is that of the whole network.
 
     Args:
         layers: a float network, each of whose layers but the last has a ReLU.

@@ -177,7 +177,7 @@ class _Meter:
 
     def __init__(self, read: Callable[[int, int], bytes]) -> None:
         self._read = read
-        self._costs: dict[tuple[int, int], thumb.Cost] = {}
+        self._costs: dict[tuple[int, int], thumb.CodeCost] = {}
         self.start(0)
 
     def start(self, address: int) -> None:

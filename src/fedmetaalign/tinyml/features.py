@@ -18,7 +18,7 @@ import numpy as np
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.grid import to_grid
-from fedmetaalign.tinyml.network import Network, QuantizedNetwork
+from fedmetaalign.tinyml.network import DeployedNetwork, QuantizedNetwork
 
 _STEPS = 64  # of float32 in a standard deviation, at least: as fine as 8-bit inputs
 
@@ -36,7 +36,7 @@ class Constants:
     factor: np.ndarray
 
 
-def constants(preparation: Preparation, network: Network) -> Constants:
+def constants(preparation: Preparation, network: DeployedNetwork) -> Constants:
     """Returns the constants of a device's preparation.
 
     Raises:
@@ -80,7 +80,7 @@ def check(preparation: Preparation, x: np.ndarray) -> None:
             )
 
 
-def device_inputs(preparation: Preparation, network: Network, raw: np.ndarray) -> np.ndarray:
+def device_inputs(preparation: Preparation, network: DeployedNetwork, raw: np.ndarray) -> np.ndarray:
     """Turns raw features into the network's inputs, as the device does.
 
     Args:
@@ -103,7 +103,7 @@ def device_inputs(preparation: Preparation, network: Network, raw: np.ndarray) -
     return to_grid(z, 1.0, network.input.unsigned.zero_point, np.uint8)
 
 
-def outside(preparation: Preparation, network: Network, raw: np.ndarray) -> np.ndarray:
+def outside(preparation: Preparation, network: DeployedNetwork, raw: np.ndarray) -> np.ndarray:
     """Counts each sample's inputs beyond the calibrated range, where a quantised network saturates.
 
     Args:
@@ -129,7 +129,7 @@ def outside(preparation: Preparation, network: Network, raw: np.ndarray) -> np.n
     return counts
 
 
-def _scaled(preparation: Preparation, network: Network, raw: np.ndarray) -> np.ndarray:
+def _scaled(preparation: Preparation, network: DeployedNetwork, raw: np.ndarray) -> np.ndarray:
     """Returns z, (rows, inputs) float32."""
     if raw.ndim != 2 or raw.shape[1] != len(preparation.features):
         raise BundleError(

@@ -9,7 +9,7 @@ from fedmetaalign.model.target import Target
 from fedmetaalign.operators import Layer, QuantizedLayer, operator_of
 from fedmetaalign.operators.grid import Grid
 from fedmetaalign.tinyml import decision
-from fedmetaalign.tinyml.network import Layers, Network, QuantizedNetwork, flat_weights, layer_widths
+from fedmetaalign.tinyml.network import DeployedNetwork, Layers, QuantizedNetwork, flat_weights, layer_widths
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Halves:
         return self.trunk[-1].output
 
 
-def split(network: Network) -> Halves:
+def split(network: DeployedNetwork) -> Halves:
     """Cuts a deployed network in two halves.
 
     A float head is what learns. A network without one is cut in the middle, as phase 3 does: of eight layers
@@ -76,7 +76,7 @@ def origin(head: Layers, grid: Grid) -> int:
     return zlib.crc32(data + flat_weights(head).astype("<f4").tobytes())
 
 
-def header(network: Network, labels: Target | None = None) -> str | None:
+def header(network: DeployedNetwork, labels: Target | None = None) -> str | None:
     """Returns the text of `fma_head.h`; None for a network that cannot learn on a device, see `split`.
 
     Args:

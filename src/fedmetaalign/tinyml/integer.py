@@ -12,12 +12,12 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.operators import operator_of, output_of
 from fedmetaalign.operators.grid import to_grid
 from fedmetaalign.operators.rounding import Rounding
-from fedmetaalign.tinyml.network import Layers, Network, QuantizedNetwork
+from fedmetaalign.tinyml.network import DeployedNetwork, Layers, QuantizedNetwork
 
 _ROWS = 1024  # computed at a time: a bound on memory, without effect on the result
 
 
-def firmware_scores(network: Network, x: np.ndarray) -> np.ndarray:
+def firmware_scores(network: DeployedNetwork, x: np.ndarray) -> np.ndarray:
     """Computes what the firmware computes, for every kind of deployed network.
 
     Args:

@@ -22,7 +22,7 @@ _PRICE_STEP = 1e-3
 
 
 @dataclass(frozen=True)
-class Cost:
+class StorageCost:
     """What a layer takes of a file, in bytes.
 
     Attributes:
@@ -82,7 +82,7 @@ class Spectrum:
     up: np.ndarray
     energies: np.ndarray
 
-    def options(self, cost: Cost) -> Options:
+    def options(self, cost: StorageCost) -> Options:
         """Returns the ranks worth trying: from 8 on multiples of 4, which suit kernels and lose nothing."""
         inputs, outputs = self.layer.weights.shape
         ranks = [r for r in range(1, min(inputs, outputs)) if r < 8 or r % 4 == 0]
@@ -143,7 +143,7 @@ def spectra(layers: Layers, count: int, x: np.ndarray) -> list[Spectrum]:
     return [_spectrum(*each) for each in zip(layers, values, moments, strict=False)]
 
 
-def factorise(layers: Layers, components: Sequence[Spectrum], cost: Cost, most: float) -> list[Dense]:
+def factorise(layers: Layers, components: Sequence[Spectrum], cost: StorageCost, most: float) -> list[Dense]:
     """Writes layers as two factors each until the network costs at most so much, where that does least harm.
 
     One price of a byte, in lost energy, decides for every layer which rank it gets or whether it stays whole;

@@ -14,14 +14,14 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.tinyml.codegen import model_header
 from fedmetaalign.tinyml.compiled import host
-from fedmetaalign.tinyml.network import Interface, Network
+from fedmetaalign.tinyml.network import DeployedNetwork, Interface
 from fedmetaalign.tinyml.quantize import dequantize_score
 from fedmetaalign.tinyml.toolchain import FIRMWARE, Compiler
 
 _C_TYPES = {"uint8": ctypes.c_uint8, "int8": ctypes.c_int8, "float32": ctypes.c_float}
 
 
-def scores(network: Network, inputs: np.ndarray, compiler: Compiler = "zig") -> np.ndarray:
+def scores(network: DeployedNetwork, inputs: np.ndarray, compiler: Compiler = "zig") -> np.ndarray:
     """Scores samples, with one call of `fma_score` or `fma_scores` each.
 
     Their buffers are static: one thread at a time may.

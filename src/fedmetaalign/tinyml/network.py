@@ -45,7 +45,7 @@ class QuantizedNetwork:
     edges: Edges = "uint8"
 
 
-Network = QuantizedNetwork | Layers
+DeployedNetwork = QuantizedNetwork | Layers
 """What a device runs."""
 
 
@@ -66,7 +66,7 @@ class Interface:
     outputs: int
 
     @classmethod
-    def of(cls, network: Network) -> "Interface":
+    def of(cls, network: DeployedNetwork) -> "Interface":
         """Returns a network's."""
         real = np.dtype(np.float32)
         if not isinstance(network, QuantizedNetwork):

@@ -27,7 +27,7 @@ from fedmetaalign.errors import BundleError, ToolError
 from fedmetaalign.operators.rounding import Rounding
 from fedmetaalign.tinyml import native
 from fedmetaalign.tinyml.integer import firmware_scores
-from fedmetaalign.tinyml.network import Interface, Network, QuantizedNetwork
+from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import dequantize_score, quantize_input
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.tflite_reader import read
@@ -78,7 +78,7 @@ def scores(model: bytes, x: np.ndarray, runtime: Runtime = "firmware") -> np.nda
     return run(network, features, runtime)
 
 
-def run(network: Network, inputs: np.ndarray, runtime: Runtime) -> np.ndarray:
+def run(network: DeployedNetwork, inputs: np.ndarray, runtime: Runtime) -> np.ndarray:
     """Runs a network on inputs as they are on the device.
 
     Args:
@@ -134,7 +134,7 @@ def _resolver(runtime: Runtime, quantized: bool) -> str:
     return "BUILTIN_REF"
 
 
-def _run_litert(network: Network, features: np.ndarray, runtime: Runtime) -> np.ndarray:
+def _run_litert(network: DeployedNetwork, features: np.ndarray, runtime: Runtime) -> np.ndarray:
     """Returns outputs as the file has them, integers or float32, in the shape of `scores`."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 

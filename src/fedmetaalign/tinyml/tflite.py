@@ -23,7 +23,7 @@ import numpy as np
 from fedmetaalign.operators import Layer, QuantizedLayer, operator_of, output_of
 from fedmetaalign.operators.grid import Grid
 from fedmetaalign.operators.operator import Constant, Output
-from fedmetaalign.tinyml.network import Layers, Network, QuantizedNetwork, check_layers, check_quantized
+from fedmetaalign.tinyml.network import DeployedNetwork, Layers, QuantizedNetwork, check_layers, check_quantized
 
 IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every .tflite file."""
@@ -35,7 +35,7 @@ _ALIGNMENT = 16  # of every buffer: kernels on the device read weights in place,
 _SCHEMA_VERSION = 3
 
 
-def write(network: Network) -> bytes:
+def write(network: DeployedNetwork) -> bytes:
     """Writes a `.tflite` file.
 
     Args:
@@ -224,7 +224,7 @@ def _sharing_builder() -> Any:
     """A flatbuffer builder that stores equal vectors once and aligns the buffers' bytes.
 
     Zero points, scales and shapes repeat from tensor to tensor, and a file may point to one vector many times;
-    the generated code would write each anew, and would give buffers no alignment at all.
+    the generated code would write each again, and would give buffers no alignment at all.
     """
     import flatbuffers
 

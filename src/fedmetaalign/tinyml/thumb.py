@@ -28,14 +28,14 @@ _FLOAT_DIVIDE = 14
 
 
 @dataclass(frozen=True)
-class Cost:
+class CodeCost:
     """What a straight run of code costs."""
 
     instructions: int
     cycles: int
 
 
-def cost(code: bytes) -> Cost:
+def cost(code: bytes) -> CodeCost:
     """Adds up the instructions of a basic block; the refill after a taken branch is not in it.
 
     Args:
@@ -48,7 +48,7 @@ def cost(code: bytes) -> Cost:
         instructions += 1
         cycles += 1 if single and pipelined else 1 + _extra(first, second)
         pipelined = single
-    return Cost(instructions, cycles)
+    return CodeCost(instructions, cycles)
 
 
 def _split(code: bytes) -> Iterator[tuple[int, int]]:

@@ -8,9 +8,9 @@ from small_run import RUN
 from test_server_app import nodes_of
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.flower import answers, questions
+from fedmetaalign.engine.flower import replies, requests
 from fedmetaalign.engine.flower.client_app import app
-from fedmetaalign.engine.flower.questions import Envelope
+from fedmetaalign.engine.flower.requests import Header
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.engine.participant import learner_of
 from fedmetaalign.federation.messages import Train, Visit
@@ -45,7 +45,7 @@ def ask(recipe, nodes, tmp_path):
 
     exchange.name = name
     exchange.place = Place((0, 1, 2, 3, 4, 5, -1, -1, -1))
-    exchange.envelope = Envelope(name, RUN, recipe)
+    exchange.header = Header(name, RUN, recipe)
     exchange.train = Train(learner_of(recipe).initial(), 1, 3)
     return exchange
 
@@ -54,23 +54,27 @@ def sentence(content):
     """What a device says is in its way."""
     assert set(content) == {"reply"}
     with pytest.raises(WireError) as refused:
-        answers.read_introduction(content, Envelope("", RUN, recipes.load("demo")))
+        replies.read_hello(content, Header("", RUN, recipes.load("demo")))
     return str(refused.value)
 
 
 def test_introduces_itself_with_its_features(ask):
-    found = ask(questions.ask_introduction(replace(ask.envelope, device="")), "query.introduce")
-    assert answers.read_name(found) == ask.name
-    told = answers.read_introduction(found, ask.envelope)
+    found = ask(requests.ask_hello(replace(ask.header, device="")), "query.introduce")
+    assert replies.read_name(found) == ask.name
+    told = replies.read_hello(found, ask.header)
     assert told.features == ("Ia", "Ib", "Ic", "Va", "Vb", "Vc") and told.moments is None
     assert told.units == ("A", "A", "A", "p.u.", "p.u.", "p.u.")
 
 
 def test_answers_the_same_again(ask, recipe):
     network = Network(recipe.model.inputs, recipe.model.hidden)
-    found = [ask(questions.ask(ask.envelope, ask.train, ask.place), "train.train") for _ in range(2)]
-    one, other = (answers.read_answer(each, ask.envelope, ask.train, network) for each in found)
-    assert one.delta.tobytes() == other.delta.tobytes() and one.delta.any() and one.score == other.score
+    found = [ask(requests.ask(ask.header, ask.train, ask.place), "train.train") for _ in range(2)]
+    one, other = (replies.read_reply(each, ask.header, ask.train, network) for each in found)
+    assert (
+        one.delta.tobytes() == other.delta.tobytes()
+        and one.delta.any()
+        and one.query_score == other.query_score
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +89,7 @@ def test_answers_the_same_again(ask, recipe):
     ],
 )
 def test_refuses_what_it_cannot_follow(ask, tmp_path, said, wrong):
-    found = ask(questions.ask(ask.envelope, ask.train, ask.place), "train.train", **said)
+    found = ask(requests.ask(ask.header, ask.train, ask.place), "train.train", **said)
     assert wrong in sentence(found)
     assert not (tmp_path / ask.name / "state").exists()
 
@@ -102,9 +106,9 @@ def test_refuses_what_it_cannot_follow(ask, tmp_path, said, wrong):
     ],
 )
 def test_says_what_its_own_configuration_lacks(ask, kind, config, wrong):
-    request = questions.ask_introduction(ask.envelope)
+    request = requests.ask_hello(ask.header)
     if kind == "train.train":
-        request = questions.ask(ask.envelope, ask.train, ask.place)
+        request = requests.ask(ask.header, ask.train, ask.place)
     assert wrong in sentence(ask(request, kind, config))
 
 
@@ -112,7 +116,7 @@ def test_what_is_wrong_with_its_table_is_told_beside_the_device_alone(ask, tmp_p
     columns = ["Ia", "Ib", "Ic", "Va", "Vb", "Vc", "fault"]
     table = tmp_path / "t.csv"
     table.write_text(f"{','.join(columns)}\n1,2,3,4,5,secret 7,0\n", encoding="utf-8")
-    found = ask(questions.ask_introduction(ask.envelope), "query.introduce", {"table": str(table)})
+    found = ask(requests.ask_hello(ask.header), "query.introduce", {"table": str(table)})
     assert sentence(found) == (
         "Its table cannot be used: what is wrong with it is told beside the device, and in its supernode.log."
     )
@@ -125,21 +129,21 @@ def test_an_error_of_which_nobody_thought_leaves_what_it_holds_on_the_device(ask
         raise ValueError("secret 7\nand more")
 
     monkeypatch.setattr("fedmetaalign.engine.flower.client_app.read_table", fail)
-    said = sentence(ask(questions.ask_introduction(ask.envelope), "query.introduce"))
+    said = sentence(ask(requests.ask_hello(ask.header), "query.introduce"))
     assert said.startswith("It failed with ValueError: ") and "secret" not in said
     told = capfd.readouterr().err
     assert "fedmetaalign-device: ValueError: secret 7 and more\n" in told and "Traceback" in told
 
 
 def test_needs_a_state_folder_only_to_train(ask):
-    question = questions.ask_introduction(ask.envelope)
-    assert answers.read_introduction(ask(question, "query.introduce", {"state": ""}), ask.envelope)
-    found = ask(questions.ask(ask.envelope, ask.train, ask.place), "train.train", {"state": ""})
+    question = requests.ask_hello(ask.header)
+    assert replies.read_hello(ask(question, "query.introduce", {"state": ""}), ask.header)
+    found = ask(requests.ask(ask.header, ask.train, ask.place), "train.train", {"state": ""})
     assert "lacks 'state'" in sentence(found)
 
 
 def test_weights_of_another_network_are_refused(ask):
     visit = Visit(ask.train.weights[:-1], 1, 3, 1)
     assert "'weights' is float32 of shape" in sentence(
-        ask(questions.ask(ask.envelope, visit, ask.place), "train.visit")
+        ask(requests.ask(ask.header, visit, ask.place), "train.visit")
     )

@@ -9,12 +9,12 @@ import pytest
 from flwr.app import ConfigRecord, Error
 from flwr.app.message import make_message
 from flwr.common.constant import ErrorCode
-from small_run import ENVELOPE, TRAIN, WEIGHTS
+from small_run import HEADER, TRAIN, WEIGHTS
 from toy_fleet import DELTA, FEATURES, ToyGrid, engine_of
 
-from fedmetaalign.engine.flower import answers
+from fedmetaalign.engine.flower import replies
 from fedmetaalign.federation.messages import Train
-from fedmetaalign.fleet.shared import Introduction, Place, share
+from fedmetaalign.fleet.shared import Hello, Place, share
 
 TWO = ("fan", "pump")
 
@@ -36,16 +36,16 @@ def lie(**said):
 @contextmanager
 def impatient(engine, *honest):
     """Ends the patience with all others as soon as the answers of some have been read: no test waits for it."""
-    read, heard, deadline, on_poll = engine._read, set(), engine.roll.deadline, engine.on_poll
+    read, heard, deadline, on_poll = engine._read, set(), engine.registry.deadline, engine.on_poll
 
     def look():
         if heard.issuperset(honest):
-            engine.roll.deadline = 0.0
+            engine.registry.deadline = 0.0
 
     engine._read = lambda device, *rest: (heard.add(device), read(device, *rest))[1]
     engine.on_poll = look
     yield
-    engine._read, engine.on_poll, engine.roll.deadline = read, on_poll, deadline
+    engine._read, engine.on_poll, engine.registry.deadline = read, on_poll, deadline
 
 
 def test_asks_whom_it_is_told_to_and_sorts_what_they_answer():
@@ -68,11 +68,11 @@ def test_who_is_not_there_is_absent_and_the_others_answer():
 def test_who_cannot_take_part_is_absent_with_its_own_reason():
     with ToyGrid() as grid:
         engine = engine_of(grid)
-        grid.toys.deeds["pump", "introduce"] = lambda content: answers.refuse("pump", "The table is empty.")
+        grid.toys.deeds["pump", "introduce"] = lambda content: replies.refuse("pump", "The table is empty.")
         grid.leave("pump")
         grid.join("pump")
-        while not engine.roll.refused:
-            engine.roll.call()
+        while not engine.registry.refused:
+            engine.registry.poll()
         assert missed(engine.exchange(TWO, TRAIN)) == [("pump", "absent", "The table is empty.")]
 
 
@@ -172,7 +172,7 @@ def fail(content):
     ("deed", "kind", "reason"),
     [
         (fail, "absent", "Its app raised ValueError: no data"),
-        (lambda _: answers.refuse("pump", "Training has diverged."), "rejected", "Training has diverged."),
+        (lambda _: replies.refuse("pump", "Training has diverged."), "rejected", "Training has diverged."),
         (lie(round=2), "rejected", "It answered round 2, and was asked 3."),
         (lie(device="fan"), "rejected", "It answered in the name of 'fan'."),
     ],
@@ -194,7 +194,7 @@ def test_who_pretends_to_have_left_is_not_asked_without_a_pause():
 
     with ToyGrid(faults=pretend) as grid:
         engine = engine_of(grid)
-        engine.roll.pause = 0.1
+        engine.registry.pause = 0.1
         replies = engine.exchange(TWO, TRAIN, patience=0.35)
         assert missed(replies) == [("pump", "absent", "It left before it answered.")]
         assert 1 <= grid.toys.asked.count(("pump", "train")) <= 5
@@ -204,7 +204,7 @@ def test_who_is_revoked_while_it_is_waited_for_is_waited_for_no_longer():
     with ToyGrid() as grid:
         roster = ["boiler", *TWO]
         engine = engine_of(grid)
-        engine.roll.roster = lambda: roster
+        engine.registry.roster = lambda: roster
         engine.on_poll = lambda: "boiler" in roster and roster.remove("boiler")
         replies = engine.exchange(["boiler", *TWO], TRAIN, patience=1e9)
         assert list(replies.answers) == list(TWO)
@@ -230,7 +230,7 @@ class Halting(ToyGrid):
 def test_an_answer_that_takes_long_to_arrive_holds_up_nobody():
     with Halting() as grid:
         engine, looks = engine_of(grid), []
-        engine.roll.post.glance = 0.0
+        engine.registry.mailbox.poll_timeout = 0.0
 
         def look():
             looks.append(len(grid.pulled))
@@ -246,7 +246,7 @@ def test_an_answer_that_takes_long_to_arrive_holds_up_nobody():
 def test_an_answer_that_arrives_too_slowly_is_late_for_its_device_alone():
     with Halting() as grid:
         engine = engine_of(grid)
-        engine.roll.post.glance = 0.01
+        engine.registry.mailbox.poll_timeout = 0.01
         with impatient(engine, "fan"):
             replies = engine.exchange(TWO, TRAIN)
         assert list(replies.answers) == ["fan"]
@@ -311,9 +311,9 @@ def test_a_question_that_cannot_be_sent_is_sent_again_only_with_patience(answer)
 
 
 def test_each_device_is_told_its_own_place():
-    told = {"fan": Introduction(FEATURES[::-1], ("mm",) * 3), "pump": Introduction(FEATURES, ("mm",) * 3)}
+    told = {"fan": Hello(FEATURES[::-1], ("mm",) * 3), "pump": Hello(FEATURES, ("mm",) * 3)}
     with ToyGrid(["milling", "pump"]) as grid:
-        shared = share(told, ENVELOPE.recipe)
+        shared = share(told, HEADER.recipe)
         engine = engine_of(grid, ("milling", "pump"), shared=shared)
         engine.exchange(["milling", "pump"], TRAIN)
         assert grid.toys.places == {"milling": Place((0, -1, -1)), "pump": Place((2, 1, 0))}
@@ -323,7 +323,7 @@ def test_a_device_that_is_revoked_is_not_asked_and_one_that_is_enrolled_is():
     with ToyGrid(["boiler", *TWO]) as grid:
         roster = ["fan", "pump"]
         engine = engine_of(grid, ("boiler", *TWO))
-        engine.roll.roster = lambda: roster
+        engine.registry.roster = lambda: roster
         assert engine.names == TWO
         roster[:] = ["boiler", "fan"]
         replies = engine.exchange(TWO, TRAIN)
@@ -334,6 +334,6 @@ def test_a_device_that_is_revoked_is_not_asked_and_one_that_is_enrolled_is():
 def test_everyone_is_looked_after_while_it_waits():
     with ToyGrid() as grid:
         looks = []
-        engine = engine_of(grid, on_poll=lambda: looks.append(engine.presence()))
+        engine = engine_of(grid, on_poll=lambda: looks.append(engine.liveness()))
         engine.exchange(TWO, TRAIN)
-        assert looks and all(presence["pump"].present for presence in looks)
+        assert looks and all(liveness["pump"].online for liveness in looks)

@@ -10,23 +10,23 @@ import pytest
 from flwr.app import Array, ArrayRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_run import ENVELOPE, MEASURED, NETWORK, PLACE, RECIPE, RUN, TRAIN, TRAINED, WEIGHTS, same, travelled
+from small_run import HEADER, MEASURED, NETWORK, PLACE, RECIPE, RUN, TRAIN, TRAINED, WEIGHTS, same, travelled
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.flower import answers, questions
-from fedmetaalign.engine.flower.questions import Envelope
+from fedmetaalign.engine.flower import replies, requests
+from fedmetaalign.engine.flower.requests import Header
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.federation.compression import pack as pack_vector
 from fedmetaalign.federation.compression import unpack as unpack_vector
 from fedmetaalign.federation.messages import Finish, Local, Train, Update, Visit
 from fedmetaalign.fleet.device import Moments
-from fedmetaalign.fleet.shared import Introduction, Place
+from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.model.mlp import Network, layer_sizes
 from fedmetaalign.model.target import Target
 
 LAYERS = layer_sizes(NETWORK)
 MOMENTS = Moments(5, np.array([0.1, -2.0, 1e9]), np.array([0.0, 0.3, 7.0]))
-POOLING = Envelope("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
+POOLING = Header("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
 
 weights = st.lists(
     st.floats(-9000, 9000, width=32), min_size=NETWORK.parameters, max_size=NETWORK.parameters
@@ -48,34 +48,34 @@ def test_a_request_of_phase_2_arrives_bit_for_bit_in_every_format(vector, format
     arrived, how = packed(vector, format)
     place = Place((2, -1, 0), (0.1, 1 / 3, -1e9), (5e-324, 1.0, 1e300), Target(("ok", "jäm")))
     content = travelled(
-        questions.ask(ENVELOPE, Train(arrived, 7, 12, {"control": vector, "own": -vector}, how), place)
+        requests.ask(HEADER, Train(arrived, 7, 12, {"control": vector, "own": -vector}, how), place)
     )
-    request, told = questions.read_request(content, RECIPE.model)
+    request, told = requests.read_request(content, RECIPE.model)
     assert same(request.weights, arrived) and (request.number, request.devices) == (7, 12)
     assert list(request.vectors) == ["control", "own"]
     assert same(request.vectors["control"], vector) and same(request.vectors["own"], -vector)
     assert (request.packed is None) == (how is None)
     assert how is None or (same(request.packed.values, how.values) and same(request.packed.scales, how.scales))
     assert told == place
-    assert questions.read_envelope(content) == ENVELOPE
+    assert requests.read_header(content) == HEADER
 
 
 def test_weights_of_as_many_outputs_as_the_fleet_has_classes_arrive_with_them():
     place = Place((0, 1, 2), target=Target(("jäm", "ok", "worn"), (1, 2)))
     network = Network(RECIPE.model.inputs, RECIPE.model.hidden, outputs=3)
     weights = np.arange(network.parameters, dtype=np.float32)
-    content = travelled(questions.ask(ENVELOPE, Train(weights, 1, 12), place))
-    request, told = questions.read_request(content, RECIPE.model)
+    content = travelled(requests.ask(HEADER, Train(weights, 1, 12), place))
+    request, told = requests.read_request(content, RECIPE.model)
     assert told == place and same(request.weights, weights)
 
 
 def test_a_visit_of_a_tour_and_the_last_request_arrive_whole():
-    asked = questions.ask(ENVELOPE, Visit(WEIGHTS, 2, 3, 4), PLACE)
-    visit, place = questions.read_request(travelled(asked), RECIPE.model)
+    asked = requests.ask(HEADER, Visit(WEIGHTS, 2, 3, 4), PLACE)
+    visit, place = requests.read_request(travelled(asked), RECIPE.model)
     assert (visit.number, visit.devices, visit.tour, place) == (2, 3, 4, PLACE) and same(visit.weights, WEIGHTS)
     stages = {"serial": WEIGHTS + 1, "parallel": WEIGHTS}
-    asked = questions.ask(ENVELOPE, Finish(WEIGHTS, 1, 12, stages), PLACE)
-    finish, _ = questions.read_request(travelled(asked), RECIPE.model)
+    asked = requests.ask(HEADER, Finish(WEIGHTS, 1, 12, stages), PLACE)
+    finish, _ = requests.read_request(travelled(asked), RECIPE.model)
     assert finish.devices == 12 and list(finish.stages) == ["serial", "parallel"]
     assert all(same(finish.stages[name], stages[name]) for name in stages)
 
@@ -87,8 +87,8 @@ def test_an_update_arrives_bit_for_bit_in_every_format(vector, format, loss, acc
     vectors = {"control": vector}
     update = Update(arrived, score, samples, 2 * samples, loss, loss / 3, accuracy, samples - 1, vectors, how)
     request = replace(TRAIN, vectors={"control": WEIGHTS})
-    content = travelled(answers.answer("pump", RUN, request, update))
-    read = answers.read_answer(content, ENVELOPE, request, NETWORK)
+    content = travelled(replies.write_reply("pump", RUN, request, update))
+    read = replies.read_reply(content, HEADER, request, NETWORK)
     assert same(read.delta, arrived) and (read.packed is None) == (how is None)
     assert list(read.vectors) == ["control"] and same(read.vectors["control"], vector)
     without = {"delta": None, "packed": None, "vectors": None}
@@ -97,11 +97,11 @@ def test_an_update_arrives_bit_for_bit_in_every_format(vector, format, loss, acc
 
 def test_what_a_visit_and_an_introduction_answer_arrives():
     visit, local = Visit(WEIGHTS, 1, 2, 1), Local(weights=WEIGHTS * 2, **MEASURED)
-    read = answers.read_answer(travelled(answers.answer("pump", RUN, visit, local)), ENVELOPE, visit, NETWORK)
+    read = replies.read_reply(travelled(replies.write_reply("pump", RUN, visit, local)), HEADER, visit, NETWORK)
     assert same(read.weights, local.weights) and read.samples == 40
-    content = travelled(answers.introduce("pump", RUN, Introduction(("a", "b", "c"), ("", "K", "mm"), MOMENTS)))
-    found = answers.read_introduction(content, POOLING)
-    assert answers.read_name(content) == "pump" and found.features == ("a", "b", "c")
+    content = travelled(replies.write_hello("pump", RUN, Hello(("a", "b", "c"), ("", "K", "mm"), MOMENTS)))
+    found = replies.read_hello(content, POOLING)
+    assert replies.read_name(content) == "pump" and found.features == ("a", "b", "c")
     assert found.units == ("", "K", "mm")
     assert found.moments.count == 5 and same(found.moments.mean, MOMENTS.mean)
 
@@ -176,24 +176,24 @@ def half(**other):
     }.values(),
 )
 def test_a_delta_that_is_none_is_refused(arrays, wrong):
-    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
+    records = replies.write_reply("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     records["arrays"] = arrays
     with pytest.raises(WireError) as refused:
-        answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK)
+        replies.read_reply(travelled(records), HEADER, TRAIN, NETWORK)
     assert any(part in str(refused.value) for part in wrong.split("|"))
 
 
 def test_what_flower_says_of_an_array_is_not_believed():
-    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
+    records = replies.write_reply("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     records["arrays"] = ArrayRecord({"delta": Array("int8", (10**14,), "numpy.ndarray", npy(WEIGHTS))})
-    assert same(answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK).delta, WEIGHTS)
+    assert same(replies.read_reply(travelled(records), HEADER, TRAIN, NETWORK).delta, WEIGHTS)
 
 
 def test_arrays_are_read_without_pythons_parser(monkeypatch):
     """It is not for a stranger's bytes, and fails at times where two threads of CPython 3.11.7 use it."""
-    records = travelled(answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED)))
+    records = travelled(replies.write_reply("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED)))
     monkeypatch.delattr(ast, "literal_eval")
     monkeypatch.delattr(ast, "parse")
     with pytest.raises(AttributeError):
         records["arrays"]["delta"].numpy()
-    assert same(answers.read_answer(records, ENVELOPE, TRAIN, NETWORK).delta, WEIGHTS)
+    assert same(replies.read_reply(records, HEADER, TRAIN, NETWORK).delta, WEIGHTS)

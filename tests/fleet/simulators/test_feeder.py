@@ -7,7 +7,7 @@ from fedmetaalign.fleet.simulators.feeder import (
     FAULTS,
     OMEGA,
     Fault,
-    Network,
+    PowerNetwork,
     balanced,
     phase_matrix,
     simulate,
@@ -17,7 +17,7 @@ from fedmetaalign.fleet.simulators.feeder import (
 )
 
 # Up to the end of the line: Z1 = Z2 = 1 + 4j, Z0 = 2 + 12j.
-NETWORK = Network(source=(0 + 1j, 0 + 2j), line=(1 + 3j, 2 + 10j))
+NETWORK = PowerNetwork(source=(0 + 1j, 0 + 2j), line=(1 + 3j, 2 + 10j))
 EMF = balanced(1000.0)
 IDLE = np.full(3, np.inf)
 

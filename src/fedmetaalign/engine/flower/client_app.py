@@ -14,15 +14,15 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from threadpoolctl import threadpool_limits
 
-from fedmetaalign.engine.flower import answers
-from fedmetaalign.engine.flower.questions import Envelope, read_envelope, read_request
+from fedmetaalign.engine.flower import replies
+from fedmetaalign.engine.flower.requests import Header, read_header, read_request
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.engine.participant import Home, Participant, learner_of
+from fedmetaalign.engine.participant import Outputs, Participant, learner_of
 from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError
 from fedmetaalign.federation.memory import Memory
 from fedmetaalign.federation.messages import Finish
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.fleet.member import introduction, member, read_table
+from fedmetaalign.fleet.member import hello, member, read_table
 from fedmetaalign.fleet.shared import Shared
 from fedmetaalign.gateways import processes
 from fedmetaalign.methods import find
@@ -35,17 +35,17 @@ _WHERE_IT_IS_TOLD = "what is wrong with it is told beside the device, and in its
 
 
 @app.query("introduce")
-def introduce(message: Message, context: Context) -> Message:
+def say_hello(message: Message, context: Context) -> Message:
     """Says who the device is, and whether its table can be used."""
 
-    def content(name: str, envelope: Envelope) -> RecordDict:
-        recipe = envelope.recipe
+    def content(name: str, header: Header) -> RecordDict:
+        recipe = header.recipe
         table = read_table(recipe, name, Path(_configured(context, "table")))
-        told = introduction(recipe, table)  # raises where the table is too small, so that this is known of now
+        told = hello(recipe, table)  # raises where the table is too small, so that this is known of now
         if told.moments is None:
             device, _ = member(recipe, table, Shared().place(told, recipe.model))
             _check_features(device)
-        return answers.introduce(name, envelope.run, told)
+        return replies.write_hello(name, header.run, told)
 
     return _reply(message, context, content)
 
@@ -56,42 +56,42 @@ def introduce(message: Message, context: Context) -> Message:
 def train(message: Message, context: Context) -> Message:
     """Does a phase's step on the device."""
 
-    def content(name: str, envelope: Envelope) -> RecordDict:
-        recipe, state = envelope.recipe, Path(_configured(context, "state"))
+    def content(name: str, header: Header) -> RecordDict:
+        recipe, state = header.recipe, Path(_configured(context, "state"))
         request, place = read_request(message.content, recipe.model)
         table = read_table(recipe, name, Path(_configured(context, "table")))
         device, test = member(recipe, table, place)
         _check_features(device)
-        client = Client(recipe, device, learner_of(recipe, place.target), Memory(state / "runs" / envelope.run))
-        participant = Participant(client, find(recipe.method), Home(test, state / "bundle"))
+        client = Client(recipe, device, learner_of(recipe, place.target), Memory(state / "runs" / header.run))
+        participant = Participant(client, find(recipe.method), Outputs(test, state / "bundle"))
         with threadpool_limits(1, "blas"):  # as in every engine, so that the numbers are the same
-            found = answers.answer(name, envelope.run, request, participant.answer(request))
+            found = replies.write_reply(name, header.run, request, participant.answer(request))
         if isinstance(request, Finish):  # before which the server has kept the last round: none is asked again
-            shutil.rmtree(state / "runs" / envelope.run, ignore_errors=True)
+            shutil.rmtree(state / "runs" / header.run, ignore_errors=True)
         return found
 
     return _reply(message, context, content)
 
 
-def _reply(message: Message, context: Context, content: Callable[[str, Envelope], RecordDict]) -> Message:
+def _reply(message: Message, context: Context, content: Callable[[str, Header], RecordDict]) -> Message:
     """Replies with content made for the device's name, or with what is wrong."""
     processes.end_with_parent()
     name = str(context.node_config.get("name", ""))
     try:
         _configured(context, "name")
-        envelope = read_envelope(message.content)
-        if envelope.device not in ("", name):
-            raise WireError(f"The server took this device for {envelope.device!r}.")
-        found = content(name, envelope)
+        header = read_header(message.content)
+        if header.device not in ("", name):
+            raise WireError(f"The server took this device for {header.device!r}.")
+        found = content(name, header)
     except DataError as error:
         # It may quote the table, or tell its moments, which do not leave the device.
-        found = answers.refuse(name, f"Its table cannot be used: {_WHERE_IT_IS_TOLD}.")
+        found = replies.refuse(name, f"Its table cannot be used: {_WHERE_IT_IS_TOLD}.")
         _tell(str(error))
     except FedMetaAlignError as error:
-        found = answers.refuse(name, str(error))
+        found = replies.refuse(name, str(error))
         _tell(str(error))
     except Exception as error:  # nor does whatever else an error may hold
-        found = answers.refuse(name, f"It failed with {type(error).__name__}: {_WHERE_IT_IS_TOLD}.")
+        found = replies.refuse(name, f"It failed with {type(error).__name__}: {_WHERE_IT_IS_TOLD}.")
         traceback.print_exc()
         _tell(f"{type(error).__name__}: {error}")
     return Message(found, reply_to=message)

@@ -1,4 +1,4 @@
-"""Simulated fleets, for newcomers, tests and anyone whose own data may not leave the building.
+"""Simulated fleets, for beginners, tests and anyone whose own data may not leave the building.
 
 Each simulator follows published physics or published rules, named in its docstring. A device's rows depend
 only on the seed, the simulator and the device's name, so adding devices changes no other device.

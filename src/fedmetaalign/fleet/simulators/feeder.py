@@ -52,7 +52,7 @@ SAMPLES_PER_EVENT = 4
 
 
 @dataclass(frozen=True)
-class Network:
+class PowerNetwork:
     """Impedances of a feeder, in ohm: positive (= negative) sequence, zero sequence."""
 
     source: tuple[complex, complex]
@@ -107,7 +107,7 @@ def balanced(volts: float) -> np.ndarray:
     return phasors
 
 
-def solve(network: Network, emf: np.ndarray, load: np.ndarray, fault: Fault | None) -> Phasors:
+def solve(network: PowerNetwork, emf: np.ndarray, load: np.ndarray, fault: Fault | None) -> Phasors:
     """Solves the feeder's steady state.
 
     Args:
@@ -134,7 +134,7 @@ def solve(network: Network, emf: np.ndarray, load: np.ndarray, fault: Fault | No
     return Phasors(current, emf - source @ current)
 
 
-def time_constant(network: Network, fault: Fault) -> float:
+def time_constant(network: PowerNetwork, fault: Fault) -> float:
     """Returns L / R of the fault loop in seconds: of the phase to ground for one phase, else between phases."""
     z1, z0 = (s + fault.location * z for s, z in zip(network.source, network.line, strict=True))
     to_ground = 2 * z1 + z0 + 3 * (fault.arc + fault.ground)
@@ -143,7 +143,7 @@ def time_constant(network: Network, fault: Fault) -> float:
 
 
 def waveforms(
-    network: Network, before: Phasors, after: Phasors, decay: float, inception: float, times: np.ndarray
+    network: PowerNetwork, before: Phasors, after: Phasors, decay: float, inception: float, times: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns instantaneous values after a fault.
 
@@ -196,7 +196,7 @@ def simulate(devices: int, samples: int, seed: int) -> list[Table]:
 class _Feeder:
     """What distinguishes one device: impedances in ohm, relative gains (6,), harmonics and noise."""
 
-    network: Network
+    network: PowerNetwork
     load: float  # ohm at full load
     unbalance: np.ndarray  # (3,) relative
     gains: np.ndarray  # (6,) of the current and voltage transformers
@@ -224,7 +224,7 @@ def _draw(rng: np.random.Generator) -> _Feeder:
     length = rng.uniform(4, 15)  # km
     short_circuit = rng.uniform(80e6, 250e6)  # VA
     z1 = 11_000**2 / short_circuit * np.exp(1j * np.arctan(rng.uniform(5, 15)))
-    network = Network(
+    network = PowerNetwork(
         source=(complex(z1), complex(z1 * rng.uniform(0.8, 2.0))),
         line=(length * (0.28 + 0.35j), length * (0.43 + 1.2j)),
     )

@@ -5,18 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, MetricRecord
-from small_run import ENVELOPE, MEASURED, NETWORK, PLACE, RECIPE, RUN, TRAIN, TRAINED, WEIGHTS, travelled
+from small_run import HEADER, MEASURED, NETWORK, PLACE, RECIPE, RUN, TRAIN, TRAINED, WEIGHTS, travelled
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.flower import answers, questions
-from fedmetaalign.engine.flower.questions import Envelope
+from fedmetaalign.engine.flower import replies, requests
+from fedmetaalign.engine.flower.requests import Header
 from fedmetaalign.engine.flower.wire import WireError, plain
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.federation.messages import Local, Update, Visit
 from fedmetaalign.fleet.device import Moments
-from fedmetaalign.fleet.shared import Introduction, Place
+from fedmetaalign.fleet.shared import Hello, Place
 
-POOLING = Envelope("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
+POOLING = Header("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ POOLING = Envelope("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
     ],
 )
 def test_metrics_out_of_their_range_are_refused(key, value, wrong):
-    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
+    records = replies.write_reply("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     found = {**records["metrics"], key: value}
     records["metrics"] = MetricRecord({key: value for key, value in found.items() if value is not None})
     with pytest.raises(WireError) as refused:
-        answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK)
+        replies.read_reply(travelled(records), HEADER, TRAIN, NETWORK)
     assert wrong in str(refused.value)
 
 
@@ -65,16 +65,16 @@ def test_metrics_out_of_their_range_are_refused(key, value, wrong):
 )
 def test_vectors_that_were_not_asked_for_or_are_none_are_refused(asked, sent, wrong):
     request = replace(TRAIN, vectors=asked)
-    records = answers.answer("pump", RUN, request, Update(WEIGHTS, 0.8, **TRAINED, vectors=sent))
+    records = replies.write_reply("pump", RUN, request, Update(WEIGHTS, 0.8, **TRAINED, vectors=sent))
     with pytest.raises(WireError) as refused:
-        answers.read_answer(travelled(records), ENVELOPE, request, NETWORK)
+        replies.read_reply(travelled(records), HEADER, request, NETWORK)
     assert wrong in str(refused.value)
 
 
 def test_metrics_that_nobody_asked_for_are_left_out():
-    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
+    records = replies.write_reply("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     records["metrics"]["more"] = [1.0, float("nan")]
-    assert answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK).score == 0.8
+    assert replies.read_reply(travelled(records), HEADER, TRAIN, NETWORK).query_score == 0.8
 
 
 @pytest.mark.parametrize(
@@ -90,28 +90,28 @@ def test_metrics_that_nobody_asked_for_are_left_out():
     ],
 )
 def test_an_answer_to_something_else_or_of_someone_else_is_refused(said, wrong):
-    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
+    records = replies.write_reply("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     records["reply"] = ConfigRecord({**records["reply"], **said})
     with pytest.raises(WireError) as refused:
-        answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK)
+        replies.read_reply(travelled(records), HEADER, TRAIN, NETWORK)
     assert wrong in str(refused.value)
 
 
 def test_a_stale_tour_is_refused():
-    stale = answers.answer("pump", RUN, Visit(WEIGHTS, 1, 2, 1), Local(weights=WEIGHTS, **MEASURED))
+    stale = replies.write_reply("pump", RUN, Visit(WEIGHTS, 1, 2, 1), Local(weights=WEIGHTS, **MEASURED))
     with pytest.raises(WireError, match="tour 1, and was asked 2"):
-        answers.read_answer(travelled(stale), ENVELOPE, Visit(WEIGHTS, 1, 2, 2), NETWORK)
+        replies.read_reply(travelled(stale), HEADER, Visit(WEIGHTS, 1, 2, 2), NETWORK)
 
 
 @pytest.mark.parametrize("missing", ["reply", "arrays", "metrics"])
 def test_an_answer_without_one_of_its_records_is_refused(missing):
-    records = answers.answer("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
+    records = replies.write_reply("pump", RUN, TRAIN, Update(WEIGHTS, 0.8, **TRAINED))
     for other in (None, ConfigRecord() if missing != "reply" else MetricRecord()):  # or with another kind of it
         del records[missing]
         if other is not None:
             records[missing] = other
         with pytest.raises(WireError, match="missing"):
-            answers.read_answer(travelled(records), ENVELOPE, TRAIN, NETWORK)
+            replies.read_reply(travelled(records), HEADER, TRAIN, NETWORK)
         records[missing] = ConfigRecord()
 
 
@@ -129,9 +129,9 @@ def test_an_answer_without_one_of_its_records_is_refused(missing):
 )
 def test_moments_that_would_spoil_those_of_the_others_are_refused(mean, squares, count, wrong):
     moments = Moments(count, np.array(mean), np.array(squares))
-    content = answers.introduce("pump", RUN, Introduction(("a", "b", "c"), ("", "K", "mm"), moments))
+    content = replies.write_hello("pump", RUN, Hello(("a", "b", "c"), ("", "K", "mm"), moments))
     with pytest.raises(WireError) as refused:
-        answers.read_introduction(travelled(content), POOLING)
+        replies.read_hello(travelled(content), POOLING)
     assert wrong in str(refused.value)
 
 
@@ -148,16 +148,16 @@ def test_moments_that_would_spoil_those_of_the_others_are_refused(mean, squares,
     ],
 )
 def test_features_that_no_table_has_are_refused(features, units, wrong):
-    content = answers.introduce("pump", RUN, Introduction(features, units))
+    content = replies.write_hello("pump", RUN, Hello(features, units))
     with pytest.raises(WireError) as refused:
-        answers.read_introduction(travelled(content), ENVELOPE)
+        replies.read_hello(travelled(content), HEADER)
     assert wrong in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "<b>", "a b", "\x1b[31m", "a" * 101, "é"])
 def test_a_name_that_no_folder_can_have_is_refused(name):
     with pytest.raises(WireError):
-        answers.read_name(travelled(answers.refuse(name, "no table")))
+        replies.read_name(travelled(replies.refuse(name, "no table")))
 
 
 @pytest.mark.parametrize(
@@ -174,10 +174,10 @@ def test_a_name_that_no_folder_can_have_is_refused(name):
     ],
 )
 def test_a_server_that_cannot_be_followed_is_told_so(said, wrong):
-    records = questions.ask(ENVELOPE, TRAIN, PLACE)
+    records = requests.ask(HEADER, TRAIN, PLACE)
     records["request"] = ConfigRecord({**records["request"], **said})
     with pytest.raises((WireError, RecipeError)) as refused:
-        questions.read_envelope(travelled(records))
+        requests.read_header(travelled(records))
     assert wrong in str(refused.value)
 
 
@@ -191,10 +191,10 @@ def test_a_server_that_cannot_be_followed_is_told_so(said, wrong):
     ],
 )
 def test_a_request_that_is_none_is_refused(said, wrong):
-    records = questions.ask(ENVELOPE, TRAIN, PLACE)
+    records = requests.ask(HEADER, TRAIN, PLACE)
     records["request"] = ConfigRecord({**records["request"], **said})
     with pytest.raises(WireError) as refused:
-        questions.read_request(travelled(records), RECIPE.model)
+        requests.read_request(travelled(records), RECIPE.model)
     assert wrong in str(refused.value)
 
 
@@ -211,17 +211,17 @@ def test_a_request_that_is_none_is_refused(said, wrong):
 )
 def test_a_place_that_no_device_can_take_is_refused(place):
     with pytest.raises(WireError, match="no place that fits 3 inputs"):
-        questions.read_request(travelled(questions.ask(ENVELOPE, TRAIN, place)), RECIPE.model)
+        requests.read_request(travelled(requests.ask(HEADER, TRAIN, place)), RECIPE.model)
 
 
 @pytest.mark.parametrize(
     "said", [{"classes": ["a"]}, {"classes": ["a", "a"]}, {"normal": [2]}, {"normal": [1]}, {"normal": []}]
 )
 def test_classes_that_no_fleet_has_are_refused(said):
-    asked = questions.ask(ENVELOPE, TRAIN, PLACE)
+    asked = requests.ask(HEADER, TRAIN, PLACE)
     asked["place"] = ConfigRecord({**asked["place"], **said})
     with pytest.raises(WireError, match=r"^The server's classes cannot be used: "):
-        questions.read_request(travelled(asked), RECIPE.model)
+        requests.read_request(travelled(asked), RECIPE.model)
 
 
 @pytest.mark.parametrize(
@@ -235,16 +235,16 @@ def test_classes_that_no_fleet_has_are_refused(said):
     ],
 )
 def test_classes_that_no_table_has_are_refused(classes, normal, wrong):
-    content = answers.introduce("pump", RUN, Introduction(("a",), ("",), None, classes, normal))
+    content = replies.write_hello("pump", RUN, Hello(("a",), ("",), None, classes, normal))
     with pytest.raises(WireError) as refused:
-        answers.read_introduction(travelled(content), ENVELOPE)
+        replies.read_hello(travelled(content), HEADER)
     assert wrong in str(refused.value)
 
 
 def test_a_stranger_s_words_are_cut_and_cannot_steer_a_terminal():
-    refusal = travelled(answers.refuse("pump", "\x1b]0;gone\x07no\r\n\u202etable" + "x" * 10_000_000))
+    refusal = travelled(replies.refuse("pump", "\x1b]0;gone\x07no\r\n\u202etable" + "x" * 10_000_000))
     with pytest.raises(WireError) as refused:
-        answers.read_answer(refusal, ENVELOPE, TRAIN, NETWORK)
+        replies.read_reply(refusal, HEADER, TRAIN, NETWORK)
     sentence = str(refused.value)
     assert sentence.startswith("]0;gone no tablexxx") and sentence.endswith("...") and len(sentence) == 400
     assert sentence.isprintable()

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fedmetaalign import methods
-from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Metrics, Stage
+from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, MetricValues, Stage
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.evaluation.metrics import brier, measure_classes
-from fedmetaalign.federation.engine import Presence, Replies
+from fedmetaalign.federation.engine import Liveness, Replies
 from fedmetaalign.federation.messages import Collected, Local, Personal, Personalize, Reply, Request, Update
 from fedmetaalign.federation.transport import FLOAT_BYTES, sent_bytes
 from fedmetaalign.fleet.device import Device, Fleet, Part
@@ -80,14 +80,14 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Race:
+class CellRun:
     """What every compared method is given: a fleet, a start, a budget.
 
     Attributes:
         recipe: its phases decide the budget, its optimizer the learning rate.
         learner: what is trained.
         members: the devices of the federation, sorted by name.
-        newcomers: devices that only receive what the federation has learnt.
+        unseen_devices: devices that only receive what the federation has learnt.
         public: public samples; None where the recipe has none.
         start: (parameters,) float32, where every method starts.
         spent: what it has cost so far.
@@ -96,7 +96,7 @@ class Race:
     recipe: Recipe
     learner: Learner
     members: tuple[Device, ...]
-    newcomers: tuple[Device, ...]
+    unseen_devices: tuple[Device, ...]
     public: Part | None
     start: np.ndarray
     spent: Spent = field(default_factory=Spent)
@@ -104,7 +104,7 @@ class Race:
     @property
     def devices(self) -> tuple[Device, ...]:
         """All devices that need a model."""
-        return self.members + self.newcomers
+        return self.members + self.unseen_devices
 
     def run(self, method: Method) -> Outcome:
         """Runs a method from the common start to every device's own model.
@@ -114,7 +114,7 @@ class Race:
         """
         learner = self.learner.reporting(self.spent.add_steps)
         clients = [Client(self.recipe, device, learner) for device in self.members]
-        unseen = [Client(self.recipe, device, learner, members=self.members) for device in self.newcomers]
+        unseen = [Client(self.recipe, device, learner, members=self.members) for device in self.unseen_devices]
         travels = method.travels(learner, self.recipe)
         engine = _Metered(
             LocalEngine([Participant(client, method) for client in clients], workers=1),
@@ -156,8 +156,8 @@ class _Metered:
     def names(self) -> tuple[str, ...]:
         return self.engine.names
 
-    def presence(self) -> Mapping[str, Presence]:
-        return self.engine.presence()
+    def liveness(self) -> Mapping[str, Liveness]:
+        return self.engine.liveness()
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         replies = self.engine.exchange(names, request, patience)
@@ -196,7 +196,7 @@ def start(recipe: Recipe, fleet: Fleet) -> Start:
     return Start(weights, steps, time.perf_counter() - began)
 
 
-def race(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
+def run_cell(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     """Runs a method and measures what it comes to.
 
     Args:
@@ -210,7 +210,7 @@ def race(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     """
     method, learner = methods.find(name), learner_of(recipe, fleet.target)
     spent = Spent(begin.steps, 0, begin.seconds) if method.trains else Spent()
-    given = Race(recipe, learner, fleet.devices, fleet.newcomers, fleet.public, begin.weights, spent)
+    given = CellRun(recipe, learner, fleet.devices, fleet.unseen_devices, fleet.public, begin.weights, spent)
     rate = recipe.optimizer.learning_rate if method.trains else None
     try:
         outcome = given.run(method)
@@ -228,7 +228,7 @@ def race(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     )
 
 
-def _validation(given: Race, outcome: Outcome) -> float:
+def _validation(given: CellRun, outcome: Outcome) -> float:
     """Returns the members' mean Brier score on their validation parts.
 
     A proper score of the probabilities themselves: it needs no threshold, and one sure mistake of a model does
@@ -236,30 +236,32 @@ def _validation(given: Race, outcome: Outcome) -> float:
     """
     target, models = given.learner.target, outcome.models
     own = [(models[device.name], device.own.query) for device in given.members]
-    return float(np.mean([brier(model.scores(query.x), query.y, target) for model, query in own]))
+    return float(np.mean([brier(model.probabilities(query.x), query.y, target) for model, query in own]))
 
 
-def _stages(given: Race, outcome: Outcome, end: Checkpoint, test: Mapping[str, Samples]) -> dict[str, Stage]:
-    def judge(scores: np.ndarray, samples: Samples, threshold: float) -> Metrics:
+def _stages(given: CellRun, outcome: Outcome, end: Checkpoint, test: Mapping[str, Samples]) -> dict[str, Stage]:
+    def judge(probabilities: np.ndarray, samples: Samples, threshold: float) -> MetricValues:
         target = given.learner.target
-        found = measure_classes(target, samples.y, fault_probability(scores, target), scores, threshold)
+        found = measure_classes(
+            target, samples.y, fault_probability(probabilities, target), probabilities, threshold
+        )
         # Of a comparison's metrics each is one number a device.
         return {name: value for name, value in found.to_dict().items() if not isinstance(value, list)}
 
-    def shared(weights: np.ndarray) -> dict[str, Metrics]:
+    def shared(weights: np.ndarray) -> dict[str, MetricValues]:
         """One global model on every device, at a threshold of 0.5: choosing one is part of personalising."""
-        scores = given.learner.scores
-        return {name: judge(scores(weights, each.x), each, 0.5) for name, each in test.items()}
+        probabilities = given.learner.probabilities
+        return {name: judge(probabilities(weights, each.x), each, 0.5) for name, each in test.items()}
 
     own = {
-        name: judge(model.scores(test[name].x), test[name], model.threshold.threshold)
+        name: judge(model.probabilities(test[name].x), test[name], model.threshold.threshold)
         for name, model in outcome.models.items()
     }
     stages = {name: _stage(shared(point.weights), point) for name, point in outcome.stages.items()}
     return stages | {FINAL: _stage(own, end)}
 
 
-def _stage(devices: Mapping[str, Metrics], spent: Checkpoint) -> Stage:
+def _stage(devices: Mapping[str, MetricValues], spent: Checkpoint) -> Stage:
     return Stage(devices, spent.steps, spent.bytes, round(spent.seconds, 3))
 
 

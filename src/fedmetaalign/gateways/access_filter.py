@@ -1,4 +1,4 @@
-"""The SuperLink's program, with a gate in front: what other machines must not reach, or must not send."""
+"""The SuperLink's program, with an access filter in front: what others must not reach, or must not send."""
 
 from typing import TYPE_CHECKING
 
@@ -12,16 +12,16 @@ MOST_BYTES = 32 * 2**20
 
 
 def serve() -> None:
-    """Runs `flower-superlink` with the `Gate` in front."""
+    """Runs `flower-superlink` with the `AccessFilter` in front."""
     from flwr.superlink import extensions
     from flwr.superlink.cli import flower_superlink
     from starlette.middleware import Middleware
 
-    extensions.get_middleware = lambda: (Middleware(Gate),)
+    extensions.get_middleware = lambda: (Middleware(AccessFilter),)
     flower_superlink()
 
 
-class Gate:
+class AccessFilter:
     """Lets other machines reach the API of the SuperNodes and no other, with requests of a bounded size.
 
     The SuperLink serves three APIs on one port. Only that of the SuperNodes asks who is there: whoever reaches

@@ -9,7 +9,7 @@ import pytest
 from flwr.superlink import extensions
 from flwr.superlink.main import create_app
 
-from fedmetaalign.gateways import gate
+from fedmetaalign.gateways import access_filter
 
 HERE, SERVER, ELSEWHERE = "127.0.0.1", "192.0.2.1", "192.0.2.7"
 PROTOBUF = {"Content-Type": "application/protobuf"}
@@ -21,7 +21,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Any:
     made: list[Any] = []
     monkeypatch.setattr(extensions, "get_middleware", extensions.get_middleware)
     monkeypatch.setattr("flwr.superlink.cli.flower_superlink", lambda: made.append(create_app()))
-    gate.serve()
+    access_filter.serve()
     return made[0]
 
 
@@ -65,7 +65,7 @@ def test_other_machines_reach_nothing_but_the_api_of_the_devices(
 
 
 def test_no_other_machine_sends_more_than_a_device_has_to(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "MOST_BYTES", 8)
+    monkeypatch.setattr(access_filter, "MOST_BYTES", 8)
     path = "/v1/fleet/push-object"
     # Flower's own word for a body that it has read, and that is no protobuf.
     read = post(app, path, ELSEWHERE, b"nonsense")
@@ -90,11 +90,11 @@ def test_the_rest_of_a_request_that_is_too_large_is_not_waited_for() -> None:
         sent.append(message)
 
     scope = {"type": "http", "path": "/v1/fleet/push-object", "client": (ELSEWHERE, 1), "server": (SERVER, 2)}
-    asyncio.run(gate.Gate(behind)(scope, receive, send))
+    asyncio.run(access_filter.AccessFilter(behind)(scope, receive, send))
     assert sent[0]["status"] == 413
 
 
 def test_the_largest_object_of_flower_passes_the_gate() -> None:
     from flwr.common.constant import FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE
 
-    assert gate.MOST_BYTES >= 4 * FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE
+    assert access_filter.MOST_BYTES >= 4 * FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_run import RUN, WEIGHTS, travelled
 
-from fedmetaalign.engine.flower import answers, outcome
-from fedmetaalign.engine.flower.questions import Envelope
+from fedmetaalign.engine.flower import replies, result_message
+from fedmetaalign.engine.flower.requests import Header
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.evaluation.result import Epoch, Result
 from fedmetaalign.evaluation.summary import summary
@@ -38,7 +38,7 @@ def request_of(first):
 @pytest.fixture
 def judge(finished, first, request_of):
     """Reads a device's outcome, given as JSON."""
-    return lambda text: outcome.read(text, first[0], request_of, finished.recipe)
+    return lambda text: result_message.read(text, first[0], request_of, finished.recipe)
 
 
 def changed(found, path, value):
@@ -66,8 +66,8 @@ def paths(found, before=()):
 def test_a_result_arrives_as_it_was_sent(finished, first, request_of):
     name, found = first
     told = Finished(Result(**found["result"]), tuple(Epoch(**record) for record in found["records"]))
-    content = travelled(answers.answer(name, RUN, request_of, told))
-    read = answers.read_answer(content, Envelope(name, RUN, finished.recipe), request_of, None)
+    content = travelled(replies.write_reply(name, RUN, request_of, told))
+    read = replies.read_reply(content, Header(name, RUN, finished.recipe), request_of, None)
     assert read == told
     assert json.dumps(read.result.to_dict()) == json.dumps(found["result"])  # the order of the keys, too
     assert json.dumps([each.to_dict() for each in read.records]) == json.dumps(found["records"])

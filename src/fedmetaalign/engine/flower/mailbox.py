@@ -1,4 +1,4 @@
-"""Sending and collecting single messages: one that a device has spoilt cannot take the others, or us, down."""
+"""Sending and polling single messages: one that a device has spoilt cannot take the others, or us, down."""
 
 import re
 import threading
@@ -14,7 +14,7 @@ from flwr.serverapp import Grid
 from fedmetaalign.engine.flower.wire import plain
 
 LEFT = "It left before it answered."
-UNSENT = "The question could not be sent to it."
+UNSENT = "The request could not be sent to it."
 
 _LEFT = (
     ErrorCode.NODE_UNAVAILABLE,
@@ -38,7 +38,7 @@ class Failure:
     sentence: str
 
 
-class Post:
+class Mailbox:
     """Sends messages and collects answers, none of which can hold up the others.
 
     Flower tells of an answer as soon as its device begins to send it, and then waits for the rest: for minutes,
@@ -46,13 +46,13 @@ class Post:
 
     Attributes:
         grid: Flower's.
-        glance: seconds that a look waits for an answer whose arrival has begun; it is asked for again at later
-            looks, and costs these no time.
+        poll_timeout: seconds that a look waits for an answer whose arrival has begun; it is asked for again at
+            later looks, and costs these no time.
     """
 
-    def __init__(self, grid: Grid, glance: float = 1.0) -> None:
+    def __init__(self, grid: Grid, poll_timeout: float = 1.0) -> None:
         self.grid = grid
-        self.glance = glance
+        self.poll_timeout = poll_timeout
         self._arriving: dict[str, _Pull] = {}
 
     def send(self, content: RecordDict, node: int, what: str, seconds: float, group: str = "") -> str | None:
@@ -72,7 +72,7 @@ class Post:
         ids = [*self.grid.push_messages([Message(content, node, what, ttl=seconds, group_id=group)])]
         return ids[0] or None if ids else None  # there is none at all of a message that is too large
 
-    def collect(self, messages: Iterable[str]) -> dict[str, RecordDict | Failure]:
+    def poll(self, messages: Iterable[str]) -> dict[str, RecordDict | Failure]:
         """Returns the answers that have come, by the message that they answer.
 
         Each takes a request to the SuperLink. Flower has its own word for no answer, also where none will come
@@ -84,7 +84,7 @@ class Post:
             if pull is None:
                 pull = self._arriving[message] = _Pull(self.grid, message)
                 pull.start()
-                pull.join(self.glance)
+                pull.join(self.poll_timeout)
             if not pull.is_alive():
                 del self._arriving[message]
                 found |= pull.found()

@@ -8,17 +8,17 @@ import json
 from pydantic import ValidationError
 
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.evaluation.result import Epoch, Result, Told, names_of
+from fedmetaalign.evaluation.result import Epoch, Reported, Result, names_of
 from fedmetaalign.federation.messages import Finish, Finished
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.recipe.errors import dotted
 
 LONGEST = 1_000_000
-"""Characters of a device's results; no ladder of models is so long."""
+"""Characters of a device's results; no list of candidates is so long."""
 
 
-class Outcome(Told):
+class ResultMessage(Reported):
     """See `Finished`."""
 
     result: Result
@@ -27,7 +27,7 @@ class Outcome(Told):
 
 def write(finished: Finished) -> str:
     """Returns as JSON what leaves a device after phase 3."""
-    found = Outcome(result=finished.result, records=finished.records)
+    found = ResultMessage(result=finished.result, records=finished.records)
     return json.dumps(found.to_dict(), allow_nan=False)
 
 
@@ -47,8 +47,8 @@ def read(text: object, device: str, request: Finish, recipe: Recipe, target: Tar
     if not isinstance(text, str) or len(text) > LONGEST:
         raise WireError("Its results are missing, or longer than any are.")
     try:
-        outcome = Outcome.model_validate(json.loads(text))
-        _check(outcome, device, request, recipe, target)
+        message = ResultMessage.model_validate(json.loads(text))
+        _check(message, device, request, recipe, target)
     except ValidationError as error:
         first = error.errors()[0]
         raise WireError(
@@ -56,12 +56,12 @@ def read(text: object, device: str, request: Finish, recipe: Recipe, target: Tar
         ) from None
     except (ValueError, RecursionError) as error:
         raise WireError(f"Its results are not as they should be ({error}).") from None
-    return Finished(outcome.result, outcome.records)
+    return Finished(message.result, message.records)
 
 
-def _check(outcome: Outcome, device: str, request: Finish, recipe: Recipe, target: Target) -> None:
+def _check(message: ResultMessage, device: str, request: Finish, recipe: Recipe, target: Target) -> None:
     """Raises a ValueError where what is sound in itself is not what was asked for."""
-    result, given = outcome.result, outcome.result.model_fields_set
+    result, given = message.result, message.result.model_fields_set
     if result.stages.keys() != {*request.stages, "personalized", "deployed"}:
         raise ValueError(f"the stages are {', '.join(sorted(result.stages))}")
     for key, due in (("alone", recipe.evaluation.alone), ("ladder", recipe.deploy.max_bytes is not None)):
@@ -69,7 +69,7 @@ def _check(outcome: Outcome, device: str, request: Finish, recipe: Recipe, targe
             raise ValueError(f"the key {key} is {'missing' if due else 'not asked for'}")
     if result.classes != names_of(target.classes):
         raise ValueError("its classes are not the fleet's")
-    epochs = [(record.device, record.round) for record in outcome.records]
+    epochs = [(record.device, record.round) for record in message.records]
     most = recipe.personalize.epochs  # a method may make a model personal in fewer passes, or in none
     if len(epochs) > most or epochs != [(device, epoch) for epoch in range(1, len(epochs) + 1)]:
         raise ValueError(f"the records are not one of {device} for each epoch")

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from flwr.app import MetricRecord, RecordDict
 
-from fedmetaalign.engine.flower import outcome
-from fedmetaalign.engine.flower.questions import Envelope, kind
+from fedmetaalign.engine.flower import result_message
+from fedmetaalign.engine.flower.requests import Header, kind
 from fedmetaalign.engine.flower.wire import (
     PROTOCOL,
     VECTOR,
@@ -30,7 +30,7 @@ from fedmetaalign.engine.flower.wire import (
 )
 from fedmetaalign.evaluation.result import LARGEST_LOSS, MOST_SAMPLES, steers
 from fedmetaalign.federation.messages import Finish, Finished, Local, Reply, Request, Train, Update, Visit
-from fedmetaalign.fleet.shared import Introduction
+from fedmetaalign.fleet.shared import Hello
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.target import BINARY, MOST_CLASSES, Target
@@ -45,14 +45,14 @@ LONGEST_NAME = 500
 """Characters of a feature's name, its unit, or a class."""
 
 
-def introduce(device: str, run: str, introduction: Introduction) -> RecordDict:
-    """Returns a device's introduction as records."""
-    said: dict[str, Any] = {"device": device, **_introducing(run)}
-    said |= {key: [*getattr(introduction, key)] for key in ("features", "units", "classes", "normal")}
+def write_hello(device: str, run: str, hello: Hello) -> RecordDict:
+    """Returns a device's hello as records."""
+    said: dict[str, Any] = {"device": device, **_hello_keys(run)}
+    said |= {key: [*getattr(hello, key)] for key in ("features", "units", "classes", "normal")}
     records = RecordDict()
-    if introduction.moments is not None:
-        said["count"] = introduction.moments.count
-        records["moments"] = moments_arrays(introduction.moments)
+    if hello.moments is not None:
+        said["count"] = hello.moments.count
+        records["moments"] = moments_arrays(hello.moments)
     records["reply"] = config(said)
     return records
 
@@ -62,15 +62,15 @@ def refuse(device: str, sentence: str) -> RecordDict:
     return RecordDict({"reply": config({"protocol": PROTOCOL, "device": device, "error": sentence})})
 
 
-def answer(device: str, run: str, request: Request[Any], reply: Local | Update | Finished) -> RecordDict:
+def write_reply(device: str, run: str, request: Request[Any], reply: Local | Update | Finished) -> RecordDict:
     """Returns a device's answer as records."""
     said: dict[str, Any] = {"device": device, **_asked(request, run)}
     if isinstance(reply, Finished):
-        return RecordDict({"reply": config({**said, "finished": outcome.write(reply)})})
+        return RecordDict({"reply": config({**said, "finished": result_message.write(reply)})})
     measured: dict[str, Any] = {key: float(getattr(reply, key)) for key in LOCAL}
     measured["samples"] = int(reply.samples)
     if isinstance(reply, Update):
-        measured["score"] = float(reply.score)
+        measured["score"] = float(reply.query_score)
         measured |= {"steps": int(reply.steps), "left_steps": int(reply.left_steps)}
         values = packed_arrays("delta", reply.packed) if reply.packed else {"delta": reply.delta}
         values |= {f"{VECTOR}{name}": each for name, each in reply.vectors.items()}
@@ -91,26 +91,26 @@ def read_name(records: RecordDict) -> str:
     return name
 
 
-def read_introduction(records: RecordDict, envelope: Envelope) -> Introduction:
-    """Returns a device's introduction.
+def read_hello(records: RecordDict, header: Header) -> Hello:
+    """Returns a device's hello.
 
     Raises:
         WireError: it cannot take part, or says nothing sound.
     """
     said = read_config(records, "reply")
-    _check_repeated(said, _introducing(envelope.run))
-    features, units = _features(said, envelope.recipe.model.inputs)
+    _check_repeated(said, _hello_keys(header.run))
+    features, units = _features(said, header.recipe.model.inputs)
     classes, normal = _classes(said)
     moments = read_moments(records, said)
-    pooling = envelope.recipe.fleet.scaling == "fleet"
+    pooling = header.recipe.fleet.scaling == "fleet"
     if pooling and (moments is None or len(moments.mean) != len(features)):
         raise WireError("Its moments do not fit its features.")
-    return Introduction(features, units, moments if pooling else None, classes, normal)
+    return Hello(features, units, moments if pooling else None, classes, normal)
 
 
-def read_answer(
+def read_reply(
     records: RecordDict,
-    envelope: Envelope,
+    header: Header,
     request: Request[Reply],
     network: Network,
     target: Target = BINARY,
@@ -119,7 +119,7 @@ def read_answer(
 
     Args:
         records: what came.
-        envelope: whom the request was for, and in which run.
+        header: whom the request was for, and in which run.
         request: what was asked.
         network: the architecture.
         target: the classes that the fleet tells apart.
@@ -128,11 +128,11 @@ def read_answer(
         WireError: it is not a sound answer of this device to this request.
     """
     said = read_config(records, "reply")
-    if said.get("device") != envelope.device:
+    if said.get("device") != header.device:
         raise WireError(f"It answered in the name of {said.get('device')!r}.")
-    _check_repeated(said, _asked(request, envelope.run))
+    _check_repeated(said, _asked(request, header.run))
     if isinstance(request, Finish):
-        found = outcome.read(said.get("finished"), envelope.device, request, envelope.recipe, target)
+        found = result_message.read(said.get("finished"), header.device, request, header.recipe, target)
         return cast(Reply, found)
     values, measured = read_arrays(records, "arrays"), _measured(records, request)
     common = {
@@ -151,7 +151,7 @@ def read_answer(
         )
     update = Update(
         delta=delta,
-        score=measured["score"],
+        query_score=measured["score"],
         steps=int(measured["steps"]),
         left_steps=int(measured["left_steps"]),
         vectors=vectors,
@@ -161,8 +161,8 @@ def read_answer(
     return cast(Reply, update)
 
 
-def _introducing(run: str) -> dict[str, str | int]:
-    """Returns what an introduction has to repeat."""
+def _hello_keys(run: str) -> dict[str, str | int]:
+    """Returns what an hello has to repeat."""
     return {"protocol": PROTOCOL, "kind": "introduce", "run": run}
 
 

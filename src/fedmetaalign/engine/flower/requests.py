@@ -1,6 +1,6 @@
 """What the server asks of a device, as Flower's records.
 
-A question is "request" (what is asked, of whom, in which run and round, and the recipe), "arrays" (the weights)
+A message has "request" (what is asked, of whom, in which run and round, and the recipe), "arrays" (the weights)
 and "place" (the device's in its fleet). A device keeps no recipe of its own: it is asked with it.
 """
 
@@ -41,8 +41,8 @@ LONGEST_RUN = 64
 
 
 @dataclass(frozen=True)
-class Envelope:
-    """What every question says first.
+class Header:
+    """What every request says first.
 
     Attributes:
         device: of whom it is asked; empty where the server does not know yet.
@@ -55,15 +55,15 @@ class Envelope:
     recipe: Recipe
 
 
-def ask_introduction(envelope: Envelope) -> RecordDict:
-    """Returns the question who a device is, and whether its table can be used."""
-    return RecordDict({"request": config(_said(envelope, "introduce"))})
+def ask_hello(header: Header) -> RecordDict:
+    """Returns the request that asks who a device is, and whether its table can be used."""
+    return RecordDict({"request": config(_said(header, "introduce"))})
 
 
-def ask(envelope: Envelope, request: Request[Any], place: Place) -> RecordDict:
+def ask(header: Header, request: Request[Any], place: Place) -> RecordDict:
     """Returns a request as records, with the device's place in its fleet."""
     said: dict[str, Any] = {
-        **_said(envelope, kind(request)),
+        **_said(header, kind(request)),
         "round": request.number,
         "devices": request.devices,
     }
@@ -80,8 +80,8 @@ def ask(envelope: Envelope, request: Request[Any], place: Place) -> RecordDict:
     return RecordDict({"arrays": arrays(values), "place": place_record(place), "request": config(said)})
 
 
-def read_envelope(records: RecordDict) -> Envelope:
-    """Returns what a question says first.
+def read_header(records: RecordDict) -> Header:
+    """Returns what a request says first.
 
     Raises:
         WireError: the server speaks another version of these records, or says nothing sound.
@@ -100,11 +100,11 @@ def read_envelope(records: RecordDict) -> Envelope:
         raw = tomllib.loads(word(said, "recipe"))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise WireError(f"The server's recipe is not TOML ({error}).") from None
-    return Envelope(str(said.get("device", "")), run, parse(raw, "the server's recipe"))
+    return Header(str(said.get("device", "")), run, parse(raw, "the server's recipe"))
 
 
 def read_request(records: RecordDict, model: Model) -> tuple[Request[Any], Place]:
-    """Returns the request of a question, and the device's place in its fleet.
+    """Returns what is asked, and the device's place in its fleet.
 
     Raises:
         WireError: it is none for this network.
@@ -132,13 +132,13 @@ def kind(request: Request[Any]) -> str:
     return type(request).__name__.lower()
 
 
-def _said(envelope: Envelope, kind: str) -> dict[str, str | int]:
+def _said(header: Header, kind: str) -> dict[str, str | int]:
     return {
         "protocol": PROTOCOL,
         "kind": kind,
-        "device": envelope.device,
-        "run": envelope.run,
-        "recipe": dump(envelope.recipe),
+        "device": header.device,
+        "run": header.run,
+        "recipe": dump(header.recipe),
         # Flower names a message after its content, and lets any device answer that knows the name: none shall
         # be able to guess that of another's.
         "nonce": token_hex(16),
