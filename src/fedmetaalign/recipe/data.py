@@ -23,8 +23,10 @@ def one_of(own: Sequence[str], group: str) -> Callable[[str], str]:
     """Returns what checks that a name is one of this package's, or that of a plug-in of a group."""
 
     def check(name: str) -> str:
-        if name not in own and name not in plugins.names(group):
-            raise ValueError(f"there is no {name!r}: choose among {', '.join([*own, *plugins.names(group)])}")
+        known = [*own, *plugins.names(group)]
+        if name not in known:
+            *others, last = map(repr, known)
+            raise ValueError(f"= {name!r} must be {', '.join(others)} or {last}")
         return name
 
     return check

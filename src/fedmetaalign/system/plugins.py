@@ -38,7 +38,9 @@ def load(group: str, name: str, kind: type[Plugin]) -> Plugin:
     except Exception as error:  # it is another package's code, and may raise anything
         raise RecipeError(f"The plug-in {name} ({entry.value}) cannot be loaded: {error}.") from error
     if not isinstance(found, kind):
-        raise RecipeError(f"The plug-in {name} ({entry.value}) is no {kind.__name__}: correct its entry point.")
+        raise RecipeError(
+            f"The plug-in {name} ({entry.value}) is not a {kind.__name__}: correct its entry point."
+        )
     return found
 
 
