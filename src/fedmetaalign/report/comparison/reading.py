@@ -57,7 +57,7 @@ class Row(_Part):
     """One line of the tables: a method, or a variant of one, at one stage.
 
     Attributes:
-        method: its name; see `methods`.
+        method: the file's name under `methods/`.
         edge: whether the learning rate chosen lies at an end of the grid.
         diverged: seeds in which training diverged.
         devices: device -> metric -> interval, unseen devices too.
