@@ -164,7 +164,7 @@ def predict(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Scores samples with a bundle: score > threshold means fault. Of several classes, names the likeliest."""
+    """Scores samples with a bundle: score > threshold means fault; of several kinds it names the likeliest."""
     from fedmetaalign.fleet import files, tables
     from fedmetaalign.fleet.units import in_units
     from fedmetaalign.system.writing import replace

@@ -50,7 +50,7 @@ class Arm:
 
     Attributes:
         row: its name in the tables.
-        method: a file's name under `methods/`.
+        method: its name; see `methods`.
         recipe: with the arm's settings.
         data: sha256 of the files that the recipe reads.
     """

@@ -32,7 +32,7 @@ class Job:
 
     Attributes:
         row: the name of its row.
-        method: a file's name under `methods/`.
+        method: its name; see `methods`.
         recipe: with the job's seed; its learning rate is the recipe's own, which phase 0 uses.
         learning_rate: what the method trains with; None where it does not train.
         data: sha256 of each file that the recipe reads.

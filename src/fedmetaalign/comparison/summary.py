@@ -64,7 +64,7 @@ def summarise(
     Args:
         recipe: its name.
         cells: the chosen ones, one for each method and seed.
-        methods: in the order of the table, the name that the cells have -> the method's file name.
+        methods: in the order of the table, the name that the cells have -> the method's.
         tunings: by the name that the cells have.
         learning_rates: the shared grid.
         tune_seeds: the seeds that learning rates were chosen on.

@@ -59,7 +59,7 @@ class Train(Request["Update"]):
 
 @dataclass(frozen=True)
 class Collect(Request["Collected"]):
-    """Hand over your samples, which only a comparison with pooled data asks for, and only in one process."""
+    """Hand over your samples, which only the method `pooled` asks for, and only in one process."""
 
 
 @dataclass(frozen=True)

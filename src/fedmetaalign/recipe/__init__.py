@@ -1,7 +1,7 @@
 """The recipe: everything that decides a result, in TOML, with a default for every key.
 
-The sections and their keys are the classes below, those of `recipe_data` on data and those of `recipe_compare`
-on comparisons; an unknown key is an error that names the nearest known one.
+The sections and their keys are the classes below and those of `data`, `deploy` and `compare` beside this file;
+an unknown key is an error that names the nearest known one.
 """
 
 from collections.abc import Callable, Iterable, Mapping
