@@ -80,7 +80,8 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         fleet = checked_fleet(recipe)
     for sentence in fleet.notices:
         watcher.notice(sentence)
-    if resume and (method.remembers or recipe.transport.send != "float32"):
+    keeps = method.remembers or recipe.transport.send != "float32"
+    if resume and keeps:
         check_engine(out / RUN_ID, "over Flower, with --engine flower or `fedmetaalign server`")
     with RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe) as folder:
         learner = learner_of(recipe, fleet.target, watcher.advance)
@@ -95,6 +96,8 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         server = Server(recipe, engine, learner, fleet.public)
         plan = pretraining(server) + method.rounds(server)
         state = (folder.restore(learner.network.parameters) if resume else None) or State(learner.initial())
+        if keeps and any(each.phase == "parallel" for each in plan[: state.done]):
+            check_memory(out / MEMORY)
         watcher.begin(training_steps(recipe, fleet, plan, state.done))
         status = Status(out, engine.liveness, fleet.notices)
         return execute(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
@@ -239,6 +242,19 @@ def check_engine(path: Path, where: str) -> None:
     if path.exists():
         raise RunError(
             f"{path.parent} can only be resumed {where}: what its devices keep from round to round is there."
+        )
+
+
+def check_memory(path: Path) -> None:
+    """Makes sure that what the devices of a run in this process have kept is there when it is resumed.
+
+    Raises:
+        RunError: it is not; without it they would go on as if they had never taken part.
+    """
+    if not any(path.glob("*/*.safetensors")):
+        raise RunError(
+            f"{path} is gone, where this run's devices keep what they need from round to round: put it back, or"
+            " start the run again with another --out."
         )
 
 

@@ -7,10 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
-
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import RunError
 from fedmetaalign.federation.engine import KINDS
@@ -19,6 +15,7 @@ from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.phases.server import State
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.system.locking import BusyError, Lock
+from fedmetaalign.system.sealed import sealed, unsealed
 from fedmetaalign.system.writing import replace, writing_to
 
 
@@ -91,10 +88,8 @@ class RunFolder:
             **{f"stage.{name}": weights for name, weights in state.stages.items()},
             **{f"memory.{name}": array for name, array in state.memory.items()},
         }
-        # One key: safetensors writes several in an order that changes from run to run.
-        data = save(arrays, metadata={"place": json.dumps(place)})
         with writing_to(self.path):
-            replace(self.path / "checkpoint.safetensors", data)
+            replace(self.path / "checkpoint.safetensors", sealed(arrays, place))
             replace(self.path / "checkpoint.json", (json.dumps(place, indent=2) + "\n").encode())
 
     def restore(self, parameters: int) -> State | None:
@@ -113,9 +108,7 @@ class RunFolder:
             self._keep_records(0)
             return None
         try:
-            with safe_open(path, "numpy") as file:
-                place = json.loads(file.metadata()["place"])
-                arrays: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            arrays, place = unsealed(path)
             memory = {name: arrays.pop(name) for name in list(arrays) if name.startswith("memory.")}
             if any(array.shape != (parameters,) for array in arrays.values()):
                 raise ValueError(f"its network does not have the recipe's {parameters} parameters")
@@ -128,7 +121,7 @@ class RunFolder:
                 {name: arrays[f"stage.{name}"] for name in place["stages"]},
                 {name.removeprefix("memory."): array for name, array in memory.items()},
             )
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path} is damaged ({error}): start the run again with another --out.") from None
 
     def _keep_records(self, size: int) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from fedmetaalign.errors import RunError
 from fedmetaalign.federation.compression import pack_with_feedback, unpack
@@ -111,6 +112,19 @@ def test_a_round_older_than_what_is_kept_is_no_fresh_start(on_disk, tmp_path):
         memory.before("residual", 2)
     assert memory.before("residual").tolist() == [4.0] * 29
     assert memory.before("head", 7) is memory.before("head") is Memory().before("residual", 7) is None
+
+
+def damaged_bytes(data):
+    return [b"", data[:-1], data[:-1] + bytes([data[-1] ^ 1]), save({"kept": np.zeros(29, np.float32)})]
+
+
+@pytest.mark.parametrize("how", range(4))
+def test_what_a_device_kept_and_the_disk_has_changed_is_told(tmp_path, how):
+    Memory(tmp_path).keep("residual", 1, np.ones(29, np.float32))
+    path = tmp_path / "residual-1.safetensors"
+    path.write_bytes(damaged_bytes(path.read_bytes())[how])
+    with pytest.raises(RunError, match=r"residual-1\.safetensors is damaged \(.+\): start the run again"):
+        answer(2, Memory(tmp_path))
 
 
 def test_weights_that_ran_away_travel_as_they_are_and_are_told_of_elsewhere():

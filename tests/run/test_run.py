@@ -1,6 +1,7 @@
 """One recipe, one result: whatever the order of the answers, and however often the run was stopped."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -252,6 +253,16 @@ def test_a_checkpoint_of_another_network_is_one_sentence(finished, cli, tmp_path
     assert outcome.status == 1
     assert outcome.err.startswith("fedmetaalign: ")
     assert outcome.err.count("\n") == 1
+
+
+def test_a_run_whose_devices_have_lost_their_memory_is_not_gone_on_with(finished, tmp_path):
+    out = tmp_path / "run"
+    recipe = recipes.with_settings(finished.recipe, {"method": "scaffold"})
+    with pytest.raises(Stopped):
+        run(recipe, out, watcher=StopBefore("parallel", 2))
+    shutil.rmtree(out / "memory")
+    with pytest.raises(RunError, match="memory is gone, where this run's devices keep what they need"):
+        run(recipe, out, resume=True)
 
 
 def test_records_shorter_than_the_checkpoint_says_are_one_sentence(finished, tmp_path):

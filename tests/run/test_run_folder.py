@@ -13,7 +13,8 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import RunError
@@ -346,6 +347,18 @@ def test_a_truncated_checkpoint_is_told(folder, keep):
     path = folder.path / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(RunError, match=r"checkpoint\.safetensors is damaged"):
+        folder.restore(2)
+
+
+@pytest.mark.parametrize("change", [{}, {"memory.optimizer.0": np.ones(1, np.float32)}])
+def test_a_checkpoint_without_what_the_server_remembers_is_told(folder, change):
+    memory = {"optimizer.0": np.ones(2, np.float32)}
+    folder.checkpoint(State(np.ones(2, np.float32), 1, memory=memory), [])
+    path = folder.path / "checkpoint.safetensors"
+    arrays = {name: array for name, array in load_file(path).items() if not name.startswith("memory.")}
+    with safe_open(path, "numpy") as file:
+        save_file(arrays | change, path, file.metadata())
+    with pytest.raises(RunError, match=r"is damaged \(it does not hold what its sha256 says\)"):
         folder.restore(2)
 
 

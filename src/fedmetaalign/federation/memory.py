@@ -4,10 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save
 
 from fedmetaalign.errors import RunError
+from fedmetaalign.system.sealed import sealed, unsealed
 from fedmetaalign.system.writing import replace, writing_to
+
+ARRAY = "kept"
+"""What the array is called in its file."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,12 @@ class Memory:
         """Returns what was kept of a name before a round, or last of all; None where there was nothing yet.
 
         Raises:
-            RunError: the round is older than what is kept.
+            RunError: the round is older than what is kept, or that is damaged.
         """
         numbers = self._numbers(name)
         found = max((n for n in numbers if number is None or n < number), default=None)
         if found is not None:
-            return self._kept[name, found] if self.folder is None else load_file(self._path(name, found))[name]
+            return self._kept[name, found] if self.folder is None else _read(self._path(name, found))
         if any(number is not None and n > number for n in numbers):
             raise RunError(
                 f"What the device kept ({name}) before round {number} is not there any more: start the run"
@@ -49,7 +52,7 @@ class Memory:
         else:
             with writing_to(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                replace(self._path(name, number), save({name: array}))
+                replace(self._path(name, number), sealed({ARRAY: array}, {}))
         for other in self._numbers(name) - {number, before}:
             if self.folder is None:
                 del self._kept[name, other]
@@ -64,3 +67,10 @@ class Memory:
     def _path(self, name: str, number: int) -> Path:
         assert self.folder is not None  # noqa: S101 - only asked where there is one
         return self.folder / f"{name}-{number}.safetensors"
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        return unsealed(path)[0][ARRAY]
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({error}): start the run again with another --out.") from None
