@@ -236,14 +236,10 @@ class TestCode:
         assert "fedmetaalign.methods.ditto" not in closure
 
     def test_what_runs_a_cell_is_there_and_what_shows_it_is_not(self):
-        closure = set(code._closure("fedmetaalign.comparison.run_cell", frozenset({"fedmetaalign"})))
-        run = {
-            "model.online",
-            "operators.dense.training",
-            "fleet.splits",
-            "evaluation.metrics",
-            "phases.parallel",
-        }
+        modules = module._modules(RECIPE, "fed_meta_align")
+        closure = {n for each in modules for n in code._closure(each, frozenset({"fedmetaalign"}))}
+        run = {"model.online", "operators.dense.training", "fleet.splits", "evaluation.metrics"}
+        run |= {"comparison.run_cell", "phases.parallel", "aggregation.similarity"}
         assert {f"fedmetaalign.{name}" for name in run} <= closure
         assert not {name for name in closure if name.startswith(("fedmetaalign.report", "fedmetaalign.cli"))}
 

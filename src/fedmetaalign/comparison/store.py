@@ -105,7 +105,7 @@ def _modules(recipe: Recipe, method: str | None = None) -> tuple[str, ...]:
     ]
     if method is not None:
         plugged.append(plugins.module(plugins.METHODS, method) or f"{methods.__name__}.{method}")
-    return (f"{__package__}.run_cell", *sorted(module for module in plugged if module is not None))
+    return (f"{__package__}.pool", *sorted(module for module in plugged if module is not None))
 
 
 @cache
