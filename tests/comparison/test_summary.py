@@ -52,6 +52,7 @@ def test_what_the_comparison_was() -> None:
         "seeds": [0, 1],
         "learning_rates": [1e-5, 1e-4, 1e-3],
         "tune_seeds": [0, 1, 2],
+        "rank": "accuracy",
         "devices": ["pump", "fan"],
         "unseen": [],
     }
