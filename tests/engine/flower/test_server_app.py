@@ -24,6 +24,15 @@ VARIANTS = {
     "half": ["transport.send=float16", "parallel.cohort=0.5"],
     "root": ["parallel.aggregation=fltrust", "evaluation.alone=false", "serial.rounds=0"],
 }
+KINDS = {
+    "fleet": {"simulator": "feeder", "kinds": True, "count": 3, "samples": 250},
+    "model": {"hidden": [8]},
+    "optimizer": {"learning_rate": 0.01},
+    "serial": {"rounds": 1},
+    "parallel": {"rounds": 2},
+    "personalize": {"epochs": 2},
+}
+"""Twelve classes, some of which each device has never seen."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -101,9 +110,11 @@ def test_devices_that_list_their_features_in_another_order_have_the_same_bits_to
             assert json.loads((tmp_path / folder / file).read_text(encoding="utf-8"))["notices"] == notices
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [*VARIANTS, "kinds"])
 def test_both_engines_give_the_same_bits(finished, deterministic, tmp_path, variant):
-    recipe = recipes.load(str(finished.folder / "recipe.toml"), VARIANTS[variant])
+    recipe = recipes.load(str(finished.folder / "recipe.toml"), VARIANTS.get(variant, []))
+    if variant == "kinds":
+        recipe = recipes.parse(KINDS, "here")
     (tmp_path / "recipe.toml").write_text(recipes.dump(recipe), encoding="utf-8")
     run(recipe, tmp_path / "local")
     with InProcessGrid(client_app, nodes_of(recipe, tmp_path / "fleet")) as grid:
