@@ -45,7 +45,9 @@ def files(folder):
     }
 
 
-DOCUMENTED = {"recipe", "seeds", "learning_rates", "tune_seeds", "devices", "unseen", "methods", "stages"}
+DOCUMENTED = {
+    *("recipe", "seeds", "learning_rates", "tune_seeds", "rank", "devices", "unseen", "methods", "stages")
+}
 ROW = {
     *("method", "stage", "learning_rate", "tuning", "edge", "diverged", "devices", "fleet", "unseen", "steps"),
     *("bytes", "seconds", "against_best"),

@@ -51,6 +51,7 @@ def test_what_the_comparison_was() -> None:
         "seeds": [0, 1],
         "learning_rates": [1e-5, 1e-4, 1e-3],
         "tune_seeds": [0, 1, 2],
+        "rank": "accuracy",
         "devices": ["pump", "fan"],
         "unseen": [],
     }
@@ -298,3 +299,42 @@ def test_renumbering_the_seeds_of_all_methods_changes_draws_and_nothing_else() -
     assert other["fleet"]["accuracy"]["mean"] == pytest.approx(one["fleet"]["accuracy"]["mean"])
     assert other["fleet"]["accuracy"]["low"] == pytest.approx(one["fleet"]["accuracy"]["low"], abs=0.005)
     assert other["against_best"]["p"] == one["against_best"]["p"]
+
+
+def kinds(method: str, seed: int, accuracy: float, **macro_f1: float) -> Cell:
+    same = {"accuracy": accuracy, "class_accuracy": 0.5}
+    measured = {name: same | {"macro_f1": value} for name, value in macro_f1.items()}
+    return Cell(method, seed, 1e-4, 0.1, {FINAL: Stage(measured, 100, 2000, 1.5)})
+
+
+KINDS = [
+    kinds("local_only", 0, 0.9, pump=0.5, fan=0.25),
+    kinds("local_only", 1, 0.9, pump=0.5, fan=0.25),
+    kinds("fedavg", 0, 0.8, pump=0.75, fan=0.125),
+    kinds("fedavg", 1, 0.8, pump=0.75, fan=0.25),
+]
+
+
+@pytest.mark.parametrize(
+    ("rank", "best", "gain", "worse", "worst"),
+    [
+        ("accuracy", "local_only", [-0.1, -0.1], [1, 1], [0.8, 0.8]),
+        ("macro_f1", "fedavg", [0.0625, 0.125], [0.5, 0], [0.125, 0.25]),
+    ],
+)
+def test_of_several_kinds_the_rank_says_what_is_better(
+    rank: str, best: str, gain: list[float], worse: list[float], worst: list[float]
+) -> None:
+    names = {"local_only": "local_only", "fedavg": "fedavg"}
+    found = summarise("demo", KINDS, names, dict.fromkeys(names, TUNED), GRID, [0], rank)
+    row = found["methods"]["fedavg"]
+    assert row["fleet"]["gain_over_local"]["values"] == pytest.approx(gain)
+    assert row["fleet"]["worse_off"]["values"] == worse
+    assert row["fleet"]["worst"]["values"] == row["fleet"]["worst_decile"]["values"] == worst
+    ahead = found["methods"][best]["against_best"]["difference"]["mean"]
+    assert found["rank"] == rank and ahead == pytest.approx(abs(sum(gain) / 2))
+    # Both are there, whatever ranks; and what a stage has is what ranks.
+    assert row["fleet"]["accuracy"]["mean"] == pytest.approx(0.8)
+    assert row["devices"]["pump"]["macro_f1"]["values"] == [0.75, 0.75]
+    assert row["devices"]["fan"]["class_accuracy"]["mean"] == 0.5
+    assert list(found["stages"]["fedavg"]["final"]["fan"]) == [rank]

@@ -4,7 +4,7 @@ import io
 import pytest
 
 from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Stage
-from fedmetaalign.comparison.table import METRICS, device_names, rows, to_csv
+from fedmetaalign.comparison.table import KINDS, METRICS, device_names, rows, to_csv
 
 
 def stage(**accuracies: float) -> Stage:
@@ -79,6 +79,14 @@ def test_csv_has_one_line_a_row_device_and_seed() -> None:
     back = list(csv.DictReader(io.StringIO(text)))
     assert float(back[2]["accuracy"]) == 1 / 3
     assert back[0]["device"] == "pump, left"
+
+
+def test_csv_of_several_kinds_has_their_metrics_too() -> None:
+    told = {"accuracy": 0.9, "class_accuracy": 0.5, "macro_f1": 0.25}
+    cells = [cell("a", 0, {FINAL: Stage({"pump": told}, 100, 2000, 1.5)}), cell("a", 1, {})]
+    lines = list(csv.DictReader(io.StringIO(to_csv(cells, ["a"]))))
+    assert [(line["class_accuracy"], line["macro_f1"]) for line in lines] == [("0.5", "0.25"), ("", "")]
+    assert list(lines[0])[5:] == [*METRICS, *KINDS, "threshold", "steps", "bytes", "seconds"]
 
 
 def test_csv_leaves_the_learning_rate_of_an_untrained_method_empty() -> None:

@@ -151,6 +151,7 @@ def test_a_dump_holds_every_key_that_has_a_value():
         "methods": ["local_only", "fedavg", "fedprox", "fed_meta_align"],
         "learning_rates": [1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
         "tune_seeds": 3,
+        "rank": "accuracy",
         "variants": {},
     }
     assert dumped["fleet"]["unseen"] == {"count": 0, "samples": 30}

@@ -110,6 +110,24 @@ def comparison() -> dict[str, Any]:
     }
 
 
+def of_kinds() -> dict[str, Any]:
+    """Several kinds of fault, ranked by how well they are told apart: training alone is ahead in that."""
+    made = comparison() | {"rank": "macro_f1"}
+    at = {"local_only": 0.55, "fedavg": 0.5, "fedavg.global": 0.2, "fed_meta_align": 0.45}
+    for name, entry in made["methods"].items():
+        f = at.get(name, 0.3)
+        for metrics_ in (entry["fleet"], *entry["devices"].values()):
+            metrics_ |= {"macro_f1": interval(f, f), "class_accuracy": interval(f + 0.1, f + 0.1)}
+        entry["fleet"] |= {"gain_over_local": interval(f - 0.55), "worse_off": interval(float(f < 0.55))}
+    made["methods"]["fedavg"]["against_best"] = against("local_only", -0.05, 0.002, 0.006)
+    made["methods"]["local_only"]["against_best"] = against("fedavg", 0.05, 0.002, 0.006)
+    made["methods"]["fed_meta_align"]["against_best"] = against("local_only", -0.1, 0.002, 0.006)
+    stages = made["stages"]["fed_meta_align"]
+    for stage, devices in stages.items():
+        stages[stage] = {name: {"macro_f1": each["accuracy"]} for name, each in devices.items()}
+    return made
+
+
 def large(devices: int, methods: int) -> dict[str, Any]:
     """Many devices and many methods; the later ones are the better ones."""
     made = comparison()

@@ -6,7 +6,7 @@ from typing import Any
 
 import matplotlib
 import pytest
-from comparison_file import comparison, interval, large
+from comparison_file import comparison, interval, large, of_kinds
 
 from fedmetaalign.report import svg
 from fedmetaalign.report.comparison import figures
@@ -62,6 +62,22 @@ def test_light_colours_stand_in_the_drawing_and_dark_ones_replace_them() -> None
     document = figures.accuracy(comparison())
     assert f"stroke: {light['accent']}" in document
     assert f'[style*="stroke: {light["accent"]}"]{{stroke:{dark["accent"]}!important}}' in document
+
+
+@pytest.mark.parametrize(
+    ("draw", "title", "axis"),
+    [
+        (figures.accuracy, "Macro-F1 of every method", "test macro-F1 in %"),
+        (figures.gains, "Gain of every device over training alone", "macro-F1 minus that of training alone"),
+        (figures.rounds, "Class accuracy of the global model", "test class accuracy of the global model in %"),
+        (figures.stages, "Macro-F1 of Fed-Meta-Align", "test macro-F1 in %"),
+        (sweep, "Macro-F1 against alpha", "test macro-F1 in %"),
+    ],
+)
+def test_of_several_kinds_each_says_what_it_shows(draw: Draw, title: str, axis: str) -> None:
+    document = draw(of_kinds())
+    assert str(ElementTree.fromstring(document).get("aria-label")).startswith(title)  # noqa: S314
+    assert any(text.startswith(axis) for text in texts(document))
 
 
 def test_accuracy_names_every_row_in_the_order_given() -> None:

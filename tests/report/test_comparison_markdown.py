@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from comparison_file import against, comparison, interval, large, row
+from comparison_file import against, comparison, interval, large, of_kinds, row
 from markdown_it import MarkdownIt
 
 from fedmetaalign import methods
@@ -45,6 +45,18 @@ def test_the_document(snapshot: Snapshot) -> None:
     assert line(told, "**FedAvg**").startswith("| **FedAvg** | **94.5** [93.5, 95.5] |")
     assert line(told, "**Fed-Meta-Align**").startswith("| **Fed-Meta-Align** | **93.3** [")
     assert "took no part" not in markdown.document(comparison())
+
+
+def test_the_document_of_several_kinds_ranked_by_macro_f1(snapshot: Snapshot) -> None:
+    told = markdown.document(of_kinds())
+    snapshot("compare-kinds.md", told)
+    assert line(told, "**Local only**").startswith(
+        "| **Local only** | 91.0 [90.0, 92.0] | **55.0** [54.0, 56.0] |"
+    )
+    assert line(told, "FedAvg").startswith("| FedAvg | **94.5** [")
+    assert said(of_kinds())[0].startswith("Local only is best, with a mean macro-F1 of 55.0 % [54.0, 56.0]")
+    swept = markdown.sweep_document({"1": of_kinds(), "2": of_kinds()}, "alpha")
+    assert "| macro-F1 in % | 1 | 2 |" in swept and "![Macro-F1 against alpha]" in swept
 
 
 def test_the_document_of_a_sweep(snapshot: Snapshot) -> None:

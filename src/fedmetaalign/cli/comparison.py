@@ -55,12 +55,18 @@ def _print_one(comparison: Comparison, title: str) -> None:
 
 
 def _print_rows(rows: Iterable[Row], title: str) -> None:
-    columns = ("method", "accuracy", "F1", "gain over\nlocal only", "worse off\nthan alone", "worst\ndevice")
+    rows = list(rows)
+    rank = rows[0].rank
+    kinds = any("macro_f1" in row.fleet for row in rows)
+    more = {"macro-\nF1": "macro_f1", "class\naccuracy": "class_accuracy"} if kinds else {}
+    columns = ("gain over\nlocal only", "worse off\nthan alone", "worst\ndevice", "learning\nrate", "steps")
     lines = [
         (
             row.label,
-            _plain(ranged(METRICS["accuracy"], row.accuracy)),
-            _mean(row, "f1"),
+            *(
+                _plain(ranged(METRICS[metric], row.ranking)) if metric == rank else _mean(row, metric)
+                for metric in ("accuracy", "f1", *more.values())
+            ),
             "-" if row.name == ALONE else _mean(row, "gain_over_local"),
             "-" if row.name == ALONE else _mean(row, "worse_off"),
             _mean(row, "worst"),
@@ -71,7 +77,7 @@ def _print_rows(rows: Iterable[Row], title: str) -> None:
     ]
     print_table(
         f"{title}: means over seeds and devices, in %; [95 % interval]",
-        (*columns, "learning\nrate", "steps"),
+        ("method", "accuracy", "F1", *more, *columns),
         lines,
     )
 

@@ -100,12 +100,17 @@ def fleet_table(name: str, results: Mapping[str, Any]) -> None:
     for stage in fleet["stages"]:
         columns[STAGES[stage]] = partial(_stage, stage)
     columns["F1"] = lambda row: _number(row["stages"]["deployed"]["f1"])
+    title = f"{name}: accuracy in % on held-out samples"
+    if "classes" in fleet:
+        columns["macro-\nF1"] = lambda row: _number(row["stages"]["deployed"]["macro_f1"])
+        columns["class\naccuracy"] = lambda row: _percent(row["stages"]["deployed"]["class_accuracy"])
+        title += ": of alarms; macro-F1 and class accuracy are of kinds"
     columns["thresh-\nold"] = lambda row: _number(row.get("threshold"))
     columns["bytes"] = lambda row: f"{row['model_bytes']:,}" if "model_bytes" in row else ""
 
     rows = [(device, *(cell(row) for cell in columns.values())) for device, row in devices.items()]
     mean = ("mean", *(cell(fleet) for cell in columns.values()))
-    print_table(f"{name}: accuracy in % on held-out samples", ["device", *columns], rows, mean=mean)
+    print_table(title, ["device", *columns], rows, mean=mean)
 
 
 def _stage(stage: str, row: Mapping[str, Any]) -> str:
@@ -134,7 +139,7 @@ def print_results(folder: Path, as_json: bool, bundles: str | None = None) -> No
     sys.stdout.write(f"\nReport:  {folder / 'report.html'}\nBundles: {bundles or folder / 'devices'}\n")
 
 
-def _percent(value: float | Mapping[str, float | None]) -> str:
+def _percent(value: float | Mapping[str, float | None] | None) -> str:
     """Formats an accuracy, given as such or among other metrics."""
     accuracy = value["accuracy"] if isinstance(value, Mapping) else value
     return "-" if accuracy is None else f"{100 * accuracy:.1f}"

@@ -168,6 +168,12 @@ def _arms(recipe: Recipe, notice: Callable[[str], None]) -> list[Arm]:
         built = own.model_dump_json(include={"seed", "fleet", "splits", "model", "foundation"})
         if built not in digests:
             fleet = build(own, unseen_devices=True)
+            if own.compare.rank == "macro_f1" and fleet.target.outputs == 1:
+                raise RecipeError(
+                    'compare.rank = "macro_f1" ranks by kinds of fault, and the label of this fleet has two '
+                    'classes only: take "accuracy", or give a label of more values (fleet.normal, or '
+                    "fleet.kinds = true)."
+                )
             digests[built] = fleet.files
             for sentence in fleet.notices:
                 notice(sentence)
@@ -231,6 +237,7 @@ def _write(out: Path, recipe: Recipe, chosen: Sequence[Chosen]) -> Json:
         {each.arm.row: each.tuning for each in chosen},
         recipe.compare.learning_rates,
         [cell.seed for cell in chosen[0].cells][: recipe.compare.tune_seeds],
+        recipe.compare.rank,
     )
     with writing_to(out, AGAIN):
         out.mkdir(parents=True, exist_ok=True)

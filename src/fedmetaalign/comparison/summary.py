@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fedmetaalign.comparison.cell import FINAL, Cell, Stage
-from fedmetaalign.comparison.table import METRICS, Row, device_names, rows
+from fedmetaalign.comparison.table import Row, device_names, measured, rows
 from fedmetaalign.errors import FedMetaAlignError
 from fedmetaalign.evaluation.statistics import (
     Draws,
@@ -45,10 +45,17 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Group:
-    """Devices that are summarised together, on the same bootstrap replicates for every row and metric."""
+    """Devices that are summarised together, on the same bootstrap replicates for every row and metric.
+
+    Attributes:
+        metrics: what is summarised of each.
+        rank: the one of them that makes one row better than another.
+    """
 
     devices: Sequence[str]
     draws: Draws
+    metrics: tuple[str, ...]
+    rank: str
 
 
 def summarise(
@@ -58,6 +65,7 @@ def summarise(
     tunings: Mapping[str, Tuning],
     learning_rates: Sequence[float],
     tune_seeds: Sequence[int],
+    rank: str = "accuracy",
 ) -> Json:
     """Returns what compare.json holds: plain dicts, lists, numbers and None.
 
@@ -68,6 +76,7 @@ def summarise(
         tunings: by the name that the cells have.
         learning_rates: the shared grid.
         tune_seeds: the seeds that learning rates were chosen on.
+        rank: the metric that says which method is better, what one gains and which device is worse off.
 
     Raises:
         FedMetaAlignError: training diverged in every cell, so that there is nothing to summarise.
@@ -80,17 +89,19 @@ def summarise(
         raise FedMetaAlignError(
             "Training diverged with every method and every seed: give [compare] lower learning_rates."
         )
-    fleet = Group(members, draw(len(seeds), len(members)))
-    newcomers = Group(unseen, draw(len(seeds), len(unseen))) if unseen else None
+    metrics = measured(cells)
+    fleet = Group(members, draw(len(seeds), len(members)), metrics, rank)
+    newcomers = Group(unseen, draw(len(seeds), len(unseen)), metrics, rank) if unseen else None
     alone = next((row for row in table if row.name == ALONE), None)
     raced = [row for row in table if row.stage == FINAL and methods[row.method] not in NO_RIVALS]
-    accuracies = {row.name: _values(row, fleet.devices)[0] for row in raced}
-    rivals = _against_best(accuracies, fleet.draws) if raced else {}
+    ranked = {row.name: _values(row, fleet.devices, [rank])[0] for row in raced}
+    rivals = _against_best(ranked, fleet.draws) if raced else {}
     return {
         "recipe": recipe,
         "seeds": seeds,
         "learning_rates": list(learning_rates),
         "tune_seeds": list(tune_seeds),
+        "rank": rank,
         "devices": members,
         "unseen": unseen,
         "methods": {
@@ -108,13 +119,13 @@ def summarise(
             }
             for row in table
         },
-        "stages": {row.name: _stages(row, fleet.draws) for row in table if row.stage == FINAL},
+        "stages": {row.name: _stages(row, fleet) for row in table if row.stage == FINAL},
     }
 
 
-def _values(row: Row, devices: Sequence[str]) -> np.ndarray:
-    """(metrics, seeds, devices) float64: all that a row's devices were measured to be."""
-    return np.array([[_metric(stage, devices, metric) for stage in row.stages] for metric in METRICS])
+def _values(row: Row, devices: Sequence[str], metrics: Sequence[str]) -> np.ndarray:
+    """(metrics, seeds, devices) float64: what a row's devices were measured to be."""
+    return np.array([[_metric(stage, devices, metric) for stage in row.stages] for metric in metrics])
 
 
 def _metric(stage: Stage | None, devices: Sequence[str], metric: str) -> list[float]:
@@ -124,9 +135,9 @@ def _metric(stage: Stage | None, devices: Sequence[str], metric: str) -> list[fl
 
 
 def _devices(row: Row, group: Group) -> Json:
-    intervals = over_seeds(_values(row, group.devices).transpose(2, 0, 1), group.draws)
+    intervals = over_seeds(_values(row, group.devices, group.metrics).transpose(2, 0, 1), group.draws)
     return {
-        device: {metric: _interval(intervals, (d, m)) for m, metric in enumerate(METRICS)}
+        device: {metric: _interval(intervals, (d, m)) for m, metric in enumerate(group.metrics)}
         for d, device in enumerate(group.devices)
     }
 
@@ -137,41 +148,41 @@ def _fleet(row: Row, alone: Row | None, group: Group) -> Json:
     The intervals of the worst device and decile are over seeds only, for these very devices: resampling devices
     never finds one worse than the worst (P. J. Bickel and D. A. Freedman, Annals of Statistics 9, 1981).
     """
-    values = _values(row, group.devices)
-    accuracy = values[0]
-    reference = np.nan if alone is None else _values(alone, group.devices)[0]
-    gain = accuracy - reference
+    values = _values(row, group.devices, group.metrics)
+    ranked = values[group.metrics.index(group.rank)]
+    gain = ranked - (np.nan if alone is None else _values(alone, group.devices, [group.rank])[0])
     worse = np.where(np.isnan(gain), np.nan, gain < 0)
     means = over_fleet(np.stack([*values, gain, worse]), group.draws)
-    lowest = over_seeds(np.stack([worst(accuracy), worst_decile(accuracy)]), group.draws)
+    lowest = over_seeds(np.stack([worst(ranked), worst_decile(ranked)]), group.draws)
+    names = (*group.metrics, "gain_over_local", "worse_off")
     return {
-        **{name: _interval(means, i) for i, name in enumerate((*METRICS, "gain_over_local", "worse_off"))},
+        **{name: _interval(means, i) for i, name in enumerate(names)},
         **{name: _interval(lowest, i) for i, name in enumerate(("worst", "worst_decile"))},
     }
 
 
-def _against_best(accuracies: Mapping[str, np.ndarray], draws: Draws) -> dict[str, Json | None]:
-    """Compares every method with the best other one, by the fleet's mean accuracy paired by seed.
+def _against_best(ranked: Mapping[str, np.ndarray], draws: Draws) -> dict[str, Json | None]:
+    """Compares every method with the best other one, by the fleet's mean paired by seed.
 
     The p values are corrected for the number of pairs, of which the best and the second are one. Which is best
     is read off the same seeds, which flatters it: on average, the others are less far behind than the
     differences say. A method that diverged with some seed is not compared: it is measured on the others alone.
 
     Args:
-        accuracies: name -> (seeds, devices) accuracy; at least one.
+        ranked: name -> (seeds, devices) of the metric that ranks; at least one.
         draws: of these seeds and devices.
     """
-    fleet = over_fleet(np.stack(list(accuracies.values())), draws)
-    by_seed = dict(zip(accuracies, fleet.values, strict=True))
-    whole = [name for name in accuracies if not np.isnan(by_seed[name]).any()]
-    means = dict(zip(accuracies, fleet.mean, strict=True))
+    fleet = over_fleet(np.stack(list(ranked.values())), draws)
+    by_seed = dict(zip(ranked, fleet.values, strict=True))
+    whole = [name for name in ranked if not np.isnan(by_seed[name]).any()]
+    means = dict(zip(ranked, fleet.mean, strict=True))
     best = sorted(whole, key=lambda name: -means[name])[:2]
     pairs = {name: best[best[0] == name] for name in whole if len(whole) > 1}
     distinct = {frozenset(pair): paired_p(*(by_seed[name] for name in pair)) for pair in pairs.items()}
     corrected = dict(zip(distinct, holm(list(distinct.values())), strict=True))
-    found: dict[str, Json | None] = dict.fromkeys(accuracies)
+    found: dict[str, Json | None] = dict.fromkeys(ranked)
     for name, other in pairs.items():
-        difference = _interval(over_fleet(accuracies[name] - accuracies[other], draws))
+        difference = _interval(over_fleet(ranked[name] - ranked[other], draws))
         pair = frozenset((name, other))
         found[name] = {
             "method": other,
@@ -183,7 +194,10 @@ def _against_best(accuracies: Mapping[str, np.ndarray], draws: Draws) -> dict[st
 
 
 def _rounds(row: Row, group: Group) -> Json:
-    """The fleet's accuracy with the global model after each round, for a method that has one."""
+    """The fleet's accuracy with the global model after each round, for a method that has one.
+
+    Of more than two classes it is that of the classes.
+    """
     trained = [cell.rounds if FINAL in cell.stages else () for cell in row.cells]
     count = max(map(len, trained))
     if count == 0:
@@ -196,16 +210,16 @@ def _rounds(row: Row, group: Group) -> Json:
     return {"rounds": {name: _numbers(getattr(found, name)) for name in ("mean", "low", "high")}}
 
 
-def _stages(row: Row, draws: Draws) -> Json:
-    """Every device's accuracy at every stage of a method, in the order in which the stages were measured."""
+def _stages(row: Row, group: Group) -> Json:
+    """How every device ranks at every stage of a method, in the order in which the stages were measured."""
     names = dict.fromkeys(name for cell in row.cells for name in cell.stages)
-    return {name: _accuracies(Row(row.name, row.method, name, row.cells), draws) for name in names}
+    return {name: _stage(Row(row.name, row.method, name, row.cells), group) for name in names}
 
 
-def _accuracies(row: Row, draws: Draws) -> Json:
+def _stage(row: Row, group: Group) -> Json:
     devices = list(dict.fromkeys(device for stage in row.stages if stage for device in stage.devices))
-    intervals = over_seeds(_values(row, devices)[0].T, draws)
-    return {device: {"accuracy": _interval(intervals, d)} for d, device in enumerate(devices)}
+    intervals = over_seeds(_values(row, devices, [group.rank])[0].T, group.draws)
+    return {device: {group.rank: _interval(intervals, d)} for d, device in enumerate(devices)}
 
 
 def _tuned(tuning: Tuning, learning_rates: Sequence[float]) -> Json:

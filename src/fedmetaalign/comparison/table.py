@@ -10,10 +10,8 @@ from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Stage
 METRICS = ("accuracy", "f1", "precision", "recall", "balanced_accuracy", "mcc", "pr_auc", "brier")
 """What is summarised of each device, in this order."""
 
-COLUMNS = (
-    *("method", "stage", "device", "seed", "learning_rate", *METRICS),
-    *("threshold", "steps", "bytes", "seconds"),
-)
+KINDS = ("class_accuracy", "macro_f1")
+"""What is summarised besides where there are more than two classes."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,13 @@ def device_names(cells: Iterable[Cell]) -> tuple[list[str], list[str]]:
     return [name for name in measured if name not in unseen], [name for name in measured if name in unseen]
 
 
+def measured(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Returns the metrics that these cells have: those of the kinds too, where one of them has these."""
+    stages = (stage for cell in cells for stage in cell.stages.values())
+    kinds = any(metrics.keys() & set(KINDS) for stage in stages for metrics in stage.devices.values())
+    return (*METRICS, *KINDS) if kinds else METRICS
+
+
 def to_csv(cells: Sequence[Cell], methods: Sequence[str]) -> str:
     """Returns the text of compare.csv: one line for each row, device and seed.
 
@@ -85,20 +90,23 @@ def to_csv(cells: Sequence[Cell], methods: Sequence[str]) -> str:
     """
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    known = measured(cells)
+    writer.writerow(
+        ["method", "stage", "device", "seed", "learning_rate", *known, "threshold", "steps", "bytes", "seconds"]
+    )
     members, unseen = device_names(cells)
     for row in rows(cells, methods):
         for device in (*members, *unseen):
-            writer.writerows(_lines(row, device))
+            writer.writerows(_lines(row, device, known))
     return text.getvalue()
 
 
-def _lines(row: Row, device: str) -> Iterator[list[object]]:
+def _lines(row: Row, device: str, known: Sequence[str]) -> Iterator[list[object]]:
     """Yields a row's lines for one device; csv writes None as nothing and a float as its repr."""
     for cell, stage in zip(row.cells, row.stages, strict=True):
         metrics = stage.devices.get(device, {}) if stage else {}
         yield [
             *(row.method, row.stage, device, cell.seed, cell.learning_rate),
-            *(metrics.get(name) for name in (*METRICS, "threshold")),
+            *(metrics.get(name) for name in (*known, "threshold")),
             *((stage.steps, stage.bytes, stage.seconds) if stage else (None, None, None)),
         ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -60,6 +60,8 @@ class Compare(Section):
     """The grid that all methods share."""
     tune_seeds: Count = 3
     """The learning rate is chosen on the validation data of the first so many seeds."""
+    rank: Literal["accuracy", "macro_f1"] = "accuracy"
+    """What makes a method better than another: right alarms, or, of more than two classes, right kinds."""
     variants: Mapping[Annotated[str, Field(min_length=1)], Variant] = {}
     sweep: Sweep | None = None
 

@@ -1,6 +1,7 @@
 """What a reader must not overlook, in words: the headline and the warnings. Plain text, not HTML."""
 
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,6 +21,9 @@ BEATEN = WORSE, NO_RULE, NO_MAJORITY = (
     "not better than majority",
 )
 """The tags of devices that something simpler beats, which the verdict says already."""
+
+UNSEEN = "unseen kinds"
+"""The tag of devices that a terminal names the kinds of."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +78,16 @@ def verdict(run: Run) -> tuple[str, ...]:
 
 
 def summary(run: Run) -> tuple[str, ...]:
-    """Returns up to four sentences for a terminal: the headline, the verdict, and what else needs attention."""
+    """Returns up to six sentences for a terminal: the headline, the verdict, and what else needs attention."""
     others = [
         f"{finding.title[0].lower()}{finding.title[1:]} ({_counted(finding)})"
         for finding in findings(run)
-        if finding.tag not in BEATEN
+        if finding.tag not in (*BEATEN, UNSEEN)
     ]
-    also = (f"Also needs attention: {'; '.join(others)}.",) if others else ()
+    also = f"Also needs attention: {'; '.join(others)}." if others else None
+    told = filter(None, (headline(run), *verdict(run), _kinds(run), _unseen_kinds(run), also))
     # A terminal's font may lack the page's narrow space.
-    return tuple(text.replace(NARROW, " ") for text in (headline(run), *verdict(run), *also))
+    return tuple(text.replace(NARROW, " ") for text in told)
 
 
 def findings(run: Run) -> tuple[Finding, ...]:
@@ -99,7 +104,7 @@ def findings(run: Run) -> tuple[Finding, ...]:
         "threshold fallback": lambda d: (
             d.threshold_note and f"threshold {decimal(d.threshold)}: {d.threshold_note}"
         ),
-        "unseen kinds": lambda d: ", ".join(d.unseen_kinds) or None,
+        UNSEEN: lambda d: ", ".join(d.unseen_kinds) or None,
         "class missing": _missing_class,
     }
     words = tomllib.loads(
@@ -181,6 +186,22 @@ def _beside_baselines(run: Run) -> str | None:
     accuracy = run.mean(run.stages[-1], "accuracy")
     mean = "; nor are the devices on average" if best and accuracy is not None and accuracy <= max(best) else ""
     return f"{_who(losers, compared)} {none}: {listing(losers)}{mean}."
+
+
+def _kinds(run: Run) -> str | None:
+    """How well kinds of fault are told apart, beside training alone; None of two classes."""
+    means = {stage: run.mean(stage, "macro_f1") for stage in run.stages[-1:]} | {"alone": run.alone("macro_f1")}
+    told = [f"{decimal(value)} {stage}" for stage, value in means.items() if value is not None]
+    return f"Of the kinds of fault: mean macro-F1 {', '.join(told)}." if told else None
+
+
+def _unseen_kinds(run: Run) -> str | None:
+    """Which kinds are tested and not trained on, the most frequent first; None where there are none."""
+    kinds = Counter(kind for device in run.devices for kind in device.unseen_kinds)
+    if not kinds:
+        return None
+    told = [f"{kind} ({count(number, 'device')})" for kind, number in kinds.most_common()]
+    return f"Tested on kinds of fault never trained on: {listing(told)}."
 
 
 def _who(some: Sequence[object], compared: Sequence[DeviceReport]) -> str:

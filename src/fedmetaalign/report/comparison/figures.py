@@ -10,7 +10,7 @@ from fedmetaalign.methods import ALONE, CONTROLS
 from fedmetaalign.report import svg
 from fedmetaalign.report.comparison import reading
 from fedmetaalign.report.comparison.lines import OTHERS, Line, coloured, draw_lines, line, name_ends
-from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, OURS, plain
+from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, METRICS, OURS, plain, title
 from fedmetaalign.report.comparison.reading import NOTHING, Interval, Row, Source, by_stage, foremost, read
 from fedmetaalign.report.drawing import DOTTED, ROW, WIDTH, beside, dot, named_rows, span, value_above
 from fedmetaalign.report.numbers import decimal, percent
@@ -56,7 +56,7 @@ def write_sweep(comparisons: Mapping[str, Source], key: str, folder: Path) -> No
 
 
 def accuracy(comparison: Source) -> str:
-    """Returns the fleet's accuracy and its interval, a line a row in the order of the file.
+    """Returns the fleet's accuracy, or what else ranks, and its interval, a row a line in the file's order.
 
     Hollow dots are global models; the dotted line is training alone.
     """
@@ -65,10 +65,10 @@ def accuracy(comparison: Source) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        if alone is not None and alone.accuracy.mean is not None:
-            axes.axvline(100 * alone.accuracy.mean, color=svg.INK, linewidth=1.2, linestyle=DOTTED)
+        if alone is not None and alone.ranking.mean is not None:
+            axes.axvline(100 * alone.ranking.mean, color=svg.INK, linewidth=1.2, linestyle=DOTTED)
         for y, row in enumerate(of.rows):
-            interval = row.accuracy
+            interval = row.ranking
             if interval.mean is None:
                 beside(axes, y, "diverged", svg.WARN)
                 continue
@@ -78,9 +78,9 @@ def accuracy(comparison: Source) -> str:
             dot(axes, 100 * interval.mean, y, colour, 6.5, hollow=row.stage == "global")
             beside(axes, y, decimal(100 * interval.mean, 1), colour if row.name == OURS else svg.INK)
         named_rows(axes, [row.label for row in of.rows], [row.name == OURS for row in of.rows])
-        axes.set_xlabel("test accuracy in %, mean over the devices with its 95 % interval")
+        axes.set_xlabel(f"test {METRICS[of.rank]} in %, mean over the devices with its 95 % interval")
 
-    return svg.standalone(draw, WIDTH, 0.75 + ROW * len(of.rows), reading.FIGURES["accuracy"][0])
+    return svg.standalone(draw, WIDTH, 0.75 + ROW * len(of.rows), reading.title("accuracy", of))
 
 
 def gains(comparison: Source) -> str:
@@ -111,11 +111,11 @@ def gains(comparison: Source) -> str:
             beside(axes, y, percent(share), svg.WARN if share else svg.INK)
         named_rows(axes, [row.label for row in rows], [row.name == OURS for row in rows])
         axes.set_xlabel(
-            "accuracy minus that of training alone, in points; a dot is a device"
+            f"{METRICS[of.rank]} minus that of training alone, in points; a dot is a device"
             + ("" if few else ", a bar the mean")
         )
 
-    return svg.standalone(draw, WIDTH, 0.95 + 1.25 * ROW * len(rows), reading.FIGURES["gains"][0])
+    return svg.standalone(draw, WIDTH, 0.95 + 1.25 * ROW * len(rows), reading.title("gains", of))
 
 
 def rounds(comparison: Source) -> str:
@@ -131,20 +131,21 @@ def rounds(comparison: Source) -> str:
         draw_lines(axes, lines, markers=max(len(each.points) for each in lines) <= 12)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         axes.set_xlabel(f"round{_left_out(lines, rows)}")
-        axes.set_ylabel("test accuracy of the global model in %")
+        axes.set_ylabel(f"test {METRICS[of.by_round]} of the global model in %")
         alone = of.row(ALONE)
-        level = [] if alone is None else [line(alone.label, svg.INK, [(1, alone.accuracy)])]
+        lone = NOTHING if alone is None else alone.fleet.get(of.by_round, NOTHING)
+        level = [] if alone is None else [line(alone.label, svg.INK, [(1, lone)])]
         level = [each for each in level if each.points]
         for each in level:
             axes.axhline(each.points[0][1], color=svg.INK, linewidth=1.2, linestyle=DOTTED)
         axes.margins(x=0.01)
         name_ends(axes, [*lines, *level], _AXES)
 
-    return svg.standalone(draw, WIDTH, _HEIGHT, reading.FIGURES["rounds"][0])
+    return svg.standalone(draw, WIDTH, _HEIGHT, reading.title("rounds", of))
 
 
 def stages(comparison: Source) -> str:
-    """Returns the accuracy of each device after each stage of Fed-Meta-Align (the paper's Figure 2).
+    """Returns how each device does after each stage of Fed-Meta-Align (the paper's Figure 2).
 
     Many devices are thin lines behind their mean.
     """
@@ -177,28 +178,30 @@ def stages(comparison: Source) -> str:
                 value_above(axes, place, value)
         axes.set_xticks(range(len(found)), [_STAGES[stage] for stage in found])
         axes.set_xlim(-0.2, len(found) - 0.85)
-        axes.set_ylabel("test accuracy in %")
+        axes.set_ylabel(f"test {METRICS[of.rank]} in %")
         name_ends(axes, [fleet] if many else shown, _AXES)
 
-    return svg.standalone(draw, WIDTH, _HEIGHT, reading.FIGURES["stages"][0])
+    return svg.standalone(draw, WIDTH, _HEIGHT, reading.title("stages", of))
 
 
 def sweep(comparisons: Mapping[str, Source], key: str) -> str:
-    """Returns the fleet's accuracy against the values of a key of the recipe, of at most eight rows.
+    """Returns the fleet's accuracy, or what else ranks, against the values of a key of the recipe.
 
-    The axis is logarithmic where the values are positive numbers that span a factor of ten.
+    At most eight rows are shown. The axis is logarithmic where the values are positive numbers that span a
+    factor of ten.
 
     Args:
         comparisons: value of the key -> the object of its `compare.json`.
         key: the key's name, for the axis.
     """
     read_ = {value: read(each) for value, each in comparisons.items()}
+    rank = next(iter(read_.values())).rank
     numbers = _numbers(list(read_))
     places = dict(zip(read_, numbers or range(len(read_)), strict=True))
     order = sorted(read_, key=lambda value: places[value])
     rows = {row.name: row for of in read_.values() for row in of.rows}
     points = {
-        name: [(places[value], row.accuracy) for value in order if (row := read_[value].row(name)) is not None]
+        name: [(places[value], row.ranking) for value in order if (row := read_[value].row(name)) is not None]
         for name in rows
     }
     averages = [_averaged(row, [interval for _, interval in points[name]]) for name, row in rows.items()]
@@ -218,16 +221,16 @@ def sweep(comparisons: Mapping[str, Source], key: str) -> str:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks([places[value] for value in order], [plain(value) for value in order])
         axes.set_xlabel(f"{plain(key)}{_left_out(lines, raced)}")
-        axes.set_ylabel("test accuracy in %")
+        axes.set_ylabel(f"test {METRICS[rank]} in %")
         name_ends(axes, [*lines, *level], _AXES)
 
-    return svg.standalone(draw, WIDTH, _HEIGHT, f"Accuracy against {plain(key)}")
+    return svg.standalone(draw, WIDTH, _HEIGHT, f"{title(rank)} against {plain(key)}")
 
 
-def _averaged(row: Row, accuracies: list[Interval]) -> Row:
-    """The row with its mean accuracy over a sweep, to choose the best by."""
-    average = Interval(mean=mean(each.mean for each in accuracies))
-    return row.model_copy(update={"fleet": {"accuracy": average}})
+def _averaged(row: Row, values: list[Interval]) -> Row:
+    """The row with its mean over a sweep, to choose the best by."""
+    average = Interval(mean=mean(each.mean for each in values))
+    return row.model_copy(update={"fleet": {row.rank: average}})
 
 
 def _numbers(values: list[str]) -> list[float]:

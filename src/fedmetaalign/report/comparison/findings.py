@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from fedmetaalign.methods import CONTROLS, NO_RIVALS
 from fedmetaalign.report.comparison.formats import ALPHA, METRICS, bracket, probability
+from fedmetaalign.report.comparison.names import METRICS as NAMES
 from fedmetaalign.report.comparison.names import OURS
 from fedmetaalign.report.comparison.reading import NOTHING, Comparison, Rival, Row, ranked
 from fedmetaalign.report.numbers import count, listing, percent, points
@@ -32,8 +33,9 @@ def sentences(comparison: Comparison, name: Naming = str) -> list[str]:
 
 
 def _best(best: Row, name: Naming) -> str:
-    interval = bracket(METRICS["accuracy"], best.accuracy)
-    told = f"{name(best.label)} is best, with a mean accuracy of {percent(best.accuracy.mean)} {interval}"
+    interval = bracket(METRICS[best.rank], best.ranking)
+    mean = f"a mean {NAMES[best.rank]} of {percent(best.ranking.mean)}"
+    told = f"{name(best.label)} is best, with {mean} {interval}"
     rival = best.rival
     if rival is None or rival.difference.mean is None:
         return f"{told.rstrip()}."
@@ -45,14 +47,14 @@ def _federated(raced: list[Row], name: Naming) -> str:
     best = next((row for row in raced if row.method not in CONTROLS), None)
     if best is None or best is raced[0]:
         return ""
-    return f"The best method that federates is {name(best.label)} with {percent(best.accuracy.mean)}."
+    return f"The best method that federates is {name(best.label)} with {percent(best.ranking.mean)}."
 
 
 def _pooled(final: list[Row], best: Row, name: Naming) -> str:
     """What all data in one place would give, where no method comes up to it."""
     if final[0].method != "pooled":
         return ""
-    told = f"{name(final[0].label)}, all samples in one place, would give {percent(final[0].accuracy.mean)}"
+    told = f"{name(final[0].label)}, all samples in one place, would give {percent(final[0].ranking.mean)}"
     return f"{told}: more than {name(best.label)}."
 
 
@@ -65,7 +67,7 @@ def _ours(raced: list[Row], name: Naming) -> str:
     if place > 0:
         known = rival is not None and rival.difference.mean is not None
         behind = f", {_distance(rival, name)} ({_luck('that distance', rival)})" if rival and known else ""
-        parts.append(f"takes place {place + 1} of {len(raced)} with {percent(ours.accuracy.mean)}{behind}")
+        parts.append(f"takes place {place + 1} of {len(raced)} with {percent(ours.ranking.mean)}{behind}")
     gain = ours.fleet.get("gain_over_local", NOTHING)
     if gain.mean is not None:
         side = "above" if gain.mean >= 0 else "below"

@@ -39,6 +39,8 @@ class Metric:
 
 METRICS = {
     "accuracy": Metric("accuracy in %"),
+    "macro_f1": Metric("macro-F1 in %"),
+    "class_accuracy": Metric("class accuracy in %"),
     "f1": Metric("F1 in %"),
     "precision": Metric("precision in %"),
     "recall": Metric("recall in %"),

@@ -22,23 +22,26 @@ from fedmetaalign.report.comparison.formats import (
     text,
     traffic,
 )
-from fedmetaalign.report.comparison.names import plain
+from fedmetaalign.report.comparison.names import METRICS as NAMES
+from fedmetaalign.report.comparison.names import plain, title
 from fedmetaalign.report.comparison.reading import (
     NOTHING,
     Interval,
     Row,
     Source,
-    accuracy_of,
     foremost,
     newcomers,
     read,
     shown,
+    value_of,
 )
 from fedmetaalign.report.numbers import count
 from fedmetaalign.report.rendering import environment
 
 _COLUMNS = (
     "accuracy",
+    "macro_f1",
+    "class_accuracy",
     "f1",
     "mcc",
     "balanced_accuracy",
@@ -49,7 +52,7 @@ _COLUMNS = (
     "worst",
     "worst_decile",
 )
-_RANGED = ("accuracy", "gain_over_local")
+_RANGED = ("accuracy", "macro_f1", "class_accuracy", "gain_over_local")
 """Columns with room for the interval."""
 
 _AGAINST_ALONE = ["gain_over_local", "worse_off"]
@@ -82,6 +85,7 @@ def sweep_document(comparisons: Mapping[str, Source], key: str) -> str:
     return _template("sweep.md.j2").render(
         recipe=next(iter(swept.values())).recipe,
         key=plain(key),
+        rank=title(next(iter(swept.values())).rank),
         swept=swept,
         newcomers=newcomers(swept),
         against_alone=_AGAINST_ALONE if any(of.row(ALONE) for of in swept.values()) else [],
@@ -107,40 +111,42 @@ def unseen(comparison: Source) -> str:
 
 def costs(comparison: Source) -> str:
     """Returns what each row took, and how it does against the best other method."""
-    return _template("costs.md.j2").render(rows=read(comparison).rows).rstrip()
+    of = read(comparison)
+    return _template("costs.md.j2").render(rows=of.rows, rank=NAMES[of.rank]).rstrip()
 
 
 def devices(comparison: Source) -> str:
-    """Returns the accuracy of each device: a column a device where there are few, else a line a device.
+    """Returns how each device does in what ranks the rows: a column a device where there are few, else a line.
 
     Where devices are lines, only the methods that stand first have a column.
     """
     of = read(comparison)
     if len(of.devices) <= _MOST_COLUMNS:
-        found = [[accuracy_of(row, device) for row in of.rows] for device in of.devices]
-        columns = [_bolded("accuracy", column, bracket) for column in found]
-        head = ["accuracy in %", *(text(plain(device)) for device in of.devices)]
+        found = [[value_of(row, device) for row in of.rows] for device in of.devices]
+        columns = [_bolded(of.rank, column, bracket) for column in found]
+        head = [METRICS[of.rank].title, *(text(plain(device)) for device in of.devices)]
         return table(head, zip((text(row.label) for row in of.rows), *columns, strict=True))
     chosen = foremost(of.rows, _MOST_METHODS)
-    head = ["accuracy in %", *(text(row.label) for row in chosen)]
+    head = [METRICS[of.rank].title, *(text(row.label) for row in chosen)]
     lines = [
-        [text(plain(device)), *_bolded("accuracy", [accuracy_of(row, device) for row in chosen], bracket)]
+        [text(plain(device)), *_bolded(of.rank, [value_of(row, device) for row in chosen], bracket)]
         for device in of.devices
     ]
     note = f"{len(chosen)} of {count(len(of.rows), 'row')}; all are in compare.csv."
     return "\n\n".join([table(head, lines), *([note] if len(chosen) < len(of.rows) else [])])
 
 
-def sweep(comparisons: Mapping[str, Source], metric: str = "accuracy") -> str:
+def sweep(comparisons: Mapping[str, Source], metric: str = "") -> str:
     """Returns a table of the fleet's metric for the same methods at several values of a key of the recipe.
 
     A cell is the mean and half its interval; the best of each column is bold.
 
     Args:
         comparisons: value of the key -> comparison.
-        metric: a metric of the fleet.
+        metric: a metric of the fleet, by default the one that the comparisons rank by.
     """
     columns = {value: read(each) for value, each in comparisons.items()}
+    metric = metric or next(iter(columns.values())).rank
     labels = {row.name: row.label for of in columns.values() for row in of.rows}
     told = {name: [_told(of.row(name), metric) for of in columns.values()] for name in labels}
     told = {name: line for name, line in told.items() if any(each.mean is not None for each in line)}
@@ -155,10 +161,11 @@ def _metrics_table(rows: Sequence[Row], part: str) -> str:
     columns = {key: column for key, column in found.items() if any(each.mean is not None for each in column)}
     if columns.get("worst_decile") == columns.get("worst"):
         columns.pop("worst_decile", None)  # in a small fleet, the worst tenth is the worst device
-    top = max((each.mean for each in found["accuracy"] if each.mean is not None), default=None)
+    ranks = [_told(row, row.rank, part).mean for row in rows]
+    top = max((mean for mean in ranks if mean is not None), default=None)
     names = [
-        bold(text(row.label)) if top is not None and each.mean == top else text(row.label)
-        for row, each in zip(rows, found["accuracy"], strict=True)
+        bold(text(row.label)) if top is not None and mean == top else text(row.label)
+        for row, mean in zip(rows, ranks, strict=True)
     ]
     cells = [_bolded(key, column, bracket if key in _RANGED else _nothing) for key, column in columns.items()]
     return table(["", *(METRICS[key].title for key in columns)], zip(names, *cells, strict=True))

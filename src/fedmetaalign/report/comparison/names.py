@@ -8,6 +8,9 @@ GLOBAL_SUFFIX = ".global"
 PAPER = (OURS, ALONE, "fedavg", "fedprox")
 """The paper's own four, which stand first where not all rows have room."""
 
+METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1", "class_accuracy": "class accuracy"}
+"""What metrics are called in a sentence."""
+
 _LABELS = {
     OURS: "Fed-Meta-Align",
     ALONE: "Local only",
@@ -31,6 +34,11 @@ _LABELS = {
     "reptile": "Reptile",
     "scaffold": "SCAFFOLD",
 }
+
+
+def title(metric: str) -> str:
+    """A metric's name at the start of a sentence: "Macro-F1"."""
+    return METRICS[metric][0].upper() + METRICS[metric][1:]
 
 
 def label(row: str) -> str:

@@ -2,12 +2,21 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from fedmetaalign.methods import ALONE, CONTROLS
 from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, OURS, PAPER, label, plain
+from fedmetaalign.report.comparison.names import title as title_of
 from fedmetaalign.report.fields import Number
 from fedmetaalign.report.reading import mean
 
@@ -38,9 +47,12 @@ NOTHING = Interval()
 
 Metrics = Mapping[str, Interval]
 
+Rank = Literal["accuracy", "macro_f1"]
+"""What a comparison may rank by."""
+
 
 class Rival(_Part):
-    """The best other method, and the difference in the fleet's accuracy to it with its p and corrected p."""
+    """The best other method, and the difference of the fleet's mean to it with its p and corrected p."""
 
     method: str
     difference: Interval = NOTHING
@@ -58,18 +70,21 @@ class Row(_Part):
 
     Attributes:
         method: the file's name under `methods/`.
+        rank: the metric that the comparison ranks by.
         edge: whether the learning rate chosen lies at an end of the grid.
         diverged: seeds in which training diverged.
         devices: device -> metric -> interval, unseen devices too.
         fleet: over the members.
         unseen: over the devices that took no part; empty where there are none.
         rival: what it is held against.
-        rounds: accuracy of the global model over the fleet, after each round; empty without such a model.
+        rounds: accuracy of the global model over the fleet, after each round; empty without such a model. Of
+            more than two classes it is the class accuracy.
     """
 
     name: str
     method: str
     stage: str
+    rank: Rank = "accuracy"
     learning_rate: Number = None
     edge: bool = False
     diverged: tuple[int, ...] = ()
@@ -88,9 +103,9 @@ class Row(_Part):
         return label(self.name)
 
     @property
-    def accuracy(self) -> Interval:
-        """Mean accuracy over the members."""
-        return self.fleet.get("accuracy", NOTHING)
+    def ranking(self) -> Interval:
+        """The mean over the members of what the comparison ranks by."""
+        return self.fleet.get(self.rank, NOTHING)
 
     @field_validator("rounds", mode="before")
     @classmethod
@@ -105,6 +120,7 @@ class Comparison(_Part):
     """All of `compare.json`.
 
     Attributes:
+        rank: the metric that says which row is better, what one gains, and who is worse off.
         rows: in the order of the file.
         stages: stage -> device -> metric of Fed-Meta-Align; empty where it was not compared.
     """
@@ -113,6 +129,7 @@ class Comparison(_Part):
     seeds: tuple[int, ...]
     learning_rates: tuple[float, ...] = ()
     tune_seeds: tuple[int, ...] = ()
+    rank: Rank = "accuracy"
     devices: tuple[str, ...]
     unseen: tuple[str, ...] = ()
     rows: tuple[Row, ...] = Field(validation_alias="methods")
@@ -120,13 +137,24 @@ class Comparison(_Part):
 
     @field_validator("rows", mode="before")
     @classmethod
-    def _named(cls, found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-        return [{**entry, "name": name} for name, entry in found.items()]
+    def _named(cls, found: Mapping[str, Mapping[str, Any]], read: ValidationInfo) -> list[dict[str, Any]]:
+        rank = read.data.get("rank", "accuracy")
+        return [{**entry, "name": name, "rank": rank} for name, entry in found.items()]
 
     @field_validator("stages", mode="before")
     @classmethod
     def _ours(cls, found: Mapping[str, object]) -> object:
         return found.get(OURS) or {}
+
+    @property
+    def kinds(self) -> bool:
+        """Whether there are more than two classes."""
+        return any("class_accuracy" in row.fleet for row in self.rows)
+
+    @property
+    def by_round(self) -> str:
+        """The metric that rows have for each round."""
+        return "class_accuracy" if self.kinds else "accuracy"
 
     def row(self, name: str) -> Row | None:
         """The row of that name, if it was compared."""
@@ -155,15 +183,15 @@ def newcomers(comparisons: Mapping[str, Source]) -> dict[str, Comparison]:
     return {value: of_unseen(each) for value, each in comparisons.items()} if known else {}
 
 
-def accuracy_of(row: Row, device: str) -> Interval:
-    """The accuracy of a row on one device, over the seeds."""
-    return row.devices.get(device, {}).get("accuracy", NOTHING)
+def value_of(row: Row, device: str) -> Interval:
+    """What a row comes to on one device, over the seeds, in the metric that the comparison ranks by."""
+    return row.devices.get(device, {}).get(row.rank, NOTHING)
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
-    """The rows with an accuracy, the best first; of equals, the one that stands first in the file."""
-    known = [row for row in rows if row.accuracy.mean is not None]
-    return sorted(known, key=lambda row: -(row.accuracy.mean or 0.0))
+    """The rows that have a rank, the best first; of equals, the one that stands first in the file."""
+    known = [row for row in rows if row.ranking.mean is not None]
+    return sorted(known, key=lambda row: -(row.ranking.mean or 0.0))
 
 
 def foremost(rows: Iterable[Row], most: int) -> list[Row]:
@@ -186,7 +214,7 @@ def with_rounds(comparison: Comparison) -> list[Row]:
 
 
 def gains(comparison: Comparison) -> dict[str, dict[str, float]]:
-    """Returns row name -> member -> accuracy minus that of training alone, the mean over the seeds in points.
+    """Returns row name -> member -> what is gained over training alone, the mean over the seeds in points.
 
     Of the models that devices end with: global models and controls would hide them behind losses of a quarter.
     """
@@ -196,33 +224,39 @@ def gains(comparison: Comparison) -> dict[str, dict[str, float]]:
     found = {}
     for row in comparison.rows:
         if row.stage == "final" and row.method not in CONTROLS:
-            paired = {d: _gain(accuracy_of(row, d), accuracy_of(alone, d)) for d in comparison.devices}
+            paired = {d: _gain(value_of(row, d), value_of(alone, d)) for d in comparison.devices}
             found[row.name] = {device: gain for device, gain in paired.items() if gain is not None}
     return {name: devices for name, devices in found.items() if devices}
 
 
 def by_stage(comparison: Comparison) -> dict[str, dict[str, Interval]]:
-    """Returns stage -> member -> accuracy for the paper's stages, in their order, where there is any."""
+    """Returns stage -> member -> its value for the paper's stages, in their order, where there is any."""
     found = {}
     for stage in ("serial", "global", "final"):
         devices = comparison.stages.get(stage, {})
-        known = {name: devices.get(name, {}).get("accuracy", NOTHING) for name in comparison.devices}
-        found[stage] = {name: accuracy for name, accuracy in known.items() if accuracy.mean is not None}
+        known = {name: devices.get(name, {}).get(comparison.rank, NOTHING) for name in comparison.devices}
+        found[stage] = {name: value for name, value in known.items() if value.mean is not None}
     return {stage: known for stage, known in found.items() if known}
 
 
 FIGURES: Mapping[str, tuple[str, Callable[[Comparison], bool]]] = {
-    "accuracy": ("Accuracy of every method with its 95 % interval", lambda c: bool(ranked(c.rows))),
+    "accuracy": ("{rank} of every method with its 95 % interval", lambda c: bool(ranked(c.rows))),
     "gains": ("Gain of every device over training alone", lambda c: bool(gains(c))),
-    "rounds": ("Accuracy of the global model after each round", lambda c: bool(ranked(with_rounds(c)))),
-    "stages": ("Accuracy of Fed-Meta-Align after each stage", lambda c: len(by_stage(c)) > 1),
+    "rounds": ("{by_round} of the global model after each round", lambda c: bool(ranked(with_rounds(c)))),
+    "stages": ("{rank} of Fed-Meta-Align after each stage", lambda c: len(by_stage(c)) > 1),
 }
 """Figure -> what it shows, and whether a comparison has what it takes."""
 
 
 def shown(comparison: Comparison) -> dict[str, str]:
     """Returns file name -> what it shows, for the figures that this comparison has the data of."""
-    return {f"{name}.svg": title for name, (title, applies) in FIGURES.items() if applies(comparison)}
+    return {f"{name}.svg": title(name, comparison) for name, (_, ok) in FIGURES.items() if ok(comparison)}
+
+
+def title(figure: str, comparison: Comparison) -> str:
+    """Returns what a figure of this comparison shows."""
+    metrics = {"rank": title_of(comparison.rank), "by_round": title_of(comparison.by_round)}
+    return FIGURES[figure][0].format(**metrics)
 
 
 def _gain(one: Interval, other: Interval) -> float | None:
