@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fedmetaalign.console import print_results
 
+from fedmetaalign.cli.progress import print_results
 from fedmetaalign.fleet.build import build
 from fedmetaalign.recipe import Recipe, load
 from fedmetaalign.run import Watcher, run
