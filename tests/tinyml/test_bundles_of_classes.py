@@ -117,8 +117,8 @@ def test_logits_far_from_zero_and_far_apart_keep_a_fine_grid():
 def test_decisions_worked_out_by_hand():
     scores = np.array([[0.25, 0.5, 0.125, 0, 0.125], [0.375, 0.375, 0, 0, 0.25], [0, 0, 1, 0, 0.0]])
     assert decision.fault_probability(scores, LABELS).tolist() == [0.75, 0.75, 0]
-    assert decision.faults(scores, LABELS, 0.75).tolist() == [False] * 3
-    assert decision.faults(scores, LABELS, 0.7499).tolist() == [True, True, False]
+    assert decision.predict(scores, LABELS, 0.75).tolist() == [False] * 3
+    assert decision.predict(scores, LABELS, 0.7499).tolist() == [True, True, False]
     assert decision.kinds(scores, LABELS).tolist() == [1, 0, 0]  # of equals the first
 
 

@@ -12,7 +12,7 @@ from fedmetaalign.phases.client import Client, choose_threshold
 from fedmetaalign.phases.conversion import RUNTIME, convert, trained_layers
 from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.size_limit import fit
-from fedmetaalign.tinyml.decision import faults
+from fedmetaalign.tinyml.decision import predict
 from fedmetaalign.tinyml.network import Layers
 from fedmetaalign.tinyml.runtimes import scores
 from fedmetaalign.tinyml.tflite import write
@@ -66,7 +66,7 @@ def deploy(client: Client, network: Network, personal: Personal) -> Deployed:
         return choose_threshold(target, validation.y, found, recipe.personalize)
 
     def accuracy(model: bytes) -> float | None:
-        alarms = faults(scores(model, validation.x, RUNTIME), target, threshold(model).threshold)
+        alarms = predict(scores(model, validation.x, RUNTIME), target, threshold(model).threshold)
         return float(np.mean(alarms == target.faults(validation.y))) if len(validation) else None
 
     if settings.max_bytes is None:

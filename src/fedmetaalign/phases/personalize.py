@@ -8,7 +8,7 @@ import numpy as np
 from fedmetaalign.federation.messages import Last, Personal
 from fedmetaalign.federation.records import record
 from fedmetaalign.phases.client import Client
-from fedmetaalign.tinyml.decision import faults
+from fedmetaalign.tinyml.decision import predict
 
 
 def personalize(client: Client, request: Last[Any]) -> Personal:
@@ -37,7 +37,7 @@ def fine_tune(client: Client, weights: np.ndarray) -> Personal:
     own = client.own(trained.weights)
     query_loss, _ = client.learner.evaluate(trained.weights, part.query)
     target = client.learner.target
-    alarms = faults(own.probabilities(part.query.x), target, own.threshold.threshold)
+    alarms = predict(own.probabilities(part.query.x), target, own.threshold.threshold)
     records = [record(3, epoch, client.name, support_loss=loss) for epoch, loss in enumerate(trained.losses, 1)]
     records[-1] |= {"query_loss": query_loss, "accuracy": float(np.mean(alarms == target.faults(part.query.y)))}
     return replace(own, records=tuple(records))

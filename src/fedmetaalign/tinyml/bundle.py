@@ -77,7 +77,7 @@ class Bundle:
 
     def faults(self, scores: np.ndarray) -> np.ndarray:
         """Returns which samples are faults, (rows,) bool, from their scores."""
-        return decision.faults(scores, self.labels, self.threshold)
+        return decision.predict(scores, self.labels, self.threshold)
 
     def kinds(self, scores: np.ndarray) -> np.ndarray | None:
         """Returns the likeliest fault of each sample, (rows,) int64, from their scores; None of two classes."""

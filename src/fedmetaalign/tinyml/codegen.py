@@ -185,7 +185,7 @@ def golden_header(
         *table("float fma_golden_raw", "FMA_FEATURES", raw.astype(np.float32)),
         *table("fma_input_t fma_golden_inputs", "FMA_INPUTS", inputs),
         *expected,
-        *array("uint8_t fma_golden_faults", decision.faults(scores, labels, threshold)),
+        *array("uint8_t fma_golden_faults", decision.predict(scores, labels, threshold)),
     ]
     return "\n".join([*lines, "", "#endif", ""])
 

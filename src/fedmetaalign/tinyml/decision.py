@@ -30,8 +30,14 @@ def fault_probability(scores: np.ndarray, labels: Target) -> np.ndarray:
     return (np.float32(1) - normal).astype(np.float64)
 
 
-def faults(scores: np.ndarray, labels: Target, threshold: float) -> np.ndarray:
-    """Returns which samples are faults, (rows,) bool: those whose probability of one is strictly greater."""
+def predict(scores: np.ndarray, labels: Target, threshold: float) -> np.ndarray:
+    """Returns which samples are faults, (rows,) bool (procedure Predict of the paper's Algorithm 4).
+
+    Args:
+        scores: as for `fault_probability`.
+        labels: the classes.
+        threshold: tau*; a sample is a fault if its probability of one is strictly greater.
+    """
     return np.asarray(fault_probability(scores, labels) > threshold)
 
 
