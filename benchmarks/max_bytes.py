@@ -84,7 +84,7 @@ def main() -> None:
         rows = []
         for name in options.recipes.split(","):
             fleets = [load_recipe(name, (), seed, options.data) for seed in range(options.seeds)]
-            rows += ladder(name, [list(train(recipe)) for recipe in fleets])
+            rows += candidate_rows(name, [list(train(recipe)) for recipe in fleets])
         header = ["recipe", "device", "float", "whole, bytes", "accuracy"]
         for size in SIZES:
             header += [f"at most {size:,}: bytes", "accuracy", "points lost"]
@@ -112,7 +112,7 @@ def on_every_core(step: Callable[[Trained], Result], devices: Sequence[Trained])
         return list(pool.map(step, devices))
 
 
-def ladder(name: str, seeds: Sequence[Sequence[Trained]]) -> list[tuple[str, ...]]:
+def candidate_rows(name: str, seeds: Sequence[Sequence[Trained]]) -> list[tuple[str, ...]]:
     """Returns a line a device, or one for a large fleet's mean: means over the seeds, and each seed's loss."""
     measured = [on_every_core(rungs, devices) for devices in seeds]
     if len(measured[0]) > FEW:

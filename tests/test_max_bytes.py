@@ -33,7 +33,7 @@ def test_every_model_fits_and_has_a_ladder(finished, limited):
     for name, device in results["devices"].items():
         size = (folder / "devices" / name / "model.tflite").stat().st_size
         assert size == device["model_bytes"] <= 1600 < finished.results["devices"][name]["model_bytes"]
-        (shipped,) = (rung for rung in device["ladder"] if rung["shipped"])
+        (shipped,) = (candidate for candidate in device["ladder"] if candidate["shipped"])
         assert shipped["bytes"] == size
         assert shipped["way"] == "pruned to 4 units"
         assert device["ladder"][0]["way"] == "whole"

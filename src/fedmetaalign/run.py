@@ -64,7 +64,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         recipe: what to run; its table paths are absolute or relative to the working directory.
         out: the run folder, new or empty; with `resume` one that the same recipe began.
         resume: go on where a checkpoint was left.
-        watcher: is told of the progress.
+        watcher: gets reports of the progress.
 
     Returns:
         What results.json holds.
@@ -125,7 +125,7 @@ def execute(
         folder: the run's.
         files: sha256 of the files that were read.
         status: is kept up to date.
-        watcher: is told of the phases.
+        watcher: gets reports of the phases.
         clock: adds up the seconds of each phase.
         patience: seconds to wait in phase 3 for a device that is not there.
 

@@ -106,5 +106,5 @@ def test_misuse_is_named(y, shape, says):
 
 
 def test_probabilities_that_are_not_numbers_say_that_the_training_diverged():
-    with pytest.raises(FedMetaAlignError, match="2 of 2 scores are not finite"):
+    with pytest.raises(FedMetaAlignError, match="2 of 2 probabilities are not finite"):
         measure_classes(TARGET, np.array([0, 1]), np.full(2, np.nan), np.full((2, 4), np.nan), 0.5)

@@ -112,7 +112,7 @@ def test_misuse_is_named(y: np.ndarray, scores: np.ndarray, says: str) -> None:
 
 
 def test_scores_that_are_not_numbers_say_that_the_training_diverged() -> None:
-    with pytest.raises(FedMetaAlignError, match="1 of 2 scores are not finite"):
+    with pytest.raises(FedMetaAlignError, match="1 of 2 probabilities are not finite"):
         measure(labels(0, 1), np.array([0.5, np.nan]), 0.5)
 
 

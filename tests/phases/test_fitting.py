@@ -117,19 +117,21 @@ class TestDistillation:
 
 class TestLadder:
     def test_without_a_size_there_is_none(self, deployed):
-        assert deployed().ladder == ()
+        assert deployed().candidates == ()
 
     def test_what_fits_as_it_is_stays_so(self, deployed):
         plain = deployed()
         fitted = deployed(max_bytes=len(plain.model))
         assert fitted.model == plain.model
-        assert [(rung.way, rung.bits, rung.shipped) for rung in fitted.ladder] == [("whole", 8, True)]
+        assert [(candidate.way, candidate.bits, candidate.shipped) for candidate in fitted.candidates] == [
+            ("whole", 8, True)
+        ]
         assert fitted.threshold == plain.threshold
 
     def test_every_way_is_tried_and_the_nearest_that_fits_is_shipped(self, deployed):
         whole, found = deployed(), deployed(max_bytes=6_000)
-        ways = [rung.way.partition(" to ")[0] for rung in found.ladder]
-        assert sorted(zip(ways, (rung.bits for rung in found.ladder), strict=True)) == [
+        techniques = [candidate.way.partition(" to ")[0] for candidate in found.candidates]
+        assert sorted(zip(techniques, (candidate.bits for candidate in found.candidates), strict=True)) == [
             ("low rank", 4),
             ("low rank", 8),
             ("pruned", 4),
@@ -137,14 +139,14 @@ class TestLadder:
             ("whole", 4),
             ("whole", 8),
         ]
-        sizes = [rung.bytes for rung in found.ladder]
+        sizes = [candidate.bytes for candidate in found.candidates]
         assert sizes == sorted(sizes, reverse=True)
         assert sizes[0] == len(whole.model) > 10_000
-        assert all(rung.bytes <= 6_000 for rung in found.ladder if rung.way != "whole")
-        shipped = [rung for rung in found.ladder if rung.shipped]
+        assert all(candidate.bytes <= 6_000 for candidate in found.candidates if candidate.way != "whole")
+        shipped = [candidate for candidate in found.candidates if candidate.shipped]
         assert len(shipped) == 1
         assert shipped[0].bytes == len(found.model) <= 6_000
-        least = min(rung.difference for rung in found.ladder if rung.bytes <= 6_000)
+        least = min(candidate.difference for candidate in found.candidates if candidate.bytes <= 6_000)
         assert least <= shipped[0].difference <= 1.1 * least
 
     def test_little_is_lost(self, deployed, device, personal):
@@ -164,7 +166,7 @@ class TestLadder:
         found = deployed(max_bytes=6_000)
         query = device.parts["personalize"].query
         alarms = run(found.model, query.x, "firmware") > found.threshold.threshold
-        (shipped,) = (rung for rung in found.ladder if rung.shipped)
+        (shipped,) = (candidate for candidate in found.candidates if candidate.shipped)
         assert shipped.accuracy == np.mean(alarms == (query.y > 0))
 
     def test_labels_do_not_decide_what_is_shipped(self, deployed, device):
@@ -178,12 +180,15 @@ class TestLadder:
     def test_the_seed_decides_alone(self, deployed):
         first, again = deployed(max_bytes=6_000), deployed(max_bytes=6_000)
         assert first.model == again.model
-        assert first.ladder == again.ladder
-        assert deployed(max_bytes=6_000, seed=1).ladder != first.ladder
+        assert first.candidates == again.candidates
+        assert deployed(max_bytes=6_000, seed=1).candidates != first.candidates
 
     def test_a_way_that_does_not_lead_there_shows_how_far_it_goes(self, deployed):
         found = deployed(max_bytes=3_000)
-        sizes = {(rung.way.partition(" to ")[0], rung.bits): rung.bytes for rung in found.ladder}
+        sizes = {
+            (candidate.way.partition(" to ")[0], candidate.bits): candidate.bytes
+            for candidate in found.candidates
+        }
         assert sizes["pruned", 8] <= 3_000 < sizes["low rank", 8] < sizes["whole", 8]
 
     def test_without_validation_samples_there_is_no_accuracy(self, deployed, device):
@@ -191,7 +196,7 @@ class TestLadder:
         part = device.parts["personalize"]
         parts = {**device.parts, "personalize": Part(part.support, nothing)}
         found = deployed(replace(device, parts=parts), max_bytes=6_000)
-        assert {rung.accuracy for rung in found.ladder} == {None}
+        assert {candidate.accuracy for candidate in found.candidates} == {None}
 
     @pytest.mark.parametrize("name", FORMATS)
     def test_every_format_keeps_its_form(self, deployed, name):
@@ -203,11 +208,13 @@ class TestLadder:
         assert isinstance(after, QuantizedNetwork) == isinstance(before, QuantizedNetwork)
         if isinstance(before, QuantizedNetwork):
             assert (after.edges, len(after.head)) == (before.edges, len(before.head))
-        assert {rung.bits for rung in found.ladder} == {"float32": {32}, "int4": {4}}.get(name, {4, 8})
+        assert {candidate.bits for candidate in found.candidates} == {"float32": {32}, "int4": {4}}.get(
+            name, {4, 8}
+        )
 
     def test_scales_for_every_output_exclude_4_bits(self, deployed):
         found = deployed(per_channel=True, max_bytes=8_000)
-        assert {rung.bits for rung in found.ladder} == {8}
+        assert {candidate.bits for candidate in found.candidates} == {8}
         assert len(found.model) <= 8_000
         assert len(read(found.model).layers[0].weight_scales) > 1
 

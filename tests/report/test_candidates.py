@@ -15,12 +15,12 @@ SMALLER = [
 ]
 
 
-def section_of(folder: Path, ladders: list[Any], recipe: str = "max_bytes = 10000") -> str:
-    names = fleet_names(len(ladders))
+def section_of(folder: Path, lists: list[Any], recipe: str = "max_bytes = 10000") -> str:
+    names = fleet_names(len(lists))
     result = results(names)
-    for name, ladder in zip(names, ladders, strict=True):
-        if ladder is not None:
-            result["devices"][name]["ladder"] = ladder
+    for name, candidates in zip(names, lists, strict=True):
+        if candidates is not None:
+            result["devices"][name]["ladder"] = candidates
     text = RECIPE.format(name="demo", count=len(names)) + f"[deploy]\n{recipe}\n"
     page = page_of(write_run(folder, names, result, entries=[], recipe=text))
     found = re.search(r"<section><h2>What the size costs</h2>(.*?)</section>", page, flags=re.DOTALL)
@@ -77,9 +77,9 @@ def test_a_candidates_words_are_escaped(tmp_path: Path) -> None:
     assert "script" not in Outline(section).tags and "&lt;script&gt;" in section
 
 
-@pytest.mark.parametrize("ladder", ["x", {}, 3, None, [{}], ["nonsense"]])
-def test_without_any_there_is_no_such_section(tmp_path: Path, ladder: object) -> None:
-    assert section_of(tmp_path, [ladder]) == ""
+@pytest.mark.parametrize("candidates", ["x", {}, 3, None, [{}], ["nonsense"]])
+def test_without_any_there_is_no_such_section(tmp_path: Path, candidates: object) -> None:
+    assert section_of(tmp_path, [candidates]) == ""
 
 
 def test_a_recipe_that_lost_its_size_still_has_a_page(tmp_path: Path) -> None:

@@ -155,19 +155,19 @@ def _table(devices: Sequence[LiveDevice], view: View, options: ConsoleOptions) -
     table.add_column("of\nround", justify="right", no_wrap=True)
     table.add_column("\nmissed", justify="right", no_wrap=True)
     for device in devices:
-        told = device.answers
+        answers = device.answers
         urgent, _ = device.trouble
         table.add_row(
             _literal(device.name, "bold red" if urgent else "yellow" if device.missed else "", cut=True),
             _seen(device, view, options),
-            _number(told.query_loss, ".3f"),
-            _number(told.accuracy, ".1f", 100),
-            _number(told.score, ".3f"),
-            _number(told.alignment, "+.2f"),
-            *([_alignment_bar(told.alignment, half)] if drawn else []),
-            _number(told.weight, ".1f", 100),
-            *([_bar(told.weight, largest, width, "cyan")] if drawn else []),
-            _number(told.parallel, "d"),
+            _number(answers.query_loss, ".3f"),
+            _number(answers.accuracy, ".1f", 100),
+            _number(answers.score, ".3f"),
+            _number(answers.alignment, "+.2f"),
+            *([_alignment_bar(answers.alignment, half)] if drawn else []),
+            _number(answers.weight, ".1f", 100),
+            *([_bar(answers.weight, largest, width, "cyan")] if drawn else []),
+            _number(answers.parallel, "d"),
             str(device.missed or ""),
         )
     return table

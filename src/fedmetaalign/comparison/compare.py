@@ -101,7 +101,7 @@ def compare(
         recipe: what to compare; its [compare] section names the methods, the grid, variants and the sweep.
         out: the comparison's folder, new, or one that a comparison has written.
         seeds: how many, at least 1, from the recipe's own on.
-        watcher: is told of the progress.
+        watcher: gets reports of the progress.
         workers: processes, by default one a core.
         cells: where finished cells are kept, by default under `out`; comparisons may share the folder.
 

@@ -79,7 +79,7 @@ class Pool:
 
         Args:
             jobs: what is wanted.
-            on_cell: is told of every cell that is there.
+            on_cell: gets a report of every cell that is there.
 
         Raises:
             FedMetaAlignError: a cell cannot be made; those that could be are kept.

@@ -1,4 +1,4 @@
-"""What a classifier's scores are worth on one device's labelled samples, as plain numbers or None.
+"""What a classifier's probabilities are worth on one device's labelled samples, as plain numbers or None.
 
 None (null in JSON) says that a value does not exist for these samples. A zero in its place would look like a
 bad model, and a mean over devices would count it.
@@ -11,16 +11,16 @@ from fedmetaalign.evaluation.result import Metrics
 from fedmetaalign.model.target import Target
 
 
-def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> Metrics:
-    """Measures scores and the decisions they lead to.
+def measure(y: np.ndarray, fault_probability: np.ndarray, threshold: float) -> Metrics:
+    """Measures probabilities and the decisions they lead to.
 
-    A sample is called a fault if its score is strictly greater than the threshold (procedure Predict of the
-    paper). Scores are compared in float64: comparing float32 scores with a Python float would first round the
-    threshold to float32 and could turn a decision.
+    A sample is called a fault if its probability is strictly greater than the threshold (procedure Predict of
+    the paper). Probabilities are compared in float64: comparing float32 ones with a Python float would first
+    round the threshold to float32 and could turn a decision.
 
     Args:
         y: (rows,) int8, 0 normal and 1 fault.
-        scores: (rows,) float in [0, 1], the probability of a fault.
+        fault_probability: (rows,) float in [0, 1], the probability of a fault.
         threshold: the decision threshold; it may lie outside [0, 1] ("always" or "never").
 
     Returns:
@@ -33,20 +33,21 @@ def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> Metrics:
         `mcc` Matthews' correlation coefficient; None unless both classes are there, and 0 for decisions that
         are all alike (the limit; D. Chicco and G. Jurman, BMC Genomics 21:6, 2020);
         `pr_auc` average precision, which needs no threshold; None unless both classes are there (with faults
-        alone it is 1 whatever the scores);
-        `brier` mean squared difference of score and label, 0 is best; None without samples;
+        alone it is 1 whatever the probabilities);
+        `brier` mean squared difference of probability and label, 0 is best; None without samples;
         `threshold` as given.
 
     Raises:
-        ValueError: the shapes differ or are not (rows,), a label is not 0 or 1, or a score lies outside [0, 1].
-        FedMetaAlignError: a score is not a number, which is what a diverged training leaves.
+        ValueError: the shapes differ or are not (rows,), a label is not 0 or 1, or a probability lies outside
+            [0, 1].
+        FedMetaAlignError: a probability is not a number, which is what a diverged training leaves.
     """
     # A device starts a process for each message: a second of importing this should not be part of all.
     from sklearn import metrics
 
-    scores = np.asarray(scores, dtype=np.float64)
-    _check(y, scores)
-    decisions = (scores > threshold).astype(np.int8)
+    fault_probability = np.asarray(fault_probability, dtype=np.float64)
+    _check(y, fault_probability)
+    decisions = (fault_probability > threshold).astype(np.int8)
     some, faults, alarms = len(y) > 0, bool((y == 1).any()), bool(decisions.any())
     both = faults and bool((y == 0).any())
     values = {
@@ -57,9 +58,9 @@ def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> Metrics:
         "balanced_accuracy": metrics.balanced_accuracy_score(y, decisions) if both else None,
         "mcc": metrics.matthews_corrcoef(y, decisions) if both else None,
         # A sum of rounded steps: a perfect ranking may come to a little more than 1.
-        "pr_auc": min(1.0, metrics.average_precision_score(y, scores)) if both else None,
+        "pr_auc": min(1.0, metrics.average_precision_score(y, fault_probability)) if both else None,
         # Named, because one class alone does not tell scikit-learn which label is the fault.
-        "brier": metrics.brier_score_loss(y, scores, pos_label=1) if some else None,
+        "brier": metrics.brier_score_loss(y, fault_probability, pos_label=1) if some else None,
         "threshold": threshold,
     }
     return Metrics.model_validate(
@@ -68,7 +69,7 @@ def measure(y: np.ndarray, scores: np.ndarray, threshold: float) -> Metrics:
 
 
 def measure_classes(
-    target: Target, y: np.ndarray, scores: np.ndarray, probabilities: np.ndarray, threshold: float
+    target: Target, y: np.ndarray, fault_probability: np.ndarray, probabilities: np.ndarray, threshold: float
 ) -> Metrics:
     """Measures what `measure` does of alarms against faults, and of more than two classes which is named.
 
@@ -79,9 +80,9 @@ def measure_classes(
     Args:
         target: the classes.
         y: (rows,) indices of classes, of any dtype.
-        scores: (rows,) float in [0, 1], the probability of a fault, as the model decides by it.
+        fault_probability: (rows,) float in [0, 1], the probability of a fault, as the model decides by it.
         probabilities: (rows, classes) float, of each class; only their order counts.
-        threshold: on `scores`.
+        threshold: on `fault_probability`.
 
     Returns:
         `measure`'s metrics; of more than two classes also
@@ -95,7 +96,7 @@ def measure_classes(
         ValueError: as `measure`, or the probabilities or labels are not those of the classes.
         FedMetaAlignError: as `measure`.
     """
-    found = measure(target.faults(y), scores, threshold)
+    found = measure(target.faults(y), fault_probability, threshold)
     count = len(target.classes)
     if target.outputs == 1:
         return found
@@ -106,7 +107,7 @@ def measure_classes(
     from sklearn import metrics  # late, as above
 
     true = y.astype(np.int64)
-    called = _called(target, probabilities, np.asarray(scores, np.float64) > threshold)
+    called = _called(target, probabilities, np.asarray(fault_probability, np.float64) > threshold)
     confusion = np.zeros((count, count), np.int64)
     np.add.at(confusion, (true, called), 1)
     by_class = {
@@ -118,15 +119,15 @@ def measure_classes(
     return Metrics.model_validate(found.to_dict() | by_class)
 
 
-def brier(scores: np.ndarray, y: np.ndarray, target: Target) -> float:
+def brier(probabilities: np.ndarray, y: np.ndarray, target: Target) -> float:
     """Returns the Brier score of probabilities, 0 is best: mean squared difference to what is so.
 
     Args:
-        scores: (rows,) probability of a fault, or (rows, classes) of each class, then summed over the classes.
+        probabilities: (rows,) of a fault, or (rows, classes) of each class, then summed over the classes.
         y: (rows,) indices of classes.
         target: the classes.
     """
-    squares = (scores - one_hot(y, target)) ** 2
+    squares = (probabilities - one_hot(y, target)) ** 2
     return float(np.mean(squares if target.outputs == 1 else squares.sum(axis=1)))
 
 
@@ -166,17 +167,21 @@ def majority(y_train: np.ndarray, y_test: np.ndarray) -> float:
     return float(np.mean(y_test == np.argmax(np.bincount(y_train))))
 
 
-def _check(y: np.ndarray, scores: np.ndarray) -> None:
+def _check(y: np.ndarray, fault_probability: np.ndarray) -> None:
     """Stops values that would give a number which means nothing."""
-    if y.ndim != 1 or y.shape != scores.shape:
-        raise ValueError(f"labels and scores must both be (rows,), got {y.shape} and {scores.shape}")
+    if y.ndim != 1 or y.shape != fault_probability.shape:
+        raise ValueError(
+            f"labels and probabilities must both be (rows,), got {y.shape} and {fault_probability.shape}"
+        )
     if not np.isin(y, (0, 1)).all():
         raise ValueError("labels must be 0 (normal) or 1 (fault)")
-    lost = np.count_nonzero(~np.isfinite(scores))
+    lost = np.count_nonzero(~np.isfinite(fault_probability))
     if lost:
         raise FedMetaAlignError(
-            f"{lost} of {len(scores)} scores are not finite numbers: the training diverged, "
+            f"{lost} of {len(fault_probability)} probabilities are not finite numbers: the training diverged, "
             "lower its learning rate"
         )
-    if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
-        raise ValueError(f"scores must lie in [0, 1], got {scores.min():g} to {scores.max():g}")
+    if len(fault_probability) and not (fault_probability.min() >= 0 and fault_probability.max() <= 1):
+        raise ValueError(
+            f"probabilities must lie in [0, 1], got {fault_probability.min():g} to {fault_probability.max():g}"
+        )

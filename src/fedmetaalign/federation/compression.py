@@ -145,7 +145,7 @@ def unpack(packed: Packed, blocks: Sequence[int]) -> np.ndarray:
     values = packed.values.astype(np.float32)
     if not scaled:
         return values
-    with np.errstate(over="ignore"):  # told of below
+    with np.errstate(over="ignore"):  # reported below
         values *= np.repeat(packed.scales, blocks)
     if not np.isfinite(values).all():
         raise ValueError("A packed vector has a scale so large that a value leaves the range of float32.")

@@ -52,14 +52,14 @@ def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
     rows |= {t.name: split_newcomer(t, recipe.splits, unseen.samples, recipe.seed) for t in new}
     moments = {table.name: moments_of(table, rows[table.name].train) for table in raw}
     pooling = recipe.fleet.scaling == "fleet"
-    told = {table.name: Hello.of(table, moments[table.name] if pooling else None) for table in raw}
+    hellos = {table.name: Hello.of(table, moments[table.name] if pooling else None) for table in raw}
     public, sources = public_table(recipe)
     sources |= {table.source for table in raw}
-    shared = share({t.name: told[t.name] for t in members}, recipe, public)
+    shared = share({t.name: hellos[t.name] for t in members}, recipe, public)
     check_classes(members, shared.target)
     devices, test = [], {}
     for table in raw:
-        place = shared.place(told[table.name], recipe.model)
+        place = shared.place(hellos[table.name], recipe.model)
         device, held_out = prepared(table, rows[table.name], place, moments[table.name])
         devices.append(device)
         test[table.name] = held_out

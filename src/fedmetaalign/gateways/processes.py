@@ -22,7 +22,7 @@ from fedmetaalign.system.locking import Lock
 GRACE = 10.0
 """Seconds that a process has to end by itself; Flower's own exit forces itself after five."""
 
-TOLD = "fedmetaalign-device: "
+REPORTED = "fedmetaalign-device: "
 """What a line begins with that a device's app prints for the person beside it."""
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")

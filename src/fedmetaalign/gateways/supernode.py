@@ -185,7 +185,7 @@ def _watch(
     process = processes.launch("flower-supernode", arguments, state / "flower", subprocess.PIPE, *locks)
     assert process.stdout is not None  # noqa: S101
     last: deque[bytes] = deque(maxlen=100)
-    told = ""
+    reported = ""
     try:
         with (state / "supernode.log").open("wb", buffering=0) as log:
             # Its children write to the same pipe, so that this lasts until the last of them has ended.
@@ -198,9 +198,9 @@ def _watch(
                 if _JOINED.match(said):
                     (state / "joined").touch()
                 news = _news(said, superlink)
-                if news and news != told:
+                if news and news != reported:
                     _tell(name, news)
-                    told = news
+                    reported = news
     finally:
         processes.stop(process)
         process.stdout.read()
@@ -210,8 +210,8 @@ def _watch(
 
 def _news(said: str, superlink: SuperLink) -> str:
     """Says what a line of the log means, if it is worth telling."""
-    if said.startswith(processes.TOLD):
-        return said.removeprefix(processes.TOLD).rstrip(".")
+    if said.startswith(processes.REPORTED):
+        return said.removeprefix(processes.REPORTED).rstrip(".")
     if _JOINED.match(said):
         return f"takes part in the fleet of {superlink.address}"
     if found := _WORK.match(said):

@@ -99,7 +99,7 @@ def verify(folder: Path, samples: int = SAMPLES, watch: Callable[[str], None] = 
 
 def _load_copy(folder: Path, work: Path, samples: int) -> Case:
     """Loads a copy of a bundle, since a device that finishes another run meanwhile replaces its own."""
-    load(folder, 0)  # what is wrong is told of the bundle itself
+    load(folder, 0)  # what is wrong with the bundle itself is reported
     try:
         return load(Path(shutil.copytree(folder, work / "bundle")), samples)
     except (BundleError, FileNotFoundError, shutil.Error):

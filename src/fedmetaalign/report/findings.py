@@ -60,7 +60,7 @@ def headline(run: Run) -> str:
             f"{devices}: the federation {_gained(run.gain, run.luck, average)} "
             f"({what} {percent(accuracy)} {stage}, {percent(run.alone('accuracy'))} alone)."
         )
-    told = f"{devices}: {what} {percent(accuracy)} {stage}"
+    reported = f"{devices}: {what} {percent(accuracy)} {stage}"
     baselines = [
         f"{name} {percent(value)}"
         for name, value in (
@@ -69,7 +69,7 @@ def headline(run: Run) -> str:
         )
         if value is not None
     ]
-    return f"{told}; {', '.join(baselines)}." if baselines else f"{told}; no baseline was measured."
+    return f"{reported}; {', '.join(baselines)}." if baselines else f"{reported}; no baseline was measured."
 
 
 def verdict(run: Run) -> tuple[str, ...]:
@@ -138,12 +138,12 @@ def beyond_chance(gain: float | None, luck: float | None) -> bool | None:
 def _gained(gain: float, luck: float | None, average: str) -> str:
     if abs(gain) < 0.0005:
         return f"gained nothing{average} over training alone"
-    told = (
+    reported = (
         f"gained {points(gain)}{average} over training alone"
         if gain > 0
         else f"lost {points(-gain)}{average} against training alone"
     )
-    return told if beyond_chance(gain, luck) is not False else f"{told}, which may be chance"
+    return reported if beyond_chance(gain, luck) is not False else f"{reported}, which may be chance"
 
 
 def _beside_alone(run: Run) -> str | None:
@@ -154,19 +154,19 @@ def _beside_alone(run: Run) -> str | None:
         return None  # the headline has said it
     better = [device for device in compared if (device.gain or 0) > ROUNDING]
     worse = [device for device in compared if (device.gain or 0) < -ROUNDING]
-    told = []
+    reported = []
     if better:
-        told.append(f"{_who(better, compared)} better off than alone{_beyond(better)}")
+        reported.append(f"{_who(better, compared)} better off than alone{_beyond(better)}")
     if worse:
         who = f"{len(worse)} {'is' if len(worse) == 1 else 'are'}" if better else _who(worse, compared)
         than = "" if better else " than alone"
         names = f": {listing([d.name for d in worse])}" if len(worse) < len(compared) else ""
-        told.append(f"{who} worse off{than}{_beyond(worse)}{names}")
+        reported.append(f"{who} worse off{than}{_beyond(worse)}{names}")
     if better and not worse and len(better) < len(compared):
-        told.append("none is worse off")
-    if not told:
+        reported.append("none is worse off")
+    if not reported:
         return f"None of {len(compared)} devices is better or worse off than alone."
-    return f"{', '.join(told)}."
+    return f"{', '.join(reported)}."
 
 
 def _beside_baselines(run: Run) -> str | None:
@@ -231,8 +231,8 @@ def _counted(finding: Finding) -> str:
 def _concerned(
     devices: tuple[DeviceReport, ...], check: Callable[[DeviceReport], str | None]
 ) -> tuple[tuple[str, str], ...]:
-    told = ((device.name, check(device)) for device in devices)
-    return tuple((name, text) for name, text in told if text)
+    reported = ((device.name, check(device)) for device in devices)
+    return tuple((name, text) for name, text in reported if text)
 
 
 def _baselines(device: DeviceReport) -> list[float]:
@@ -252,14 +252,14 @@ def _against(device: DeviceReport, baseline: float | None, what: str) -> str | N
     """Says how far a device is behind a baseline, in test samples too: one sample may be chance."""
     if device.accuracy is None or baseline is None or _beats(device, baseline):
         return None
-    told = f"{percent(device.accuracy)} against {percent(baseline)} ({what})"
+    reported = f"{percent(device.accuracy)} against {percent(baseline)} ({what})"
     samples = device.samples.get("test")
     if not samples:
-        return told
+        return reported
     fewer = round((baseline - device.accuracy) * samples)
     if not fewer:
-        return f"{told}: the same number of samples right"
-    return f"{told}: {fewer} of {samples} test samples fewer right{_chance(device, baseline)}"
+        return f"{reported}: the same number of samples right"
+    return f"{reported}: {fewer} of {samples} test samples fewer right{_chance(device, baseline)}"
 
 
 def _chance(device: DeviceReport, other: float | None) -> str:

@@ -28,8 +28,8 @@ def points(difference: float) -> str:
 
 def signed(difference: float | None) -> str:
     """0.0123 as "+1.2": a difference of two percentages in a column of such."""
-    told = ABSENT if difference is None else f"{100 * difference:+.1f}"
-    return "0.0" if told in ("+0.0", "-0.0") else told.replace("-", MINUS)
+    reported = ABSENT if difference is None else f"{100 * difference:+.1f}"
+    return "0.0" if reported in ("+0.0", "-0.0") else reported.replace("-", MINUS)
 
 
 def decimal(value: float | None, digits: int = 3) -> str:

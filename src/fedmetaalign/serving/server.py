@@ -162,7 +162,7 @@ def _register(superlink: SuperLink, fleet: Path | None) -> Iterator[None]:
     if fleet:
         superlink.sync(enrolled(fleet))
     yield
-    told = None
+    reported = None
     while True:
         try:
             if fleet and (now := _keys(fleet)) != known:
@@ -171,11 +171,11 @@ def _register(superlink: SuperLink, fleet: Path | None) -> Iterator[None]:
                 for names, news in ((added, "may take part now"), (removed, "may no longer take part")):
                     if names:
                         tell(f"{', '.join(names)} {news}")
-            told = None
+            reported = None
         except FedMetaAlignError as error:
-            if str(error) != told:
-                told = str(error)
-                tell(told)
+            if str(error) != reported:
+                reported = str(error)
+                tell(reported)
         yield
 
 
@@ -186,7 +186,7 @@ def _keys(fleet: Path | None) -> dict[str, str]:
 
 def _progress(out: Path) -> Iterator[None]:
     """Tells at each step what is new in the run's status since the first."""
-    path, told, noticed = out / "status.json", None, set[str]()
+    path, reported, noticed = out / "status.json", None, set[str]()
     before = path.read_bytes() if path.exists() else b""
     yield
     while True:
@@ -203,7 +203,7 @@ def _progress(out: Path) -> Iterator[None]:
         here = sum(device["present"] for device in status["devices"].values())
         place = f"{PHASES[status['phase']]}, round {status['round']} of {status['rounds']}"
         news = status["message"] or f"{place}, {here} of {len(status['devices'])} devices are there"
-        if status["state"] in ("running", "waiting") and news != told:
+        if status["state"] in ("running", "waiting") and news != reported:
             tell(news)
-            told = news
+            reported = news
         yield

@@ -89,7 +89,7 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
     Args:
         grid: Flower's.
         settings: what to run, and how.
-        watcher: is told of the phases.
+        watcher: gets reports of the phases.
 
     Returns:
         What results.json holds.

@@ -45,7 +45,7 @@ def constants(preparation: Preparation, network: DeployedNetwork) -> Constants:
     step = 1.0
     if isinstance(network, QuantizedNetwork) and network.edges != "float32":
         step = network.input.scale
-    with np.errstate(all="ignore"):  # a constant out of range is told of below
+    with np.errstate(all="ignore"):  # a constant out of range is reported below
         mean = np.array(preparation.mean).astype(np.float32)
         factor = (1.0 / (np.array(preparation.scale) * step)).astype(np.float32)
     lost = ~np.isfinite(mean) | ~np.isfinite(factor) | (factor < np.finfo(np.float32).tiny)

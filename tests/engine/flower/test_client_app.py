@@ -112,13 +112,14 @@ def test_says_what_its_own_configuration_lacks(ask, kind, config, wrong):
     assert wrong in sentence(ask(request, kind, config))
 
 
-def test_what_is_wrong_with_its_table_is_told_beside_the_device_alone(ask, tmp_path, capfd):
+def test_what_is_wrong_with_its_table_is_reported_beside_the_device_alone(ask, tmp_path, capfd):
     columns = ["Ia", "Ib", "Ic", "Va", "Vb", "Vc", "fault"]
     table = tmp_path / "t.csv"
     table.write_text(f"{','.join(columns)}\n1,2,3,4,5,secret 7,0\n", encoding="utf-8")
     found = ask(requests.ask_hello(ask.header), "query.introduce", {"table": str(table)})
     assert sentence(found) == (
-        "Its table cannot be used: what is wrong with it is told beside the device, and in its supernode.log."
+        "Its table cannot be used: what is wrong with it is reported beside the device, and in its"
+        " supernode.log."
     )
     (told,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("fedmetaalign-device: ")]
     assert "secret 7" in told and str(table) in told

@@ -31,7 +31,7 @@ from fedmetaalign.tinyml import features
 
 app = ClientApp()
 
-_WHERE_IT_IS_TOLD = "what is wrong with it is told beside the device, and in its supernode.log"
+_WHERE_IT_IS_REPORTED = "what is wrong with it is reported beside the device, and in its supernode.log"
 
 
 @app.query("introduce")
@@ -41,11 +41,11 @@ def say_hello(message: Message, context: Context) -> Message:
     def content(name: str, header: Header) -> RecordDict:
         recipe = header.recipe
         table = read_table(recipe, name, Path(_configured(context, "table")))
-        told = hello(recipe, table)  # raises where the table is too small, so that this is known of now
-        if told.moments is None:
-            device, _ = member(recipe, table, Shared().place(told, recipe.model))
+        mine = hello(recipe, table)  # raises where the table is too small, so that this is known of now
+        if mine.moments is None:
+            device, _ = member(recipe, table, Shared().place(mine, recipe.model))
             _check_features(device)
-        return replies.write_hello(name, header.run, told)
+        return replies.write_hello(name, header.run, mine)
 
     return _reply(message, context, content)
 
@@ -85,13 +85,13 @@ def _reply(message: Message, context: Context, content: Callable[[str, Header], 
         found = content(name, header)
     except DataError as error:
         # It may quote the table, or tell its moments, which do not leave the device.
-        found = replies.refuse(name, f"Its table cannot be used: {_WHERE_IT_IS_TOLD}.")
+        found = replies.refuse(name, f"Its table cannot be used: {_WHERE_IT_IS_REPORTED}.")
         _tell(str(error))
     except FedMetaAlignError as error:
         found = replies.refuse(name, str(error))
         _tell(str(error))
     except Exception as error:  # nor does whatever else an error may hold
-        found = replies.refuse(name, f"It failed with {type(error).__name__}: {_WHERE_IT_IS_TOLD}.")
+        found = replies.refuse(name, f"It failed with {type(error).__name__}: {_WHERE_IT_IS_REPORTED}.")
         traceback.print_exc()
         _tell(f"{type(error).__name__}: {error}")
     return Message(found, reply_to=message)
@@ -99,7 +99,7 @@ def _reply(message: Message, context: Context, content: Callable[[str, Header], 
 
 def _tell(news: str) -> None:
     """Tells whoever is beside the device, who reads what `supernode` makes of its log."""
-    sys.stderr.write(f"{processes.TOLD}{' '.join(news.split())}\n")
+    sys.stderr.write(f"{processes.REPORTED}{' '.join(news.split())}\n")
     sys.stderr.flush()
 
 
