@@ -57,7 +57,7 @@ def over_the_wire(name, told, recipe, target):
     records = tuple(Epoch(phase=3, round=epoch, device=name, support_loss=0.5) for epoch in epochs)
     weights = dict.fromkeys(set(told["stages"]) - {"personalized", "deployed"}, np.zeros(1, np.float32))
     sent = outcome.write(Finished(Result(**told), records))
-    return outcome.read(sent, name, Finish(np.zeros(1), 1, weights, 1), recipe, target).result
+    return outcome.read(sent, name, Finish(np.zeros(1), 1, 1, weights), recipe, target).result
 
 
 @pytest.mark.parametrize("metric", Metrics.model_fields)
