@@ -2,12 +2,13 @@
 
 from typing import get_args
 
+import numpy as np
 import pytest
 from cohorts import cohort, near
 
-from fedmetaalign.aggregation import Contribution, aggregate
+from fedmetaalign.aggregation import Aggregate, Contribution, aggregate, stacked
 from fedmetaalign.aggregation.registry import aggregator
-from fedmetaalign.errors import RecipeError
+from fedmetaalign.errors import RecipeError, RunError
 from fedmetaalign.recipe import Parallel, parse
 
 NAMES = get_args(Parallel.model_fields["aggregation"].annotation)
@@ -103,3 +104,17 @@ def test_the_servers_delta_needs_public_data(settings, named):
 def test_a_parameter_out_of_range_is_told(settings, key):
     with pytest.raises(RecipeError, match=f"here.toml: {key}"):
         parse({"fleet": {"simulator": "feeder"}, "parallel": settings}, "here.toml")
+
+
+@pytest.mark.parametrize(
+    "gives",
+    [
+        lambda cohort: None,
+        lambda cohort: Aggregate(cohort.deltas.mean(axis=0)[:1], np.full(2, 0.5)),
+        lambda cohort: Aggregate(cohort.deltas.mean(axis=0), np.ones(1)),
+    ],
+)
+def test_a_rule_that_gives_anything_but_an_aggregate_is_told(gives):
+    sent = [Contribution(name, np.ones(3, np.float32), 0.5, 10, 10) for name in "ab"]
+    with pytest.raises(RunError, match=r"a step of shape \(3,\) and weights of shape \(2,\), and gave"):
+        aggregate(stacked(gives), sent)
