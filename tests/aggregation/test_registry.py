@@ -1,16 +1,14 @@
 """The recipe decides the rule."""
 
-from typing import get_args
-
+import numpy as np
 import pytest
 from cohorts import cohort, near
 
-from fedmetaalign.aggregation import Contribution, aggregate
+from fedmetaalign.aggregation import Aggregate, Contribution, aggregate, stacked
 from fedmetaalign.aggregation.registry import aggregator
-from fedmetaalign.errors import RecipeError
-from fedmetaalign.recipe import Parallel, parse
+from fedmetaalign.errors import RecipeError, RunError
+from fedmetaalign.recipe import RULES, Parallel, parse
 
-NAMES = get_args(Parallel.model_fields["aggregation"].annotation)
 SENT = cohort([10, 0], [0, 1], query_scores=[0.5, 0.5], samples=[1, 3], steps=[1, 3], root=[0, 2])
 FOUR = cohort([0], [1], [3], [10])
 
@@ -22,7 +20,7 @@ def step_of(sent, **settings):
     return aggregate(aggregator(Parallel(**settings)), contributions, root=sent.root)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RULES)
 def test_every_name_that_the_recipe_takes_is_a_rule(name):
     made = step_of(SENT, aggregation=name)
     assert made.weights.sum() == pytest.approx(1)
@@ -103,3 +101,17 @@ def test_the_servers_delta_needs_public_data(settings, named):
 def test_a_parameter_out_of_range_is_told(settings, key):
     with pytest.raises(RecipeError, match=f"here.toml: {key}"):
         parse({"fleet": {"simulator": "feeder"}, "parallel": settings}, "here.toml")
+
+
+@pytest.mark.parametrize(
+    "gives",
+    [
+        lambda cohort: None,
+        lambda cohort: Aggregate(cohort.deltas.mean(axis=0)[:1], np.full(2, 0.5)),
+        lambda cohort: Aggregate(cohort.deltas.mean(axis=0), np.ones(1)),
+    ],
+)
+def test_a_rule_that_gives_anything_but_an_aggregate_is_told(gives):
+    sent = [Contribution(name, np.ones(3, np.float32), 0.5, 10, 10) for name in "ab"]
+    with pytest.raises(RunError, match=r"a step of shape \(3,\) and weights of shape \(2,\), and gave"):
+        aggregate(stacked(gives), sent)

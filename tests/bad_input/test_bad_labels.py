@@ -80,6 +80,20 @@ def test_a_value_that_classes_lacks(recipe, refused, states):
     assert "column 'state' holds 'worn', which `classes` lacks; add it or correct the cells" in sentence
 
 
+@pytest.mark.parametrize("twins", [("le\tak", "le ak"), ("l" * 501, "l" * 502)])
+def test_classes_that_no_result_could_tell_apart(recipe, refused, states, twins):
+    states(twins * 9)
+    sentence = refused("run", recipe(STATES.format(table="pump.csv")))
+    assert f"column 'state' has the class {twins[0][:40]!r}, and the name of one has no control" in sentence
+
+
+def test_a_class_that_classes_names_twice(recipe, refused, states):
+    states()
+    classes = 'fleet.classes=["ok", "jam", "worn", 1, "1.0"]'
+    sentence = refused("run", recipe(STATES.format(table="pump.csv")), "--set", classes)
+    assert sentence.endswith("column 'state': `classes` names '1' twice; name each class once.")
+
+
 def test_public_samples_of_a_class_that_the_fleet_lacks(recipe, refused, states):
     states()
     states(["leak"] * 9, name="open.csv")

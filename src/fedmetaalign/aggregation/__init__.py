@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from fedmetaalign.errors import RunError
+
 Partial = TypeVar("Partial")
 
 Memory = Mapping[str, np.ndarray]
@@ -128,11 +130,22 @@ def aggregate(
     memory: Memory | None = None,
     root: np.ndarray | None = None,
 ) -> Aggregate:
-    """Makes one step of what the devices of a round sent, at least one of them."""
-    partial = aggregator.init(memory or {}, root)
-    for each in sent:
+    """Makes one step of what the devices of a round sent, at least one of them.
+
+    Raises:
+        RunError: the rule, which may be another package's, gave something else.
+    """
+    partial, wanted = aggregator.init(memory or {}, root), ((), (0,))
+    for devices, each in enumerate(sent, 1):
         partial = aggregator.add(partial, each)
-    return aggregator.finish(partial)
+        wanted = (each.delta.shape, (devices,))
+    found = aggregator.finish(partial)
+    if not isinstance(found, Aggregate) or (np.shape(found.step), np.shape(found.weights)) != wanted:
+        raise RunError(
+            f"The aggregation rule has to give an Aggregate, with a step of shape {wanted[0]} and weights of"
+            f" shape {wanted[1]}, and gave something else: correct it, or choose another rule."
+        )
+    return found
 
 
 def over(aggregator: Aggregator[Partial], cohort: Cohort) -> Aggregate:

@@ -13,6 +13,7 @@ from fedmetaalign.aggregation.mean import MEAN
 from fedmetaalign.aggregation.median import median
 from fedmetaalign.aggregation.similarity import similarity
 from fedmetaalign.aggregation.trimmed_mean import trimmed_mean
+from fedmetaalign.errors import RecipeError
 from fedmetaalign.recipe import Parallel
 from fedmetaalign.system import plugins
 
@@ -23,7 +24,7 @@ def aggregator(settings: Parallel) -> Aggregator[Any]:
     A rule of another package is an `Aggregator`, or a function from a `Cohort` to an `Aggregate`.
 
     Raises:
-        RecipeError: a plug-in cannot be loaded.
+        RecipeError: a plug-in cannot be loaded, or is neither.
     """
     match settings.aggregation:
         case "similarity":
@@ -52,5 +53,7 @@ def aggregator(settings: Parallel) -> Aggregator[Any]:
             rule = partial(krum, byzantine=settings.byzantine, keep=settings.keep)
         case other:
             found: Any = plugins.load(plugins.RULES, other, object)
+            if not isinstance(found, Aggregator) and not callable(found):
+                raise RecipeError(f"The plug-in {other} is neither an Aggregator nor a function: correct it.")
             return found if isinstance(found, Aggregator) else stacked(found)
     return stacked(rule)

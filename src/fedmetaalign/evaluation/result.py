@@ -21,6 +21,9 @@ LARGEST_LOSS = 3e38
 LARGEST_THRESHOLD = 1e4
 """A threshold on probabilities may lie outside [0, 1] ("always" or "never"), and never far."""
 
+LONGEST_NAME = 500
+"""Characters of a feature's name, its unit, or a class."""
+
 LONGEST_WORDS = 1000
 """Characters of a text in a result."""
 
@@ -37,7 +40,7 @@ def harmless(text: str) -> str:
 
 def names_of(classes: Sequence[str]) -> list[str] | None:
     """Returns the names of more than two classes as a result holds them; two go without saying."""
-    return [harmless(name) for name in classes] if len(classes) > 2 else None
+    return [*classes] if len(classes) > 2 else None
 
 
 def _printable(text: str) -> str:

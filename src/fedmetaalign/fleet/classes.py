@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.evaluation.result import LONGEST_NAME, steers
 from fedmetaalign.fleet.files import Raw, filled, listed
 from fedmetaalign.model.target import BINARY, MOST_CLASSES
 
@@ -93,8 +94,8 @@ def kinds_of(
         strict: whether every normal value has to occur in the file.
 
     Raises:
-        DataError: an empty label, one that cannot be a class, one that `classes` lacks, nothing that says what
-            is normal, or (`strict`) a normal value that never occurs.
+        DataError: an empty label, one that cannot be a class, one that `classes` lacks or has twice, nothing
+            that says what is normal, or (`strict`) a normal value that never occurs.
     """
     names = kind_names(raw, columns, bits=not normal)
     found, y = np.unique(names, return_inverse=True)
@@ -106,7 +107,14 @@ def kinds_of(
     if strict and (unknown := [value for value in normal if canonical(value) not in map(canonical, found)]):
         raise DataError(_never_holds(what, unknown, "normal", list(found)))
     named = [text_of(value) for value in classes] or sorted(map(str, found), key=in_order)
+    if unfit := [name for name in (*named, *found) if len(name) > LONGEST_NAME or steers(name)]:
+        raise DataError(
+            f"{what} has the class {unfit[0][:40]!r}, and the name of one has no control character and at most"
+            f" {LONGEST_NAME} characters; correct the cells, or name another column"
+        )
     place = {canonical(name): i for i, name in enumerate(named)}
+    if twice := [name for i, name in enumerate(named) if place[canonical(name)] != i]:
+        raise DataError(f"{what}: `classes` names {listed(twice)} twice; name each class once")
     if beyond := [name for name in found if canonical(name) not in place]:
         raise DataError(f"{what} holds {listed(beyond)}, which `classes` lacks; add it or correct the cells")
     index = np.array([place[canonical(name)] for name in found], np.int8)

@@ -28,7 +28,7 @@ from fedmetaalign.engine.flower.wire import (
     vector,
     word,
 )
-from fedmetaalign.evaluation.result import LARGEST_LOSS, MOST_SAMPLES, steers
+from fedmetaalign.evaluation.result import LARGEST_LOSS, LONGEST_NAME, MOST_SAMPLES, steers
 from fedmetaalign.federation.messages import Finish, Finished, Local, Reply, Request, Train, Update, Visit
 from fedmetaalign.fleet.shared import Hello
 from fedmetaalign.fleet.tables import safe_name
@@ -40,9 +40,6 @@ UPDATE = ("score", "steps", "left_steps")
 
 LOCAL = ("support_loss", "query_loss", "accuracy")
 """What a device measures in phases 1 and 2 alike."""
-
-LONGEST_NAME = 500
-"""Characters of a feature's name, its unit, or a class."""
 
 
 def write_hello(device: str, run: str, hello: Hello) -> RecordDict:
