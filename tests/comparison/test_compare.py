@@ -90,6 +90,27 @@ class TestFiles:
         assert set(found["stages"]) == set(METHODS)
 
     @pytest.mark.usefixtures("no_figures")
+    def test_of_several_kinds_every_device_has_their_metrics_and_one_of_them_ranks(self, monkeypatch, tmp_path):
+        in_process(monkeypatch)
+        given = tomllib.loads(SMALL)
+        given["fleet"] |= {"simulator": "feeder", "kinds": True}
+        compared = {
+            "methods": ["majority", "local_only", "fedavg"],
+            "learning_rates": [1e-2],
+            "rank": "macro_f1",
+        }
+        found = compare(recipes.parse(given | {"compare": compared}, "here"), tmp_path, 1)
+        assert found["rank"] == "macro_f1"
+        for row in found["methods"].values():
+            for device in row["devices"].values():
+                assert set(device) == METRICS | {"macro_f1", "class_accuracy"}
+                assert 0 <= device["class_accuracy"]["mean"] <= device["accuracy"]["mean"] <= 1
+        assert found["methods"]["majority"]["fleet"]["macro_f1"]["mean"] < 0.5
+        (gain,) = found["methods"]["fedavg"]["fleet"]["gain_over_local"]["values"]
+        means = [found["methods"][name]["fleet"]["macro_f1"]["mean"] for name in ("fedavg", "local_only")]
+        assert gain == pytest.approx(means[0] - means[1])
+
+    @pytest.mark.usefixtures("no_figures")
     def test_compare_csv_has_a_line_a_row_device_and_seed(self, here, recipe, tmp_path):
         compare(recipe(), tmp_path / "out", 3)
         with (tmp_path / "out/compare.csv").open(encoding="utf-8", newline="") as file:
