@@ -92,16 +92,12 @@ def test_the_results_tell_of_every_device_at_every_stage(finished):
         for metrics in device["stages"].values():
             assert set(metrics) == METRICS
         assert {"threshold", "majority", "samples", "one_rule", "model_bytes", "threshold_note"} <= set(device)
+        assert device["samples"] == {"serial": 40, "parallel": 100, "personalize": 60, "train": 200, "test": 50}
         assert device["threshold"] == device["stages"]["deployed"]["threshold"]
         # The global models are judged at 0.5: their threshold is nobody's yet.
         assert [device["stages"][stage]["threshold"] for stage in STAGES[:3]] == [0.5, 0.5, 0.5]
     assert list(results["fleet"]["stages"]) == STAGES
     assert results == finished.results
-
-
-def test_the_samples_of_a_device_add_up(finished):
-    for device in finished.json("results.json")["devices"].values():
-        assert device["samples"] == {"serial": 40, "parallel": 100, "personalize": 60, "train": 200, "test": 50}
 
 
 def test_the_results_hold_no_place_and_no_time(finished, csv_fleet):
@@ -137,11 +133,6 @@ def test_the_records_are_one_a_phase_round_and_device(finished):
             assert record["score"] == pytest.approx(1 / (1 + record["query_loss"]))
             assert -1 <= record["alignment"] <= 1
             assert record["delta_norm"] > 0
-
-
-def test_the_weights_of_a_parallel_round_sum_to_one(finished):
-    lines = (finished.folder / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in lines]
     for number in (1, 2):
         weights = [r["weight"] for r in records if (r["phase"], r["round"]) == (2, number)]
         assert sum(weights) == pytest.approx(1)
@@ -204,19 +195,18 @@ def test_the_report_can_be_made_again_from_the_folder_alone(finished, cli, here)
 # Making and opening
 
 
-def test_a_new_folder_holds_the_recipe_and_no_records(folder, recipe):
+@pytest.mark.parametrize("made", ["", "run", "a/b"])
+def test_a_new_folder_holds_the_recipe_and_no_records_and_the_folders_above_are_made(recipe, tmp_path, made):
+    (tmp_path / made).mkdir(parents=True, exist_ok=True)
+    folder = RunFolder.create(tmp_path / (made or "a/b/c"), recipe)
     assert tomllib.loads((folder.path / "recipe.toml").read_text(encoding="utf-8"))["name"] == "recipe"
     assert (folder.path / "rounds.jsonl").read_bytes() == b""
     assert folder.restore(2) is None
 
 
-def test_an_empty_folder_is_taken(recipe, tmp_path):
-    (tmp_path / "run").mkdir()
-    assert RunFolder.create(tmp_path / "run", recipe).path == tmp_path / "run"
-
-
-def test_a_folder_with_a_hidden_file_is_not_empty(recipe, tmp_path):
-    (tmp_path / ".notes").touch()
+@pytest.mark.parametrize("name", [".notes", "rounds.jsonl"])
+def test_a_folder_with_a_hidden_file_or_with_records_without_a_recipe_is_not_empty(recipe, tmp_path, name):
+    (tmp_path / name).write_bytes(b"{}\n")
     with pytest.raises(RunError, match="is not empty: choose another --out"):
         RunFolder.create(tmp_path, recipe)
 
@@ -227,12 +217,6 @@ def test_what_a_call_left_that_was_killed_in_the_middle_does_not_count(recipe, t
         (tmp_path / name).touch()
     RunFolder.create(tmp_path, recipe)
     assert {path.name for path in tmp_path.iterdir()} == {"recipe.toml", "rounds.jsonl"}
-
-
-def test_records_without_a_recipe_are_not_overwritten(recipe, tmp_path):
-    (tmp_path / "rounds.jsonl").write_bytes(b"{}\n")
-    with pytest.raises(RunError, match="is not empty: choose another --out"):
-        RunFolder.create(tmp_path, recipe)
 
 
 def test_to_ask_whether_a_folder_is_free_makes_nothing(tmp_path):
@@ -253,7 +237,7 @@ sys.stdin.read()
 """
 
 
-def test_who_writes_to_a_folder_keeps_others_out_for_as_long_as_he_does(folder, recipe):
+def test_who_writes_to_a_folder_keeps_others_out_for_as_long_as_he_does(folder, recipe, tmp_path):
     log = folder.path / "rounds.jsonl"  # another process has another descriptor of it, as here
     with pytest.raises(BlockingIOError):
         Lock(log)
@@ -264,13 +248,8 @@ def test_who_writes_to_a_folder_keeps_others_out_for_as_long_as_he_does(folder, 
     with folder:
         pass
     RunFolder.reopen(folder.path, recipe)
-
-
-def test_a_folder_that_nobody_refers_to_any_more_is_free(recipe, tmp_path):
-    RunFolder.create(tmp_path / "run", recipe)
-    with Lock(tmp_path / "run/rounds.jsonl"), pytest.raises(RunError, match=BUSY):
-        RunFolder.reopen(tmp_path / "run", recipe)
-    RunFolder.reopen(tmp_path / "run", recipe)
+    RunFolder.create(tmp_path / "other", recipe)  # and nobody refers to it any more
+    RunFolder.reopen(tmp_path / "other", recipe)
 
 
 def test_a_process_that_is_killed_lets_go(recipe, tmp_path):
@@ -284,54 +263,30 @@ def test_a_process_that_is_killed_lets_go(recipe, tmp_path):
     RunFolder.reopen(log.parent, recipe)
 
 
-def test_folders_above_are_made(recipe, tmp_path):
-    RunFolder.create(tmp_path / "a/b/c", recipe)
-    assert (tmp_path / "a/b/c/recipe.toml").exists()
-
-
-def test_what_was_checkpointed_is_restored(folder):
-    state = State(
-        np.array([0.1, -2, 3], np.float32),
-        7,
-        {"serial": np.ones(3, np.float32), "foundation": np.zeros(3, np.float32)},
-    )
+def test_what_was_checkpointed_is_restored_and_the_stages_in_the_order_of_the_phases(folder):
+    stages = {name: np.full(3, i, np.float32) for i, name in enumerate(("foundation", "serial", "parallel"))}
+    memory = {"feeder 1/weights": np.array([np.pi, 3.0]), "\u00e4": np.zeros((2, 2), np.float32)}
+    state = State(np.array([0.1, -2, 3], np.float32), 7, stages, memory)
     folder.checkpoint(state, [{"phase": 1, "round": 2, "device": "a", "support_loss": 0.5}])
     restored = folder.restore(3)
-    assert restored.done == 7
+    assert (restored.done, list(restored.stages)) == (7, ["foundation", "serial", "parallel"])
     assert restored.weights.tobytes() == state.weights.tobytes()
-    assert set(restored.stages) == {"serial", "foundation"}
-
-
-def test_what_the_aggregation_rule_remembers_is_restored(folder):
-    memory = {"feeder 1/weights": np.array([np.pi, 3.0]), "\u00e4": np.zeros((2, 2), np.float32)}
-    folder.checkpoint(State(np.ones(3, np.float32), 1, memory=memory), [])
-    restored = folder.restore(3)
-    assert restored.stages == {}
-    assert {name: (a.dtype, a.tolist()) for name, a in restored.memory.items()} == {
-        name: (a.dtype, a.tolist()) for name, a in memory.items()
-    }
-
-
-def test_the_stages_are_restored_in_the_order_of_the_phases(folder):
-    stages = {name: np.ones(2, np.float32) for name in ("foundation", "serial", "parallel")}
-    folder.checkpoint(State(np.ones(2, np.float32), 3, stages), [])
-    assert list(folder.restore(2).stages) == ["foundation", "serial", "parallel"]
+    for found, kept in ((restored.stages, stages), (restored.memory, memory)):
+        assert {n: (a.dtype, a.tolist()) for n, a in found.items()} == {
+            n: (a.dtype, a.tolist()) for n, a in kept.items()
+        }
 
 
 def test_records_after_the_last_checkpoint_are_cut_off(folder):
-    folder.checkpoint(State(np.ones(2, np.float32), 1), [{"phase": 1, "round": 1, "device": "a"}])
-    kept = (folder.path / "rounds.jsonl").read_bytes()
-    assert kept == b'{"phase": 1, "round": 1, "device": "a"}\n'
-    with (folder.path / "rounds.jsonl").open("ab") as log:
-        log.write(b'{"phase": 1, "round": 2, "device": "a"}\n{"phase": 1, "ro')
+    log, line = folder.path / "rounds.jsonl", b'{"phase": 1, "round": 1, "device": "a"}\n'
+    log.write_bytes(line)
+    assert folder.restore(2) is None and log.read_bytes() == b""  # there was none yet
+    folder.checkpoint(State(np.ones(2, np.float32), 1), [json.loads(line)])
+    assert log.read_bytes() == line
+    with log.open("ab") as file:
+        file.write(b'{"phase": 1, "round": 2, "device": "a"}\n{"phase": 1, "ro')
     folder.restore(2)
-    assert (folder.path / "rounds.jsonl").read_bytes() == kept
-
-
-def test_records_without_any_checkpoint_are_cut_off(folder):
-    (folder.path / "rounds.jsonl").write_bytes(b'{"phase": 0, "round": 1, "device": "public"}\n')
-    assert folder.restore(2) is None
-    assert (folder.path / "rounds.jsonl").read_bytes() == b""
+    assert log.read_bytes() == line
 
 
 def test_records_that_are_lost_are_told(folder):
@@ -370,14 +325,6 @@ def test_a_weight_that_is_no_number_is_never_recorded(folder):
 # Writing a file
 
 
-def test_a_file_is_replaced_as_a_whole(tmp_path):
-    path = tmp_path / "file.json"
-    path.write_bytes(b"old")
-    replace(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
-
-
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "file.json"
     path.write_bytes(b"old")
@@ -385,10 +332,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(os, "fsync", full)
         replace(path, b"new")
     assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
+    replace(path, b"new")
+    assert path.read_bytes() == b"new"
     assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
 
 
