@@ -7,8 +7,7 @@ from cohorts import cohort, near
 
 from fedmetaalign.aggregation import Contribution, aggregate
 from fedmetaalign.aggregation.registry import aggregator
-from fedmetaalign.errors import RecipeError
-from fedmetaalign.recipe import Parallel, parse
+from fedmetaalign.recipe import Parallel
 
 NAMES = get_args(Parallel.model_fields["aggregation"].annotation)
 SENT = cohort([10, 0], [0, 1], query_scores=[0.5, 0.5], samples=[1, 3], steps=[1, 3], root=[0, 2])
@@ -73,33 +72,3 @@ def test_robust_rules_have_theirs(settings, step):
 )
 def test_only_rules_that_compare_with_the_server_need_its_delta(settings, needed):
     assert Parallel(**settings).needs_root is needed
-
-
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        ({"aggregation": "fltrust"}, 'parallel.aggregation = "fltrust"'),
-        ({"reference": "root"}, 'parallel.reference = "root"'),
-    ],
-)
-def test_the_servers_delta_needs_public_data(settings, named):
-    raw = {"fleet": {"simulator": "feeder"}, "foundation": {"enabled": False}, "parallel": settings}
-    with pytest.raises(RecipeError) as error:
-        parse(raw, "here.toml")
-    expected = f"here.toml: {named} needs public data: set foundation.enabled = true."
-    assert str(error.value) == expected
-
-
-@pytest.mark.parametrize(
-    ("settings", "key"),
-    [
-        ({"aggregation": "bulyan"}, "parallel.aggregation"),
-        ({"byzantine": 0.5}, "parallel.byzantine"),
-        ({"byzantine": -0.1}, "parallel.byzantine"),
-        ({"keep": 0}, "parallel.keep"),
-        ({"criteria": ["scores"]}, "parallel.criteria"),
-    ],
-)
-def test_a_parameter_out_of_range_is_told(settings, key):
-    with pytest.raises(RecipeError, match=f"here.toml: {key}"):
-        parse({"fleet": {"simulator": "feeder"}, "parallel": settings}, "here.toml")

@@ -74,11 +74,6 @@ class TestCells:
         path = write('\na,b,fault,note\r\n1,2,0,"two\r\nlines"\r\n\r\n1,,0,x\r\n')
         assert error(path) == "t.csv, line 6, column 'b' is empty; fill the cell in or remove the row"
 
-    def test_rows_of_parquet(self, tmp_path):
-        path = tmp_path / "t.parquet"
-        pl.DataFrame({"a": [1, 2], "b": ["x", " "], "fault": [0, 1]}).write_parquet(path)
-        assert error(path) == "t.parquet, row 2, column 'b' is empty; fill the cell in or remove the row"
-
     def test_nested_parquet(self, tmp_path):
         path = tmp_path / "t.parquet"
         pl.DataFrame({"a": [[1.0]], "b": [1], "fault": [0]}).write_parquet(path)
