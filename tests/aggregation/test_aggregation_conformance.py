@@ -97,35 +97,20 @@ def turned(cohort):
 @each(RULES)
 @settings(max_examples=40, deadline=None)
 @given(cohort=cohorts())
-def test_the_step_is_a_finite_float64_vector(rule, cohort):
-    step = rule(cohort).step
-    assert step.shape == cohort.deltas.shape[1:]
-    assert step.dtype == np.float64
-    assert np.isfinite(step).all()
-
-
-@each(RULES)
-@settings(max_examples=40, deadline=None)
-@given(cohort=cohorts())
-def test_weights_are_shares_or_the_rule_follows_nobody(rule, cohort):
+def test_the_step_is_finite_weights_are_shares_and_alignment_is_a_cosine(rule, cohort):
     made = rule(cohort)
+    assert made.step.shape == cohort.deltas.shape[1:]
+    assert np.isfinite(made.step).all()
     assert made.weights.shape == (len(cohort.deltas),)
-    assert made.weights.dtype == np.float64
+    assert made.step.dtype == made.weights.dtype == np.float64
     assert (made.weights >= 0).all()
     if made.weights.any():
         assert made.weights.sum() == pytest.approx(1, abs=1e-12)
     else:
-        assert not made.step.any()
-
-
-@each(RULES)
-@settings(max_examples=40, deadline=None)
-@given(cohort=cohorts())
-def test_alignment_is_a_cosine_where_there_is_one(rule, cohort):
-    alignment = rule(cohort).alignment
-    if alignment is not None:
-        assert alignment.shape == (len(cohort.deltas),)
-        assert (np.abs(alignment) <= 1).all()
+        assert not made.step.any()  # the rule follows nobody
+    if made.alignment is not None:
+        assert made.alignment.shape == (len(cohort.deltas),)
+        assert (np.abs(made.alignment) <= 1).all()
 
 
 @each(RULES)
@@ -153,6 +138,8 @@ def test_the_unit_of_the_deltas_is_of_no_matter(rule, cohort, exponent):
     one, scaled = rule(cohort), rule(bigger)
     np.testing.assert_allclose(scaled.step, one.step * unit, rtol=1e-12, atol=1e-15 * unit)
     np.testing.assert_allclose(scaled.weights, one.weights, rtol=1e-12, atol=1e-15)
+    if one.alignment is not None:
+        np.testing.assert_allclose(scaled.alignment, one.alignment, rtol=1e-12, atol=1e-12)
 
 
 @each(RULES)

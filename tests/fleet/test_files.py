@@ -9,18 +9,6 @@ from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.files import cells, filled, load, parse, require, sha256
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Writes text (or bytes) as t.csv and returns its path."""
-
-    def to_file(content, name="t.csv"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return to_file
-
-
 def error(path):
     """The one sentence that taking three columns from the file fails with."""
     with pytest.raises(DataError) as caught:

@@ -79,8 +79,7 @@ class TestOneColumn:
 
     def test_a_cell_that_is_no_class(self, write):
         assert error(write("state", "ok", "NaN"), STATES) == (
-            "t.csv, line 3, column 'state' is a label and holds 'nan', which is no class; correct it or remove"
-            " the row"
+            "t.csv, column 'state' is a label and holds 'nan', which is no class; correct it or remove the row"
         )
 
 
