@@ -1,15 +1,12 @@
 """The recipe decides the rule."""
 
-from typing import get_args
-
 import pytest
 from cohorts import cohort, near
 
 from fedmetaalign.aggregation import Contribution, aggregate
 from fedmetaalign.aggregation.registry import aggregator
-from fedmetaalign.recipe import Parallel
+from fedmetaalign.recipe import RULES, Parallel
 
-NAMES = get_args(Parallel.model_fields["aggregation"].annotation)
 SENT = cohort([10, 0], [0, 1], query_scores=[0.5, 0.5], samples=[1, 3], steps=[1, 3], root=[0, 2])
 FOUR = cohort([0], [1], [3], [10])
 
@@ -21,7 +18,7 @@ def step_of(sent, **settings):
     return aggregate(aggregator(Parallel(**settings)), contributions, root=sent.root)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RULES)
 def test_every_name_that_the_recipe_takes_is_a_rule(name):
     made = step_of(SENT, aggregation=name)
     assert made.weights.sum() == pytest.approx(1)
