@@ -1,8 +1,9 @@
 """What aggregation rules promise, whatever they think of the devices. A new rule joins RULES.
 
-Every rule promises what stands first. A rule that mixes whole deltas (MEANS, MIXTURES) promises that its weights
-are the mixture; a rule whose step cannot leave the range of the deltas (INSIDE) promises that; all but FLTrust,
-which follows a device only as far as its own root agrees, promise to follow devices that are all of one mind.
+Every rule promises what stands first. A rule that mixes whole deltas (MEANS, MIXTURES) promises that its
+weights are the mixture; a rule whose step cannot leave the range of the deltas (INSIDE) promises that; all but
+FLTrust, which follows a device only as far as its own root agrees, promise to follow devices
+that are all of one mind.
 """
 
 from dataclasses import fields, replace
