@@ -74,36 +74,6 @@ def test_only_rules_that_compare_with_the_server_need_its_delta(settings, needed
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        ({"aggregation": "fltrust"}, 'parallel.aggregation = "fltrust"'),
-        ({"reference": "root"}, 'parallel.reference = "root"'),
-    ],
-)
-def test_the_servers_delta_needs_public_data(settings, named):
-    raw = {"fleet": {"simulator": "feeder"}, "foundation": {"enabled": False}, "parallel": settings}
-    with pytest.raises(RecipeError) as error:
-        parse(raw, "here.toml")
-    expected = f"here.toml: {named} needs public data: set foundation.enabled = true."
-    assert str(error.value) == expected
-
-
-@pytest.mark.parametrize(
-    ("settings", "key"),
-    [
-        ({"aggregation": "bulyan"}, "parallel.aggregation"),
-        ({"byzantine": 0.5}, "parallel.byzantine"),
-        ({"byzantine": -0.1}, "parallel.byzantine"),
-        ({"keep": 0}, "parallel.keep"),
-        ({"criteria": ["scores"]}, "parallel.criteria"),
-    ],
-)
-def test_a_parameter_out_of_range_is_told(settings, key):
-    with pytest.raises(RecipeError, match=f"here.toml: {key}"):
-        parse({"fleet": {"simulator": "feeder"}, "parallel": settings}, "here.toml")
-
-
-@pytest.mark.parametrize(
     "gives",
     [
         lambda cohort: None,

@@ -162,20 +162,6 @@ class TestCriteria:
 
 
 class TestNumerics:
-    @given(
-        deltas=st.lists(
-            st.tuples(*[st.integers(-9, 9)] * 3), min_size=1, max_size=5, unique_by=lambda row: row
-        ),
-        exponent=st.integers(-80, 80),
-        options=st.sampled_from([{}, {"reference": "others"}, {"unit_norm": True}]),
-    )
-    @settings(max_examples=60, deadline=None)
-    def test_scaling_all_deltas_changes_no_weight(self, deltas, exponent, options):
-        one = similarity(cohort(*deltas), **options)
-        scaled = similarity(cohort(*(np.array(deltas) * 2.0**exponent)), **options)
-        np.testing.assert_allclose(scaled.weights, one.weights, rtol=1e-12)
-        np.testing.assert_allclose(scaled.alignment, one.alignment, rtol=1e-12, atol=1e-12)
-
     def test_a_direction_that_is_only_float32_rounding_is_none(self):
         # 0.1 + 0.2 - 0.3 is zero, but of the nearest float32 numbers it is -7.5e-9. That residue must not
         # decide that the third device is right (weight 10/12) and the two others are wrong.

@@ -1,6 +1,5 @@
 """What a comparison chooses, makes, writes and makes again, with cell runs that are only imagined."""
 
-import csv
 import json
 import tomllib
 
@@ -9,7 +8,7 @@ from comparing import SMALL, imagine, in_process
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.comparison.compare import Watcher, compare
-from fedmetaalign.errors import FedMetaAlignError, RunError
+from fedmetaalign.errors import FedMetaAlignError
 
 METHODS = ("majority", "local_only", "fedavg", "fed_meta_align")
 GRID = (1e-5, 1e-3, 1e-1)
@@ -109,25 +108,6 @@ class TestFiles:
         (gain,) = found["methods"]["fedavg"]["fleet"]["gain_over_local"]["values"]
         means = [found["methods"][name]["fleet"]["macro_f1"]["mean"] for name in ("fedavg", "local_only")]
         assert gain == pytest.approx(means[0] - means[1])
-
-    @pytest.mark.usefixtures("no_figures")
-    def test_compare_csv_has_a_line_a_row_device_and_seed(self, here, recipe, tmp_path):
-        compare(recipe(), tmp_path / "out", 3)
-        with (tmp_path / "out/compare.csv").open(encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
-        assert len(lines) == 6 * 3 * 3
-        assert {(line["method"], line["stage"]) for line in lines if line["method"] == "fedavg"} == {
-            ("fedavg", "final"),
-            ("fedavg", "global"),
-        }
-        assert {line["learning_rate"] for line in lines if line["method"] == "majority"} == {""}
-
-    def test_a_folder_with_something_else_is_left_alone(self, here, recipe, tmp_path):
-        (tmp_path / "notes.txt").touch()
-        with pytest.raises(RunError, match="holds something other than a comparison"):
-            compare(recipe(), tmp_path, 3)
-        assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-        assert here.cells == []
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -382,14 +362,3 @@ class TestSweeps:
         for value, folder in (("[4]", "_4_"), ("[4, 2]", "_4_2_")):
             written = json.loads((tmp_path / folder / "compare.json").read_text(encoding="utf-8"))
             assert written == found["comparisons"][value]
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_newcomers_stand_apart_from_the_fleet(here, recipe, tmp_path):
-    asked = recipes.with_settings(recipe(), {"fleet.unseen.count": 1, "fleet.unseen.samples": 10})
-    found = compare(asked, tmp_path, 2)
-    assert (found["devices"], found["unseen"]) == (["milling-00", "milling-01"], ["milling-02"])
-    row = found["methods"]["fedavg"]
-    assert set(row["devices"]) == {"milling-00", "milling-01", "milling-02"}
-    assert set(row["unseen"]) == set(row["fleet"])
-    assert row["unseen"]["accuracy"]["values"] == row["devices"]["milling-02"]["accuracy"]["values"]

@@ -13,7 +13,6 @@ from fedmetaalign.comparison import store as module
 from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, Stage
 from fedmetaalign.comparison.run_cell import Start
 from fedmetaalign.comparison.store import Store, cell_key, check_folder, start_key
-from fedmetaalign.errors import RunError
 from fedmetaalign.recipe import parse, with_settings
 
 METRICS = {"accuracy": 0.1 + 0.2, "mcc": None, "brier": 5e-324}
@@ -86,11 +85,6 @@ class TestCells:
         (store.path / "folder.json").mkdir(parents=True)
         (store.path / "noise.json").write_bytes(bytes(range(256)))
         assert store.cell("folder") is store.cell("noise") is None
-
-    def test_a_folder_that_cannot_be_written_is_told_of(self, tmp_path):
-        (tmp_path / "file").touch()
-        with pytest.raises(RunError, match=r"^Cannot write to .*file: "):
-            Store(tmp_path / "file").keep("k", CELL)
 
 
 class TestStarts:

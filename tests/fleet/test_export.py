@@ -3,7 +3,6 @@ import csv
 import numpy as np
 import pytest
 
-from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.export import write_devices
 from fedmetaalign.fleet.simulators import SIMULATORS
@@ -69,16 +68,3 @@ def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(tmp_path):
 def test_a_recipe_in_a_folder_with_special_characters_runs(tmp_path):
     recipe = load(str(write_devices("feeder", 2, 200, 7, tmp_path / "hall [1] * what?")))
     assert len(build(recipe).devices) == 2
-
-
-def test_a_folder_in_use_stays_as_it_is(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(DataError, match="is not empty: choose another --out"):
-        write_devices("feeder", 2, 60, 7, tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="Cannot write to"):
-        write_devices("feeder", 2, 60, 7, tmp_path / "file/below")

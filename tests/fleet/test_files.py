@@ -9,18 +9,6 @@ from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.files import cells, filled, load, parse, require, sha256
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Writes text (or bytes) as t.csv and returns its path."""
-
-    def to_file(content, name="t.csv"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return to_file
-
-
 def error(path):
     """The one sentence that taking three columns from the file fails with."""
     with pytest.raises(DataError) as caught:
@@ -73,11 +61,6 @@ class TestCells:
     def test_lines_are_those_of_an_editor(self, write):
         path = write('\na,b,fault,note\r\n1,2,0,"two\r\nlines"\r\n\r\n1,,0,x\r\n')
         assert error(path) == "t.csv, line 6, column 'b' is empty; fill the cell in or remove the row"
-
-    def test_rows_of_parquet(self, tmp_path):
-        path = tmp_path / "t.parquet"
-        pl.DataFrame({"a": [1, 2], "b": ["x", " "], "fault": [0, 1]}).write_parquet(path)
-        assert error(path) == "t.parquet, row 2, column 'b' is empty; fill the cell in or remove the row"
 
     def test_nested_parquet(self, tmp_path):
         path = tmp_path / "t.parquet"

@@ -8,9 +8,6 @@ import pytest
 
 from fedmetaalign.fleet.overlap import Overlap, contained
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real tables (../shared/data) are not here")
-
 
 @pytest.fixture
 def random():
@@ -71,8 +68,9 @@ def test_sentence():
     )
 
 
-@needs_data
-def test_electrical_files():
-    (overlap,) = contained([DATA / "detect_dataset.csv", DATA / "classData.csv", DATA / "ai4i2020.csv"])
+def test_electrical_files(real_data):
+    (overlap,) = contained(
+        [real_data / "detect_dataset.csv", real_data / "classData.csv", real_data / "ai4i2020.csv"]
+    )
     assert overlap.first.name == "classData.csv"
     assert (overlap.shared, overlap.rows) == (7861, 7861)

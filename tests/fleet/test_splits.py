@@ -1,6 +1,5 @@
 """A device's rows among the test set and the phases: nothing lost, nothing twice, no group cut."""
 
-from collections import Counter
 from dataclasses import fields
 from itertools import pairwise
 
@@ -15,7 +14,6 @@ from fedmetaalign.fleet.splits import Rows, shares, split, split_newcomer
 from fedmetaalign.recipe import Splits
 
 PARTS = [field.name for field in fields(Rows)]
-PHASES = ("serial", "parallel", "personalize")
 
 
 def table(y, name="pump", **more):
@@ -42,22 +40,8 @@ labels = st.tuples(st.integers(35, 150), st.integers(35, 150), st.randoms(use_tr
 )
 
 
-def test_the_papers_shares():
+def test_a_thousand_rows_are_dealt_by_the_papers_shares():
     # 20 % for the test; of the other 80 %: 20, 50 and 30 % for the phases, a fifth of each as query set.
-    assert shares(Splits()) == pytest.approx(
-        {
-            "test": 0.2,
-            "serial_support": 0.128,
-            "serial_query": 0.032,
-            "parallel_support": 0.32,
-            "parallel_query": 0.08,
-            "personalize_support": 0.192,
-            "personalize_query": 0.048,
-        }
-    )
-
-
-def test_a_thousand_rows_are_dealt_to_the_row():
     rows = split(table([0, 1] * 500), Splits(), seed=0)
     assert {name: len(part) for name, part in parts(rows).items()} == {
         "test": 200,
@@ -204,35 +188,26 @@ class TestImpossible:
         assert "\n" not in message
         return message
 
-    def test_too_few_samples(self):
-        assert "none is left for the" in self.sentence(table([0, 1] * 4))
+    @pytest.mark.parametrize(
+        ("given", "says"),
+        [
+            # A single fault goes to the part with the largest share, parallel's support set.
+            (table([0] * 199 + [1]), "only normal samples in its test set"),
+            (table([1] * 199 + [0]), "only faults in its test set"),
+            (
+                table([0] * 200 + [1] * 20, reserved=(np.arange(220) < 20) | (np.arange(220) >= 200)),
+                "only normal samples in its training set",
+            ),
+        ],
+    )
+    def test_a_set_of_one_class(self, given, says):
+        assert says in self.sentence(given)
 
     def test_too_few_blocks(self):
         assert "too few samples" in self.sentence(table([0, 1] * 20), Splits(kind="blocks", block=20))
 
-    def test_no_fault_in_the_test_set(self):
-        # A single fault goes to the part with the largest share, parallel's support set.
-        assert "only normal samples in its test set" in self.sentence(table([0] * 199 + [1]))
-
-    def test_no_normal_sample_in_the_test_set(self):
-        assert "only faults in its test set" in self.sentence(table([1] * 199 + [0]))
-
-    def test_no_fault_is_left_for_training(self):
-        y = np.array([0] * 200 + [1] * 20)
-        assert "only normal samples in its training set" in self.sentence(
-            table(y, reserved=(y == 1) | (np.arange(220) < 20))
-        )
-
     def test_units_that_the_source_does_not_tell(self):
         assert "splits.unit" in self.sentence(table([0, 1] * 100), Splits(kind="units", unit="u"))
-
-
-def test_support_and_query_share_a_phases_rows_four_to_one():
-    rows = split(table([0, 1] * 500), Splits(query=0.25), 0)
-    sizes = Counter({name: len(part) for name, part in parts(rows).items()})
-    for phase in PHASES:
-        support, query = sizes[f"{phase}_support"], sizes[f"{phase}_query"]
-        assert support == pytest.approx(3 * query, abs=8)
 
 
 class TestNewcomer:
@@ -285,21 +260,22 @@ class TestNewcomer:
             split(small, Splits(), 0)
         assert len(split_newcomer(small, Splits(query=0.5), 4, 0).train) == 4
 
-    def test_more_than_it_has_is_refused(self):
-        with pytest.raises(DataError) as caught:
-            split_newcomer(table([0, 1] * 20), Splits(), 33, 0)
-        assert str(caught.value) == (
-            "Device pump has 32 training samples, and fleet.unseen.samples asks for 33:"
-            " lower that or splits.test."
-        )
-
-    def test_none_left_for_validation_is_refused(self):
-        with pytest.raises(
-            DataError, match=r"^Device pump: 2 training samples are too few .*fleet\.unseen\.samples"
-        ):
-            split_newcomer(table([0, 1] * 20), Splits(), 2, 0)
-
-    def test_a_class_that_is_missing_is_refused(self):
-        y = np.array([0] * 30 + [1] * 10)
-        with pytest.raises(DataError, match="pump has only normal samples in its training set"):
-            split_newcomer(table(y, reserved=np.arange(40) >= 29), Splits(), 10, 0)
+    @pytest.mark.parametrize(
+        ("given", "samples", "says"),
+        [
+            (
+                table([0, 1] * 20),
+                33,
+                "^Device pump has 32 training samples, and fleet.unseen.samples asks for 33: lower that or",
+            ),
+            (table([0, 1] * 20), 2, r"^Device pump: 2 training samples are too few .*fleet\.unseen\.samples"),
+            (
+                table([0] * 30 + [1] * 10, reserved=np.arange(40) >= 29),
+                10,
+                "pump has only normal samples in its training set",
+            ),
+        ],
+    )
+    def test_what_it_cannot_draw_is_refused(self, given, samples, says):
+        with pytest.raises(DataError, match=says):
+            split_newcomer(given, Splits(), samples, 0)

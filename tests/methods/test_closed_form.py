@@ -1,7 +1,5 @@
 """The methods on quadratic problems, where what they come to can be written down."""
 
-import re
-
 import numpy as np
 import pytest
 from quadratic import Problem, cell_run, client
@@ -9,7 +7,6 @@ from quadratic import Problem, cell_run, client
 from fedmetaalign.methods import apfl, find
 from fedmetaalign.methods.apfl import mixture, train_mixed
 from fedmetaalign.methods.per_fedavg import ALPHA
-from fedmetaalign.recipe import with_settings
 
 
 def shared(name, given):
@@ -162,10 +159,6 @@ class TestFedRep:
         assert models["d1"] == pytest.approx([5, 0], abs=1e-3)
         # The fine-tuning of these tests does nothing, so the unseen device keeps the head of the start.
         assert models["n0"] == pytest.approx([5, 7], rel=1e-3)
-
-    def test_without_a_first_half_it_says_what_to_do(self):
-        recipe = with_settings(cell_run(*self.DEVICES).recipe, {"personalize.freeze": 0})
-        assert re.match(r"fedrep shares .* personalize.freeze = 0 freezes none", find("fedrep").lacking(recipe))
 
     def test_only_the_first_half_travels(self):
         given = cell_run(*self.DEVICES, unseen_devices=[Problem((2.0, 2.0))], rounds=7)

@@ -2,15 +2,9 @@
 
 from dataclasses import replace
 
-import pytest
-from fake_learner import Learner, cell_run, firsts
+from fake_learner import Learner, cell_run
 
 from fedmetaalign.methods.reptile import METHOD
-
-
-def test_each_device_moves_the_weights_by_a_share_that_falls_to_zero():
-    # Two devices a round, each a step of 1: 2 * 1, 2 * 0.75, 2 * 0.5, 2 * 0.25.
-    assert firsts(cell_run(Learner()).run(METHOD)) == pytest.approx([2, 3.5, 4.5, 5])
 
 
 def test_a_device_begins_where_the_one_before_has_moved_the_weights():

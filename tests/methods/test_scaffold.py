@@ -3,7 +3,6 @@
 import pytest
 from fake_learner import Learner, cell_run
 
-from fedmetaalign.methods import find
 from fedmetaalign.methods.scaffold import METHOD
 
 
@@ -17,8 +16,3 @@ def test_a_device_is_corrected_by_the_mean_gradient_minus_its_own():
     terms = [objective.linear[0] for *_, objective in learner.seen]
     first, second = (a * 1 + b * 5) / (a + b), (a * 2 + b * 4) / (a + b)
     assert terms == pytest.approx([0, 0, first - 1, first - 5, second - 2, second - 4])
-
-
-def test_it_sends_twice_as_much_as_fedavg():
-    one, two = cell_run(Learner()), cell_run(Learner())
-    assert one.run(METHOD).stages["global"].bytes == 2 * two.run(find("fedavg")).stages["global"].bytes

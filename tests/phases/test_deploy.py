@@ -8,7 +8,6 @@ import pytest
 from fake_engine import client_of
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.errors import RecipeError
 from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
@@ -110,29 +109,3 @@ def test_a_run_in_every_format(finished, tmp_path, name):
         assert facts["quantization"]["format"] == name
         assert facts["runtime"] == content.runtime == "firmware"
         assert isinstance(read_model(content.model), QuantizedNetwork) == (name != "float32")
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        (
-            {"deploy.format": "int4", "deploy.per_channel": True},
-            'here: deploy cannot have per_channel = true with format = "int4", whose weights are not all of'
-            " 8 bits: leave it out, or choose another format.",
-        ),
-        (
-            {"deploy.format": "float32", "deploy.per_channel": True},
-            'here: deploy cannot have per_channel = true with format = "float32", whose weights are not all of'
-            " 8 bits: leave it out, or choose another format.",
-        ),
-        (
-            {"deploy.format": "int8-float-head", "personalize.freeze": 0.2},
-            'here: deploy.format = "int8-float-head" keeps the layers that phase 3 trains in float32, and with'
-            ' personalize.freeze = 0.2 it trains all 3: use deploy.format = "float32", or freeze some.',
-        ),
-    ],
-)
-def test_formats_that_make_no_sense_are_refused(finished, settings, sentence):
-    with pytest.raises(RecipeError) as error:
-        recipes.with_settings(finished.recipe, settings, "here")
-    assert str(error.value) == sentence

@@ -92,9 +92,11 @@ def test_the_built_in_paper_has_the_papers_devices_and_network():
     assert paper.deploy.threshold == "personalized"
 
 
-def test_a_phase_of_no_rounds_is_allowed():
-    recipe = parse(SIMULATED | {"serial": {"rounds": 0}, "parallel": {"rounds": 0}}, "here")
-    assert (recipe.serial.rounds, recipe.parallel.rounds) == (0, 0)
+def test_a_phase_of_no_rounds_is_allowed_and_phase_1_then_without_samples():
+    shares = {"serial": 0, "parallel": 0.7, "personalize": 0.3}
+    none = {"serial": {"rounds": 0}, "parallel": {"rounds": 0}, "splits": shares}
+    recipe = parse(SIMULATED | none, "here")
+    assert (recipe.serial.rounds, recipe.parallel.rounds, recipe.splits.serial) == (0, 0, 0)
 
 
 def test_phase_0_is_left_out_unless_it_is_given():
@@ -332,14 +334,6 @@ class TestSettings:
         made = [variants(point)["v"] for _, point in points]
         assert [(r.parallel.rounds, r.serial.rounds) for r in made] == [(1, 7), (2, 7)]
 
-    def test_variants_and_a_sweep_survive_being_dumped(self):
-        given = {
-            "sweep": {"key": "fleet.partition.alpha", "values": [0.05, 1]},
-            "variants": {"c = 0.3": {"method": "fed_meta_align", "settings": {"parallel.criteria": []}}},
-        }
-        recipe = parse(SIMULATED | {"compare": given}, "here")
-        assert parse(tomllib.loads(dump(recipe)), "dump") == recipe
-
 
 class TestComparisons:
     def test_the_ablation_is_every_combination_with_equal_data_and_steps(self):
@@ -411,22 +405,6 @@ class TestComparisons:
         assert "feddf" not in named or recipe.foundation.enabled
         assert "fedrep" not in named or recipe.personalize.freeze > 0
 
-    def test_without_a_table_of_its_own_a_comparison_is_the_papers_four(self):
-        assert load("demo").compare.methods == ("local_only", "fedavg", "fedprox", "fed_meta_align")
-
-    @pytest.mark.parametrize(
-        ("name", "key", "values"),
-        [
-            ("feeders-samples", "fleet.partition.samples", (75, 150, 450)),
-            ("feeders-30", "fleet.partition.samples", (75, 150)),
-            ("dirichlet", "fleet.partition.alpha", (0.05, 0.1, 0.3, 1, 10)),
-            ("unseen", "fleet.unseen.samples", (10, 30, 100)),
-        ],
-    )
-    def test_what_is_swept(self, name, key, values):
-        swept = load(name).compare.sweep
-        assert (swept.key, swept.values) == (key, values)
-
     @pytest.mark.parametrize(
         ("name", "members", "train"),
         [
@@ -459,10 +437,3 @@ class TestComparisons:
         for name, test in whole.test.items():
             assert (test.x == without.test[name].x).all()
         assert [len(d.parts["serial"].support) for d in without.devices] == [0, 0]
-
-
-def test_phase_1_may_be_left_without_samples_if_it_has_no_rounds():
-    shares = {"serial": 0, "parallel": 0.7, "personalize": 0.3}
-    assert parse(SIMULATED | {"splits": shares, "serial": {"rounds": 0}}, "here").splits.serial == 0
-    with pytest.raises(RecipeError, match=r"serial\.rounds = 10 needs samples, and splits\.serial is 0"):
-        parse(SIMULATED | {"splits": shares}, "here")
