@@ -31,7 +31,7 @@ from fedmetaalign.engine.participant import Participant, learner_of, network_of
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods import find
-from fedmetaalign.model.mlp import Network, fault_probabilities
+from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME, trained_layers
@@ -136,7 +136,7 @@ def rungs(trained: Trained) -> np.ndarray:
     """Returns bytes and test accuracy of the float model, the whole network in its format, and each size."""
     client, network, personal, test = trained
     faults = test.y > 0
-    alarms = fault_probabilities(network, personal.weights, test.x) > personal.threshold.threshold
+    alarms = personal.probabilities(test.x) > personal.threshold.threshold
     found = [(4.0 * network.parameters, np.mean(alarms == faults))]
     for size in (None, *SIZES):
         settings = client.recipe.deploy.model_copy(update={"max_bytes": size})
@@ -185,7 +185,7 @@ def judge(size: int, trained: Trained) -> list[dict[str, float]]:
     query = device.own.query
 
     def off(model: bytes, x: np.ndarray) -> float:
-        difference = scores(model, x, RUNTIME) - fault_probabilities(network, personal.weights, x)
+        difference = scores(model, x, RUNTIME) - personal.probabilities(x)
         return float(np.sqrt(np.mean(difference**2)))
 
     verdicts = []

@@ -78,7 +78,7 @@ def test_a_feature_in_another_unit_is_another_feature():
     devices = {"a": (("t", "K"), ("v", "mm")), "b": (("v", "mm"), ("t", "°C"))}
     found = layout(devices, 9)
     assert found.columns(devices["b"], NINE).tolist() == [-1, 0, 1, -1, -1, -1, -1, -1, -1]
-    assert notices(devices, 9) == (
+    assert tuple(notices(devices, 9)) == (
         "The same name in unlike units is not the same feature: 't' in K on a, in °C on b; use one unit.",
     )
 
@@ -120,7 +120,9 @@ def test_one_that_is_not_of_the_fleet_takes_the_known_inputs_in_any_order():
 class TestNotices:
     @staticmethod
     def of(devices, inputs=9, public=""):
-        return notices({name: features(names) for name, names in devices.items()}, inputs, features(public))
+        return tuple(
+            notices({name: features(names) for name, names in devices.items()}, inputs, features(public))
+        )
 
     def test_a_fleet_of_equal_or_of_unlike_devices_is_not_told_anything(self):
         assert self.of({"a": "xy", "b": "yx", "c": "pqr"}, public="xp") == ()
@@ -147,7 +149,7 @@ class TestNotices:
 
     def test_units_that_differ_or_are_missing(self):
         devices = {"a": [("t", "K"), ("v", "")], "b": [("t", "K"), ("v", "")], "c": [("v", ""), ("t", "")]}
-        assert notices(devices, 9, [("t", "°C")]) == (
+        assert tuple(notices(devices, 9, [("t", "°C")])) == (
             "The same name in unlike units is not the same feature: 't' in K on a and b, without a unit on c,"
             " in °C on the public table; use one unit.",
         )

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from two_classes import fault_probabilities
 
 from fedmetaalign.comparison.run_cell import CellRun
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods.local_only import METHOD
 from fedmetaalign.model.learner import NetworkLearner
-from fedmetaalign.model.mlp import Network, fault_probabilities, initialize
+from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.phases.alone import train_alone
 from fedmetaalign.phases.client import Client
 from fedmetaalign.recipe import parse

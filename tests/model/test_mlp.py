@@ -7,8 +7,9 @@ import pytest
 from adam_reference import PAPER, PAPER_12, SMALL, SMALL_12, samples, start
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from two_classes import fault_probabilities, losses
 
-from fedmetaalign.model.mlp import Network, fault_probabilities, features, initialize, logits, losses
+from fedmetaalign.model.mlp import Network, features, initialize, logits
 
 # relu(x) - relu(-x): two hidden units that hand the input through, so that a logit can be asked for.
 IDENTITY = Network(1, (2,))

@@ -17,6 +17,7 @@ from sklearn.metrics import (
     precision_score,
     recall_score,
 )
+from two_classes import fault_probabilities
 
 from fedmetaalign.engine.participant import learner_of
 from fedmetaalign.evaluation.thresholds import Choice
@@ -24,7 +25,7 @@ from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import NetworkLearner
-from fedmetaalign.model.mlp import Network, fault_probabilities, logits
+from fedmetaalign.model.mlp import Network, logits
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.client import Client

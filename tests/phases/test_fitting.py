@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from fake_engine import client_of
 from threadpoolctl import threadpool_limits
+from two_classes import fault_probabilities
 
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
-from fedmetaalign.model.mlp import Network, fault_probabilities, initialize
+from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.model.online import Samples, train
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.phases.dense import float_layers, weight_vector

@@ -1,10 +1,11 @@
 """Phase 0 (Algorithm 1): random weights, then public data."""
 
 import pytest
+from two_classes import losses
 
 from fedmetaalign.fleet.build import build
 from fedmetaalign.model.learner import NetworkLearner
-from fedmetaalign.model.mlp import Network, losses
+from fedmetaalign.model.mlp import Network
 from fedmetaalign.phases.foundation import pretrain
 from fedmetaalign.recipe import Foundation, parse
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from fake_engine import FakeEngine, client_of, recipe_of, server_of, update
+from two_classes import losses
 
 from fedmetaalign.aggregation import Aggregate, stacked
 from fedmetaalign.aggregation.fltrust import fltrust
@@ -16,7 +17,7 @@ from fedmetaalign.federation.records import RoundError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import NetworkLearner
-from fedmetaalign.model.mlp import Network, initialize, losses
+from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.model.online import Samples, ignore_steps
 from fedmetaalign.phases.parallel import fl_round, local_update, root_delta, root_size
 from fedmetaalign.phases.server import Server, State, cohort

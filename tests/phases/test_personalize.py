@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fake_engine import client_of
+from two_classes import fault_probabilities
 
 from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.federation.messages import Personalize
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import NetworkLearner
-from fedmetaalign.model.mlp import Network, fault_probabilities, initialize
+from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.personalize import personalize
 from fedmetaalign.recipe import parse

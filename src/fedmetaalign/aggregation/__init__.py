@@ -87,13 +87,11 @@ class Aggregator(Generic[Partial]):
             it, to what an empty round has added up.
         add: adds one device's contribution; the order is that of the names.
         finish: makes the step.
-        needs_all: it keeps every delta until the end, since the step is no sum over devices.
     """
 
     init: Callable[[Memory, np.ndarray | None], Partial]
     add: Callable[[Partial, Contribution], Partial]
     finish: Callable[[Partial], Aggregate]
-    needs_all: bool = False
 
 
 _Round = tuple[Memory, np.ndarray | None, tuple[Contribution, ...]]
@@ -120,7 +118,6 @@ def stacked(rule: Rule) -> Aggregator[_Round]:
         init=lambda memory, root: (memory, root, ()),
         add=lambda round_, sent: (round_[0], round_[1], (*round_[2], sent)),
         finish=finish,
-        needs_all=True,
     )
 
 

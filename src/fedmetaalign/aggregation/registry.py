@@ -17,6 +17,9 @@ from fedmetaalign.errors import RecipeError
 from fedmetaalign.recipe import Parallel
 from fedmetaalign.system import plugins
 
+PLAIN = {"fednova": fednova, "fedadp": fedadp, "fltrust": fltrust, "fedfv": fedfv, "median": median}
+"""Rules that have no parameters."""
+
 
 def aggregator(settings: Parallel) -> Aggregator[Any]:
     """Returns the aggregator of the rule that the recipe names, with the recipe's parameters.
@@ -37,20 +40,12 @@ def aggregator(settings: Parallel) -> Aggregator[Any]:
             )
         case "mean":
             return MEAN
-        case "fednova":  # its factors need the steps of all devices first
-            rule = partial(fednova)
-        case "fedadp":
-            rule = partial(fedadp)
-        case "fltrust":
-            rule = partial(fltrust)
-        case "fedfv":
-            rule = partial(fedfv)
-        case "median":
-            rule = partial(median)
         case "trimmed_mean":
             rule = partial(trimmed_mean, byzantine=settings.byzantine)
         case "krum":
             rule = partial(krum, byzantine=settings.byzantine, keep=settings.keep)
+        case plain if plain in PLAIN:
+            return stacked(PLAIN[plain])
         case other:
             found: Any = plugins.load(plugins.RULES, other, object)
             if not isinstance(found, Aggregator) and not callable(found):

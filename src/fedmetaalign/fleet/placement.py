@@ -71,20 +71,14 @@ def layout(devices: Mapping[str, Sequence[Feature]], inputs: int) -> Layout:
 
 def notices(
     devices: Mapping[str, Sequence[Feature]], inputs: int, public: Sequence[Feature] = ()
-) -> tuple[str, ...]:
-    """Returns what a user has to know of a fleet with unlike features: a sentence for each kind of finding.
+) -> Iterator[str]:
+    """Yields what a user has to know of a fleet with unlike features: a sentence for each kind of finding.
 
     Args:
         devices: the features of each device.
         inputs: of the network.
         public: the features of phase 0's table.
     """
-    return tuple(_findings(devices, inputs, public))
-
-
-def _findings(
-    devices: Mapping[str, Sequence[Feature]], inputs: int, public: Sequence[Feature]
-) -> Iterator[str]:
     units = _units({**devices, "the public table": public})
     if units:
         yield f"The same name in unlike units is not the same feature: {_joined(units.values())}; use one unit."

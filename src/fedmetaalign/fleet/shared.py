@@ -110,7 +110,7 @@ def share(devices: Mapping[str, Hello], recipe: Recipe, public: Table | None = N
     return Shared(
         layout(sensors, inputs),
         _pooled(devices[name] for name in sorted(devices)),
-        notices(sensors, inputs, public.sensors if public else ()),
+        tuple(notices(sensors, inputs, public.sensors if public else ())),
         union(devices, [text_of(value) for source in recipe.fleet.sources for value in source.classes]),
     )
 

@@ -16,7 +16,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,9 @@ class Enrolment:
     def to_dict(self) -> dict[str, Any]:
         """Returns it as JSON has it."""
         return {
+            **asdict(self),
             "folder": str(self.folder),
-            "created": self.created,
-            "renewed": self.renewed,
-            "added": list(self.added),
-            "addresses": list(self.addresses),
             "expires": f"{self.expires:%Y-%m-%dT%H:%M:%SZ}",
-            "devices": self.devices,
             "handouts": {name: str(path) for name, path in self.handouts.items()},
         }
 

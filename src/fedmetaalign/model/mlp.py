@@ -15,7 +15,6 @@ from typing import TypeVar
 import jax
 import numpy as np
 
-from fedmetaalign.model.target import BINARY
 from fedmetaalign.operators.dense.training import DenseTraining
 
 BLOCK = 128
@@ -140,24 +139,6 @@ def _logits(network: Network, weights: jax.Array, x: jax.Array) -> jax.Array:
     representation: jax.Array = _features(network, weights, x)
     z = network.operators[-1].forward(network.layers(weights)[-1], representation)
     return z[:, 0] if network.outputs == 1 else z
-
-
-# The meaning of two classes, for callers that know no other: see `model.target`.
-
-
-def fault_probabilities(network: Network, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Returns the probabilities of a fault, (rows,) float64 in [0, 1]: the sigmoid of the logits."""
-    return BINARY.fault_probability(logits(network, weights, x))
-
-
-def losses(network: Network, weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Returns each sample's binary cross-entropy, (rows,) float64, computed from the logits."""
-    return BINARY.cross_entropy(logits(network, weights, x), y)
-
-
-def cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Returns the binary cross-entropy of each of some logits, (rows,) float64, for labels (rows,)."""
-    return BINARY.cross_entropy(z, y)
 
 
 def diverged(weights: np.ndarray) -> bool:

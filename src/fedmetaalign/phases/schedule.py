@@ -14,9 +14,6 @@ from fedmetaalign.phases.serial import serial_round
 from fedmetaalign.phases.server import Round, Server, State, cohort
 from fedmetaalign.recipe import Recipe
 
-PHASES = ("foundation", "serial", "parallel", "personalize")
-"""The paper's phases 0 to 3."""
-
 
 def pretraining(server: Server) -> list[Round]:
     """Lists the one round of phase 0, or none without public data; it is the same for every method."""

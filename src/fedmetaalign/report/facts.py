@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedmetaalign.report.numbers import ABSENT, MINUS
+from fedmetaalign.report.reading import mapping
 
 SHORT = 32
 """Groups of values up to so many characters each stand in one line; a sha256 has its own."""
@@ -33,7 +34,7 @@ class Bundle:
 
 def parted(content: Mapping[str, Any]) -> Bundle:
     """Returns `bundle.json` taken apart."""
-    preparation = _mapping(content.get("preparation"))
+    preparation = mapping(content.get("preparation"))
     columns = preparation.get("columns")
     places = columns if isinstance(columns, list) else []
     lists = [preparation.get(key) for key in ("features", "units", "mean", "scale")]
@@ -43,12 +44,12 @@ def parted(content: Mapping[str, Any]) -> Bundle:
         (str(name), tuple(values), [place for place, feature in enumerate(places) if feature == index])
         for index, (name, *values) in enumerate(rows)
     )
-    sizes, digests = _mapping(content.get("bytes")), _mapping(content.get("sha256"))
+    sizes, digests = mapping(content.get("bytes")), mapping(content.get("sha256"))
     known_files = sizes if sizes.keys() == digests.keys() else {}
     shown = [*(["preparation"] if inputs else []), *(["bytes", "sha256"] if known_files else [])]
     return Bundle(
         inputs=inputs,
-        categories=_mapping(preparation.get("categories")),
+        categories=mapping(preparation.get("categories")),
         width=len(places),
         zeros=places.count(-1),
         files=tuple((name, size, digests[name]) for name, size in known_files.items()),
@@ -75,7 +76,3 @@ def plain(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(plain, value))
     return f"{value:.6g}".replace("-", MINUS) if isinstance(value, float) else str(value)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

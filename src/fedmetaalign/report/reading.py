@@ -113,7 +113,7 @@ class Run:
 
     def mean(self, stage: str, metric: str) -> float | None:
         """The fleet's mean of a metric: as `results.json` has it, else over the devices that have one."""
-        given = number(_mapping(_mapping(self.fleet.get("stages")).get(stage)).get(metric))
+        given = number(mapping(mapping(self.fleet.get("stages")).get(stage)).get(metric))
         return given if given is not None else mean(d.stages.get(stage, {}).get(metric) for d in self.devices)
 
     def baseline(self, name: str) -> float | None:
@@ -123,7 +123,7 @@ class Run:
 
     def alone(self, metric: str) -> float | None:
         """The fleet's mean of a metric of the models trained alone."""
-        given = number(_mapping(self.fleet.get("alone")).get(metric))
+        given = number(mapping(self.fleet.get("alone")).get(metric))
         return given if given is not None else mean(d.alone.get(metric) for d in self.devices)
 
     @property
@@ -162,11 +162,11 @@ def read_run(folder: Path) -> Run:
         recipe = tomllib.loads(recipe_text)
     except tomllib.TOMLDecodeError as error:
         raise RunError(f"{folder / 'recipe.toml'} is not TOML ({error}); restore it or run again.") from None
-    entries = _mapping(results.get("devices"))
+    entries = mapping(results.get("devices"))
     if not entries:
         raise RunError(f"{folder / 'results.json'} names no devices; run the recipe again.")
     bundles = _bundles(folder / "devices")
-    devices = tuple(_device(name, _mapping(entry), bundles.get(name, {})) for name, entry in entries.items())
+    devices = tuple(_device(name, mapping(entry), bundles.get(name, {})) for name, entry in entries.items())
     return Run(
         name=str(recipe.get("name") or folder.resolve().name),
         recipe=recipe,
@@ -175,7 +175,7 @@ def read_run(folder: Path) -> Run:
         rounds=_rounds(rounds, folder / "rounds.jsonl"),
         devices=devices,
         stages=tuple(stage for stage in STAGES if any(stage in device.stages for device in devices)),
-        fleet=_mapping(results.get("fleet")),
+        fleet=mapping(results.get("fleet")),
     )
 
 
@@ -199,7 +199,7 @@ def mean(values: Any) -> float | None:
 
 def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> DeviceReport:
     found, rule = Result.usable(entry), OneRule.usable(entry.get("one_rule"))
-    stages, ladder = _mapping(entry.get("stages")), entry.get("ladder")
+    stages, ladder = mapping(entry.get("stages")), entry.get("ladder")
     candidates = map(Candidate.read, ladder if isinstance(ladder, list) else ())
     return DeviceReport(
         name=name,
@@ -265,5 +265,6 @@ def _text(path: Path, absent: str) -> str:
         raise RunError(f"{path} cannot be read ({error}).") from None
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def mapping(value: object) -> Mapping[str, Any]:
+    """Returns a JSON object, and an empty one for anything else."""
     return value if isinstance(value, dict) else {}

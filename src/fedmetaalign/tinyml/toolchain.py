@@ -36,7 +36,6 @@ class Core:
         gcc: GCC's `-mcpu`.
         fpu: GCC's `-mfpu`, or None where floats are computed in software.
         unicorn: the end of unicorn's constant for it, or None where it has no such model.
-        has_dsp: whether it has the DSP instructions (SMLAD, SXTB16).
     """
 
     name: str
@@ -44,7 +43,6 @@ class Core:
     gcc: str
     fpu: str | None
     unicorn: str | None
-    has_dsp: bool
 
     @property
     def has_fpu(self) -> bool:
@@ -55,13 +53,13 @@ class Core:
 CORES = {
     core.name: core
     for core in (
-        Core("cortex-m0", "cortex_m0", "cortex-m0", None, "M0", False),
-        Core("cortex-m3", "cortex_m3", "cortex-m3", None, "M3", False),
-        Core("cortex-m4", "cortex_m4+vfp4d16sp", "cortex-m4", "fpv4-sp-d16", "M4", True),
-        Core("cortex-m7", "cortex_m7+fp_armv8d16sp", "cortex-m7", "fpv5-sp-d16", "M7", True),
-        Core("cortex-m33", "cortex_m33+dsp+fp_armv8d16sp", "cortex-m33", "fpv5-sp-d16", "M33", True),
+        Core("cortex-m0", "cortex_m0", "cortex-m0", None, "M0"),
+        Core("cortex-m3", "cortex_m3", "cortex-m3", None, "M3"),
+        Core("cortex-m4", "cortex_m4+vfp4d16sp", "cortex-m4", "fpv4-sp-d16", "M4"),
+        Core("cortex-m7", "cortex_m7+fp_armv8d16sp", "cortex-m7", "fpv5-sp-d16", "M7"),
+        Core("cortex-m33", "cortex_m33+dsp+fp_armv8d16sp", "cortex-m33", "fpv5-sp-d16", "M33"),
         # Vectors of floats would round denormal numbers to zero.
-        Core("cortex-m55", "cortex_m55-mve_fp+mve+fp_armv8d16", "cortex-m55+nomve.fp", "auto", None, True),
+        Core("cortex-m55", "cortex_m55-mve_fp+mve+fp_armv8d16", "cortex-m55+nomve.fp", "auto", None),
     )
 }
 """The cores that the firmware is verified on."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast
 
-from flwr.app import MetricRecord, RecordDict
+from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
 from fedmetaalign.engine.flower import result_message
 from fedmetaalign.engine.flower.requests import Header, kind
@@ -17,8 +17,6 @@ from fedmetaalign.engine.flower.wire import (
     VECTOR,
     WireError,
     arrays,
-    config,
-    moments_arrays,
     packed_arrays,
     read_arrays,
     read_config,
@@ -49,21 +47,21 @@ def write_hello(device: str, run: str, hello: Hello) -> RecordDict:
     records = RecordDict()
     if hello.moments is not None:
         said["count"] = hello.moments.count
-        records["moments"] = moments_arrays(hello.moments)
-    records["reply"] = config(said)
+        records["moments"] = arrays({"mean": hello.moments.mean, "squares": hello.moments.squares})
+    records["reply"] = ConfigRecord(said)
     return records
 
 
 def refuse(device: str, sentence: str) -> RecordDict:
     """Returns a device's word that it cannot do what is asked, and why."""
-    return RecordDict({"reply": config({"protocol": PROTOCOL, "device": device, "error": sentence})})
+    return RecordDict({"reply": ConfigRecord({"protocol": PROTOCOL, "device": device, "error": sentence})})
 
 
 def write_reply(device: str, run: str, request: Request[Any], reply: Local | Update | Finished) -> RecordDict:
     """Returns a device's answer as records."""
     said: dict[str, Any] = {"device": device, **_asked(request, run)}
     if isinstance(reply, Finished):
-        return RecordDict({"reply": config({**said, "finished": result_message.write(reply)})})
+        return RecordDict({"reply": ConfigRecord({**said, "finished": result_message.write(reply)})})
     measured: dict[str, Any] = {key: float(getattr(reply, key)) for key in LOCAL}
     measured["samples"] = int(reply.samples)
     if isinstance(reply, Update):
@@ -73,7 +71,9 @@ def write_reply(device: str, run: str, request: Request[Any], reply: Local | Upd
         values |= {f"{VECTOR}{name}": each for name, each in reply.vectors.items()}
     else:
         values = {"weights": reply.weights}
-    return RecordDict({"reply": config(said), "arrays": arrays(values), "metrics": MetricRecord(measured)})
+    return RecordDict(
+        {"reply": ConfigRecord(said), "arrays": arrays(values), "metrics": MetricRecord(measured)}
+    )
 
 
 def read_name(records: RecordDict) -> str:
@@ -132,12 +132,7 @@ def read_reply(
         found = result_message.read(said.get("finished"), header.device, request, header.recipe, target)
         return cast(Reply, found)
     values, measured = read_arrays(records, "arrays"), _measured(records, request)
-    common = {
-        "support_loss": measured["support_loss"],
-        "query_loss": measured["query_loss"],
-        "accuracy": measured["accuracy"],
-        "samples": int(measured["samples"]),
-    }
+    common = {**{key: measured[key] for key in LOCAL}, "samples": int(measured["samples"])}
     if isinstance(request, Visit):
         return cast(Reply, Local(weights=vector(values, "weights", network), **common))  # type: ignore[arg-type]
     delta, packed = read_vector(values, "delta", network)

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
-from flwr.app import RecordDict
+from flwr.app import ConfigRecord, RecordDict
 
 from fedmetaalign.engine.flower.wire import (
     PROTOCOL,
     VECTOR,
     WireError,
     arrays,
-    config,
     packed_arrays,
     place_record,
     read_arrays,
@@ -57,12 +56,12 @@ class Header:
 
 def ask_hello(header: Header) -> RecordDict:
     """Returns the request that asks who a device is, and whether its table can be used."""
-    return RecordDict({"request": config(_said(header, "introduce"))})
+    return RecordDict({"request": ConfigRecord(_said(header, "introduce"))})
 
 
 def ask(header: Header, request: Request[Any], place: Place) -> RecordDict:
     """Returns a request as records, with the device's place in its fleet."""
-    said: dict[str, Any] = {
+    said = {
         **_said(header, kind(request)),
         "round": request.number,
         "devices": request.devices,
@@ -77,7 +76,7 @@ def ask(header: Header, request: Request[Any], place: Place) -> RecordDict:
             values |= {f"{VECTOR}{name}": each for name, each in request.vectors.items()}
         case Finish():
             values |= {f"{STAGE}{name}": weights for name, weights in request.stages.items()}
-    return RecordDict({"arrays": arrays(values), "place": place_record(place), "request": config(said)})
+    return RecordDict({"arrays": arrays(values), "place": place_record(place), "request": ConfigRecord(said)})
 
 
 def read_header(records: RecordDict) -> Header:
@@ -132,7 +131,7 @@ def kind(request: Request[Any]) -> str:
     return type(request).__name__.lower()
 
 
-def _said(header: Header, kind: str) -> dict[str, str | int]:
+def _said(header: Header, kind: str) -> dict[str, Any]:
     return {
         "protocol": PROTOCOL,
         "kind": kind,

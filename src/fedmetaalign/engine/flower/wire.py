@@ -49,11 +49,6 @@ def plain(text: str) -> str:
     return line if len(line) <= LONGEST_SENTENCE else f"{line[: LONGEST_SENTENCE - 3]}..."
 
 
-def config(values: Mapping[str, str | int | float | list[str]]) -> ConfigRecord:
-    """Makes a record of plain values."""
-    return ConfigRecord(dict(values))
-
-
 def arrays(values: Mapping[str, np.ndarray]) -> ArrayRecord:
     """Makes a record of arrays."""
     return ArrayRecord({key: Array(np.ascontiguousarray(value)) for key, value in values.items()})
@@ -165,11 +160,6 @@ def read_vectors(values: Mapping[str, np.ndarray], network: Network, prefix: str
         WireError: one is something else.
     """
     return {k.removeprefix(prefix): vector(values, k, network) for k in values if k.startswith(prefix)}
-
-
-def moments_arrays(moments: Moments) -> ArrayRecord:
-    """Makes a record of moments; their count is a number of its own."""
-    return arrays({"mean": moments.mean, "squares": moments.squares})
 
 
 def read_moments(records: RecordDict, values: Mapping[str, Any]) -> Moments | None:

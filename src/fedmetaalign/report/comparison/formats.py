@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fedmetaalign.report.comparison.reading import Interval
-from fedmetaalign.report.numbers import ABSENT, NARROW, decimal, signed
+from fedmetaalign.report.numbers import ABSENT, NARROW, decimal, listing, signed
 
 ALPHA = 0.05
 """A difference is called more than chance below this p."""
@@ -122,7 +122,6 @@ def probability(p: float | None) -> str:
 
 def numbered(values: Sequence[int]) -> str:
     """Seeds: (0, 1, 2) as "0 to 2", (0, 2, 7) as "0, 2 and 7"."""
-    run = len(values) > 2 and list(values) == list(range(values[0], values[0] + len(values)))
-    if run:
+    if len(values) > 2 and list(values) == list(range(values[0], values[0] + len(values))):
         return f"{values[0]} to {values[-1]}"
-    return " and ".join(filter(None, (", ".join(map(str, values[:-1])), *map(str, values[-1:]))))
+    return listing(list(map(str, values)), len(values))
