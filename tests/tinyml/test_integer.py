@@ -254,21 +254,6 @@ def test_infinite_float_features_saturate(by_hand):
         assert (integer.scores(network, beyond, rounding) == integer.scores(network, limits, rounding)).all()
 
 
-def test_firmware_scores_of_every_kind_of_network(by_hand):
-    # Of (0.25, -0.5) the first unit is 1.049, the second -0.64; the logit -1.28223, its sigmoid 0.217171.
-    layers, x = by_hand
-    row = np.float32([[0.25, -0.5]])
-    (score,) = integer.firmware_scores(layers, row)
-    assert score == pytest.approx(0.217171, abs=1e-6)
-    network = quantize(layers, x)
-    assert integer.firmware_scores(network, quantize_input(network, row)).tolist() == [55 / 256]
-    # With a float head the unit is 105 steps of 0.01, the logit -1.2835.
-    network = quantize(layers, x, head=1)
-    (score,) = integer.firmware_scores(network, quantize_input(network, row))
-    assert score == pytest.approx(0.216955, abs=1e-6)
-    assert integer.firmware_scores(layers, row[:0]).shape == (0,)
-
-
 def test_the_other_type_or_shape_is_refused(by_hand):
     network = quantize(*by_hand)
     with pytest.raises(BundleError, match=r"float32 of shape \(1, 2\); the network takes rows of 2 uint8"):

@@ -48,13 +48,6 @@ def test_nibbles_are_packed_low_first():
     assert unpack_int4(np.uint8([0x91, 0xF3, 0x07]), 6).tolist() == [1, -7, 3, -1, 7, 0]
 
 
-def test_weights_of_4_bits_are_half_as_long_in_the_file(by_hand):
-    root = schema.ModelT.InitFromPackedBuf(write(quantize(*by_hand, bits=4)))
-    weights = [tensor for tensor in root.subgraphs[0].tensors if tensor.type == schema.TensorType.INT4]
-    assert [tensor.shape.tolist() for tensor in weights] == [[2, 2], [1, 2]]
-    assert [len(root.buffers[tensor.buffer].data) for tensor in weights] == [2, 1]
-
-
 def test_biases_that_are_all_zero_are_left_out(network, samples, low_rank):
     layers = low_rank(network(0, (5, 6, 4, 1)), 1, 2)
     root = schema.ModelT.InitFromPackedBuf(write(quantize(layers, samples(50, 5))))
