@@ -1,10 +1,9 @@
 """Where a network is split, and what its representation is."""
 
-import numpy as np
 import pytest
 
 from fedmetaalign.model.learner import NetworkLearner, SplitPoint
-from fedmetaalign.model.mlp import Network, features
+from fedmetaalign.model.mlp import Network
 
 LEARNER = NetworkLearner(Network(3, (5, 4, 2)), 0.01, 0)
 
@@ -19,12 +18,3 @@ LEARNER = NetworkLearner(Network(3, (5, 4, 2)), 0.01, 0)
 )
 def test_it_is_split_where_phase_3_freezes(share, expected):
     assert LEARNER.split(share) == expected
-
-
-def test_its_features_are_what_the_last_layer_is_given():
-    random = np.random.default_rng(0)
-    weights = random.normal(size=LEARNER.network.parameters).astype(np.float32)
-    x = random.normal(size=(4, 3)).astype(np.float32)
-    found = LEARNER.features(weights, x)
-    assert found.shape == (4, 2)
-    assert found.tobytes() == features(LEARNER.network, weights, x).tobytes()

@@ -1,11 +1,13 @@
 """Networks that the tests of this folder share."""
 
 import itertools
+import shutil
 import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from scipy.special import expit, softmax
 from threadpoolctl import threadpool_limits
 
 from fedmetaalign.operators.dense import Dense
@@ -35,24 +37,36 @@ def make_network(seed: int, widths: Sequence[int] = PAPER) -> Layers:
     ]
     logits = forward_logits(layers, rng.normal(size=(1000, widths[0])).astype(np.float32))
     weights, biases = layers[-1].weights, layers[-1].biases
-    scale = 3.0 / max(float(logits.std()), 1e-3)
-    biases = ((biases - logits.mean()) * scale).astype(np.float32)
+    scale = 3.0 / max(float(logits.std(axis=0).mean()), 1e-3)
+    biases = ((biases - logits.mean(axis=0)) * scale).astype(np.float32)
     layers[-1] = Dense(weights * np.float32(scale), biases, relu=False)
     return layers
 
 
 def forward_logits(layers: Layers, x: np.ndarray) -> np.ndarray:
-    """(rows,) float64 logits."""
+    """(rows,) float64 logits; of several classes (rows, classes)."""
     h = x.astype(np.float64)
     for layer in layers:
         h = h @ layer.weights + layer.biases
         h = np.maximum(h, 0.0) if layer.relu else h
-    return np.asarray(h[:, 0])
+    return np.asarray(h[:, 0] if h.shape[1] == 1 else h)
 
 
 def forward(layers: Layers, x: np.ndarray) -> np.ndarray:
-    """(rows,) float64 probabilities."""
-    return np.asarray(1.0 / (1.0 + np.exp(-forward_logits(layers, x))))
+    """(rows,) float64 probabilities; of several classes (rows, classes)."""
+    logits = forward_logits(layers, x)
+    return np.asarray(expit(logits) if logits.ndim == 1 else softmax(logits, axis=1))
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[[str], None]:
+    """Skips a test where a program is not installed."""
+
+    def check(program: str) -> None:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,13 @@
 import shutil
 import struct
 import zlib
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from on_device import FUNCTIONS, HARNESS, RATE, Learner, adam64, place
 
 from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.model.mlp import Network
@@ -19,7 +19,6 @@ from fedmetaalign.operators.dense import Dense
 from fedmetaalign.operators.grid import Grid
 from fedmetaalign.tinyml import adapt, codegen, compiled, integer
 from fedmetaalign.tinyml.bundle import Bundle
-from fedmetaalign.tinyml.compiled import Machine
 from fedmetaalign.tinyml.emulator import Emulator
 from fedmetaalign.tinyml.features import device_inputs
 from fedmetaalign.tinyml.head import head_header, origin, split
@@ -33,77 +32,7 @@ pytestmark = pytest.mark.firmware
 
 PAPER = (32, 16, 12, 8, 1)
 GRID = Grid(float(np.float32(0.013)), -128)
-RATE = 1e-3
-
-HARNESS = Path(__file__).with_name("adapt.c")
 WHOLE = Path(__file__).with_name("adapt_whole.c")
-FUNCTIONS = (
-    *("init", "state_size", "step", "learn", "score", "record", "choose", "fault", "save", "restore", "roots"),
-)
-
-
-def place(on: Machine, data: bytes) -> int:
-    """Returns the address of a copy."""
-    address = on.allocate(len(data))
-    on.write(address, data)
-    return address
-
-
-@dataclass
-class Learner:
-    """One `fma_adapt_t` on a machine."""
-
-    machine: Machine
-    parameters: int = 845
-    fallback: float = 0.5
-    rate: float = RATE
-
-    def place(self, data: bytes) -> int:
-        return place(self.machine, data)
-
-    def call(self, function: str, *arguments: int) -> int:
-        return self.machine.call(function, *arguments, count=False).result
-
-    @cached_property
-    def size(self) -> int:
-        return self.call("state_size")
-
-    @cached_property
-    def state(self) -> int:
-        state = self.place(bytes(self.size))
-        self.call("init", state, self.place(struct.pack("<2f", self.rate, self.fallback)))
-        return state
-
-    @property
-    def weights(self) -> np.ndarray:
-        return np.frombuffer(self.machine.read(self.state, 12 * self.parameters), "<f4")[::3]
-
-    def learn(self, trunk: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        x, y, scores = map(self.place, (trunk.tobytes(), labels.tobytes(), bytes(4 * len(labels))))
-        self.call("learn", self.state, x, y, scores, len(labels))
-        return np.frombuffer(self.machine.read(scores, 4 * len(labels)), "<f4")
-
-    def score(self, trunk: np.ndarray) -> np.ndarray:
-        scores = self.place(bytes(4 * len(trunk)))
-        self.call("score", self.state, self.place(trunk.tobytes()), scores, len(trunk))
-        return np.frombuffer(self.machine.read(scores, 4 * len(trunk)), "<f4")
-
-    def record(self, scores: np.ndarray, labels: np.ndarray) -> None:
-        places = (self.place(scores.astype("<f4").tobytes()), self.place(labels.tobytes()))
-        self.call("record", self.state, *places, len(labels))
-
-    def choose(self) -> np.float32:
-        threshold = self.place(bytes(4))
-        self.call("choose", self.state, threshold)
-        return np.frombuffer(self.machine.read(threshold, 4), "<f4")[0]
-
-    def save(self) -> bytes:
-        address = self.place(bytes(4096))
-        return self.machine.read(address, self.call("save", self.state, address))
-
-    def restore(self, data: bytes, rate: float = RATE) -> int:
-        places = self.place(data), len(data), self.place(struct.pack("<f", rate))
-        return self.call("restore", self.state, *places)
 
 
 def make_head(widths=PAPER, seed=0):
@@ -152,27 +81,6 @@ def phase3(head, trunk, labels, rate=RATE):
         epochs=1,
         random=InOrder(),
     ).weights
-
-
-def adam64(head, trunk, labels, rate=RATE):
-    """Adam in float64 (Kingma & Ba, 2015, Algorithm 1), written out."""
-    layers = [np.vstack([layer.weights, layer.biases]).astype(np.float64) for layer in head]
-    first, second = ([np.zeros_like(w) for w in layers] for _ in range(2))
-    for t, (x, y) in enumerate(zip(reals(trunk).astype(np.float64), labels, strict=True), 1):
-        inputs = []
-        for w, layer in zip(layers, head, strict=True):
-            inputs.append(np.append(x, 1.0))
-            z = inputs[-1] @ w
-            x = np.maximum(z, 0) if layer.relu else z
-        error = 1 / (1 + np.exp(-z)) - y
-        for n in reversed(range(len(layers))):
-            gradient = np.outer(inputs[n], error)
-            passes = (inputs[n] > 0) | (not head[n - 1].relu)
-            error = np.where(passes, layers[n] @ error, 0)[:-1]
-            first[n] = 0.9 * first[n] + 0.1 * gradient
-            second[n] = 0.999 * second[n] + 0.001 * gradient**2
-            layers[n] -= rate / (1 - 0.9**t) * first[n] / (np.sqrt(second[n] / (1 - 0.999**t)) + 1e-8)
-    return np.concatenate([w.ravel() for w in layers])
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +135,7 @@ def test_a_thousand_steps_are_phase_3_of_the_python_package(learned):
 
 def test_a_thousand_steps_are_adam_in_float64(learned):
     learner, _ = learned
-    assert np.abs(learner.weights - adam64(make_head(), *samples(1000))).max() < 1e-4
+    assert np.abs(learner.weights - adam64(make_head(), reals(samples(1000)[0]), samples(1000)[1])).max() < 1e-4
 
 
 @pytest.mark.slow
@@ -245,7 +153,7 @@ def test_a_layer_without_a_relu_passes_every_error_on(build):
     learner = Learner(build(head), parameters=len(flat_weights(head)))
     trunk, labels = samples(200, 8)
     learner.learn(trunk, labels)
-    assert np.abs(learner.weights - adam64(head, trunk, labels)).max() < 1e-5
+    assert np.abs(learner.weights - adam64(head, reals(trunk), labels)).max() < 1e-5
 
 
 def test_a_step_returns_the_score_before_it_and_learns_the_sample(host):

@@ -153,9 +153,3 @@ def test_what_float32_cannot_tell_apart_is_refused(mean, scale, fine):
     else:
         with pytest.raises(BundleError, match=r"'time' varies by .* cannot tell apart; subtract an offset"):
             check(preparation, x)
-
-
-def test_a_mean_beyond_float32_is_refused():
-    preparation = Preparation(("time",), ("s",), {}, (1e300,), (1e300,), (0,))
-    with pytest.raises(BundleError, match="which float32 cannot hold"):
-        check(preparation, np.zeros((2, 1), np.float32))

@@ -247,47 +247,11 @@ def test_the_roundings_differ_on_the_papers_network(network, samples):
         assert 0.001 < (result[rounding] != result["gemmlowp"]).mean() < 0.5
 
 
-def test_a_row_scores_the_same_alone_and_among_many(by_hand):
-    network = quantize(*by_hand)
-    x = np.random.default_rng(0).integers(0, 256, (2500, 2)).astype(np.uint8)
-    halves = [integer.scores(network, x[:1300]), integer.scores(network, x[1300:])]
-    assert (integer.scores(network, x) == np.concatenate(halves)).all()
-    assert integer.scores(network, x[:1]).tolist() == integer.scores(network, x)[:1].tolist()
-    assert integer.scores(network, x[:0]).shape == (0,)
-
-
 def test_infinite_float_features_saturate(by_hand):
     network = quantize(*by_hand, edges="float32")
     beyond, limits = np.float32([[np.inf, -np.inf], [3e38, -3e38]]), np.float32([[1.55, -1.0], [1.55, -1.0]])
     for rounding in get_args(Rounding):
         assert (integer.scores(network, beyond, rounding) == integer.scores(network, limits, rounding)).all()
-
-
-def test_a_float_head_continues_in_float32_from_the_reals_of_the_trunk(trained, samples, runtime):
-    # Float sums depend on their order and the exponential on its library, so that only 1e-6 is promised.
-    layers, x, _ = trained
-    network = quantize(layers, x[:400], head=4)
-    assert len(network.layers) == len(network.head) == 4
-    inputs = quantize_input(network, samples(2000))
-    result = integer.scores(network, inputs, ROUNDINGS[runtime])
-    np.testing.assert_allclose(result, run(network, inputs, runtime), rtol=0, atol=1e-6)
-    assert (result == result.astype(np.float32)).all()
-    assert len(np.unique(result)) > 1000
-
-
-def test_firmware_scores_of_every_kind_of_network(by_hand):
-    # Of (0.25, -0.5) the first unit is 1.049, the second -0.64; the logit -1.28223, its sigmoid 0.217171.
-    layers, x = by_hand
-    row = np.float32([[0.25, -0.5]])
-    (score,) = integer.firmware_scores(layers, row)
-    assert score == pytest.approx(0.217171, abs=1e-6)
-    network = quantize(layers, x)
-    assert integer.firmware_scores(network, quantize_input(network, row)).tolist() == [55 / 256]
-    # With a float head the unit is 105 steps of 0.01, the logit -1.2835.
-    network = quantize(layers, x, head=1)
-    (score,) = integer.firmware_scores(network, quantize_input(network, row))
-    assert score == pytest.approx(0.216955, abs=1e-6)
-    assert integer.firmware_scores(layers, row[:0]).shape == (0,)
 
 
 def test_the_other_type_or_shape_is_refused(by_hand):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fedmetaalign.errors import BundleError, ToolError
 from fedmetaalign.operators.dense import Dense
-from fedmetaalign.tinyml.quantize import quantize, quantize_input
+from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.runtimes import run, scores
 from fedmetaalign.tinyml.tflite import write
 
@@ -20,36 +20,6 @@ def runtime(request):
     if request.param == "tflm":
         pytest.importorskip("tflite_micro")
     return request.param
-
-
-def integer_model(network, x):
-    """The network in numpy: exact integer sums, then one rounding of the exact product with the multiplier.
-
-    Returns (rows,) uint8 scores.
-    """
-    q = quantize_input(network, x).astype(np.int64) - 128
-    source = network.input
-    for layer in network.layers:
-        sums = (q - source.zero_point) @ layer.weights.astype(np.int64) + layer.biases
-        real = sums * (np.float32(source.scale) * layer.weight_scales).astype(np.float64) / layer.output.scale
-        low = layer.output.zero_point if layer.relu else -128
-        q = np.clip(np.floor(real + 0.5) + layer.output.zero_point, low, 127).astype(np.int64)
-        source = layer.output
-    logits = (q[:, 0] - source.zero_point) * source.scale
-    return np.clip(np.floor(256.0 / (1.0 + np.exp(-logits)) + 0.5), 0, 255).astype(np.uint8)
-
-
-def test_one_row_worked_out_by_hand(by_hand, runtime):
-    # x = (0.25, -0.5) is (25, -50) steps of 0.01. The first unit adds up to 127*25 - 30*50 + 8815 = 10490 steps
-    # of 1e-4, 104.9 of 0.01, rounded to 105; the second is negative. The logit adds up to -127*105 + 500 =
-    # -12835 steps of 1e-4, -51.53 of 0.02491, rounded to -52: -1.2953, whose sigmoid is 55.02 / 256.
-    model = write(quantize(*by_hand))
-    assert scores(model, np.float32([[0.25, -0.5]]), runtime).tolist() == [55 / 256]
-
-
-def test_float32_equals_numpy(trained, float_scores, runtime):
-    layers, x, _ = trained
-    np.testing.assert_allclose(scores(write(layers), x, runtime), float_scores(layers, x), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
@@ -65,29 +35,11 @@ def test_uint8_is_near_float_on_a_trained_network(trained, float_scores, runtime
     assert accuracy > before - 0.01
 
 
-@pytest.mark.parametrize("per_channel", [False, True])
-@pytest.mark.parametrize("seed", range(2))
-def test_uint8_is_near_float_on_random_networks(network, samples, float_scores, runtime, seed, per_channel):
-    layers, x = network(seed), samples(500, seed=seed)
-    q = quantize(layers, samples(1000, seed=50 + seed), per_channel)
-    assert np.abs(scores(write(q), x, runtime) - float_scores(layers, x)).mean() < 6 / 256
-
-
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_integer_model_in_numpy_is_the_reference_kernels(network, samples, per_channel):
-    for seed in range(3):
-        q = quantize(network(seed), samples(500, seed=seed), per_channel)
-        x = samples(500, seed=60 + seed)
-        expected = integer_model(q, x) / 256
-        assert (scores(write(q), x, "litert-reference") == expected).mean() > 0.995
-
-
-def test_firmware_is_the_device_and_litert_near_it(trained):
+def test_litert_is_near_the_device(trained):
     pytest.importorskip("tflite_micro")
     layers, x, _ = trained
     model = write(quantize(layers, x[:1000]))
     device = scores(model, x, "tflm")
-    assert (scores(model, x, "firmware") == device).all()
     results = {name: scores(model, x, name) for name in LITERT}
     same = {name: (result == device).mean() for name, result in results.items()}
     assert same["litert"] > 0.985
@@ -102,29 +54,6 @@ def test_float32_has_the_same_bits_in_litert_and_on_the_device(network, samples)
     assert (scores(model, x, "litert") == scores(model, x, "tflm")).all()
 
 
-def test_every_format_runs_everywhere(network, samples, every_format, float_scores, runtime, kind):
-    layers, x = network(7, (9, 24, 12, 6, 1)), samples(200)
-    deployed = every_format(layers, x)
-    expected = float_scores(deployed["low rank float32"] if "low rank" in kind else layers, x)
-    found = scores(write(deployed[kind]), x, runtime)
-    if "float32" in kind:
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-    else:
-        assert np.abs(found - expected).mean() < (0.1 if "int4" in kind else 0.02)
-        assert (found * 256 == np.round(found * 256)).all() == ("head" not in kind)
-
-
-def test_firmware_and_tflm_differ_in_the_last_bits_of_floats_at_most(network, samples, every_format, kind):
-    pytest.importorskip("tflite_micro")
-    layers, x = network(8, (9, 24, 12, 6, 1)), samples(200)
-    model = write(every_format(layers, x)[kind])
-    device, firmware = scores(model, x, "tflm"), scores(model, x, "firmware")
-    if "head" in kind or "float32" in kind:
-        np.testing.assert_allclose(firmware, device, rtol=0, atol=1e-6)
-    else:
-        assert (firmware == device).all()
-
-
 def test_edges_do_not_change_the_score(network, samples, runtime):
     layers, x = network(0, (9, 16, 8, 1)), samples(300)
     whole, signed, real = (
@@ -135,23 +64,21 @@ def test_edges_do_not_change_the_score(network, samples, runtime):
     assert (whole == real).mean() > 0.99
 
 
-def test_inputs_as_they_are_on_the_device(by_hand, runtime):
-    # 0.25 and -0.5 are 25 and -50 steps of 0.01 from -28, or from 100 in uint8: the row worked out above.
+def test_one_row_worked_out_by_hand(by_hand, runtime):
+    # x = (0.25, -0.5) is (25, -50) steps of 0.01. The first unit adds up to 127*25 - 30*50 + 8815 = 10490 steps
+    # of 1e-4, 104.9 of 0.01, rounded to 105; the second is negative. The logit adds up to -127*105 + 500 =
+    # -12835 steps of 1e-4, -51.53 of 0.02491, rounded to -52: -1.2953, whose sigmoid is 55.02 / 256.
+    real = np.float32([[0.25, -0.5]])
+    assert scores(write(quantize(*by_hand)), real, runtime).tolist() == [55 / 256]
+    # On the device they are steps from -28, or from 100 in uint8.
     for edges, inputs in (("uint8", np.uint8([[125, 50]])), ("int8", np.int8([[-3, -78]]))):
         assert run(quantize(*by_hand, edges=edges), inputs, runtime).tolist() == [55 / 256]
-    real = np.float32([[0.25, -0.5]])
     assert run(quantize(*by_hand, edges="float32"), real, runtime).tolist() == [55 / 256]
     # A float head goes on from 105 steps of 0.01: the logit is -1.27 * 1.05 + 0.05 = -1.2835.
     score = run(quantize(*by_hand, head=1), np.uint8([[125, 50]]), runtime)
     assert score.tolist() == pytest.approx([1 / (1 + np.exp(1.2835))], abs=1e-6)
-
-
-def test_a_row_scores_the_same_alone_and_in_company(network, samples, every_format, runtime, kind):
-    layers, x = network(0, (9, 64, 32, 16, 1)), samples(20)
-    model = write(every_format(layers, x)[kind])
-    together = scores(model, x, runtime)
-    alone = np.concatenate([scores(model, x[i : i + 1], runtime) for i in range(len(x))])
-    assert (together == alone).all()
+    # In float32 the unit is 1.049 and the logit -1.28223.
+    assert run(by_hand[0], real, runtime).tolist() == pytest.approx([0.217171], abs=1e-6)
 
 
 def test_more_rows_than_one_batch(by_hand):
@@ -186,9 +113,7 @@ def test_dead_layers_and_constant_columns(network, samples, float_scores, runtim
     x[:, 2] = 1.5
     constant = scores(write(quantize(layers, x, per_channel)), x, runtime)
     np.testing.assert_allclose(constant, float_scores(layers, x), rtol=0, atol=20 / 256)
-    layers[1] = replace(
-        layers[1], biases=np.full(5, -100.0, np.float32)
-    )  # no unit of the second layer ever fires
+    layers[1] = replace(layers[1], biases=np.full(5, -100.0, np.float32))  # no unit of it ever fires
     dead = scores(write(quantize(layers, x, per_channel)), x, runtime)
     np.testing.assert_allclose(dead, float_scores(layers, x), rtol=0, atol=3 / 256)
     zero = [Dense(layer.weights * 0, layer.biases * 0, layer.relu) for layer in layers]
