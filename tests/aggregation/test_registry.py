@@ -6,8 +6,8 @@ from cohorts import cohort, near
 
 from fedmetaalign.aggregation import Aggregate, Contribution, aggregate, stacked
 from fedmetaalign.aggregation.registry import aggregator
-from fedmetaalign.errors import RecipeError, RunError
-from fedmetaalign.recipe import RULES, Parallel, parse
+from fedmetaalign.errors import RunError
+from fedmetaalign.recipe import RULES, Parallel
 
 SENT = cohort([10, 0], [0, 1], query_scores=[0.5, 0.5], samples=[1, 3], steps=[1, 3], root=[0, 2])
 FOUR = cohort([0], [1], [3], [10])

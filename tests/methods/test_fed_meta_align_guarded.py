@@ -55,8 +55,8 @@ class TestChoice:
         shares = [float(np.mean(device.own.query.y)) for device in given.members]
         made_of({first.name: shares[0], second.name: 1 - shares[1]}, {first.name: -9.0, second.name: 0.0})
         models = given.run(guarded.METHOD).models
-        assert models[first.name].scores(first.own.query.x)[0] == shares[0]
-        assert models[second.name].scores(second.own.query.x)[0] == 0.5  # a logit of 0
+        assert models[first.name].probabilities(first.own.query.x)[0] == shares[0]
+        assert models[second.name].probabilities(second.own.query.x)[0] == 0.5  # a logit of 0
 
     def test_of_equals_it_is_the_federations(self, made_of):
         given = obedient(Learner())

@@ -257,4 +257,4 @@ def test_a_device_that_was_never_asked_has_a_model_too(name, rounds):
     given = cell_run(**rounds)
     outcome = given.run(find(name))
     for device in given.devices:
-        assert np.isfinite(outcome.models[device.name].scores(device.train.x)).all()
+        assert np.isfinite(outcome.models[device.name].probabilities(device.train.x)).all()
