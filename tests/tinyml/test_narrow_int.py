@@ -40,7 +40,7 @@ def test_nothing_needs_a_wider_int(source, outputs, kind, every_format, network,
     names, learns = tuple("abcdefghi"), head.header(deployed)
     preparation = Preparation(names, ("",) * 9, {}, (0.0,) * 9, (1.0,) * 9, tuple(range(9)))
     if source == "fma_adapt.c" and not learns:
-        pytest.skip("this network cannot learn on a device")
+        return  # it has nothing to learn with, and no such file
     texts = codegen.files("pump", deployed, preparation, 0.5, np.eye(9), learns)
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
