@@ -123,9 +123,9 @@ def table(rows: dict[str, Values]) -> str:
         cells = [label(name)]
         for key, found in means[name].items():
             mean, low, high = (float(x) for x in (found.mean, found.low, found.high))
-            told = ranged(metric, Interval(mean=mean, low=low, high=high))
+            cell = ranged(metric, Interval(mean=mean, low=low, high=high))
             shown = metric.format(mean)
-            cells.append(told.replace(shown, f"**{shown}**", 1) if shown == best[key] else told)
+            cells.append(cell.replace(shown, f"**{shown}**", 1) if shown == best[key] else cell)
         for key in ("accuracy", "macro_f1"):
             worse = float(np.mean(values[key] < rows[ALONE][key]))
             cells.append(ABSENT if name == ALONE else metric.format(worse))

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fedmetaalign.engine.device_runner import DeviceRunner, Outputs, learner_of, network_of, software
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Outputs, Participant, learner_of, network_of, software
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.federation.engine import Engine
@@ -40,7 +40,7 @@ MEMORY = "memory"
 
 
 class Watcher:
-    """Is told how a run gets on; this one keeps it to itself."""
+    """Follows how a run gets on; this one keeps it to itself."""
 
     def begin(self, steps: int) -> None:
         """The run takes this many training steps."""
@@ -86,7 +86,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
     with RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe) as folder:
         learner = learner_of(recipe, fleet.target, watcher.advance)
         engine = LocalEngine(
-            Participant(
+            DeviceRunner(
                 Client(recipe, device, learner, Memory(out / MEMORY / device.name)),
                 method,
                 Outputs(fleet.test[device.name], out / "devices" / device.name),
@@ -145,10 +145,10 @@ def execute(
             replies = engine.exchange(engine.names, request, patience)
         # No checkpoint: this phase is short, and a run that is stopped in it does it again.
         finished = [replies.answers[name] for name in sorted(replies.answers)]
-        missed = replies.misses(3, 1)
-        folder.log([record.to_dict() for each in finished for record in each.records] + missed)
+        failed = replies.failed_records(3, 1)
+        folder.log([record.to_dict() for each in finished for record in each.records] + failed)
         if not finished:
-            raise RunError(f"No device finished phase 3{why(missed)}: see to them, then use --resume.")
+            raise RunError(f"No device finished phase 3{why(failed)}: see to them, then use --resume.")
         devices = {name: replies.answers[name].result for name in sorted(replies.answers)}
         results = {
             "devices": {name: result.to_dict() for name, result in devices.items()},

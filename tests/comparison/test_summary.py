@@ -262,7 +262,7 @@ def test_unseen_devices_are_kept_out_of_the_fleet() -> None:
     assert summary(PAIR)["methods"]["fedavg"]["unseen"] is None
 
 
-def test_rounds_are_the_members_mean_after_each_round() -> None:
+def test_rounds_are_the_federated_devices_mean_after_each_round() -> None:
     after = [
         ({"pump": 0.2, "fan": 0.4, "new": 0.0}, {"pump": 0.6, "fan": 0.8, "new": 0.0}),
         ({"pump": 0.2, "fan": 0.4, "new": 0.0}, {"pump": 0.8, "fan": 1.0, "new": 0.0}),

@@ -406,7 +406,7 @@ class TestComparisons:
         assert "fedrep" not in named or recipe.personalize.freeze > 0
 
     @pytest.mark.parametrize(
-        ("name", "members", "train"),
+        ("name", "count", "train"),
         [
             ("equipment", 15, None),
             ("machines", 8, None),
@@ -419,10 +419,10 @@ class TestComparisons:
         ],
     )
     @pytest.mark.parametrize("seed", [0, 9])
-    def test_their_fleets_can_be_built(self, real_data, name, members, train, seed):
+    def test_their_fleets_can_be_built(self, real_data, name, count, train, seed):
         points = sweep(load(name, seed=seed, data=real_data))
         fleets = [build(point, unseen_devices=True) for _, point in points]
-        assert [len(fleet.devices) for fleet in fleets] == [members] * len(points)
+        assert [len(fleet.devices) for fleet in fleets] == [count] * len(points)
         if train is not None:
             assert [len(fleet.devices[0].train) for fleet in fleets] == list(train)
         if name == "unseen":

@@ -29,7 +29,7 @@ def said(made: dict[str, Any]) -> list[str]:
     return [sentence.replace("\u202f", " ") for sentence in sentences(read(made))]
 
 
-def with_newcomers() -> dict[str, Any]:
+def with_unseen() -> dict[str, Any]:
     made = comparison()
     made["unseen"] = ["new"]
     for entry in made["methods"].values():
@@ -39,7 +39,7 @@ def with_newcomers() -> dict[str, Any]:
 
 
 def test_the_document(snapshot: Snapshot) -> None:
-    told = markdown.document(with_newcomers())
+    told = markdown.document(with_unseen())
     snapshot("compare.md", told)
     # The best by hand: FedAvg over the fleet, Fed-Meta-Align where FedAvg has that of a global model.
     assert line(told, "**FedAvg**").startswith("| **FedAvg** | **94.5** [93.5, 95.5] |")
@@ -60,16 +60,16 @@ def test_the_document_of_several_kinds_ranked_by_macro_f1(snapshot: Snapshot) ->
 
 
 def test_the_document_of_a_sweep(snapshot: Snapshot) -> None:
-    other = with_newcomers()
+    other = with_unseen()
     other["methods"]["fed_meta_align"]["fleet"]["accuracy"] = interval(0.96, by=0.022)
     del other["methods"]["fedavg"]
-    told = markdown.sweep_document({"0.1": with_newcomers(), "1": other}, "fleet.partition.alpha")
+    told = markdown.sweep_document({"0.1": with_unseen(), "1": other}, "fleet.partition.alpha")
     snapshot("sweep.md", told)
     assert "sweep-unseen.svg" not in markdown.sweep_document({"1": other, "2": comparison()}, "alpha")
 
 
 def test_the_tables_stand_in_the_document_as_they_are_by_themselves() -> None:
-    made = with_newcomers()
+    made = with_unseen()
     told = markdown.document(made)
     for part in (markdown.findings, markdown.overview, markdown.costs, markdown.devices, markdown.unseen):
         assert f"\n\n{part(made)}\n" in told
@@ -184,7 +184,7 @@ def test_controls_are_in_no_race_whatever_they_are_called(method: str, name: str
     assert ceiling == ([pooled] if method == "pooled" else [])
 
 
-def test_pooled_data_that_gives_no_more_is_not_told_of() -> None:
+def test_pooled_data_that_gives_no_more_is_not_reported() -> None:
     made = comparison()
     made["methods"]["pooled"] = row("pooled", "final", {}, 0.94)
     assert said(made) == said(comparison())
@@ -209,7 +209,7 @@ def test_it_says_so_where_seeds_are_too_few_for_any_difference_to_be_more_than_c
     assert not any(sentence.startswith("With ") for sentence in said(clear))
 
 
-def test_unequal_budgets_and_a_single_learning_rate_are_told() -> None:
+def test_unequal_budgets_and_a_single_learning_rate_are_reported() -> None:
     made = comparison()
     made["methods"]["fedavg"]["steps"] = 30000
     made["learning_rates"] = [1e-5]

@@ -86,6 +86,6 @@ def _mean(row: Row, metric: str) -> str:
     return _plain(METRICS[metric].format(row.fleet.get(metric, NOTHING).mean))
 
 
-def _plain(told: str) -> str:
+def _plain(cell: str) -> str:
     """The page's dashes and minus signs as those that every terminal has."""
-    return told.replace(ABSENT, "-").replace(MINUS, "-")
+    return cell.replace(ABSENT, "-").replace(MINUS, "-")

@@ -29,7 +29,7 @@ NO_SWEEP = ""
 
 
 class Watcher:
-    """Is told how a comparison gets on; this one keeps it to itself."""
+    """Follows how a comparison gets on; this one keeps it to itself."""
 
     def begin(self, cells: int) -> None:
         """So many cells are wanted."""

@@ -84,14 +84,14 @@ def summarise(
     """
     table = rows(cells, list(methods))
     seeds = [cell.seed for cell in table[0].cells] if table else []
-    members, unseen = device_names(cells)
-    if not members:
+    federated, unseen = device_names(cells)
+    if not federated:
         raise FedMetaAlignError(
             "Training diverged with every method and every seed: give [compare] lower learning_rates."
         )
     metrics = measured(cells)
-    fleet = Group(members, draw(len(seeds), len(members)), metrics, rank)
-    newcomers = Group(unseen, draw(len(seeds), len(unseen)), metrics, rank) if unseen else None
+    fleet = Group(federated, draw(len(seeds), len(federated)), metrics, rank)
+    unseen_fleet = Group(unseen, draw(len(seeds), len(unseen)), metrics, rank) if unseen else None
     alone = next((row for row in table if row.name == ALONE), None)
     raced = [row for row in table if row.stage == FINAL and methods[row.method] not in NO_RIVALS]
     ranked = {row.name: _values(row, fleet.devices, [rank])[0] for row in raced}
@@ -102,7 +102,7 @@ def summarise(
         "learning_rates": list(learning_rates),
         "tune_seeds": list(tune_seeds),
         "rank": rank,
-        "devices": members,
+        "devices": federated,
         "unseen": unseen,
         "methods": {
             row.name: {
@@ -110,9 +110,9 @@ def summarise(
                 "stage": row.stage,
                 **_tuned(tunings[row.method], learning_rates),
                 "diverged": [cell.seed for cell in row.cells if FINAL not in cell.stages],
-                "devices": _devices(row, fleet) | (_devices(row, newcomers) if newcomers else {}),
+                "devices": _devices(row, fleet) | (_devices(row, unseen_fleet) if unseen_fleet else {}),
                 "fleet": _fleet(row, alone, fleet),
-                "unseen": _fleet(row, alone, newcomers) if newcomers else None,
+                "unseen": _fleet(row, alone, unseen_fleet) if unseen_fleet else None,
                 **_spent(row),
                 "against_best": rivals.get(row.name),
                 **_rounds(row, fleet),

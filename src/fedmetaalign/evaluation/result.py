@@ -119,7 +119,7 @@ class Metrics(Reported):
         ]
 
     def fits(self, classes: int, samples: int | None) -> bool:
-        """Tells whether it is of so many classes and samples; 0 for two classes, of which nothing is told."""
+        """Tells whether it is of so many classes and samples; 0 for two, of which nothing is reported."""
         wanted = set(CLASSES_ONLY) if classes else set()
         counts = [sum(row) for row in self.confusion]
         return (
@@ -215,7 +215,7 @@ class Result(Reported):
             raise ValueError(f"{', '.join(by_class)} belong to classes")
         for key in ("normal_classes", "unseen_kinds"):
             if not set(getattr(self, key)) <= set(classes) or len(set(classes)) < len(classes):
-                raise ValueError(f"{key} are not among the classes, or these are not told apart")
+                raise ValueError(f"{key} are not among the classes, or two of these are the same")
         return self
 
 

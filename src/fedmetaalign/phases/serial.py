@@ -76,7 +76,7 @@ def tour_devices(
     records: list[Record] = []
     for name in names:
         replies = server.engine.exchange([name], Visit(weights, number, len(server.engine.names), tour))
-        records += replies.misses(1, number)
+        records += replies.failed_records(1, number)
         if name not in replies.answers:
             continue
         local = replies.answers[name]

@@ -1,6 +1,6 @@
 """What a device answers, as Flower's records.
 
-An answer repeats whose it is and what it answers ("reply"), so that a stale or a foreign one is told from the
+An answer repeats whose it is and what it answers ("reply"), so that a stale or a foreign one differs from the
 right one; besides it has "arrays" and "metrics", and after phase 3 only what results.json says of the device.
 """
 
@@ -204,7 +204,7 @@ def _classes(said: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def _printable(text: object) -> bool:
-    """Whether a stranger's name may be told to others."""
+    """Whether a stranger's name may be shown to others."""
     return isinstance(text, str) and len(text) <= LONGEST_NAME and not steers(text)
 
 

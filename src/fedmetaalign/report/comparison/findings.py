@@ -35,11 +35,11 @@ def sentences(comparison: Comparison, name: Naming = str) -> list[str]:
 def _best(best: Row, name: Naming) -> str:
     interval = bracket(METRICS[best.rank], best.ranking)
     mean = f"a mean {NAMES[best.rank]} of {percent(best.ranking.mean)}"
-    told = f"{name(best.label)} is best, with {mean} {interval}"
+    sentence = f"{name(best.label)} is best, with {mean} {interval}"
     rival = best.rival
     if rival is None or rival.difference.mean is None:
-        return f"{told.rstrip()}."
-    return f"{told.rstrip()}, {_distance(rival, name)}; {_luck('that lead', rival)}."
+        return f"{sentence.rstrip()}."
+    return f"{sentence.rstrip()}, {_distance(rival, name)}; {_luck('that lead', rival)}."
 
 
 def _federated(raced: list[Row], name: Naming) -> str:
@@ -54,8 +54,8 @@ def _pooled(final: list[Row], best: Row, name: Naming) -> str:
     """What all data in one place would give, where no method comes up to it."""
     if final[0].method != "pooled":
         return ""
-    told = f"{name(final[0].label)}, all samples in one place, would give {percent(final[0].ranking.mean)}"
-    return f"{told}: more than {name(best.label)}."
+    sentence = f"{name(final[0].label)}, all samples in one place, would give {percent(final[0].ranking.mean)}"
+    return f"{sentence}: more than {name(best.label)}."
 
 
 def _ours(raced: list[Row], name: Naming) -> str:
@@ -72,10 +72,10 @@ def _ours(raced: list[Row], name: Naming) -> str:
     if gain.mean is not None:
         side = "above" if gain.mean >= 0 else "below"
         interval = bracket(METRICS["gain_over_local"], gain)
-        told = f"is {points(abs(gain.mean))} {side} training alone {interval}".rstrip()
+        sentence = f"is {points(abs(gain.mean))} {side} training alone {interval}".rstrip()
         harmed = ours.fleet.get("worse_off", NOTHING).mean
         share = "no device" if harmed == 0 else f"{percent(harmed)} of the devices"
-        parts.append(told + ("" if harmed is None else f" and leaves {share} worse off"))
+        parts.append(sentence + ("" if harmed is None else f" and leaves {share} worse off"))
     return f"{name(ours.label)} {'; it '.join(parts)}." if parts else ""
 
 

@@ -30,9 +30,9 @@ from fedmetaalign.report.comparison.reading import (
     Row,
     Source,
     foremost,
-    newcomers,
     read,
     shown,
+    unseen_sweep,
     value_of,
 )
 from fedmetaalign.report.numbers import count
@@ -87,7 +87,7 @@ def sweep_document(comparisons: Mapping[str, Source], key: str) -> str:
         key=plain(key),
         rank=title(next(iter(swept.values())).rank),
         swept=swept,
-        newcomers=newcomers(swept),
+        unseen=unseen_sweep(swept),
         against_alone=_AGAINST_ALONE if any(of.row(ALONE) for of in swept.values()) else [],
     )
 
@@ -148,20 +148,20 @@ def sweep(comparisons: Mapping[str, Source], metric: str = "") -> str:
     columns = {value: read(each) for value, each in comparisons.items()}
     metric = metric or next(iter(columns.values())).rank
     labels = {row.name: row.label for of in columns.values() for row in of.rows}
-    told = {name: [_told(of.row(name), metric) for of in columns.values()] for name in labels}
-    told = {name: line for name, line in told.items() if any(each.mean is not None for each in line)}
-    cells = [_bolded(metric, column, _half) for column in zip(*told.values(), strict=True)]
+    lines = {name: [_interval_of(of.row(name), metric) for of in columns.values()] for name in labels}
+    lines = {name: line for name, line in lines.items() if any(each.mean is not None for each in line)}
+    cells = [_bolded(metric, column, _half) for column in zip(*lines.values(), strict=True)]
     head = [METRICS[metric].title, *(text(plain(value)) for value in columns)]
-    return table(head, zip((text(labels[name]) for name in told), *cells, strict=True))
+    return table(head, zip((text(labels[name]) for name in lines), *cells, strict=True))
 
 
 def _metrics_table(rows: Sequence[Row], part: str) -> str:
     """A line a row: the columns that have something to say."""
-    found = {key: [_told(row, key, part) for row in rows] for key in _COLUMNS}
+    found = {key: [_interval_of(row, key, part) for row in rows] for key in _COLUMNS}
     columns = {key: column for key, column in found.items() if any(each.mean is not None for each in column)}
     if columns.get("worst_decile") == columns.get("worst"):
         columns.pop("worst_decile", None)  # in a small fleet, the worst tenth is the worst device
-    ranks = [_told(row, row.rank, part).mean for row in rows]
+    ranks = [_interval_of(row, row.rank, part).mean for row in rows]
     top = max((mean for mean in ranks if mean is not None), default=None)
     names = [
         bold(text(row.label)) if top is not None and mean == top else text(row.label)
@@ -171,7 +171,7 @@ def _metrics_table(rows: Sequence[Row], part: str) -> str:
     return table(["", *(METRICS[key].title for key in columns)], zip(names, *cells, strict=True))
 
 
-def _told(row: Row | None, key: str, part: str = "fleet") -> Interval:
+def _interval_of(row: Row | None, key: str, part: str = "fleet") -> Interval:
     # Set beside itself, training alone would be the best of its columns.
     if row is None or (row.name == ALONE and key in _AGAINST_ALONE):
         return NOTHING

@@ -52,8 +52,8 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Participant:
-    """A device that takes part in a method.
+class DeviceRunner:
+    """Runs a method's steps on a device.
 
     Attributes:
         client: the device at work.
