@@ -15,11 +15,11 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.federation.engine import Engine
 from fedmetaalign.federation.memory import Memory
-from fedmetaalign.federation.messages import Finish
-from fedmetaalign.federation.records import RoundError, why
+from fedmetaalign.federation.messages import Finish, Finished
+from fedmetaalign.federation.records import Record, RoundError, why
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Fleet
-from fedmetaalign.methods import deployable
+from fedmetaalign.methods import deployable, find
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
@@ -141,15 +141,19 @@ def execute(
         watcher.phase("personalize")
         status.update("running", "personalize")
         with clock.measure("personalize"):
-            request = Finish(state.weights, 1, len(engine.names), state.stages)
-            replies = engine.exchange(engine.names, request, patience)
+            answers: dict[str, Finished] = {}
+            failed: list[Record] = []
+            for final in find(recipe.method).finals(engine.names, state):
+                request = Finish(final.weights, 1, len(engine.names), final.stages, final.vectors)
+                replies = engine.exchange(final.names, request, patience)
+                answers |= replies.answers
+                failed += replies.failed_records(3, 1)
         # No checkpoint: this phase is short, and a run that is stopped in it does it again.
-        finished = [replies.answers[name] for name in sorted(replies.answers)]
-        failed = replies.failed_records(3, 1)
+        finished = [answers[name] for name in sorted(answers)]
         folder.log([record.to_dict() for each in finished for record in each.records] + failed)
         if not finished:
             raise RunError(f"No device finished phase 3{why(failed)}: see to them, then use --resume.")
-        devices = {name: replies.answers[name].result for name in sorted(replies.answers)}
+        devices = {name: answers[name].result for name in sorted(answers)}
         results = {
             "devices": {name: result.to_dict() for name, result in devices.items()},
             "fleet": summary(devices),

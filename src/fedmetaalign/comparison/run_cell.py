@@ -133,9 +133,15 @@ class CellRun:
         last = stages.pop(plan[-1].phase) if plan else self.checkpoint(state.weights)
         if method.federates:
             self.spent.bytes += FLOAT_BYTES * (travels or len(self.start)) * len(self.devices)
-        request = Personalize(state.weights, 1, len(clients), {"foundation": self.start})
         everyone = LocalEngine([DeviceRunner(client, method) for client in (*clients, *unseen)], workers=1)
-        models = everyone.exchange(everyone.names, request).answers
+        models: dict[str, Personal] = {}
+        finals = method.finals(engine.names, state)
+        for i, final in enumerate(finals):
+            request = Personalize(
+                final.weights, 1, len(clients), {"foundation": self.start}, vectors=final.vectors
+            )
+            names = final.names + (tuple(client.name for client in unseen) if i == 0 else ())
+            models |= everyone.exchange(names, request).answers
         if not method.one_model:
             return Outcome(models, {}, ())
         return Outcome(models, stages | {GLOBAL: last}, tuple(history))

@@ -39,9 +39,13 @@ class Visit(Request["Local"]):
 
     Attributes:
         tour: numbers the tours from 1, over all rounds.
+        rate: of the recipe's learning rate, in (0, 1], where the method lets it decay.
+        vectors: what else the method hands over.
     """
 
     tour: int
+    rate: float = 1.0
+    vectors: Vectors = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,11 @@ class Last(Request[Reply]):
 
     Attributes:
         stages: (parameters,) float32 by phase, the global weights after it.
+        vectors: what else the method sends.
     """
 
     stages: Mapping[str, np.ndarray]
+    vectors: Vectors = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class Local:
         query_loss: mean cross-entropy on the query set afterwards, the paper's L_t^Q.
         accuracy: on the query set, at a threshold of 0.5.
         samples: number of support samples.
+        vectors: what else the method sends.
     """
 
     weights: np.ndarray
@@ -100,6 +107,7 @@ class Local:
     query_loss: float
     accuracy: float
     samples: int
+    vectors: Vectors = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

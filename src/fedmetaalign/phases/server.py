@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fedmetaalign.federation.engine import Engine
+from fedmetaalign.federation.messages import Vectors
 from fedmetaalign.federation.records import Record
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import Learner
@@ -60,6 +61,28 @@ class Round:
     phase: str
     number: int
     run: Callable[[State], tuple[State, list[Record]]]
+
+
+@dataclass(frozen=True)
+class Final:
+    """What some devices are sent in the end, to make their own.
+
+    Attributes:
+        names: the devices.
+        weights: (parameters,) float32.
+        stages: (parameters,) float32 by phase, the weights after it.
+        vectors: what else the method sends.
+    """
+
+    names: tuple[str, ...]
+    weights: np.ndarray
+    stages: Mapping[str, np.ndarray]
+    vectors: Vectors = field(default_factory=dict)
+
+
+def one_for_all(names: tuple[str, ...], state: State) -> list[Final]:
+    """Sends every device the global model."""
+    return [Final(names, state.weights, state.stages)]
 
 
 def rounds(plan: Sequence[Round], state: State) -> Iterator[tuple[Round, State, list[Record]]]:

@@ -68,9 +68,9 @@ def write_reply(device: str, run: str, request: Request[Any], reply: Local | Upd
         measured["score"] = float(reply.query_score)
         measured |= {"steps": int(reply.steps), "left_steps": int(reply.left_steps)}
         values = packed_arrays("delta", reply.packed) if reply.packed else {"delta": reply.delta}
-        values |= {f"{VECTOR}{name}": each for name, each in reply.vectors.items()}
     else:
         values = {"weights": reply.weights}
+    values |= {f"{VECTOR}{name}": each for name, each in reply.vectors.items()}
     return RecordDict(
         {"reply": ConfigRecord(said), "arrays": arrays(values), "metrics": MetricRecord(measured)}
     )
@@ -133,14 +133,15 @@ def read_reply(
         return cast(Reply, found)
     values, measured = read_arrays(records, "arrays"), _measured(records, request)
     common = {**{key: measured[key] for key in LOCAL}, "samples": int(measured["samples"])}
-    if isinstance(request, Visit):
-        return cast(Reply, Local(weights=vector(values, "weights", network), **common))  # type: ignore[arg-type]
-    delta, packed = read_vector(values, "delta", network)
     vectors = read_vectors(values, network)
-    if isinstance(request, Train) and vectors.keys() != request.vectors.keys():
+    if isinstance(request, Train | Visit) and vectors.keys() != request.vectors.keys():
         raise WireError(
             f"It sends the vectors {', '.join(sorted(vectors)) or 'none'}, which was not asked for."
         )
+    if isinstance(request, Visit):
+        weights = vector(values, "weights", network)
+        return cast(Reply, Local(weights=weights, vectors=vectors, **common))  # type: ignore[arg-type]
+    delta, packed = read_vector(values, "delta", network)
     update = Update(
         delta=delta,
         query_score=measured["score"],
