@@ -30,7 +30,7 @@ def alignments(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     reliability = np.sqrt(np.clip(np.diag(across), _LEAST_RELIABILITY, 1))
     corrected = (across + across.T) / 2 / np.outer(reliability, reliability)
     np.fill_diagonal(corrected, 1)
-    return np.clip(corrected, -1, 1)
+    return np.asarray(np.clip(corrected, -1, 1))
 
 
 def groups(alignment: np.ndarray, least: float) -> np.ndarray:
@@ -50,7 +50,7 @@ def groups(alignment: np.ndarray, least: float) -> np.ndarray:
     found = fcluster(linkage(squareform(distance, checks=False), "average"), 1 - least, "distance")
     _, first, inverse, counts = np.unique(found, return_index=True, return_inverse=True, return_counts=True)
     order = np.lexsort((first, -counts))
-    return np.argsort(order)[inverse]
+    return np.asarray(np.argsort(order))[inverse]
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from fedmetaalign.evaluation.result import Epoch, Result
+from fedmetaalign.evaluation.result import Blend, Epoch, Result
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.federation.compression import Packed
 from fedmetaalign.federation.records import Record
@@ -163,12 +163,14 @@ class Personal:
         threshold: tau*, chosen on the validation part's probabilities.
         weights: (parameters,) float32; None where the model is more or less than a network.
         records: one an epoch.
+        choice: which of several models it is; None where there was none to choose.
     """
 
     probabilities: Callable[[np.ndarray], np.ndarray]
     threshold: Choice
     weights: np.ndarray | None = None
     records: tuple[Record, ...] = ()
+    choice: Blend | None = None
 
 
 @dataclass(frozen=True)
