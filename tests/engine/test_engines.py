@@ -1,5 +1,6 @@
 """What every engine promises the phases, with the devices in this process or behind Flower's messages."""
 
+import json
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -42,6 +43,7 @@ RECIPE = parse(
     "here",
 )
 ROUNDED = with_settings(RECIPE, {"transport.send": "int8"})
+QUANTILES = with_settings(RECIPE, {"fleet.encoding": "quantiles", "fleet.scaling": "fleet"})
 NETWORK = Network(9, (8, 6))
 WEIGHTS = initialize(NETWORK, np.random.default_rng(0))
 NAMES = ("feeder-00", "feeder-01", "feeder-02", "rotating-00", "rotating-01")
@@ -150,6 +152,16 @@ def test_what_a_round_loses_is_kept_for_the_next_and_a_round_asked_for_again_is_
             answers = engine.exchange(["feeder-00"], Train(WEIGHTS, number, 5)).answers
             assert answers["feeder-00"].delta.tobytes() == sent[number]
     assert lost.any()
+
+
+def test_a_fleet_s_quantiles_are_the_same_on_every_engine(tmp_path):
+    told = {}
+    for kind in ("local", "flower"):
+        with ENGINES[kind](build(QUANTILES), tmp_path / kind, QUANTILES) as engine:
+            updates, finished = (engine.exchange(NAMES, request).answers for request in (TRAIN, FINISH))
+            told[kind] = {name: (updates[name].delta.tobytes(), finished[name]) for name in NAMES}
+    assert told["flower"] == told["local"]
+    assert json.loads((tmp_path / "local/feeder-00/bundle.json").read_text(encoding="utf-8"))["version"] == 3
 
 
 # In this process alone

@@ -48,17 +48,19 @@ def recipe_of(here):
             "a,b,fault,state\n" + "\n".join(rows) + "\n", encoding="utf-8"
         )
 
-    def recipe(kind, scaling):
+    def recipe(kind, scaling, encoding="linear"):
         splits = {"kind": "units", "unit": "event"} if kind == "units" else {}
-        return recipes.parse({"fleet": {**SOURCES[kind], "scaling": scaling}, "splits": splits}, kind)
+        fleet = {**SOURCES[kind], "scaling": scaling, "encoding": encoding}
+        return recipes.parse({"fleet": fleet, "splits": splits}, kind)
 
     return recipe
 
 
+@pytest.mark.parametrize("encoding", ["linear", "quantiles"])
 @pytest.mark.parametrize("scaling", ["device", "fleet"])
 @pytest.mark.parametrize("kind", SOURCES)
-def test_a_device_is_made_alike_on_its_own_and_in_the_fleet(recipe_of, here, kind, scaling):
-    recipe = recipe_of(kind, scaling)
+def test_a_device_is_made_alike_on_its_own_and_in_the_fleet(recipe_of, here, kind, scaling, encoding):
+    recipe = recipe_of(kind, scaling, encoding)
     fleet = build(recipe)
     own = {}
     for table in raw_tables(recipe):

@@ -6,6 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from fedmetaalign.evaluation.result import Epoch
 from fedmetaalign.federation.messages import (
     Collect,
@@ -32,7 +34,7 @@ from fedmetaalign.phases.deploy import Deployed, deploy
 from fedmetaalign.phases.evaluate import evaluate
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.system.writing import writing_to
-from fedmetaalign.tinyml import bundle
+from fedmetaalign.tinyml import bundle, golden
 
 SOFTWARE = ("fedmetaalign", "jax", "jaxlib", "numpy", "ai-edge-litert")
 """Whose versions a bundle tells."""
@@ -122,7 +124,8 @@ class DeviceRunner:
         )
         # The golden samples are the device's own: the bundle stays on the device that they come from.
         with writing_to(path):
-            return bundle.write(path, content, deployed.layers, device.examples, software())
+            samples = np.concatenate([device.examples, golden.on_curves(device.preparation)])
+            return bundle.write(path, content, deployed.layers, samples, software())
 
 
 def network_of(recipe: Recipe, target: Target = BINARY) -> Network:

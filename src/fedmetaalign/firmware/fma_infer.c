@@ -165,12 +165,20 @@ static const float *fma_logits(const fma_input_t *input) {
 
 #endif
 
+#ifdef FMA_CURVES
+#include "fma_curves.h"
+#else
+static inline float fma_encode(float raw, int feature) {
+    return (raw - fma_mean[feature]) * fma_factor[feature];
+}
+#endif
+
 int fma_prepare(const float *raw, fma_input_t *input) {
     int outside = 0;
     FMA_ROLLED
     for (int i = 0; i < FMA_INPUTS; i++) {
         const int feature = fma_columns[i];
-        const float z = feature < 0 ? 0.0f : (raw[feature] - fma_mean[feature]) * fma_factor[feature];
+        const float z = feature < 0 ? 0.0f : fma_encode(raw[feature], feature);
 #if FMA_LAYERS
         const int32_t q = fma_round(FMA_FLOAT_EDGES ? z / FMA_INPUT_SCALE : z) + FMA_INPUT_ZERO_POINT;
         const int32_t inside = fma_clip(q, -128);

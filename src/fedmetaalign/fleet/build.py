@@ -11,6 +11,7 @@ from fedmetaalign.fleet import files, partition, simulators, tables
 from fedmetaalign.fleet.device import Device, Fleet, Moments, Part
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place, Shared, share, union
+from fedmetaalign.fleet.sketch import Sketch, curve_of
 from fedmetaalign.fleet.splits import Rows, split, split_newcomer
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import Preparation
@@ -50,9 +51,9 @@ def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
         )
     rows = {table.name: split(table, recipe.splits, recipe.seed) for table in federated}
     rows |= {t.name: split_newcomer(t, recipe.splits, unseen.samples, recipe.seed) for t in new}
-    moments = {table.name: moments_of(table, rows[table.name].train) for table in raw}
+    own = {table.name: own_of(table, rows[table.name].train, recipe) for table in raw}
     pooling = recipe.fleet.scaling == "fleet"
-    hellos = {table.name: Hello.of(table, moments[table.name] if pooling else None) for table in raw}
+    hellos = {table.name: Hello.of(table, own[table.name] if pooling else ()) for table in raw}
     public, sources = public_table(recipe)
     sources |= {table.source for table in raw}
     shared = share({t.name: hellos[t.name] for t in federated}, recipe, public)
@@ -60,7 +61,7 @@ def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
     devices, test = [], {}
     for table in raw:
         place = shared.place(hellos[table.name], recipe.model)
-        device, held_out = prepared(table, rows[table.name], place, moments[table.name])
+        device, held_out = prepared(table, rows[table.name], place, own[table.name])
         devices.append(device)
         test[table.name] = held_out
     part = public_part(recipe, public, shared) if public else None
@@ -203,35 +204,49 @@ def moments_of(table: Table, rows: np.ndarray) -> Moments:
     return moments
 
 
+def own_of(table: Table, rows: np.ndarray, recipe: Recipe) -> Moments | tuple[Sketch, ...]:
+    """Returns what a device knows of its training samples: moments, or the quantiles of each feature.
+
+    Raises:
+        DataError: as `moments_of`.
+    """
+    moments = moments_of(table, rows)
+    if recipe.fleet.encoding == "linear":
+        return moments
+    return tuple(map(Sketch.of, table.x[rows].T))
+
+
 def _origin(table: Table) -> str:
     return f" in {table.source}" if table.source else ""
 
 
-def prepared(table: Table, rows: Rows, place: Place, moments: Moments) -> tuple[Device, Samples]:
+def prepared(
+    table: Table, rows: Rows, place: Place, own: Moments | tuple[Sketch, ...]
+) -> tuple[Device, Samples]:
     """Returns a device, and apart from it its test set.
 
     Args:
         table: its samples.
         rows: how they are divided.
         place: in its fleet.
-        moments: its own, with which it is standardised where the fleet says nothing.
+        own: what it knows of its samples, by which it is encoded where the fleet says nothing.
     """
-    preparation = _preparation(table, place, moments)
+    preparation = _preparation(table, place, own)
     return _device(table, rows, preparation, place.target), _samples(
         table, rows.test, preparation, place.target
     )
 
 
-def _preparation(table: Table, place: Place, moments: Moments) -> Preparation:
-    mean, scale = moments.standardization()
-    return Preparation(
-        features=table.features,
-        units=table.units,
-        categories=table.categories,
-        mean=place.mean or tuple(mean.tolist()),
-        scale=place.scale or tuple(scale.tolist()),
-        columns=place.columns,
-    )
+def _preparation(table: Table, place: Place, own: Moments | tuple[Sketch, ...]) -> Preparation:
+    mean, scale, curves = place.mean, place.scale, place.curves
+    if isinstance(own, Moments):
+        mean, scale = (
+            a or tuple(b.tolist()) for a, b in zip((mean, scale), own.standardization(), strict=True)
+        )
+    else:
+        curves = curves or tuple(curve_of([sketch]) for sketch in own)
+        mean, scale = tuple(curve.middle for curve in curves), tuple(curve.unit for curve in curves)
+    return Preparation(table.features, table.units, table.categories, mean, scale, place.columns, curves)
 
 
 def _samples(table: Table, rows: np.ndarray, preparation: Preparation, target: Target) -> Samples:
@@ -285,6 +300,8 @@ def public_part(recipe: Recipe, table: Table, shared: Shared) -> Part:
     order = generator(recipe.seed, "split", "public").permutation(len(table))
     cut = round(recipe.splits.query * len(table))
     support, query = np.sort(order[cut:]), np.sort(order[:cut])
-    place = shared.place(Hello.of(table), recipe.model)
-    preparation = _preparation(table, place, moments_of(table, support))
+    own = own_of(table, support, recipe)
+    # Moments stay their own; a map is the fleet's where it has the feature.
+    place = shared.place(Hello.of(table, () if isinstance(own, Moments) else own), recipe.model)
+    preparation = _preparation(table, place, own)
     return Part(*(_samples(table, rows, preparation, shared.target) for rows in (support, query)))

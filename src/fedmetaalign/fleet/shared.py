@@ -13,6 +13,8 @@ from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.files import listed
 from fedmetaalign.fleet.placement import Feature, Layout, layout, notices
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.sketch import Sketch, curve_of
+from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.target import BINARY, MOST_CLASSES, Target
 from fedmetaalign.recipe import Model, Recipe
 from fedmetaalign.system.writing import replace, writing_to
@@ -28,6 +30,7 @@ class Hello:
         moments: of its training samples, under `scaling = "fleet"`.
         classes: the names of those that its table tells.
         normal: those that mean no fault.
+        sketches: of each feature's training samples, in place of moments, under `encoding = "quantiles"`.
     """
 
     features: tuple[str, ...]
@@ -35,11 +38,13 @@ class Hello:
     moments: Moments | None = None
     classes: tuple[str, ...] = BINARY.classes
     normal: tuple[str, ...] = BINARY.classes[:1]
+    sketches: tuple[Sketch, ...] = ()
 
     @classmethod
-    def of(cls, table: Table, moments: Moments | None = None) -> "Hello":
-        """Returns the hello of the device that has a table."""
-        return cls(table.features, table.units, moments, table.classes, table.normal)
+    def of(cls, table: Table, own: Moments | tuple[Sketch, ...] = ()) -> "Hello":
+        """Returns the hello of the device that has a table; `own` is what it tells of its samples."""
+        moments, sketches = (own, ()) if isinstance(own, Moments) else (None, own)
+        return cls(table.features, table.units, moments, table.classes, table.normal, sketches)
 
     @property
     def sensors(self) -> tuple[Feature, ...]:
@@ -56,12 +61,14 @@ class Place:
         mean: (features,) in raw units, to be subtracted; empty where it takes its own.
         scale: (features,) in raw units, to be divided by; empty where it takes its own.
         target: what labels mean, in all of the fleet.
+        curves: (features,) the map of each to a normal score; empty where it takes its own, or has none.
     """
 
     columns: tuple[int, ...]
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     target: Target = BINARY
+    curves: tuple[Curve, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,19 +80,25 @@ class Shared:
         moments: of each feature, over all devices that have it; empty under `scaling = "device"`.
         notices: what the user has to know of the fleet, one sentence each.
         target: what labels mean.
+        curves: of each feature, over all devices that have told its quantiles.
     """
 
     layout: Layout = field(default_factory=Layout)
     moments: Mapping[Feature, Moments] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     target: Target = BINARY
+    curves: Mapping[Feature, Curve] = field(default_factory=dict)
 
     def place(self, device: Hello, model: Model) -> Place:
         """Returns a device's place, which need not be one of those that have agreed: it then changes nothing.
 
-        A feature that none of them has is standardised with the device's own moments.
+        A feature that none of them has is encoded with the device's own moments, or its own quantiles.
         """
         columns = tuple(self.layout.columns(device.sensors, model).tolist())
+        if device.sketches:
+            told = zip(device.sensors, device.sketches, strict=True)
+            curves = (self.curves.get(feature) or curve_of([sketch]) for feature, sketch in told)
+            return Place(columns, target=self.target, curves=tuple(curves))
         if device.moments is None:
             return Place(columns, target=self.target)
         own = zip(device.sensors, device.moments.each(), strict=True)
@@ -112,6 +125,7 @@ def share(devices: Mapping[str, Hello], recipe: Recipe, public: Table | None = N
         _pooled(devices[name] for name in sorted(devices)),
         tuple(notices(sensors, inputs, public.sensors if public else ())),
         union(devices, [text_of(value) for source in recipe.fleet.sources for value in source.classes]),
+        _merged(devices.values()),
     )
 
 
@@ -151,6 +165,15 @@ def _pooled(devices: Iterable[Hello]) -> dict[Feature, Moments]:
     return pool
 
 
+def _merged(devices: Iterable[Hello]) -> dict[Feature, Curve]:
+    """Makes the map of each feature of the quantiles of all devices that have it."""
+    pool: dict[Feature, list[Sketch]] = {}
+    for device in devices:
+        for feature, sketch in zip(device.sensors, device.sketches, strict=False):  # some tell of none
+            pool.setdefault(feature, []).append(sketch)
+    return {feature: curve_of(pool[feature]) for feature in sorted(pool)}
+
+
 def save_shared(shared: Shared, path: Path) -> None:
     """Keeps what a fleet has agreed on, to the last bit.
 
@@ -163,6 +186,7 @@ def save_shared(shared: Shared, path: Path) -> None:
             [*feature, moments.count, *moments.mean.tolist(), *moments.squares.tolist()]
             for feature, moments in shared.moments.items()
         ],
+        "curves": [[*feature, curve.knots, curve.levels] for feature, curve in shared.curves.items()],
         "notices": shared.notices,
         "classes": shared.target.classes,
         "normal": shared.target.normal,
@@ -183,5 +207,9 @@ def load_shared(path: Path) -> Shared:
         (str(name), str(unit)): Moments(int(count), np.array([float(mean)]), np.array([float(squares)]))
         for name, unit, count, mean, squares in facts["moments"]
     }
+    curves = {
+        (str(name), str(unit)): Curve(tuple(map(float, knots)), tuple(map(float, levels)))
+        for name, unit, knots, levels in facts["curves"]
+    }
     target = Target(tuple(map(str, facts["classes"])), tuple(map(int, facts["normal"])))
-    return Shared(Layout(tuple(families)), moments, tuple(map(str, facts["notices"])), target)
+    return Shared(Layout(tuple(families)), moments, tuple(map(str, facts["notices"])), target, curves)

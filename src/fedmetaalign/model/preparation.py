@@ -5,18 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedmetaalign.model.curve import Curve
+
 
 @dataclass(frozen=True)
 class Preparation:
-    """Standardises raw features and places them among the network's inputs.
+    """Standardises raw features, or turns them into normal scores, and places them among the network's inputs.
 
     Attributes:
         features: names of the raw features, in order.
         units: physical unit of each, "" where unknown.
         categories: for a text feature, the texts that are 0, 1, 2, ...
-        mean: (features,) in raw units, subtracted.
-        scale: (features,) in raw units, divided by; 1 for a constant feature.
+        mean: (features,) in raw units, subtracted; with curves the value that becomes 0.
+        scale: (features,) in raw units, divided by; 1 for a constant feature; with curves raw units a level.
         columns: (inputs,) the feature that each input takes, -1 for an input that is always zero.
+        curves: the map of each feature to a normal score; without them it is linear, by mean and scale.
     """
 
     features: tuple[str, ...]
@@ -25,6 +28,7 @@ class Preparation:
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     columns: tuple[int, ...]
+    curves: tuple[Curve, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError where the parts do not fit together, as in a damaged file."""
@@ -35,14 +39,27 @@ class Preparation:
             raise ValueError("mean and scale must be finite, and scale positive")
         if not set(range(len(self.features))) <= set(self.columns) <= set(range(-1, len(self.features))):
             raise ValueError("columns must name every feature and no other")
+        if self.curves and len(self.curves) != len(self.features):
+            raise ValueError("there must be a curve for each feature, or none at all")
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Turns raw features, (rows, features) float64, into inputs, (rows, inputs) float32."""
-        standard = (x - np.array(self.mean)) / np.array(self.scale)
-        with_zero = np.concatenate([standard, np.zeros((len(x), 1))], axis=1)
+        with_zero = np.concatenate([self._encoded(x), np.zeros((len(x), 1))], axis=1)
         return with_zero[:, list(self.columns)].astype(np.float32)
 
     def raw(self, inputs: np.ndarray) -> np.ndarray:
         """Turns inputs, (rows, inputs), back into raw features, (rows, features) float64."""
         first = [self.columns.index(feature) for feature in range(len(self.features))]
-        return np.asarray(inputs[:, first].astype(np.float64) * np.array(self.scale) + np.array(self.mean))
+        return self.decoded(inputs[:, first].astype(np.float64))
+
+    def _encoded(self, x: np.ndarray) -> np.ndarray:
+        """Returns each feature's number for the network, (rows, features) float64."""
+        if self.curves:
+            return np.column_stack([curve.apply(x[:, i]) for i, curve in enumerate(self.curves)])
+        return np.asarray((x - np.array(self.mean)) / np.array(self.scale))
+
+    def decoded(self, z: np.ndarray) -> np.ndarray:
+        """Returns the raw features, (rows, features) float64, of each feature's number for the network."""
+        if self.curves:
+            return np.column_stack([curve.inverse(z[:, i]) for i, curve in enumerate(self.curves)])
+        return np.asarray(z * np.array(self.scale) + np.array(self.mean))

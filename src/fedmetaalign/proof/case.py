@@ -82,4 +82,4 @@ def _random(bundle: Bundle, rows: int) -> np.ndarray:
     margin = _BEYOND * (high - low)
     preparation = bundle.preparation
     z = np.random.default_rng(0).uniform(low - margin, high + margin, (rows, len(preparation.features)))
-    return np.asarray(z * np.array(preparation.scale) + np.array(preparation.mean))
+    return preparation.decoded(z)

@@ -310,7 +310,7 @@ def variants(recipe: Recipe, origin: str = "recipe") -> dict[str, Recipe]:
 
 def _tested_on(recipe: Recipe) -> tuple[Fleet, dict[str, Any]]:
     """Returns what decides the devices and their test sets."""
-    fleet = recipe.fleet.model_copy(update={"scaling": "device"})
+    fleet = recipe.fleet.model_copy(update={"scaling": "device", "encoding": "linear"})
     return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit"})
 
 

@@ -146,6 +146,8 @@ class Fleet(Source):
     devices: tuple[Source, ...] = ()
     scaling: Literal["device", "fleet"] = "device"
     """Standardise with a device's own moments, or each feature with those of all devices that have it."""
+    encoding: Literal["linear", "quantiles"] = "linear"
+    """Standardise features, or turn each into the normal score of its rank among the samples that scale it."""
     unseen: Unseen = Unseen()
 
     @property

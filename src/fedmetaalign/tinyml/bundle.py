@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.operators import Layer, output_of
@@ -29,6 +30,9 @@ from fedmetaalign.tinyml.tflite_reader import read as read_model
 
 VERSION = 2
 """Of the layout of bundle.json."""
+
+CURVES = 3
+"""Of the same with curves, without which its numbers would be others."""
 
 FILES = ("model.tflite", "golden.csv", "weights.safetensors")
 """What a bundle holds beside bundle.json and the C code."""
@@ -125,9 +129,9 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
-        "version": VERSION,
+        "version": CURVES if preparation.curves else VERSION,
         "device": bundle.device,
-        "preparation": asdict(preparation),
+        "preparation": {key: part for key, part in asdict(preparation).items() if part or key != "curves"},
         "threshold": bundle.threshold,
         "threshold_note": bundle.threshold_note,
         "target": bundle.target,
@@ -180,9 +184,10 @@ def read(folder: Path) -> Bundle:
     path = folder / "bundle.json"
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if facts["version"] != VERSION:
+        if facts["version"] not in (VERSION, CURVES):
             raise BundleError(
-                f"{path} has layout {facts['version']}, this version reads {VERSION}: make it again."
+                f"{path} has layout {facts['version']}, this version reads {VERSION} and {CURVES}: make it"
+                " again."
             )
         if not _complete(set(facts["sha256"])):
             raise ValueError(f"it has to describe {', '.join(FILES)}, the files in {FIRMWARE}/ and no other")
@@ -203,6 +208,7 @@ def read(folder: Path) -> Bundle:
             mean=tuple(map(float, p["mean"])),
             scale=tuple(map(float, p["scale"])),
             columns=tuple(map(int, p["columns"])),
+            curves=tuple(_curve(curve) for curve in p.get("curves", ())),
         )
         labels = BINARY
         if "classes" in facts:
@@ -230,6 +236,10 @@ def read(folder: Path) -> Bundle:
         raise BundleError(f"{error.filename} is missing: {folder} is not a complete bundle.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read ({error}): copy the bundle again.") from None
+
+
+def _curve(facts: Mapping[str, Any]) -> Curve:
+    return Curve(tuple(map(float, facts["knots"])), tuple(map(float, facts["levels"])))
 
 
 def read_weights(folder: Path) -> list[Layer]:

@@ -23,16 +23,15 @@ from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
 
 _SOURCES = ("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h", "main.c")
+_CURVES = ("fma_curves.h",)
 _LEARNING = ("fma_adapt.c", "fma_adapt.h")
 _WIDTH = 112  # of a line
 
 _TWO = {
-    "more": "",
     "scores": "fma_score_t score;",
     "classify": "int fault = fma_classify(raw, &score);",
 }
 _SEVERAL = {
-    "more": " `fma_softmax.h`,",
     "scores": "fma_score_t scores[FMA_CLASSES]; /* the probability of each class */",
     "classify": "int kind, fault = fma_classify(raw, scores, &kind); /* kind: the likeliest fault */",
 }
@@ -64,11 +63,15 @@ def files(
     """
     folder = resources.files("fedmetaalign") / "firmware"
     several = Interface.of(network).outputs > 1
-    names = [*_SOURCES, *output_of(Interface.of(network).outputs).sources, *(_LEARNING if head else ())]
+    more = [*output_of(Interface.of(network).outputs).sources, *(_CURVES if preparation.curves else ())]
+    names = [*_SOURCES, *more, *(_LEARNING if head else ())]
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in names}
     readme = Template((folder / "README.md").read_text(encoding="utf-8"))
     texts["README.md"] = readme.substitute(
-        device=_plain(device), features=", ".join(_names(preparation)), **(_SEVERAL if several else _TWO)
+        device=_plain(device),
+        features=", ".join(_names(preparation)),
+        more="".join(f" `{name}`," for name in more),
+        **(_SEVERAL if several else _TWO),
     )
     trunk = len(split(network).trunk) if head else 0
     texts["fma_model.h"] = model_header(device, network, preparation, threshold, trunk, labels)
@@ -99,7 +102,6 @@ def model_header(
     Raises:
         BundleError: float32 cannot hold a feature's mean or scale, or a layer is too wide.
     """
-    constants = features.constants(preparation, network)
     layers, floats = (network.layers, network.head) if isinstance(network, QuantizedNetwork) else ((), network)
     interface = Interface.of(network)
     edges, score = interface.input.name, interface.score.name
@@ -127,9 +129,7 @@ def model_header(
         f" {_limit(threshold, score, several)};",
         *(_normal(labels) if several else []),
         "",
-        "/* An input is (raw - mean) * factor of the feature in its column; column -1 is the real 0. */",
-        *array("float fma_mean", constants.mean),
-        *array("float fma_factor", constants.factor),
+        *(_curves if preparation.curves else _linear)(preparation, network),
         *array("int16_t fma_columns", np.array(preparation.columns)),
         "",
         f"#define FMA_FLOAT_EDGES {int(edges == 'float32')}",
@@ -141,6 +141,33 @@ def model_header(
     if floats:
         lines += _float_part(floats, layers[-1].output if layers else None)
     return "\n".join([*lines, "", "#endif", "#endif", ""])
+
+
+def _linear(preparation: Preparation, network: DeployedNetwork) -> list[str]:
+    constants = features.constants(preparation, network)
+    return [
+        "/* An input is (raw - mean) * factor of the feature in its column; column -1 is the real 0. */",
+        *array("float fma_mean", constants.mean),
+        *array("float fma_factor", constants.factor),
+    ]
+
+
+def _curves(preparation: Preparation, network: DeployedNetwork) -> list[str]:
+    tables = features.tables(preparation, network)
+    parts = [
+        np.concatenate(part) for part in zip(*((t.knots, t.levels, t.slopes) for t in tables), strict=True)
+    ]
+    return [
+        "/* An input is level + (raw - knot) * slope of the last knot that is not above the raw value, of the",
+        " * feature in its column; those of feature i begin at fma_first[i]. Column -1 is the real 0. */",
+        "#define FMA_CURVES",
+        *array("int32_t fma_first", np.cumsum([0, *(len(t.knots) for t in tables)])),
+        *(
+            line
+            for name, part in zip(("knots", "levels", "slopes"), parts, strict=True)
+            for line in array(f"float fma_{name}", part)
+        ),
+    ]
 
 
 def golden_header(

@@ -9,6 +9,11 @@ with the firmware bit for bit. For an input that takes feature c:
 
 For integers, factor is 1 / (scale[c] * input scale), for float32 features 1 / scale[c], computed in float64 and
 rounded once. An input that takes no feature is the real 0.
+
+Where features are encoded by quantiles, z comes from a table instead; i is the last knot that is not above x,
+which is first moved into the range of the knots:
+
+    z = level[i] + (x - knot[i]) * slope[i]                 in float32, without fused multiply-add
 """
 
 from dataclasses import dataclass
@@ -16,10 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.grid import to_grid
 from fedmetaalign.tinyml.network import DeployedNetwork, QuantizedNetwork
 
+_TINY = np.finfo(np.float32).tiny
 _STEPS = 64  # of float32 in a standard deviation, at least: as fine as 8-bit inputs
 
 
@@ -36,19 +43,73 @@ class Constants:
     factor: np.ndarray
 
 
+@dataclass(frozen=True)
+class Table:
+    """What a device looks up to encode a feature; all (knots,) float32.
+
+    Attributes:
+        knots: in raw units, rising.
+        levels: of each knot, in steps of an integer input, or normal scores.
+        slopes: from each knot on, the same per raw unit; 0 from the last.
+    """
+
+    knots: np.ndarray
+    levels: np.ndarray
+    slopes: np.ndarray
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """Returns z of raw values, both (rows,) float32."""
+        x = np.clip(x, self.knots[0], self.knots[-1])
+        i = np.searchsorted(self.knots, x, side="right") - 1
+        return np.asarray(self.levels[i] + (x - self.knots[i]) * self.slopes[i])
+
+
+def tables(preparation: Preparation, network: DeployedNetwork) -> list[Table]:
+    """Returns the table of each feature that is encoded by quantiles.
+
+    Knots that are the same in float32 are one, in the middle of their levels.
+
+    Raises:
+        BundleError: float32 cannot hold a table; the sentence names the feature.
+    """
+    found = [_table(curve, _step(network)) for curve in preparation.curves]
+    for name, curve, table in zip(preparation.features, preparation.curves, found, strict=True):
+        least = np.append(table.slopes[:-1], 1.0).min()
+        if not (np.isfinite(table.knots).all() and np.isfinite(table.slopes).all() and least >= _TINY):
+            raise BundleError(
+                f"Feature {name!r} has quantiles from {curve.knots[0]:.3g} to {curve.knots[-1]:.3g}, which"
+                " float32 cannot hold; give it in another unit."
+            )
+    return found
+
+
+def _table(curve: Curve, step: float) -> Table:
+    with np.errstate(all="ignore"):  # what is out of range is reported by the caller
+        knots, first = np.unique(np.array(curve.knots).astype(np.float32), return_index=True)
+        last = np.append(first[1:], len(curve.knots)) - 1
+        levels = (np.array(curve.levels)[first] + np.array(curve.levels)[last]) / (2 * step)
+        slopes = np.append(np.diff(levels) / np.diff(knots.astype(np.float64)), 0.0)
+        return Table(knots, levels.astype(np.float32), slopes.astype(np.float32))
+
+
+def _step(network: DeployedNetwork) -> float:
+    """Returns what 1 of z is for the network."""
+    if isinstance(network, QuantizedNetwork) and network.edges != "float32":
+        return network.input.scale
+    return 1.0
+
+
 def constants(preparation: Preparation, network: DeployedNetwork) -> Constants:
     """Returns the constants of a device's preparation.
 
     Raises:
         BundleError: float32 cannot hold one; the sentence names the feature.
     """
-    step = 1.0
-    if isinstance(network, QuantizedNetwork) and network.edges != "float32":
-        step = network.input.scale
+    step = _step(network)
     with np.errstate(all="ignore"):  # a constant out of range is reported below
         mean = np.array(preparation.mean).astype(np.float32)
         factor = (1.0 / (np.array(preparation.scale) * step)).astype(np.float32)
-    lost = ~np.isfinite(mean) | ~np.isfinite(factor) | (factor < np.finfo(np.float32).tiny)
+    lost = ~np.isfinite(mean) | ~np.isfinite(factor) | (factor < _TINY)
     if lost.any():
         c = int(np.argmax(lost))
         raise BundleError(
@@ -68,7 +129,10 @@ def check(preparation: Preparation, x: np.ndarray) -> None:
     Raises:
         BundleError: float32 is too coarse, or cannot hold a mean or scale; the sentence names the feature.
     """
-    constants(preparation, ())
+    if preparation.curves:
+        tables(preparation, ())
+    else:
+        constants(preparation, ())
     steps = np.spacing(np.abs(np.array(preparation.mean)).astype(np.float32))
     for c in np.flatnonzero(_STEPS * steps > np.array(preparation.scale)):
         column = x[:, preparation.columns.index(int(c))]
@@ -141,8 +205,12 @@ def _scaled(preparation: Preparation, network: DeployedNetwork, raw: np.ndarray)
         raise BundleError(
             f"The data has no value of {preparation.features[column]!r} in row {row}; fill or remove such rows."
         )
-    c = constants(preparation, network)
     with np.errstate(over="ignore"):  # what is beyond float32 is infinite, and saturates
-        z = (raw.astype(np.float32) - c.mean) * c.factor
+        x = raw.astype(np.float32)
+        if preparation.curves:
+            z = np.column_stack([t.apply(x[:, i]) for i, t in enumerate(tables(preparation, network))])
+        else:
+            c = constants(preparation, network)
+            z = (x - c.mean) * c.factor
     with_zero = np.concatenate([z, np.zeros((len(z), 1), np.float32)], axis=1)
     return with_zero[:, list(preparation.columns)]

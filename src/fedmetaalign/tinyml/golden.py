@@ -31,6 +31,24 @@ class Golden:
     kinds: np.ndarray | None = None
 
 
+def on_curves(preparation: Preparation) -> np.ndarray:
+    """Returns raw samples, (rows, features) float64, on each knot, between knots, and beyond them.
+
+    No rows without curves. A text feature keeps to its texts.
+    """
+    if not preparation.curves:
+        return np.zeros((0, len(preparation.features)))
+    columns = []
+    for name, curve in zip(preparation.features, preparation.curves, strict=True):
+        knots = np.array(curve.knots)
+        beyond = knots[[0, -1]] + np.array([-1.0, 1.0]) * curve.unit
+        values = np.concatenate([knots, (knots[1:] + knots[:-1]) / 2, beyond])
+        texts = preparation.categories.get(name)
+        columns.append(values if texts is None else np.clip(np.rint(values), 0, len(texts) - 1))
+    rows = max(map(len, columns))
+    return np.column_stack([np.resize(values, rows) for values in columns])
+
+
 def text(golden: Golden, preparation: Preparation, labels: Target = BINARY) -> str:
     """Returns golden.csv: raw features, the inputs that the model takes of them, scores, decisions.
 

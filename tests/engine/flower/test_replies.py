@@ -15,8 +15,10 @@ from fedmetaalign.errors import RecipeError
 from fedmetaalign.federation.messages import Local, Update, Visit
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Hello, Place
+from fedmetaalign.fleet.sketch import Sketch
 
 POOLING = Header("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
+QUANTILES = Header("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet", "fleet.encoding=quantiles"]))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,11 @@ def pooled(mean=(0.0, 1.0, 2.0), squares=(1.0, 1.0, 1.0), count=5):
     return Hello(("a", "b", "c"), ("", "K", "mm"), Moments(count, np.array(mean), np.array(squares)))
 
 
+def sketched(knots=(0.0, 1.0), ranks=(1.0, 3.0), count=5, features=("a",)):
+    sketches = (Sketch(count, np.array(knots), np.array(ranks)),)
+    return Hello(features, ("",) * len(features), sketches=sketches)
+
+
 def labelled(classes, normal):
     return Hello(("a",), ("",), None, classes, normal)
 
@@ -134,6 +141,22 @@ def labelled(classes, normal):
         (pooled([0.0, 1.0], [1.0, 1.0]), "do not fit its features"),
         (pooled(count=0), "'count' is 0"),
         (pooled(count=10**18), "'count' is 1000000000000000000"),
+        # quantiles likewise
+        (sketched(knots=[0.0, np.nan]), "The quantiles are not"),
+        (sketched(knots=[0.0, 1e200]), "The quantiles are not"),
+        (sketched(knots=[0.0, 0.0]), "The quantiles are not"),
+        (sketched(knots=[1.0, 0.0]), "The quantiles are not"),
+        (sketched(ranks=[3.0, 1.0]), "The quantiles are not"),
+        (sketched(ranks=[0.0, 1.0]), "The quantiles are not"),
+        (sketched(ranks=[1.0, 5.0]), "The quantiles are not"),
+        (sketched(ranks=[1.0]), "The quantiles are not"),
+        (
+            sketched(np.arange(34.0), np.arange(1.0, 35.0), 99),
+            "The quantiles are not, for each feature, up to 33",
+        ),
+        (sketched([], []), "The quantiles are not"),
+        (sketched(count=0), "'count' is 0"),
+        (sketched(features=("a", "b")), "Its quantiles do not fit its features."),
         # features that no table has
         (Hello((), ()), "no features, or more than the network's 3 inputs"),
         (Hello(("a", "b", "c", "d"), ("",) * 4), "no features, or more than the network's 3 inputs"),
@@ -152,9 +175,8 @@ def labelled(classes, normal):
 )
 def test_an_introduction_of_what_no_device_has_is_refused(hello, wrong):
     with pytest.raises(WireError) as refused:
-        replies.read_hello(
-            travelled(replies.write_hello("pump", RUN, hello)), POOLING if hello.moments else HEADER
-        )
+        header = POOLING if hello.moments else QUANTILES if hello.sketches else HEADER
+        replies.read_hello(travelled(replies.write_hello("pump", RUN, hello)), header)
     assert wrong in str(refused.value)
 
 
@@ -213,6 +235,27 @@ def test_classes_that_no_fleet_has_are_refused(said):
     asked = requests.ask(HEADER, TRAIN, PLACE)
     asked["place"] = ConfigRecord({**asked["place"], **said})
     with pytest.raises(WireError, match=r"^The server's classes cannot be used: "):
+        requests.read_request(travelled(asked), RECIPE.model)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"lengths": [2], "knots": [1.0, 0.0], "levels": [0.0, 1.0]},
+        {"lengths": [2], "knots": [0.0, 1.0], "levels": [0.0, 9.0]},
+        {"lengths": [2], "knots": [0.0, float("nan")], "levels": [0.0, 1.0]},
+        {"lengths": [3], "knots": [0.0, 1.0], "levels": [0.0, 1.0]},
+        {"lengths": [3, -1], "knots": [0.0, 1.0], "levels": [0.0, 1.0]},
+        {"lengths": [2, 0], "knots": [0.0, 1.0], "levels": [0.0, 1.0]},
+        {"lengths": [2], "knots": [0.0, 1.0], "levels": [0.0]},
+        {"lengths": [2], "knots": ["a", "b"], "levels": [0.0, 1.0]},
+        {"lengths": 5},
+    ],
+)
+def test_curves_that_are_none_are_refused(said):
+    asked = requests.ask(HEADER, TRAIN, PLACE)
+    asked["place"] = ConfigRecord({**asked["place"], **said})
+    with pytest.raises(WireError, match=r"^The server's curves cannot be used: "):
         requests.read_request(travelled(asked), RECIPE.model)
 
 

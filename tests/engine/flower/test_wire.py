@@ -21,12 +21,15 @@ from fedmetaalign.federation.compression import unpack as unpack_vector
 from fedmetaalign.federation.messages import Finish, Local, Train, Update, Visit
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Hello, Place
+from fedmetaalign.fleet.sketch import Sketch
+from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.mlp import Network, layer_sizes
 from fedmetaalign.model.target import Target
 
 LAYERS = layer_sizes(NETWORK)
 MOMENTS = Moments(5, np.array([0.1, -2.0, 1e9]), np.array([0.0, 0.3, 7.0]))
 POOLING = Header("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
+QUANTILES = Header("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet", "fleet.encoding=quantiles"]))
 
 weights = st.lists(
     st.floats(-9000, 9000, width=32), min_size=NETWORK.parameters, max_size=NETWORK.parameters
@@ -46,7 +49,8 @@ def packed(vector, format):
 @settings(max_examples=30, deadline=None)
 def test_a_request_of_phase_2_arrives_bit_for_bit_in_every_format(vector, format):
     arrived, how = packed(vector, format)
-    place = Place((2, -1, 0), (0.1, 1 / 3, -1e9), (5e-324, 1.0, 1e300), Target(("ok", "jäm")))
+    curves = Curve((0.1, 1 / 3, 1e9), (-4.0, 5e-324, 1 / 3)), Curve((7.0,), (0.0,))
+    place = Place((2, -1, 0), (0.1, 1 / 3, -1e9), (5e-324, 1.0, 1e300), Target(("ok", "jäm")), curves)
     content = travelled(
         requests.ask(HEADER, Train(arrived, 7, 12, {"control": vector, "own": -vector}, how), place)
     )
@@ -104,6 +108,17 @@ def test_what_a_visit_and_an_introduction_answer_arrives():
     assert replies.read_name(content) == "pump" and found.features == ("a", "b", "c")
     assert found.units == ("", "K", "mm")
     assert found.moments.count == 5 and same(found.moments.mean, MOMENTS.mean)
+
+
+def test_quantiles_arrive_bit_for_bit():
+    columns = np.random.default_rng(0).normal(size=(200, 3)) * [1, 1e-9, 1e9]
+    columns[:, 1] = 1 / 3
+    sketches = tuple(map(Sketch.of, columns.T))
+    hello = Hello(("a", "b", "c"), ("", "K", "mm"), sketches=sketches)
+    found = replies.read_hello(travelled(replies.write_hello("pump", RUN, hello)), QUANTILES)
+    assert found.moments is None and len(found.sketches) == 3
+    for told, sketch in zip(found.sketches, sketches, strict=True):
+        assert told.count == 200 and same(told.knots, sketch.knots) and same(told.ranks, sketch.ranks)
 
 
 def npy(array):

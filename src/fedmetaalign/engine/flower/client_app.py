@@ -42,7 +42,7 @@ def say_hello(message: Message, context: Context) -> Message:
         recipe = header.recipe
         table = read_table(recipe, name, Path(_configured(context, "table")))
         mine = hello(recipe, table)  # raises where the table is too small, so that this is known of now
-        if mine.moments is None:
+        if recipe.fleet.scaling == "device":
             device, _ = build_device(recipe, table, Shared().place(mine, recipe.model))
             _check_features(device)
         return replies.write_hello(name, header.run, mine)

@@ -21,8 +21,10 @@ from fedmetaalign.engine.flower.wire import (
     read_arrays,
     read_config,
     read_moments,
+    read_sketches,
     read_vector,
     read_vectors,
+    sketches_record,
     vector,
     word,
 )
@@ -48,6 +50,9 @@ def write_hello(device: str, run: str, hello: Hello) -> RecordDict:
     if hello.moments is not None:
         said["count"] = hello.moments.count
         records["moments"] = arrays({"mean": hello.moments.mean, "squares": hello.moments.squares})
+    if hello.sketches:
+        said["count"] = hello.sketches[0].count
+        records["sketches"] = sketches_record(hello.sketches)
     records["reply"] = ConfigRecord(said)
     return records
 
@@ -98,11 +103,16 @@ def read_hello(records: RecordDict, header: Header) -> Hello:
     _check_repeated(said, _hello_keys(header.run))
     features, units = _features(said, header.recipe.model.inputs)
     classes, normal = _classes(said)
-    moments = read_moments(records, said)
-    pooling = header.recipe.fleet.scaling == "fleet"
-    if pooling and (moments is None or len(moments.mean) != len(features)):
+    moments, sketches, fleet = read_moments(records, said), read_sketches(records, said), header.recipe.fleet
+    if fleet.scaling == "device":
+        return Hello(features, units, None, classes, normal)
+    if fleet.encoding == "quantiles":
+        if len(sketches) != len(features):
+            raise WireError("Its quantiles do not fit its features.")
+        return Hello(features, units, None, classes, normal, sketches)
+    if moments is None or len(moments.mean) != len(features):
         raise WireError("Its moments do not fit its features.")
-    return Hello(features, units, moments if pooling else None, classes, normal)
+    return Hello(features, units, moments, classes, normal)
 
 
 def read_reply(

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from fedmetaalign.federation.compression import Packed, unpack
 from fedmetaalign.federation.messages import Vectors
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Place
+from fedmetaalign.fleet.sketch import Sketch
+from fedmetaalign.model.curve import MOST_KNOTS, Curve
 from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged, layer_sizes
 from fedmetaalign.model.target import Target
 
@@ -200,6 +203,44 @@ def read_moments(records: RecordDict, values: Mapping[str, Any]) -> Moments | No
     return Moments(whole(values, "count"), mean, squares)
 
 
+def sketches_record(sketches: Sequence[Sketch]) -> ArrayRecord:
+    """Makes a record of the quantiles of a device's features; their count is among its plain values."""
+    found = {name: np.concatenate([getattr(s, name) for s in sketches]) for name in ("knots", "ranks")}
+    return arrays({"lengths": np.array([len(s.knots) for s in sketches]), **found})
+
+
+def read_sketches(records: RecordDict, values: Mapping[str, Any]) -> tuple[Sketch, ...]:
+    """Returns the quantiles of a message, of each feature; none where it has none.
+
+    Raises:
+        WireError: they are no quantiles.
+    """
+    if "sketches" not in records:
+        return ()
+    found, count = read_arrays(records, "sketches"), whole(values, "count")
+    lengths, knots, ranks = (found.get(key, np.empty(0)) for key in ("lengths", "knots", "ranks"))
+    sound = (
+        lengths.dtype == np.int64
+        and knots.dtype == ranks.dtype == np.float64
+        and lengths.ndim == knots.ndim == 1
+        and knots.shape == ranks.shape
+        and ((lengths > 0) & (lengths <= MOST_KNOTS)).all()
+        and lengths.sum() == len(knots) > 0
+        and (np.abs(knots) <= _LARGEST_MEAN).all()
+        and ((ranks > 0) & (ranks < count)).all()
+    )
+    if sound:
+        ends = np.cumsum(lengths)[:-1]
+        pairs = [*zip(np.split(knots, ends), np.split(ranks, ends), strict=True)]
+        sound = all((np.diff(part) > 0).all() for pair in pairs for part in pair)
+    if not sound:
+        raise WireError(
+            f"The quantiles are not, for each feature, up to {MOST_KNOTS} rising float64 numbers up to"
+            f" {_LARGEST_MEAN:g} with rising ranks."
+        )
+    return tuple(Sketch(count, *pair) for pair in pairs)
+
+
 def place_record(place: Place) -> ConfigRecord:
     """Makes a record of a device's place in its fleet."""
     return ConfigRecord(
@@ -209,6 +250,9 @@ def place_record(place: Place) -> ConfigRecord:
             "scale": [*place.scale],
             "classes": [*place.target.classes],
             "normal": [*place.target.normal],
+            "lengths": [len(curve.knots) for curve in place.curves],
+            "knots": [knot for curve in place.curves for knot in curve.knots],
+            "levels": [level for curve in place.curves for level in curve.levels],
         }
     )
 
@@ -234,7 +278,21 @@ def read_place(records: RecordDict, inputs: int) -> Place:
         target = Target(*(tuple(said.get(key) or ()) for key in ("classes", "normal")))
     except (TypeError, ValueError) as error:
         raise WireError(f"The server's classes cannot be used: {error}") from None
-    return Place(columns, mean, scale, target)
+    return Place(columns, mean, scale, target, _curves(said))
+
+
+def _curves(said: Mapping[str, Any]) -> tuple[Curve, ...]:
+    """Returns the maps of a device's features, none where a place has none."""
+    try:
+        lengths, knots, levels = (tuple(said.get(key) or ()) for key in ("lengths", "knots", "levels"))
+        if not (sum(lengths) == len(knots) == len(levels)):
+            raise ValueError("they are not as long as it says")
+        return tuple(
+            Curve(knots[end - length : end], levels[end - length : end])
+            for length, end in zip(lengths, accumulate(lengths), strict=True)
+        )
+    except (TypeError, ValueError) as error:
+        raise WireError(f"The server's curves cannot be used: {error}") from None
 
 
 def _read_array(array: Array) -> np.ndarray:
