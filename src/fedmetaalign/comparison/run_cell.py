@@ -130,8 +130,9 @@ class CellRun:
             history.append(state.weights)
         last = stages.pop(plan[-1].phase) if plan else self.checkpoint(state.weights)
         if method.federates:
-            self.spent.bytes += FLOAT_BYTES * (travels or len(self.start)) * len(self.devices)
-        request = Personalize(state.weights, 1, len(clients), {"foundation": self.start})
+            numbers = state.model.numbers if state.model else travels or len(self.start)
+            self.spent.bytes += FLOAT_BYTES * numbers * len(self.devices)
+        request = Personalize(state.weights, 1, len(clients), {"foundation": self.start}, state.model)
         everyone = LocalEngine([Participant(client, method) for client in (*clients, *unseen)], workers=1)
         models = everyone.exchange(everyone.names, request).answers
         if not method.one_model:

@@ -46,3 +46,11 @@ class Preparation:
         """Turns inputs, (rows, inputs), back into raw features, (rows, features) float64."""
         first = [self.columns.index(feature) for feature in range(len(self.features))]
         return np.asarray(inputs[:, first].astype(np.float64) * np.array(self.scale) + np.array(self.mean))
+
+    def raw_in_place(self, inputs: np.ndarray) -> np.ndarray:
+        """Turns inputs, (rows, inputs), into raw features in their places, (rows, inputs) float32.
+
+        An input that is always zero stays so. Devices compare in these, whatever their moments are.
+        """
+        with_zero = np.concatenate([self.raw(inputs), np.zeros((len(inputs), 1))], axis=1)
+        return with_zero[:, list(self.columns)].astype(np.float32)
