@@ -81,7 +81,9 @@ class TestFiles:
             assert ("rounds" in row) == name.startswith("fed")
             assert list(row["devices"]) == devices
             assert set(row["devices"]["milling-00"]) == METRICS
-            assert set(row["fleet"]) == METRICS | {"gain_over_local", "worse_off", "worst", "worst_decile"}
+            assert set(row["fleet"]) == METRICS | {
+                *("gain_over_local", "gain_over_forest", "worse_off", "worst", "worst_decile")
+            }
             assert set(row["fleet"]["accuracy"]) == {"mean", "low", "high", "values"}
             assert len(row["fleet"]["accuracy"]["values"]) == 3
         assert set(found["methods"]["fedavg"]["against_best"]) == {"method", "difference", "p", "p_holm"}

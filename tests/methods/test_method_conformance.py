@@ -24,7 +24,12 @@ from fedmetaalign.recipe import parse
 NETWORK = Network(9, (8, 6))
 LEARNER = NetworkLearner(NETWORK, 3e-3, 0)
 
-UNTRAINED = {"majority", "one_rule"}
+RULES = {"majority", "one_rule"}
+"""Methods that learn next to nothing."""
+
+TREES = {"forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled"}
+
+UNTRAINED = RULES | TREES
 """Methods without a network."""
 
 NEWCOMER_UNTRAINED = UNTRAINED | {"knn_per", "pooled"}
@@ -213,9 +218,14 @@ class TestBudget:
             assert extra == (0 if name in NEWCOMER_UNTRAINED else phase_3)
 
     @pytest.mark.parametrize("name", sorted(UNTRAINED))
-    def test_who_does_not_train_takes_no_step_and_sends_nothing(self, name):
+    def test_who_has_no_network_takes_no_step(self, name):
         given, _ = ran(name)
-        assert (given.spent.steps, given.spent.bytes) == (0, 0)
+        assert given.spent.steps == 0
+
+    @every_method
+    def test_who_does_not_federate_sends_nothing(self, name):
+        given, _ = ran(name)
+        assert (given.spent.bytes == 0) == (not find(name).federates)
 
     @every_method
     def test_weights_that_are_shared_have_travelled(self, name):
@@ -237,7 +247,7 @@ def test_stages_are_reached_on_the_way(name):
     assert all(steps <= given.spent.steps and sent <= given.spent.bytes for steps, sent in spent)
 
 
-@trained_method
+@pytest.mark.parametrize("name", [name for name in names() if name not in RULES])
 def test_it_learns(name):
     given, outcome = ran(name)
 

@@ -150,7 +150,10 @@ def test_a_dump_holds_every_key_that_has_a_value():
     dumped = tomllib.loads(dump(parse(SIMULATED, "here")))
     assert dumped["serial"] == {"rounds": 10, "epochs": 1, "tours": 1}
     assert dumped["compare"] == {
-        "methods": ["local_only", "fedavg", "fedprox", "fed_meta_align"],
+        "methods": [
+            *("majority", "one_rule", "forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled"),
+            *("local_only", "fedavg", "fedprox", "fed_meta_align"),
+        ],
         "learning_rates": [1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
         "tune_seeds": 3,
         "rank": "accuracy",

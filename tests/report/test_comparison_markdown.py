@@ -13,7 +13,7 @@ from fedmetaalign.report.comparison.findings import sentences
 from fedmetaalign.report.comparison.formats import duration, learning_rate, numbered, probability, traffic
 from fedmetaalign.report.comparison.names import label
 from fedmetaalign.report.comparison.reading import foremost, gains, read, shown
-from fedmetaalign.report.numbers import ABSENT
+from fedmetaalign.report.numbers import ABSENT, MINUS
 
 Snapshot = Callable[[str, str], None]
 
@@ -171,7 +171,7 @@ def test_global_models_take_no_place() -> None:
     assert said(made) == said(comparison())
 
 
-@pytest.mark.parametrize("method", ["pooled", "majority", "one_rule"])
+@pytest.mark.parametrize("method", ["pooled", "majority", "one_rule", "forest_pooled", "boosting_alone"])
 @pytest.mark.parametrize("name", [None, "a variant of it"])
 def test_controls_are_in_no_race_whatever_they_are_called(method: str, name: str | None) -> None:
     made = comparison()
@@ -179,9 +179,25 @@ def test_controls_are_in_no_race_whatever_they_are_called(method: str, name: str
     told = said(made)
     assert told[0] == said(comparison())[0]
     assert any("takes place 2 of 3 " in sentence for sentence in told)
-    ceiling = [sentence for sentence in told if "all samples in one place" in sentence]
-    pooled = f"{label(name or method)}, all samples in one place, would give 97.0 %: more than FedAvg."
-    assert ceiling == ([pooled] if method == "pooled" else [])
+    ceiling = [sentence for sentence in told if "would give" in sentence]
+    how = "each device by itself" if method == "boosting_alone" else "all samples in one place"
+    more = f"{label(name or method)}, {how}, would give 97.0 %: more than FedAvg."
+    assert ceiling == ([] if method in ("majority", "one_rule") else [more])
+
+
+def test_the_best_method_is_held_against_the_better_forest() -> None:
+    made = comparison()
+    for method, mean in (("forest_alone", 0.93), ("forest_pooled", 0.95)):
+        made["methods"][method] = row(method, "final", {}, mean)
+    for entry in made["methods"].values():
+        entry["fleet"]["gain_over_forest"] = interval(entry["fleet"]["accuracy"]["mean"] - 0.95)
+    forest = f"the better forest [{MINUS}1.5, +0.5] (Random forest, pooled data, 95.0 %)"
+    assert f"FedAvg is 0.5 points behind {forest}." in said(made)
+    overview = markdown.overview(made)
+    assert "gain over the better forest in points" in overview
+    # The forests are not held against themselves.
+    assert "| **+4.0** [+3.0, +5.0] | - |" in line(overview, "**Random forest, pooled data**")
+    assert "gain over the better forest" not in markdown.overview(comparison())
 
 
 def test_pooled_data_that_gives_no_more_is_not_reported() -> None:

@@ -132,14 +132,14 @@ class CellRun:
             history.append(state.weights)
         last = stages.pop(plan[-1].phase) if plan else self.checkpoint(state.weights)
         if method.federates:
-            self.spent.bytes += FLOAT_BYTES * (travels or len(self.start)) * len(self.devices)
+            numbers = state.model.numbers if state.model else travels or len(self.start)
+            self.spent.bytes += FLOAT_BYTES * numbers * len(self.devices)
         everyone = LocalEngine([DeviceRunner(client, method) for client in (*clients, *unseen)], workers=1)
         models: dict[str, Personal] = {}
         finals = method.finals(engine.names, state)
         for i, final in enumerate(finals):
-            request = Personalize(
-                final.weights, 1, len(clients), {"foundation": self.start}, vectors=final.vectors
-            )
+            begun = {"foundation": self.start}
+            request = Personalize(final.weights, 1, len(clients), begun, final.vectors, state.model)
             names = final.names + (tuple(client.name for client in unseen) if i == 0 else ())
             models |= everyone.exchange(names, request).answers
         if not method.one_model:

@@ -88,8 +88,9 @@ class DeviceRunner:
                 sizes, transport = client.learner.layer_sizes, client.recipe.transport
                 return cast(Reply, packed_update(update, transport, sizes, request.number, client.memory))
             case Collect():
-                own, features = client.device.own.support, len(client.device.preparation.features)
-                return cast(Reply, Collected(own, features, client.all_steps(request.devices)))
+                own = client.raw if request.everything else client.device.own.support
+                features, steps = len(client.device.preparation.features), client.all_steps(request.devices)
+                return cast(Reply, Collected(own, features, steps))
             case Personalize():
                 return cast(Reply, method.personal(client, request))
             case Finish():

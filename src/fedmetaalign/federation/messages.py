@@ -63,7 +63,27 @@ class Train(Request["Update"]):
 
 @dataclass(frozen=True)
 class Collect(Request["Collected"]):
-    """Hand over your samples, which only the method `pooled` asks for, and only in one process."""
+    """Hand over your samples, which only the pooled methods ask for, and only in one process.
+
+    Attributes:
+        everything: the validation part, too, and in the features' own units.
+    """
+
+    everything: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of all devices that is no network.
+
+    Attributes:
+        probabilities: from raw features in the places of the inputs, (rows, inputs) float32, to what
+            `Learner.probabilities` gives.
+        numbers: how many it consists of, each of which travels as a float32.
+    """
+
+    probabilities: Callable[[np.ndarray], np.ndarray]
+    numbers: int
 
 
 @dataclass(frozen=True)
@@ -73,10 +93,12 @@ class Last(Request[Reply]):
     Attributes:
         stages: (parameters,) float32 by phase, the global weights after it.
         vectors: what else the method sends.
+        model: what stands in the place of the weights, and only in one process; None for a network.
     """
 
     stages: Mapping[str, np.ndarray]
     vectors: Vectors = field(default_factory=dict)
+    model: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -141,10 +163,11 @@ class Update:
 
 @dataclass(frozen=True)
 class Collected:
-    """A device's own training samples, its validation part left out.
+    """A device's own training samples.
 
     Attributes:
-        samples: the samples.
+        samples: without its validation part; where everything was asked for with it, and in raw units in the
+            places of the inputs.
         features: raw features of each.
         steps: gradient steps that the device may take in all.
     """

@@ -51,6 +51,12 @@ class Client:
         """The device's name."""
         return self.device.name
 
+    @property
+    def raw(self) -> Samples:
+        """All its training samples, in the features' own units in the places of the inputs."""
+        train = self.device.train
+        return Samples(self.device.preparation.raw_in_place(train.x), train.y)
+
     def all_steps(self, devices: int) -> int:
         """Returns the gradient steps that it may take in all, in a federation of so many devices."""
         return all_steps(self.recipe, self.federated or (self.device,), devices)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fedmetaalign.federation.engine import Engine
-from fedmetaalign.federation.messages import Vectors
+from fedmetaalign.federation.messages import Model, Vectors
 from fedmetaalign.federation.records import Record
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import Learner
@@ -46,12 +46,14 @@ class State:
         stages: the global weights after each finished phase, by phase name.
         memory: what the server remembers from round to round: the aggregation rule's, its optimiser's and the
             method's own arrays, by name.
+        model: what a method that ends in no bundle makes in the place of the weights. No checkpoint has it.
     """
 
     weights: np.ndarray
     done: int = 0
     stages: Mapping[str, np.ndarray] = field(default_factory=dict)
     memory: Mapping[str, np.ndarray] = field(default_factory=dict)
+    model: Model | None = None
 
 
 @dataclass(frozen=True)

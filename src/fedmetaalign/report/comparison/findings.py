@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fedmetaalign.methods import CONTROLS, NO_RIVALS
+from fedmetaalign.methods import COLLECTING, CONTROLS, FORESTS, NO_RIVALS
 from fedmetaalign.report.comparison.formats import ALPHA, METRICS, bracket, probability
 from fedmetaalign.report.comparison.names import METRICS as NAMES
 from fedmetaalign.report.comparison.names import OURS
@@ -28,7 +28,13 @@ def sentences(comparison: Comparison, name: Naming = str) -> list[str]:
     raced = [row for row in final if row.method not in NO_RIVALS]
     if not raced:
         return ["No method came to a result: all of them diverged."]
-    found = [_best(raced[0], name), _federated(raced, name), _pooled(final, raced[0], name), _ours(raced, name)]
+    found = [
+        _best(raced[0], name),
+        _federated(raced, name),
+        _control(final, raced[0], name),
+        _forest(final, raced[0], name),
+        _ours(raced, name),
+    ]
     return [sentence for sentence in [*found, *_worse_off(comparison, name), _limits(comparison)] if sentence]
 
 
@@ -50,12 +56,26 @@ def _federated(raced: list[Row], name: Naming) -> str:
     return f"The best method that federates is {name(best.label)} with {percent(best.ranking.mean)}."
 
 
-def _pooled(final: list[Row], best: Row, name: Naming) -> str:
-    """What all data in one place would give, where no method comes up to it."""
-    if final[0].method != "pooled":
+def _control(final: list[Row], best: Row, name: Naming) -> str:
+    """What all data in one place would give, or trees without a federation, where no method comes up to it."""
+    top = final[0]
+    if top.method not in NO_RIVALS or top.method in ("majority", "one_rule"):
         return ""
-    sentence = f"{name(final[0].label)}, all samples in one place, would give {percent(final[0].ranking.mean)}"
+    how = "all samples in one place" if top.method in COLLECTING else "each device by itself"
+    sentence = f"{name(top.label)}, {how}, would give {percent(top.ranking.mean)}"
     return f"{sentence}: more than {name(best.label)}."
+
+
+def _forest(final: list[Row], best: Row, name: Naming) -> str:
+    """How far the best method is from the better forest."""
+    forest = next((row for row in final if row.method in FORESTS), None)
+    gain = best.fleet.get("gain_over_forest", NOTHING)
+    if forest is None or gain.mean is None:
+        return ""
+    where = "ahead of" if gain.mean >= 0 else "behind"
+    interval = bracket(METRICS["gain_over_forest"], gain)
+    told = f"{name(best.label)} is {points(abs(gain.mean))} {where} the better forest {interval}".rstrip()
+    return f"{told} ({name(forest.label)}, {percent(forest.ranking.mean)})."
 
 
 def _ours(raced: list[Row], name: Naming) -> str:

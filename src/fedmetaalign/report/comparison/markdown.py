@@ -1,12 +1,12 @@
 """A comparison as Markdown: `compare.md` as a whole, and each of its tables by itself for other documents."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 
 from jinja2 import Template
 from markupsafe import Markup
 
-from fedmetaalign.methods import ALONE
+from fedmetaalign.methods import ALONE, FORESTS
 from fedmetaalign.report.comparison.findings import sentences
 from fedmetaalign.report.comparison.formats import (
     METRICS,
@@ -25,10 +25,14 @@ from fedmetaalign.report.comparison.formats import (
 from fedmetaalign.report.comparison.names import METRICS as NAMES
 from fedmetaalign.report.comparison.names import plain, title
 from fedmetaalign.report.comparison.reading import (
+    AGAINST_ALONE,
+    AGAINST_FOREST,
     NOTHING,
+    Comparison,
     Interval,
     Row,
     Source,
+    beside_itself,
     foremost,
     read,
     shown,
@@ -48,14 +52,13 @@ _COLUMNS = (
     "pr_auc",
     "brier",
     "gain_over_local",
+    "gain_over_forest",
     "worse_off",
     "worst",
     "worst_decile",
 )
-_RANGED = ("accuracy", "macro_f1", "class_accuracy", "gain_over_local")
+_RANGED = ("accuracy", "macro_f1", "class_accuracy", "gain_over_local", "gain_over_forest")
 """Columns with room for the interval."""
-
-_AGAINST_ALONE = ["gain_over_local", "worse_off"]
 
 _MOST_COLUMNS = 4
 """Up to so many devices are columns; more are rows."""
@@ -88,8 +91,16 @@ def sweep_document(comparisons: Mapping[str, Source], key: str) -> str:
         rank=title(next(iter(swept.values())).rank),
         swept=swept,
         unseen=unseen_sweep(swept),
-        against_alone=_AGAINST_ALONE if any(of.row(ALONE) for of in swept.values()) else [],
+        against=_against(swept.values()),
     )
+
+
+def _against(swept: Iterable[Comparison]) -> list[str]:
+    """The metrics that need another row, where it is there."""
+    rows = [row for of in swept for row in of.rows]
+    alone = any(row.name == ALONE for row in rows)
+    forest = any(row.method in FORESTS for row in rows)
+    return [*(AGAINST_ALONE if alone else ()), *(AGAINST_FOREST if forest else ())]
 
 
 def findings(comparison: Source) -> str:
@@ -172,8 +183,7 @@ def _metrics_table(rows: Sequence[Row], part: str) -> str:
 
 
 def _interval_of(row: Row | None, key: str, part: str = "fleet") -> Interval:
-    # Set beside itself, training alone would be the best of its columns.
-    if row is None or (row.name == ALONE and key in _AGAINST_ALONE):
+    if row is None or beside_itself(row, key):
         return NOTHING
     metrics = row.unseen if part == "unseen" else row.fleet
     return metrics.get(key, NOTHING)

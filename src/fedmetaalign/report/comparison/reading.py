@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from fedmetaalign.methods import ALONE, CONTROLS
+from fedmetaalign.methods import ALONE, CONTROLS, FORESTS
 from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, OURS, PAPER, label, plain
 from fedmetaalign.report.comparison.names import title as title_of
 from fedmetaalign.report.fields import Number
@@ -186,6 +186,18 @@ def unseen_sweep(comparisons: Mapping[str, Source]) -> dict[str, Comparison]:
 def value_of(row: Row, device: str) -> Interval:
     """What a row comes to on one device, over the seeds, in the metric that the comparison ranks by."""
     return row.devices.get(device, {}).get(row.rank, NOTHING)
+
+
+AGAINST_ALONE = ("gain_over_local", "worse_off")
+AGAINST_FOREST = ("gain_over_forest",)
+"""Metrics that hold a row against another."""
+
+
+def beside_itself(row: Row, metric: str) -> bool:
+    """Tells whether a row is what a metric holds the others against: it would be the best of its column."""
+    if metric in AGAINST_FOREST:
+        return row.method in FORESTS
+    return row.name == ALONE and metric in AGAINST_ALONE
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
