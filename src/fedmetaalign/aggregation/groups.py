@@ -51,7 +51,7 @@ def groups(alignment: np.ndarray, least: float) -> np.ndarray:
     _, first, inverse, counts = np.unique(found, return_index=True, return_inverse=True, return_counts=True)
     rank = np.empty(len(counts), np.int64)
     rank[np.lexsort((first, -counts))] = np.arange(len(counts))
-    return rank[inverse]
+    return np.asarray(rank[inverse])
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
