@@ -41,7 +41,7 @@ FROM_THE_BEGINNING = {"local_only", "fed_meta_align_guarded"}
 CHOOSES_A_MODEL = {"fed_meta_align_guarded"}
 """Methods whose weights are chosen among several on the validation part."""
 
-OWN_TEXT = {"fed_meta_align", "local_only", "majority", "pooled"}
+OWN_TEXT = {"fleet", "fed_meta_align", "local_only", "majority", "pooled"}
 """Methods that no other paper describes."""
 
 USUAL = {"serial": 3, "parallel": 5, "cohort": 1.0}

@@ -58,4 +58,4 @@ def groups(alignment: np.ndarray, least: float) -> np.ndarray:
 def _unit(vectors: np.ndarray) -> np.ndarray:
     """Scales vectors to length 1; one of zeros stays."""
     exact = vectors.astype(np.float64)
-    return exact / np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), 1e-300)
+    return np.asarray(exact / np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), 1e-300))
