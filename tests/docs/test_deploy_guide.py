@@ -30,11 +30,13 @@ import pytest
 from typer.main import get_command
 
 import fedmetaalign
+from fedmetaalign import recipe as recipes
 from fedmetaalign.cli import app
 from fedmetaalign.errors import FedMetaAlignError
 from fedmetaalign.gateways.addresses import free_port
 from fedmetaalign.gateways.enrolment import enroll
 from fedmetaalign.gateways.supernode import run_device
+from fedmetaalign.run import run as run_here
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "deploy.md"
@@ -242,7 +244,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 @pytest.mark.processes
 @pytest.mark.slow
-def test_every_command_of_the_page_does_what_it_says(machine: Machine) -> None:
+def test_every_command_of_the_page_does_what_it_says(machine: Machine, deterministic, monkeypatch) -> None:
     page = blocks(PAGE.read_text(encoding="utf-8"))
     for block in page:
         machine.perform(block)
@@ -250,7 +252,7 @@ def test_every_command_of_the_page_does_what_it_says(machine: Machine) -> None:
     machine.until_done(ending, "all that ends has ended")
 
     gone = {left.words[3]: left.process for left in machine.named("device") if left.process.poll() is not None}
-    assert {name: process.returncode for name, process in gone.items()} == {"feeder-03": 1}
+    assert {name: process.returncode for name, process in gone.items()} == {"feeder-02": 1}
     machine.close()
     stopped = {left.process.returncode for left in machine.named("device")}
     assert stopped == {0, 1}
@@ -260,20 +262,24 @@ def test_every_command_of_the_page_does_what_it_says(machine: Machine) -> None:
     promised = "".join(block.text for block in page if block.language == "text" and not block.words)
     unheard = [line for line in machine.placed(promised).splitlines() if line not in printed]
     assert not unheard
-    assert "refuses feeder-03: its key was revoked" in printed
+    assert "refuses feeder-02: its key was revoked" in printed
 
     def read(run: str, file: str) -> dict:
         return json.loads((machine.folder / "runs" / run / file).read_text(encoding="utf-8"))
 
-    assert read("try", "results.json") == read("first", "results.json"), "the same bits, however it is run"
+    # The same bits, however it is run; and one command over Flower leaves the folder of a local run.
+    assert read("try", "results.json") == read("first", "results.json")
+    monkeypatch.chdir(machine.folder)
+    monkeypatch.setattr("fedmetaalign.run.write_report", lambda folder: None)
+    run_here(recipes.load("tables/first.toml"), Path("runs/local"))
+    flower, local = deterministic(Path("runs/try")), deterministic(Path("runs/local"))
+    assert {name: digest for name, digest in flower.items() if name not in ("run_id", "fleet.json")} == local
+    assert {"run_id", "fleet.json"} <= set(flower)
+    assert not Path("runs/.try.flower").exists()
+    assert [device["present"] for device in read("try", "status.json")["devices"].values()] == 3 * [True]
     for run in ("try", "first", "second", "flower"):
         assert read(run, "status.json")["state"] == "done"
-    assert sorted(read("second", "results.json")["devices"]) == [
-        "feeder-00",
-        "feeder-01",
-        "feeder-02",
-        "feeder-04",
-    ]
+    assert sorted(read("second", "results.json")["devices"]) == ["feeder-00", "feeder-01", "feeder-03"]
     assert read("second", "manifest.json")["resumed_after_rounds"] >= 1
     assert sorted(read("flower", "results.json")["devices"]) == ["feeder-00"]
     assert len((machine.folder / "alarms.csv").read_text().splitlines()) == 251

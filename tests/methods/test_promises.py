@@ -5,11 +5,11 @@ from itertools import count
 
 import numpy as np
 import pytest
+from test_server_app import nodes_of
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower.client_app import app as client_app
-from fedmetaalign.fleet.build import build, raw_tables
-from fedmetaalign.fleet.table_file import save_table
+from fedmetaalign.fleet.build import build
 from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.methods import find, names
 from fedmetaalign.run import run
@@ -113,19 +113,11 @@ def test_it_resumes_from_every_checkpoint_to_the_same_bytes(
 @pytest.mark.parametrize("method", ANYWHERE)
 def test_over_flower_it_gives_the_same_bytes(method, undisturbed, deterministic, tmp_path):
     expected, results = undisturbed(method)
-    given, nodes = recipe(method), {}
-    for table in raw_tables(given):
-        home = tmp_path / table.name
-        save_table(table, home / "table.safetensors")
-        nodes[table.name] = {
-            "name": table.name,
-            "table": str(home / "table.safetensors"),
-            "state": str(home / "state"),
-        }
+    given = recipe(method)
     (tmp_path / "recipe.toml").write_text(recipes.dump(given), encoding="utf-8")
     out = tmp_path / "flower"
     settings = server_app.Settings(recipe=str(tmp_path / "recipe.toml"), out=str(out), devices=3, patience=1.0)
-    with InProcessGrid(client_app, nodes) as grid:
+    with InProcessGrid(client_app, nodes_of(given, tmp_path)) as grid:
         server_app.serve(grid, settings)
     here, there = deterministic(expected), deterministic(out)
     for name in ("recipe.toml", "checkpoint.safetensors", "results.json", "rounds.jsonl"):

@@ -1,4 +1,7 @@
-"""One command, real processes: a run over Flower leaves the folder that a local run leaves, bit for bit."""
+"""What one command makes of a run over Flower on this machine: its refusals, and how it ends.
+
+That it leaves the folder of a local run, bit for bit, is seen in tests/docs/test_deploy_guide.py.
+"""
 
 import json
 import subprocess
@@ -10,7 +13,6 @@ import pytest
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import RunError
 from fedmetaalign.gateways.superlink import SuperLink
-from fedmetaalign.run import run
 from fedmetaalign.serving import loopback, server
 from fedmetaalign.system.locking import alone
 
@@ -24,27 +26,6 @@ RECIPE = {
     "transport": {"send": "int8"},
     "personalize": {"epochs": 2},
 }
-
-
-@pytest.mark.processes
-@pytest.mark.slow
-def test_a_run_over_flower_equals_a_local_one(cli, here, deterministic):
-    recipe = recipes.parse(RECIPE, "here")
-    (here / "two.toml").write_text(recipes.dump(recipe), encoding="utf-8")
-    done = cli("run", "two.toml", "--engine", "flower", "--out", "flower")
-    assert done.status == 0, done.err
-    run(recipe, here / "local")
-    flower, local = deterministic(here / "flower"), deterministic(here / "local")
-    own = {"run_id", "fleet.json"}
-    assert own <= set(flower)
-    assert {name: digest for name, digest in flower.items() if name not in own} == {
-        name: digest for name, digest in local.items() if not name.startswith("memory/")
-    }
-    assert "2 devices" in done.out
-    assert not (here / ".flower.flower").exists()
-    status = json.loads((here / "flower/status.json").read_text(encoding="utf-8"))
-    assert status["state"] == "done"
-    assert [device["present"] for device in status["devices"].values()] == [True, True]
 
 
 def test_a_fleet_too_large_for_one_machine_is_refused_before_anything_is_started(here):
