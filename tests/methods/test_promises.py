@@ -20,7 +20,7 @@ from fedmetaalign.tinyml.bundle import read
 DEPLOYABLE = [name for name in names() if not find(name).no_bundle]
 ANYWHERE = [name for name in DEPLOYABLE if not find(name).in_process]
 
-CHECKPOINTS = {"local_only": 1, "pooled": 2, "fed_meta_align_guarded": 2}
+CHECKPOINTS = {"local_only": 1, "pooled": 2, "fed_meta_align_guarded": 2, "fleet": 2}
 """Of those that have less than phase 0, a tour and three rounds."""
 
 pytestmark = pytest.mark.usefixtures("no_report")
