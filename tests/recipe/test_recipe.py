@@ -62,6 +62,7 @@ BUILT_IN = (
     "feeders-kinds",
     "feeders-samples",
     "floor",
+    "joining",
     "kinds",
     "machines",
     "paper",
@@ -73,7 +74,14 @@ BUILT_IN = (
 
 
 def test_the_built_in_recipes():
-    assert tuple(builtin()) == BUILT_IN
+    assert tuple(builtin()) == tuple(sorted((*BUILT_IN, "fleet")))
+
+
+def test_fleet_is_there_to_be_extended():
+    with pytest.raises(RecipeError, match=r"fleet\.toml: fleet needs a table or a simulator"):
+        load("fleet")
+    mine = load("demo", ["extends=fleet"])
+    assert (mine.method, mine.fleet.encoding, mine.serial.decay) == ("fleet", "quantiles", "cosine")
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -148,7 +156,7 @@ def test_a_recipe_with_every_kind_of_source_survives_being_dumped(written):
 
 def test_a_dump_holds_every_key_that_has_a_value():
     dumped = tomllib.loads(dump(parse(SIMULATED, "here")))
-    assert dumped["serial"] == {"rounds": 10, "epochs": 1, "tours": 1}
+    assert dumped["serial"] == {"rounds": 10, "epochs": 1, "tours": 1, "decay": "none"}
     assert dumped["compare"] == {
         "methods": [
             *("majority", "one_rule", "forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled"),

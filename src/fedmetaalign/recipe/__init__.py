@@ -310,7 +310,7 @@ def variants(recipe: Recipe, origin: str = "recipe") -> dict[str, Recipe]:
 
 
 def _settings_of(name: str | None, whose: str) -> dict[str, Any]:
-    """Returns the keys of a built-in recipe that a variant takes over; how it deploys is no part of a comparison.
+    """Returns the keys of a built-in recipe that a variant takes over: all that a comparison does not decide.
 
     Raises:
         RecipeError: there is no such recipe.
