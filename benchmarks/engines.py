@@ -5,7 +5,7 @@ by similarity, which has each device score its update on query samples too, the 
 from the same weights, meet the same samples, and must have the same weights after a first round by the mean
 (`engines_peers/problem.py`), which is not timed with the others: compilers and Ray start in it.
 
-The peers run as they come (Flower gives each device two cores, pfl-research is one process), and told to use
+The peers run as they come (Flower gives each device two cores, pfl-research is one process), and set to use
 every core as we do, with PyTorch's Adam and with its fused form; and Flower carries our step, which tells the
 engine from the step. Every contender runs in processes of its own. They take turns, forwards in one pass and
 backwards in the next, and ratios are taken within a pass, so that a busy machine disturbs all sides alike.

@@ -82,11 +82,11 @@ def processes(devices: int, rounds: int) -> str:
 
 def traffic() -> str:
     """Counts what a device is sent and sends in a parallel round, for each way of rounding."""
+    from fedmetaalign.engine.device_runner import learner_of
     from fedmetaalign.engine.flower.client_app import app
     from fedmetaalign.engine.flower.engine import FlowerEngine
     from fedmetaalign.engine.flower.node_registry import NodeRegistry
     from fedmetaalign.engine.flower.requests import Header
-    from fedmetaalign.engine.participant import learner_of
     from fedmetaalign.federation.messages import Train
     from fedmetaalign.federation.transport import packed_request, sent_bytes
     from fedmetaalign.fleet.build import raw_tables

@@ -26,8 +26,8 @@ from scipy.stats import spearmanr
 from threadpoolctl import threadpool_limits
 
 from fedmetaalign import load_recipe
+from fedmetaalign.engine.device_runner import DeviceRunner, learner_of, network_of
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Participant, learner_of, network_of
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods import find
@@ -98,7 +98,7 @@ def train(recipe: Recipe) -> Iterator[Trained]:
     """Trains a recipe's fleet as a run does, up to the personal models."""
     fleet, learner, method = build(recipe), learner_of(recipe), find(recipe.method)
     clients = [Client(recipe, device, learner) for device in fleet.devices]
-    engine = LocalEngine(Participant(client, method) for client in clients)
+    engine = LocalEngine(DeviceRunner(client, method) for client in clients)
     server = Server(recipe, engine, learner, fleet.public)
     plan = pretraining(server) + method.rounds(server)
     *_, (_, last, _) = rounds(plan, State(learner.initial()))

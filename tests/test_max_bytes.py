@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.device_runner import DeviceRunner, learner_of, network_of
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Participant, learner_of, network_of
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods import find
@@ -62,7 +62,7 @@ def test_a_recipe_gives_the_same_bytes_again(limited, deterministic, tmp_path):
     assert deterministic(tmp_path / "again") == deterministic(folder)
 
 
-def test_a_size_missed_by_a_few_bytes_is_told_after_training_at_the_latest(finished, tmp_path, monkeypatch):
+def test_a_size_missed_by_a_few_bytes_is_reported_after_training_at_the_latest(finished, tmp_path, monkeypatch):
     monkeypatch.setattr("fedmetaalign.run.smallest_bytes", lambda *_: 0)
     recipe = recipes.with_settings(finished.recipe, {"deploy.max_bytes": 1000, "evaluation.alone": False})
     with pytest.raises(RunError, match=r"deploy\.max_bytes = 1000 cannot be met: .* has 15\d\d bytes; "):
@@ -81,7 +81,7 @@ def test_the_papers_size_costs_the_real_feeder_next_to_nothing(real_data):
     fleet = build(recipe)
     learner, method = learner_of(recipe), find(recipe.method)
     clients = [Client(recipe, device, learner) for device in fleet.devices]
-    engine = LocalEngine(Participant(client, method) for client in clients)
+    engine = LocalEngine(DeviceRunner(client, method) for client in clients)
     plan = method.rounds(Server(recipe, engine, learner))
     *_, (_, state, _) = rounds(plan, State(learner.initial()))
     feeder, network = clients[0], network_of(recipe)

@@ -1,4 +1,4 @@
-"""Devices whose tables are not alike: inputs go by the name of a feature, and what is missing is told once."""
+"""Devices whose tables are not alike: inputs go by the name of a feature, what is missing is reported once."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_two_of_four_equal_devices_may_list_their_features_the_other_way_round(c
     assert Path("turned/rounds.jsonl").read_bytes() == Path("straight/rounds.jsonl").read_bytes()
 
 
-def test_what_devices_lack_is_told_once(cli, here, small, device_table):
+def test_what_devices_lack_is_reported_once(cli, here, small, device_table):
     device_table().write(here / "t.csv")
     path = recipe(small, {**ORDERS, "d": ("load", "heat")}, "unlike")
     lines = [

@@ -12,7 +12,7 @@ class Contender(NamedTuple):
         step: which step `run` carries.
         environment: what it runs in, of `engines_peers.environments`; None: this one.
         packages: whose versions the result tells.
-        spread: told to use every core; else the engine does what it does by itself.
+        spread: set to use every core; else the engine does what it does by itself.
     """
 
     label: str

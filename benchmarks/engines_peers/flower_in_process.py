@@ -5,17 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from engines_peers.ours import participants, settings_of
+from engines_peers.ours import runners, settings_of
 from engines_peers.ours import train as train_rounds
 from engines_peers.problem import Problem
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from fedmetaalign.engine.device_runner import learner_of, network_of
 from fedmetaalign.engine.flower import replies
 from fedmetaalign.engine.flower.engine import FlowerEngine
 from fedmetaalign.engine.flower.node_registry import NodeRegistry
 from fedmetaalign.engine.flower.requests import Header, read_header, read_request
-from fedmetaalign.engine.participant import learner_of, network_of
 from fedmetaalign.fleet.shared import Hello
 from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.phases.server import Server
@@ -27,7 +27,7 @@ def run(folder: Path, step: str, rounds: int, cores: int | None, tell: Callable[
     """Trains rounds + 1 times and tells the weights. The first round takes the mean, as the peers do."""
     problem = Problem.load(folder)
     settings = settings_of(problem)
-    fleet = {each.device.name: each for each in participants(problem, settings)}
+    fleet = {each.device.name: each for each in runners(problem, settings)}
     app = ClientApp()
 
     @app.query("introduce")

@@ -11,8 +11,8 @@ from fedmetaalign import recipe
 from fedmetaalign.aggregation import stacked
 from fedmetaalign.aggregation.mean import mean
 from fedmetaalign.aggregation.registry import aggregator
+from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.methods.fed_meta_align import METHOD
 from fedmetaalign.model.online import Samples
@@ -30,14 +30,14 @@ def run(folder: Path, step: str, rounds: int, cores: int | None, tell: Callable[
     """Trains rounds + 1 times and tells the weights. The first round takes the mean, as the peers do."""
     problem = Problem.load(folder)
     settings = settings_of(problem)
-    engine = LocalEngine(participants(problem, settings), cores)
+    engine = LocalEngine(runners(problem, settings), cores)
     train(Server(settings, engine, learner_of(settings)), problem, rounds, tell)
 
 
-def participants(problem: Problem, settings: recipe.Recipe) -> list[Participant]:
+def runners(problem: Problem, settings: recipe.Recipe) -> list[DeviceRunner]:
     """Returns the devices, ready to be asked."""
     learner, fleet = learner_of(settings), devices(problem, settings.seed)
-    return [Participant(Client(settings, device, learner), METHOD) for device in fleet]
+    return [DeviceRunner(Client(settings, device, learner), METHOD) for device in fleet]
 
 
 def train(server: Server, problem: Problem, rounds: int, tell: Callable[[np.ndarray], None]) -> None:

@@ -35,7 +35,7 @@ class Classifier(torch.nn.Module):
         return self._criterion(self.layers(x), y)
 
     def metrics(self, x: torch.Tensor, y: torch.Tensor) -> dict[str, Weighted]:
-        """What is told of a device."""
+        """What is reported of a device."""
         with torch.no_grad():
             return {"loss": Weighted(float(self.loss(x, y)) * len(y), len(y))}
 
@@ -83,5 +83,5 @@ def run(folder: Path, step: str, rounds: int, cores: int | None, tell: Callable[
     )
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
-        # What was measured has been told; taking the group down now and then aborts the process.
+        # What was measured has been reported; taking the group down now and then aborts the process.
         os._exit(0)

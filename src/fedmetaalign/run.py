@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fedmetaalign.engine.device_runner import DeviceRunner, Outputs, learner_of, network_of, software
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Outputs, Participant, learner_of, network_of, software
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.federation.engine import Engine
 from fedmetaalign.federation.memory import Memory
-from fedmetaalign.federation.messages import Finish
-from fedmetaalign.federation.records import RoundError, why
+from fedmetaalign.federation.messages import Finish, Finished
+from fedmetaalign.federation.records import Record, RoundError, why
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Fleet
-from fedmetaalign.methods import deployable
+from fedmetaalign.methods import deployable, find
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
@@ -40,7 +40,7 @@ MEMORY = "memory"
 
 
 class Watcher:
-    """Is told how a run gets on; this one keeps it to itself."""
+    """Follows how a run gets on; this one keeps it to itself."""
 
     def begin(self, steps: int) -> None:
         """The run takes this many training steps."""
@@ -86,7 +86,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
     with RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe) as folder:
         learner = learner_of(recipe, fleet.target, watcher.advance)
         engine = LocalEngine(
-            Participant(
+            DeviceRunner(
                 Client(recipe, device, learner, Memory(out / MEMORY / device.name)),
                 method,
                 Outputs(fleet.test[device.name], out / "devices" / device.name),
@@ -141,15 +141,19 @@ def execute(
         watcher.phase("personalize")
         status.update("running", "personalize")
         with clock.measure("personalize"):
-            request = Finish(state.weights, 1, len(engine.names), state.stages)
-            replies = engine.exchange(engine.names, request, patience)
+            answers: dict[str, Finished] = {}
+            failed: list[Record] = []
+            for final in find(recipe.method).finals(engine.names, state):
+                request = Finish(final.weights, 1, len(engine.names), final.stages, final.vectors)
+                replies = engine.exchange(final.names, request, patience)
+                answers |= replies.answers
+                failed += replies.failed_records(3, 1)
         # No checkpoint: this phase is short, and a run that is stopped in it does it again.
-        finished = [replies.answers[name] for name in sorted(replies.answers)]
-        missed = replies.misses(3, 1)
-        folder.log([record.to_dict() for each in finished for record in each.records] + missed)
+        finished = [answers[name] for name in sorted(answers)]
+        folder.log([record.to_dict() for each in finished for record in each.records] + failed)
         if not finished:
-            raise RunError(f"No device finished phase 3{why(missed)}: see to them, then use --resume.")
-        devices = {name: replies.answers[name].result for name in sorted(replies.answers)}
+            raise RunError(f"No device finished phase 3{why(failed)}: see to them, then use --resume.")
+        devices = {name: answers[name].result for name in sorted(answers)}
         results = {
             "devices": {name: result.to_dict() for name, result in devices.items()},
             "fleet": summary(devices),

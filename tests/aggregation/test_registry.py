@@ -81,7 +81,7 @@ def test_only_rules_that_compare_with_the_server_need_its_delta(settings, needed
         lambda cohort: Aggregate(cohort.deltas.mean(axis=0), np.ones(1)),
     ],
 )
-def test_a_rule_that_gives_anything_but_an_aggregate_is_told(gives):
+def test_a_rule_that_gives_anything_but_an_aggregate_is_reported(gives):
     sent = [Contribution(name, np.ones(3, np.float32), 0.5, 10, 10) for name in "ab"]
     with pytest.raises(RunError, match=r"a step of shape \(3,\) and weights of shape \(2,\), and gave"):
         aggregate(stacked(gives), sent)

@@ -94,7 +94,7 @@ def enrolled(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("group", "sentence"), list(cases()))
-def test_what_is_wrong_is_told_in_one_sentence(group, sentence, here, refused, device_table, request):
+def test_what_is_wrong_is_reported_in_one_sentence(group, sentence, here, refused, device_table, request):
     prepared = request.getfixturevalue("bundle" if "bundle" in group else "untrained")
     if prepared:
         spoil(prepared, **group["bundle"])

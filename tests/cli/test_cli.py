@@ -118,7 +118,7 @@ def test_a_run_stopped_by_ctrl_c_can_be_resumed(cli, here, csv_fleet, finished, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("fedmetaalign.engine.participant.Participant._finish", interrupted)
+        patched.setattr("fedmetaalign.engine.device_runner.DeviceRunner._finish", interrupted)
         assert cli("run", csv_fleet / "recipe.toml", "--out", "out").status == 130
     assert cli("run", "--resume", "--out", "out").status == 0
     assert json.loads((here / "out/results.json").read_text(encoding="utf-8")) == finished.results
@@ -248,7 +248,7 @@ def test_a_prediction_needs_no_label(cli, here, bundle, csv_fleet, own_samples):
     assert cli("predict", bundle, "new.csv").out == printed
 
 
-def test_samples_in_other_units_are_told_of_on_standard_error(cli, here, bundle, own_samples):
+def test_samples_in_other_units_are_reported_on_standard_error(cli, here, bundle, own_samples):
     far = [own_samples[0], ",".join(["1e6"] * 6 + ["0", "normal", "e"]), *own_samples[1:3]]
     (here / "far.csv").write_text("\n".join(far) + "\n", encoding="utf-8")
     outcome = cli("predict", bundle, "far.csv")
@@ -340,7 +340,7 @@ def test_all_methods_are_all_that_the_recipe_has_the_data_for(cli, small_compari
     found = json.loads(cli("compare", "here.toml", "--methods", "all", "--seeds", "1", "--json", *more).out)
     rows = [name for name in found["methods"] if not name.endswith(".global")]
     assert set(methods.names()) - set(rows) == (set() if settings else {"feddf"})
-    assert set(rows[:4]) == {"local_only", "majority", "one_rule", "pooled"}
+    assert set(rows[: len(methods.CONTROLS)]) == methods.CONTROLS
 
 
 def test_settings_reach_the_comparison(cli, small_comparison):

@@ -81,7 +81,9 @@ class TestFiles:
             assert ("rounds" in row) == name.startswith("fed")
             assert list(row["devices"]) == devices
             assert set(row["devices"]["milling-00"]) == METRICS
-            assert set(row["fleet"]) == METRICS | {"gain_over_local", "worse_off", "worst", "worst_decile"}
+            assert set(row["fleet"]) == METRICS | {
+                *("gain_over_local", "gain_over_forest", "worse_off", "worst", "worst_decile")
+            }
             assert set(row["fleet"]["accuracy"]) == {"mean", "low", "high", "values"}
             assert len(row["fleet"]["accuracy"]["values"]) == 3
         assert set(found["methods"]["fedavg"]["against_best"]) == {"method", "difference", "p", "p_holm"}
@@ -189,7 +191,7 @@ class TestCells:
         assert compare(recipe().model_copy(update={"name": "other"}), tmp_path, 3)["recipe"] == "other"
         assert len(here.cells) == made
 
-    def test_its_watcher_is_told_of_every_cell(self, here, recipe, tmp_path):
+    def test_its_watcher_sees_every_cell(self, here, recipe, tmp_path):
         class Counting(Watcher):
             def __init__(self):
                 self.told, self.stages = [], []
@@ -268,7 +270,7 @@ class TestLearningRates:
         row = compare(recipe(), tmp_path, 2)["methods"]["majority"]
         assert (row["learning_rate"], row["tuning"], row["edge"]) == (None, {}, False)
 
-    def test_where_every_method_diverged_the_user_is_told_what_to_do(self, recipe, tmp_path, monkeypatch):
+    def test_where_every_method_diverged_the_user_reads_what_to_do(self, recipe, tmp_path, monkeypatch):
         imagine(monkeypatch, lambda *_: None)
         with pytest.raises(FedMetaAlignError, match="lower learning_rates"):
             compare(recipe(methods=["fedavg"]), tmp_path, 2)
@@ -345,7 +347,7 @@ class TestSweeps:
         assert compare(recipe(sweep=SWEEP), tmp_path, 2) == first
         assert (files(tmp_path), len(here.cells)) == (written, made)
 
-    def test_newcomers_have_a_figure_of_their_own(self, here, recipe, tmp_path):
+    def test_unseen_devices_have_a_figure_of_their_own(self, here, recipe, tmp_path):
         sweep = {"key": "fleet.unseen.samples", "values": [4, 8]}
         held_out = recipes.with_settings(recipe(methods=["majority"]), {"fleet.unseen.count": 1})
         asked = recipes.with_settings(held_out, {"compare.sweep": sweep})

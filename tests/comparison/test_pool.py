@@ -87,7 +87,7 @@ def test_rows_may_share_a_cell(run):
     assert len(told) == 3
 
 
-def test_every_job_is_told_of_once(run):
+def test_every_job_is_reported_once(run):
     told = []
     run(*JOBS[:3])
     run(*JOBS, told=lambda: told.append(1))
@@ -132,7 +132,7 @@ def test_a_killed_process_is_one_sentence(run, at_once):
         run(*JOBS, executor=Killed(at_once))
 
 
-def test_cells_that_vanish_meanwhile_are_told_of(run, tmp_path):
+def test_cells_that_vanish_meanwhile_are_reported(run, tmp_path):
     def vanish():
         (tmp_path / "cells" / f"{JOBS[0].key}.json").unlink(missing_ok=True)
 

@@ -101,7 +101,7 @@ def test_a_rate_at_which_training_runs_away_is_not_chosen(recipe, tmp_path, monk
     assert found["local_only"]["diverged"] == []
 
 
-def test_newcomers_are_measured_with_the_models_that_they_receive(recipe, tmp_path, monkeypatch):
+def test_unseen_devices_are_measured_with_the_models_that_they_receive(recipe, tmp_path, monkeypatch):
     in_process(monkeypatch)
     unseen = {"fleet.unseen.count": 1, "fleet.unseen.samples": 12}
     found = compare(recipe(["majority", "fedavg"], **unseen), tmp_path / "out", 1)

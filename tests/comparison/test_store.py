@@ -1,4 +1,4 @@
-"""A cell on disk is all that a later call knows of it: whole, told apart, and named after what decides it."""
+"""A cell on disk is all that a later call knows of it: whole, distinct, and named after what decides it."""
 
 import json
 import sys

@@ -101,6 +101,24 @@ def test_without_local_only_there_is_no_gain() -> None:
     assert fleet["worst"]["mean"] == pytest.approx(0.7)
 
 
+def test_without_a_forest_there_is_no_gain_over_one() -> None:
+    assert summary(PAIR)["methods"]["fedavg"]["fleet"]["gain_over_forest"]["mean"] is None
+
+
+def test_each_row_is_held_against_the_forest_that_is_better_for_the_fleet() -> None:
+    forests = [
+        cell("forest_alone", 0, {"pump": 1.0, "fan": 0.5}),
+        cell("forest_alone", 1, {"pump": 0.9, "fan": 0.6}),  # 0.75 on the mean
+        cell("forest_pooled", 0, {"pump": 0.8, "fan": 0.9}),
+        cell("forest_pooled", 1, {"pump": 0.9, "fan": 0.8}),  # 0.85
+    ]
+    found = summary(PAIR + forests)["methods"]
+    # fedavg: pump +0.1 and 0, fan -0.4 and +0.1.
+    assert found["fedavg"]["fleet"]["gain_over_forest"]["values"] == pytest.approx([-0.15, 0.05])
+    assert found["forest_pooled"]["fleet"]["gain_over_forest"]["values"] == [0, 0]
+    assert found["forest_alone"]["fleet"]["gain_over_forest"]["mean"] == pytest.approx(-0.1)
+
+
 def test_an_undefined_value_is_left_out_of_the_means() -> None:
     cells = [cell("a", 0, {"pump": 0.8, "fan": None}), cell("a", 1, {"pump": 0.6, "fan": 0.2})]
     row = summary(cells)["methods"]["a"]
@@ -209,7 +227,7 @@ def test_one_row_has_no_rival() -> None:
     assert summary(ten("a", 0.5))["methods"]["a"]["against_best"] is None
 
 
-@pytest.mark.parametrize("control", ["majority", "one_rule", "pooled"])
+@pytest.mark.parametrize("control", ["majority", "one_rule", "pooled", "forest_alone", "boosting_pooled"])
 def test_a_control_is_no_rival_even_where_it_is_best(control: str) -> None:
     alone = summary(ten("a", 0.5) + ten("b", 0.6))["methods"]
     beside = summary(ten("a", 0.5) + ten(control, 0.9) + ten("b", 0.6))["methods"]
@@ -262,7 +280,7 @@ def test_unseen_devices_are_kept_out_of_the_fleet() -> None:
     assert summary(PAIR)["methods"]["fedavg"]["unseen"] is None
 
 
-def test_rounds_are_the_members_mean_after_each_round() -> None:
+def test_rounds_are_the_federated_devices_mean_after_each_round() -> None:
     after = [
         ({"pump": 0.2, "fan": 0.4, "new": 0.0}, {"pump": 0.6, "fan": 0.8, "new": 0.0}),
         ({"pump": 0.2, "fan": 0.4, "new": 0.0}, {"pump": 0.8, "fan": 1.0, "new": 0.0}),

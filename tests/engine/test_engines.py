@@ -9,12 +9,12 @@ from small_run import RUN
 from test_server_app import nodes_of
 from toy_fleet import called
 
+from fedmetaalign.engine.device_runner import DeviceRunner, Outputs, learner_of
 from fedmetaalign.engine.flower.client_app import app
 from fedmetaalign.engine.flower.engine import FlowerEngine
 from fedmetaalign.engine.flower.node_registry import NodeRegistry
 from fedmetaalign.engine.flower.requests import Header
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Outputs, Participant, learner_of
 from fedmetaalign.federation.compression import pack_with_feedback, unpack
 from fedmetaalign.federation.messages import Finish, Train, Visit
 from fedmetaalign.fleet.build import build
@@ -64,7 +64,7 @@ def local(fleet, folder, recipe=RECIPE, workers=None, order=slice(None)):
     """The fleet in this process, given in some order, on so many threads."""
     return LocalEngine(
         [
-            Participant(
+            DeviceRunner(
                 client_of(device, recipe), METHOD, Outputs(fleet.test[device.name], folder / device.name)
             )
             for device in list(fleet.devices)[order]
@@ -110,7 +110,7 @@ def expected(fleet, tmp_path_factory):
         name: (
             parallel.local_update(client, TRAIN).delta.tobytes(),
             serial.visit(client, VISIT).weights.tobytes(),
-            Participant(client, METHOD, Outputs(fleet.test[name], folder / name)).answer(FINISH),
+            DeviceRunner(client, METHOD, Outputs(fleet.test[name], folder / name)).answer(FINISH),
         )
         for name, client in clients.items()
     }
@@ -126,7 +126,7 @@ def test_names_are_sorted_and_everybody_is_there(engine):
 @pytest.mark.parametrize("asked", [NAMES[::-1], ("rotating-01", "feeder-00"), NAMES[2:3], ()], ids=len)
 def test_whoever_is_asked_answers_sorted_by_name_and_nobody_else(engine, asked):
     replies = engine.exchange(asked, TRAIN)
-    assert list(replies.answers) == sorted(asked) and replies.missed == ()
+    assert list(replies.answers) == sorted(asked) and replies.failed == ()
 
 
 def test_an_engine_carries_the_devices_steps_and_adds_nothing_however_often(engine, expected):
@@ -167,10 +167,10 @@ def test_a_fleet_s_quantiles_are_the_same_on_every_engine(tmp_path):
 # In this process alone
 
 
-def test_steps_told_from_all_threads_add_up(fleet):
+def test_steps_reported_from_all_threads_add_up(fleet):
     told = []
     LocalEngine(
-        [Participant(client_of(each, RECIPE, told.append), METHOD) for each in fleet.devices], 4
+        [DeviceRunner(client_of(each, RECIPE, told.append), METHOD) for each in fleet.devices], 4
     ).exchange(NAMES, TRAIN)
     assert sum(told) == sum(len(device.parts["parallel"].support) for device in fleet.devices)
 
@@ -179,4 +179,4 @@ def test_who_is_not_there_or_was_not_made_to_finish_is_heard_of(fleet, tmp_path)
     with pytest.raises(KeyError):
         local(fleet, tmp_path).exchange(["feeder-00", "nobody"], TRAIN)
     with pytest.raises(TypeError, match="feeder-00 was not made to finish"):
-        LocalEngine([Participant(client_of(fleet.devices[0]), METHOD)]).exchange(["feeder-00"], FINISH)
+        LocalEngine([DeviceRunner(client_of(fleet.devices[0]), METHOD)]).exchange(["feeder-00"], FINISH)

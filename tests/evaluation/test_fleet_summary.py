@@ -56,7 +56,7 @@ def test_a_metric_that_no_device_has_is_none():
     assert found["stages"]["deployed"]["f1"] is None
 
 
-def test_the_gain_over_being_alone_is_told_with_the_share_that_loses():
+def test_the_gain_over_being_alone_is_reported_with_the_share_that_loses():
     accuracies = {"a": (0.9, 0.8), "b": (0.7, 0.75), "c": (0.8, 0.8), "d": (0.95, 0.8)}
     found = summary({name: device(Row(*both, f1=1.0)) for name, both in accuracies.items()})
     assert found["gain_over_alone"] == pytest.approx((0.1 - 0.05 + 0 + 0.15) / 4)
@@ -69,7 +69,7 @@ def test_without_that_comparison_nothing_is_said_of_it():
 
 
 def of_classes(confusion, macro_f1, majority_class):
-    """A device of three classes that has been told apart so, at every stage."""
+    """A device of three classes that has been judged so, at every stage."""
     rows = [row[i] / sum(row) if sum(row) else None for i, row in enumerate(confusion)]
     by_class = {"class_accuracy": 0.5, "macro_f1": macro_f1, "recall_by_class": rows, "confusion": confusion}
     told = device(Row(0.9, 0.8, 0.5)).to_dict()

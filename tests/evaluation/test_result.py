@@ -97,7 +97,7 @@ def test_the_classes_are_those_of_the_fleet(finished, entry):
     [
         (("classes",), ["ok", "short"], "at least 3"),
         (("classes",), ["ok", "short", "open", "other"], "is not of 4 classes"),
-        (("classes",), ["ok", "short", "short"], "not among the classes, or these are not told apart"),
+        (("classes",), ["ok", "short", "short"], "not among the classes, or two of these are the same"),
         (("classes",), ["ok", "short", "\x1b[2J"], "control character"),
         (("classes",), ..., "is not of 2 classes"),
         (("unseen_kinds",), ["other"], "unseen_kinds are not among the classes"),

@@ -50,7 +50,7 @@ def test_without_a_better_threshold_the_majority_remains():
     assert rule.predict(np.array([[-1e300], [4.0]])).tolist() == [0, 0]
 
 
-def test_neighbouring_floats_are_told_apart():
+def test_neighbouring_floats_are_distinguished():
     low = 1.0
     high = np.nextafter(low, 2.0)
     x = np.array([[low], [high]])

@@ -111,7 +111,7 @@ def damaged_bytes(data):
 
 
 @pytest.mark.parametrize("how", range(4))
-def test_what_a_device_kept_and_the_disk_has_changed_is_told(tmp_path, how):
+def test_what_a_device_kept_and_the_disk_has_changed_is_reported(tmp_path, how):
     Memory(tmp_path).keep("residual", 1, np.ones(29, np.float32))
     path = tmp_path / "residual-1.safetensors"
     path.write_bytes(damaged_bytes(path.read_bytes())[how])
@@ -120,7 +120,7 @@ def test_what_a_device_kept_and_the_disk_has_changed_is_told(tmp_path, how):
 
 
 @pytest.mark.parametrize("send", ["float16", "int8"])
-def test_weights_that_ran_away_travel_as_they_are_and_are_told_of_elsewhere(send):
+def test_weights_that_ran_away_travel_as_they_are_and_are_reported_elsewhere(send):
     weights = np.full(29, np.nan, np.float32)
     assert asked(weights, 1, receive="float16").packed is None
     update = Update(weights, 0.5, 10, 10, 0.6, 1.0, 0.9)

@@ -230,7 +230,7 @@ def test_without_a_share_phase_1_has_no_samples_and_nothing_is_lost(folder):
     assert len(device.own.support) == 96 - len(device.parts["personalize"].query)
 
 
-class TestNewcomers:
+class TestUnseenDevices:
     NAMES: ClassVar = {"a": "abc", "b": "abc", "c": "abc", "d": "abc"}
 
     @pytest.fixture
@@ -252,27 +252,27 @@ class TestNewcomers:
             assert [len(device.parts[p].support) for p in ("serial", "parallel")] == [0, 0]
             assert set(device.train.y) == {0, 1}
 
-    def test_they_change_nothing_for_the_members(self, four):
+    def test_they_change_nothing_for_the_federated_ones(self, four):
         plan = recipe(four, self.NAMES, unseen={"count": 1, "samples": 10}, scaling="fleet")
         with_it = build(plan, unseen_devices=True)
         without = build(recipe(four, dict.fromkeys("abc", "abc"), scaling="fleet"))
         assert trained_on(with_it) == trained_on(without)
 
-    def test_they_have_the_test_set_that_they_would_have_as_members(self, four):
+    def test_they_have_the_test_set_that_they_would_have_in_the_federation(self, four):
         own = build(recipe(four, self.NAMES))
         held = build(recipe(four, self.NAMES, unseen={"count": 1}), unseen_devices=True)
         raw = [f.unseen_devices or f.devices[3:] for f in (own, held)]
         tests = [devices[0].preparation.raw(f.test["d"].x) for devices, f in zip(raw, (own, held), strict=True)]
         np.testing.assert_allclose(tests[0], tests[1], atol=1e-4)
 
-    def test_they_are_given_the_members_pooled_moments(self, four):
+    def test_they_are_given_the_federations_pooled_moments(self, four):
         plan = recipe(four, self.NAMES, unseen={"count": 1}, scaling="fleet")
         fleet = build(plan, unseen_devices=True)
         assert fleet.unseen_devices[0].preparation == fleet.devices[0].preparation
         assert np.abs(fleet.devices[0].preparation.mean).max() < 1  # the unseen device at 100 is not in them
 
     @pytest.mark.parametrize("scaling", ["device", "fleet"])
-    def test_without_members_alike_they_take_their_few_samples_moments(self, folder, scaling):
+    def test_without_federated_devices_alike_they_take_their_few_samples_moments(self, folder, scaling):
         folder("a")
         folder("b", features="de", seed=1)
         plan = recipe(folder, {"a": "abc", "b": "de"}, unseen={"count": 1, "samples": 10}, scaling=scaling)
@@ -323,7 +323,7 @@ class TestPlacement:
         close = [np.isclose(at_home[:, :2], row[1:3], atol=0.5).all(axis=1).any() for row in x]
         assert np.mean(close) > 0.5  # b and c in this order, but for the moments
 
-    def test_a_newcomer_moves_nobody(self, folder):
+    def test_an_unseen_device_moves_nobody(self, folder):
         for name in "abc":
             folder(name, "zxy" if name == "c" else "xy")
         plan = recipe(folder, {"a": "xy", "b": "yx", "c": "zxy"}, unseen={"count": 1, "samples": 10})
@@ -331,7 +331,7 @@ class TestPlacement:
         assert trained_on(fleet) == trained_on(build(recipe(folder, {"a": "xy", "b": "yx"})))
         assert fleet.unseen_devices[0].preparation.columns[:3] == (1, 2, 0)
 
-    def test_a_fleet_with_unlike_features_is_told_so(self, folder):
+    def test_a_fleet_with_unlike_features_says_so(self, folder):
         for name in "abc":
             folder(name, "xyz")
         assert build(recipe(folder, {"a": "xy", "b": "yx", "c": "zx"})).notices == (

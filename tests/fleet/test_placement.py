@@ -124,7 +124,7 @@ class TestNotices:
             notices({name: features(names) for name, names in devices.items()}, inputs, features(public))
         )
 
-    def test_a_fleet_of_equal_or_of_unlike_devices_is_not_told_anything(self):
+    def test_a_fleet_of_equal_or_of_unlike_devices_says_nothing(self):
         assert self.of({"a": "xy", "b": "yx", "c": "pqr"}, public="xp") == ()
 
     def test_who_lacks_and_who_adds(self):

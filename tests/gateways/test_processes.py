@@ -235,7 +235,7 @@ def test_a_supernode_without_a_key_is_refused(fleet: Fleet, tmp_path: Path) -> N
 
 @pytest.mark.processes
 @pytest.mark.slow
-def test_who_speaks_plain_http_or_has_another_authority_is_told_before_anything_starts(
+def test_who_speaks_plain_http_or_has_another_authority_is_refused_before_anything_starts(
     fleet: Fleet, tmp_path: Path
 ) -> None:
     enroll(tmp_path / "other", [], ["a"], None, datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""A cell run whose learner does as it is told, so that what a method makes of it can be worked out by hand."""
+"""A cell run whose learner does as it is set to, so that what a method makes of it is worked out by hand."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

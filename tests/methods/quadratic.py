@@ -118,11 +118,11 @@ class Problem:
         return Device(name, PREPARATION, np.zeros((1, 1)), parts, part(self.samples))
 
 
-def cell_run(*members, unseen_devices=(), rounds=300, learning_rate=0.01, start=None):
-    """A cell run of such devices: the members d0, d1, ... and the unseen n0, n1, ...; it starts at zero."""
+def cell_run(*federated, unseen_devices=(), rounds=300, learning_rate=0.01, start=None):
+    """A cell run of such devices: the federated d0, d1, ... and the unseen n0, n1, ...; it starts at zero."""
     recipe = parse(
         {
-            "fleet": {"simulator": "feeder", "count": len(members)},
+            "fleet": {"simulator": "feeder", "count": len(federated)},
             "optimizer": {"learning_rate": learning_rate},
             "serial": {"rounds": 0},
             "parallel": {"rounds": rounds},
@@ -131,11 +131,11 @@ def cell_run(*members, unseen_devices=(), rounds=300, learning_rate=0.01, start=
         },
         "here",
     )
-    size = len(members[0].optimum)
+    size = len(federated[0].optimum)
     return CellRun(
         recipe,
         Quadratic(size, learning_rate),
-        tuple(problem.device(f"d{i}") for i, problem in enumerate(members)),
+        tuple(problem.device(f"d{i}") for i, problem in enumerate(federated)),
         tuple(problem.device(f"n{i}") for i, problem in enumerate(unseen_devices)),
         None,
         np.zeros(size, np.float32) if start is None else np.array(start, np.float32),
@@ -143,5 +143,5 @@ def cell_run(*members, unseen_devices=(), rounds=300, learning_rate=0.01, start=
 
 
 def client(given, device=None):
-    """A device of a cell run at work, by default the first member, whose steps are not counted."""
-    return Client(given.recipe, device or given.members[0], given.learner)
+    """A device of a cell run at work, by default the first federated one, whose steps are not counted."""
+    return Client(given.recipe, device or given.federated[0], given.learner)

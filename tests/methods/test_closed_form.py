@@ -126,7 +126,7 @@ class TestApfl:
         # alpha v + (1 - alpha) w = b: with b = 8, w = 4 and alpha = 1/4, v = (8 - 3) / (1/4) = 20.
         monkeypatch.setattr(apfl, "ALPHA_RATE", 0.0)
         given = cell_run(Problem((8.0,), curvature=2, samples=10_000))
-        samples = given.members[0].own.support
+        samples = given.federated[0].own.support
         end, share = train_mixed(client(given), np.zeros(1, np.float32), alpha, FOUR, samples, "here")
         assert end.weights == pytest.approx([(8 - (1 - alpha) * 4) / alpha], rel=1e-4)
         assert share == alpha
@@ -136,7 +136,7 @@ class TestApfl:
         # One step from v = 6, w = 4, alpha = 1/2: the mixture is 5, its gradient 2 (5 - 8) = -6, of which v
         # sees half: v = 6 + 0.01 * 3 = 6.03. alpha = 0.5 - 0.1 * (6.03 - 4) * -6 = 1.718, at most 1.
         given = cell_run(Problem((8.0,), curvature=2, samples=1))
-        begin, samples = np.array([6], np.float32), given.members[0].own.support
+        begin, samples = np.array([6], np.float32), given.federated[0].own.support
         end, alpha = train_mixed(client(given), begin, 0.5, FOUR, samples, "here")
         assert end.weights == pytest.approx([6.03])
         assert alpha == 1

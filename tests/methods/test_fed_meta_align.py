@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods.fed_meta_align import METHOD
 from fedmetaalign.model.mlp import Network, initialize
@@ -23,7 +23,9 @@ from fedmetaalign.run_folder import RunFolder
 def server_of(recipe, on_steps=ignore_steps):
     fleet, learner = build(recipe), learner_of(recipe, on_steps=on_steps)
     clients = [Client(recipe, device, learner) for device in fleet.devices]
-    return Server(recipe, LocalEngine(Participant(client, METHOD) for client in clients), learner, fleet.public)
+    return Server(
+        recipe, LocalEngine(DeviceRunner(client, METHOD) for client in clients), learner, fleet.public
+    )
 
 
 def small(seed=0, foundation=True, serial=2, parallel=3, cohort=1.0, **settings):
@@ -144,7 +146,7 @@ def test_with_nothing_to_do_the_start_is_the_end():
     assert records == []
 
 
-def test_the_foundation_is_not_told_of_the_fleet():
+def test_the_foundation_does_not_know_the_fleet():
     with_foundation, _ = run(small(serial=0, parallel=0))
     assert with_foundation[1].weights.tobytes() == run(small())[0][1].weights.tobytes()
 

@@ -50,9 +50,9 @@ def zeros(given):
 class TestChoice:
     def test_each_device_keeps_the_model_with_the_smaller_brier_score(self, made_of):
         given = obedient(Learner())
-        first, second = given.members
+        first, second = given.federated
         # Of scores that are the same for all samples, the share of faults has the least Brier score.
-        shares = [float(np.mean(device.own.query.y)) for device in given.members]
+        shares = [float(np.mean(device.own.query.y)) for device in given.federated]
         made_of({first.name: shares[0], second.name: 1 - shares[1]}, {first.name: -9.0, second.name: 0.0})
         models = given.run(guarded.METHOD).models
         assert models[first.name].probabilities(first.own.query.x)[0] == shares[0]
@@ -67,10 +67,10 @@ class TestChoice:
     @pytest.mark.parametrize("fault", [0, 1])
     def test_the_samples_that_were_trained_on_have_no_say(self, made_of, fault):
         given = obedient(Learner())
-        first = given.members[0]
+        first = given.federated[0]
         support = Samples(first.own.support.x, np.full_like(first.own.support.y, 1 - fault))
         query = Samples(first.own.query.x, np.full_like(first.own.query.y, fault))
-        given = replace(given, members=(replace(first, own=Part(support, query)),))
+        given = replace(given, federated=(replace(first, own=Part(support, query)),))
         made_of({first.name: 0.9}, {first.name: -2.0})  # a score of 0.12
         chosen = given.run(guarded.METHOD).models[first.name]
         assert (chosen.weights is None) == (fault == 1)
@@ -100,10 +100,10 @@ class TestBudget:
         recipe = told["recipe"]
         assert (recipe.serial.rounds, recipe.parallel.rounds, recipe.personalize.epochs) == (1, 2, 5)
 
-    def test_a_newcomer_chooses_too(self, made_of):
+    def test_an_unseen_device_chooses_too(self, made_of):
         given = cell_run(*HERE, unseen_devices=[Problem((2.0,), own=30)], rounds=10)
         told = made_of(dict.fromkeys(zeros(given), 0.9), zeros(given))
         outcome = given.run(guarded.METHOD)
         assert list(outcome.models) == ["d0", "d1", "n0"]
-        # Of the mean member's steps, (90 + 51) / 2, the federation's half was to take (55 + 31) / 2.
+        # Of the mean device's steps, (90 + 51) / 2, the federation's half was to take (55 + 31) / 2.
         assert told["n0"] == round((90 + 51) / 2) - round((55 + 31) / 2)

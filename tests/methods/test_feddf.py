@@ -29,7 +29,7 @@ def test_the_server_goes_on_from_the_mean_with_the_ensembles_labels():
     learner = Learner([1, 3, 10])
     given = cell_run(learner, serial=0, parallel=1, foundation=True)
     # Who has the most samples is asked first.
-    a, b = sorted((len(device.own.support) for device in given.members), reverse=True)
+    a, b = sorted((len(device.own.support) for device in given.federated), reverse=True)
     mean = (a * 1 + b * 3) / (a + b)
     outcome = given.run(METHOD)
     begin, samples, _ = learner.seen[2]

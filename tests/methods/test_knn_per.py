@@ -20,7 +20,7 @@ def samples(*pairs):
 def model(known, validation):
     """What a device remembers whose network scores 1/2 everywhere; its representation is the input."""
     given = cell_run(Problem((0.0,)))
-    device = replace(given.members[0], own=Part(known, validation))
+    device = replace(given.federated[0], own=Part(known, validation))
     return remembering(client(given, device), Personalize(given.start, 1, 1, {}))
 
 

@@ -37,8 +37,8 @@ def alone(recipe, unseen_devices=0):
 
 
 def steps(given, device):
-    """What a member may take in all."""
-    return Client(given.recipe, device, given.learner).all_steps(len(given.members))
+    """What a federated device may take in all."""
+    return Client(given.recipe, device, given.learner).all_steps(len(given.federated))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_it_takes_the_steps_that_the_federation_asks_of_the_device(sections, exp
     given.run(METHOD)
     # How many of 1,000 samples support a phase is known to a sample or two, of the hundreds that it has.
     assert given.spent.steps == pytest.approx(expected, rel=0.01)
-    assert given.spent.steps == steps(given, given.members[0])
+    assert given.spent.steps == steps(given, given.federated[0])
     assert given.spent.bytes == 0
 
 
@@ -73,22 +73,22 @@ def test_rounds_that_a_device_sits_out_are_not_steps_that_it_takes():
         personalize={"epochs": 1},
     )
     given = alone(few)
-    assert np.mean([steps(given, device) for device in given.members]) == pytest.approx(3392, rel=0.01)
+    assert np.mean([steps(given, device) for device in given.federated]) == pytest.approx(3392, rel=0.01)
 
 
-def test_a_newcomer_trains_as_long_as_a_member():
+def test_an_unseen_device_trains_as_long_as_a_federated_one():
     few = small(fleet={"simulator": "feeder", "count": 2, "samples": 200})
     given = alone(few, unseen_devices=1)
     outcome = given.run(METHOD)
     assert list(outcome.models) == [device.name for device in given.devices]
-    assert given.spent.steps == 2 * steps(given, given.members[0])
+    assert given.spent.steps == 2 * steps(given, given.federated[0])
 
 
 def test_a_device_does_not_notice_the_others():
     recipe = small(fleet={"simulator": "feeder", "count": 2, "samples": 200})
     given = alone(recipe)
-    single = CellRun(recipe, LEARNER, given.members[1:], (), None, WEIGHTS)
-    name = given.members[1].name
+    single = CellRun(recipe, LEARNER, given.federated[1:], (), None, WEIGHTS)
+    name = given.federated[1].name
     one, other = (each.run(METHOD).models[name].weights for each in (given, single))
     assert one.tobytes() == other.tobytes()
 

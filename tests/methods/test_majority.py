@@ -22,8 +22,8 @@ def labelled(labels):
 )
 def test_the_score_is_the_share_of_faults_and_a_tie_says_normal(support, query, share, fault):
     given = cell_run(Learner(), devices=1)
-    device = replace(given.members[0], own=Part(labelled(support), labelled(query)))
-    model = replace(given, members=(device,)).run(METHOD).models[device.name]
+    device = replace(given.federated[0], own=Part(labelled(support), labelled(query)))
+    model = replace(given, federated=(device,)).run(METHOD).models[device.name]
     scores = model.probabilities(np.zeros((3, 9), np.float32))
     assert scores.tolist() == [share] * 3
     assert ((scores > model.threshold.threshold) == fault).all()

@@ -5,6 +5,9 @@ import pytest
 from fedmetaalign.methods import ALONE, CONTROLS, NO_RIVALS, find, names, runnable
 from fedmetaalign.recipe import parse
 
+RULES = {"majority", "one_rule"}
+TREES = {"forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled"}
+
 
 def recipe(hidden=(4,), freeze=0.5):
     fleet = {"simulator": "feeder"}
@@ -12,18 +15,19 @@ def recipe(hidden=(4,), freeze=0.5):
 
 
 def test_controls_are_methods_and_federate_nothing():
-    assert CONTROLS == {"majority", "one_rule", "pooled", "local_only"} == NO_RIVALS | {ALONE}
+    assert CONTROLS == RULES | TREES | {"pooled", "local_only"} == NO_RIVALS | {ALONE}
     assert set(names()) >= CONTROLS
     assert ALONE not in NO_RIVALS  # who joins gives it up: it is a rival to all
 
 
-def test_two_methods_train_nothing_and_three_send_nothing():
-    assert {name for name in names() if not find(name).trains} == {"majority", "one_rule"}
-    assert {name for name in names() if not find(name).federates} == {"majority", "one_rule", "local_only"}
+def test_who_takes_no_gradient_step_and_who_sends_nothing():
+    assert {name for name in names() if not find(name).trains} == RULES | TREES
+    alone = {"local_only", "forest_alone", "boosting_alone"}
+    assert {name for name in names() if not find(name).federates} == RULES | alone
 
 
 def test_controls_come_first():
-    assert runnable(recipe())[:5] == ["local_only", "majority", "one_rule", "pooled", "apfl"]
+    assert runnable(recipe())[: len(CONTROLS) + 1] == [*sorted(CONTROLS), "apfl"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def orders(seed):
     learner = Learner()
     given = cell_run(learner, devices=5, serial=4, parallel=4)
     replace(given, recipe=given.recipe.model_copy(update={"seed": seed})).run(METHOD)
-    owner = {row.tobytes(): device.name for device in given.members for row in device.own.support.x}
+    owner = {row.tobytes(): device.name for device in given.federated for row in device.own.support.x}
     visits = [owner[samples.x[0].tobytes()] for _, samples, _ in learner.seen]
     return [visits[i : i + 5] for i in range(0, 40, 5)]
 

@@ -32,7 +32,7 @@ class TestStretch:
     @given(st.integers(1, 40), st.integers(1, 30), st.sampled_from([1.0, 0.5, 0.8, 1.7]))
     def test_the_rounds_share_the_steps_without_gaps(self, steps, rounds, share):
         of = cell_run(Problem((0.0,), steps=steps), rounds=rounds)
-        stretches = [stretch(of.recipe, of.members[0], 1, number, share) for number in range(1, rounds + 1)]
+        stretches = [stretch(of.recipe, of.federated[0], 1, number, share) for number in range(1, rounds + 1)]
         assert stretches[0].start == 0
         assert all(len(each) >= 1 for each in stretches)
         if share * steps >= 1:
@@ -57,7 +57,7 @@ class TestStretch:
     def test_a_share_of_the_devices_counts_as_the_whole_number_that_is_asked(self):
         # Half of three devices is two of them: of 9 rounds a device expects 6, of 7 steps each.
         few = half(cell_run(*HERE, HERE[0], rounds=9))
-        assert shared_steps(few.recipe, few.members[0], 3) == pytest.approx(6 * 7)
+        assert shared_steps(few.recipe, few.federated[0], 3) == pytest.approx(6 * 7)
         assert [len(each) for each in stretches_of(few, 9)] == [7] * 9
         assert cohorts(few, 9) == [2] * 9
 
@@ -65,21 +65,21 @@ class TestStretch:
         # Two tours of one step and two of four rounds of seven: 16 steps, in three of six rounds.
         few = half(cell_run(*HERE, rounds=4))
         few = replace(few, recipe=with_settings(few.recipe, {"serial.rounds": 2}))
-        assert shared_steps(few.recipe, few.members[0], 2) == 2 * 1 + 2 * 7
+        assert shared_steps(few.recipe, few.federated[0], 2) == 2 * 1 + 2 * 7
         taken = [len(each) for each in stretches_of(few, 6)]
         assert sum(taken) == round(6 * 16 / 3)
         assert set(taken) <= {5, 6}
 
 
 def stretches_of(of, rounds, share=1.0):
-    """The first member's stretch of every round."""
-    requests = [Train(of.start, number, len(of.members)) for number in range(1, rounds + 1)]
+    """The first device's stretch of every round."""
+    requests = [Train(of.start, number, len(of.federated)) for number in range(1, rounds + 1)]
     return [client(of).stretch(request, share) for request in requests]
 
 
 def cohorts(of, rounds):
     """How many devices are asked in each round."""
-    names = tuple(device.name for device in of.members)
+    names = tuple(device.name for device in of.federated)
     return [len(cohort(names, number, of.recipe.parallel.cohort, 0)) for number in range(1, rounds + 1)]
 
 
@@ -112,7 +112,7 @@ class TestPasses:
 
     def test_rounds_continue_where_the_last_one_stopped(self):
         of = cell_run(Problem((0.0,), steps=7, samples=21), rounds=3)
-        device = of.members[0]
+        device = of.federated[0]
         at_work = client(of, replace(device, own=replace(device.own, support=numbered(21))))
         requests = [Train(of.start, number, 1) for number in (1, 2, 3)]
         seen = [y for request in requests for y in at_work.stream(request).y.tolist()]
@@ -120,16 +120,16 @@ class TestPasses:
 
     def test_the_last_stretch_is_as_long_as_phase_3(self):
         of = cell_run(*HERE)
-        assert [len(client(of, device).own_stream()) for device in of.members] == [20, 11]
+        assert [len(client(of, device).own_stream()) for device in of.federated] == [20, 11]
 
 
 class TestSteps:
-    def test_a_member_may_take_those_of_its_phases(self):
+    def test_a_federated_device_may_take_those_of_its_phases(self):
         of = cell_run(*HERE, rounds=10)
-        found = [client(of, device).all_steps(2) for device in of.members]
+        found = [client(of, device).all_steps(2) for device in of.federated]
         assert found == [10 * 7 + 20, 10 * 4 + 11]
 
-    def test_a_newcomer_as_many_as_the_mean_member(self):
+    def test_an_unseen_device_as_many_as_the_mean_of_them(self):
         of = cell_run(*HERE, unseen_devices=[Problem((2.0,), steps=1000, own=1000)], rounds=10)
         assert [device.name for device in of.devices] == ["d0", "d1", "n0"]
         of.run(find("local_only"))

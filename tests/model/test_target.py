@@ -24,7 +24,7 @@ one_logit = arrays(np.float32, st.integers(0, 30), elements=st.floats(-1000, 100
 
 
 class TestClasses:
-    def test_two_are_told_apart_by_one_output_and_more_by_one_each(self):
+    def test_two_are_distinguished_by_one_output_and_more_by_one_each(self):
         assert [target.outputs for target in (BINARY, BEARING, TWO_NORMAL, TWELVE)] == [1, 3, 4, 12]
 
     def test_what_is_not_normal_is_a_fault(self):

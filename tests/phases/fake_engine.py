@@ -1,9 +1,9 @@
-"""A fleet that answers what it is told to, and remembers what it was asked; and a device at work."""
+"""A fleet that answers as it is set to, and remembers what it was asked; and a device at work."""
 
 import numpy as np
 
-from fedmetaalign.engine.participant import learner_of
-from fedmetaalign.federation.engine import Missed, Replies
+from fedmetaalign.engine.device_runner import learner_of
+from fedmetaalign.federation.engine import FailedReply, Replies
 from fedmetaalign.federation.messages import Local, Train, Update, Visit
 from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.mlp import Network
@@ -26,13 +26,13 @@ class FakeEngine:
     def exchange(self, names, request, patience=0.0):
         assert request.devices == len(self.names)
         asked = [name for name in names if name not in self.deaf]
-        missed = tuple(Missed(name, "absent", "it is deaf") for name in names if name in self.deaf)
+        failed = tuple(FailedReply(name, "absent", "it is deaf") for name in names if name in self.deaf)
         match request:
             case Visit():
-                return Replies({name: self.visit(name, request) for name in asked}, missed)
+                return Replies({name: self.visit(name, request) for name in asked}, failed)
             case Train():
                 self.trained.append((tuple(names), request.number, request.weights.tolist()))
-                return Replies({name: self.updates[name] for name in asked if name in self.updates}, missed)
+                return Replies({name: self.updates[name] for name in asked if name in self.updates}, failed)
         raise AssertionError("phases 1 and 2 ask for nothing else")
 
     def visit(self, name, request):

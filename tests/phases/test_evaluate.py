@@ -19,7 +19,7 @@ from sklearn.metrics import (
 )
 from two_classes import fault_probabilities
 
-from fedmetaalign.engine.participant import learner_of
+from fedmetaalign.engine.device_runner import learner_of
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build

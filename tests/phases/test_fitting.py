@@ -1,4 +1,4 @@
-"""A device's model in so many bytes: what is tried, what is chosen, and what is told of it."""
+"""A device's model in so many bytes: what is tried, what is chosen, and what is reported."""
 
 import re
 from dataclasses import replace

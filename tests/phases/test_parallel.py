@@ -111,7 +111,7 @@ class TestRound:
         class Backwards(FakeEngine):
             def exchange(self, names, request, patience=0.0):
                 replies = super().exchange(names, request, patience)
-                return Replies(dict(reversed(replies.answers.items())), replies.missed)
+                return Replies(dict(reversed(replies.answers.items())), replies.failed)
 
         random = np.random.default_rng(0)
         updates = {name: update(*random.normal(size=50), query_score=random.uniform()) for name in NAMES}
@@ -128,7 +128,7 @@ class TestRound:
         assert [r["device"] for r in records] == ["a", "b"]
         np.testing.assert_allclose(stepped, [14, 21], rtol=1e-7)
 
-    def test_the_rule_is_told_who_sent_what_after_how_many_steps(self):
+    def test_the_rule_knows_who_sent_what_after_how_many_steps(self):
         told = []
 
         def curious(sent):

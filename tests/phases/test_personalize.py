@@ -132,7 +132,7 @@ class TestTraining:
         other = replace(device, parts=spoilt, own=Part(spoilt["serial"].support, spoilt["personalize"].query))
         assert own(other, epochs=2).weights.tobytes() == own(device, epochs=2).weights.tobytes()
 
-    def test_progress_is_told(self, device):
+    def test_progress_is_reported(self, device):
         told = []
         personalize(
             client_of(device, on_steps=told.append, personalize={"epochs": 2}), Personalize(WEIGHTS, 1, 1, {})

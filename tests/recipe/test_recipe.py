@@ -150,7 +150,10 @@ def test_a_dump_holds_every_key_that_has_a_value():
     dumped = tomllib.loads(dump(parse(SIMULATED, "here")))
     assert dumped["serial"] == {"rounds": 10, "epochs": 1, "tours": 1}
     assert dumped["compare"] == {
-        "methods": ["local_only", "fedavg", "fedprox", "fed_meta_align"],
+        "methods": [
+            *("majority", "one_rule", "forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled"),
+            *("local_only", "fedavg", "fedprox", "fed_meta_align"),
+        ],
         "learning_rates": [1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
         "tune_seeds": 3,
         "rank": "accuracy",
@@ -406,7 +409,7 @@ class TestComparisons:
         assert "fedrep" not in named or recipe.personalize.freeze > 0
 
     @pytest.mark.parametrize(
-        ("name", "members", "train"),
+        ("name", "count", "train"),
         [
             ("equipment", 15, None),
             ("machines", 8, None),
@@ -419,10 +422,10 @@ class TestComparisons:
         ],
     )
     @pytest.mark.parametrize("seed", [0, 9])
-    def test_their_fleets_can_be_built(self, real_data, name, members, train, seed):
+    def test_their_fleets_can_be_built(self, real_data, name, count, train, seed):
         points = sweep(load(name, seed=seed, data=real_data))
         fleets = [build(point, unseen_devices=True) for _, point in points]
-        assert [len(fleet.devices) for fleet in fleets] == [members] * len(points)
+        assert [len(fleet.devices) for fleet in fleets] == [count] * len(points)
         if train is not None:
             assert [len(fleet.devices[0].train) for fleet in fleets] == list(train)
         if name == "unseen":

@@ -111,7 +111,7 @@ def comparison() -> dict[str, Any]:
 
 
 def of_kinds() -> dict[str, Any]:
-    """Several kinds of fault, ranked by how well they are told apart: training alone is ahead in that."""
+    """Several kinds of fault, ranked by how well they are distinguished: training alone is ahead in that."""
     made = comparison() | {"rank": "macro_f1"}
     at = {"local_only": 0.55, "fedavg": 0.5, "fedavg.global": 0.2, "fed_meta_align": 0.45}
     for name, entry in made["methods"].items():

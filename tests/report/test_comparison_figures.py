@@ -56,7 +56,7 @@ def test_light_colours_stand_in_the_drawing_and_dark_ones_replace_them() -> None
     light, dark = svg.palettes()
     assert (light["ink"], dark["ink"]) == ("#1b2330", "#e7ebf0")
     assert light.keys() >= {"muted", "grid", "card", "accent", "warn", *(f"series-{i}" for i in range(8))}
-    # They are told apart by the colour itself.
+    # They are distinguished by the colour itself.
     used = {"ink", "muted", "grid", "card", "accent", "warn", *(f"series-{i}" for i in range(8))}
     assert len({light[name] for name in used}) == len(used)
     document = figures.accuracy(comparison())

@@ -13,7 +13,7 @@ from fedmetaalign.report.comparison.findings import sentences
 from fedmetaalign.report.comparison.formats import duration, learning_rate, numbered, probability, traffic
 from fedmetaalign.report.comparison.names import label
 from fedmetaalign.report.comparison.reading import foremost, gains, read, shown
-from fedmetaalign.report.numbers import ABSENT
+from fedmetaalign.report.numbers import ABSENT, MINUS
 
 Snapshot = Callable[[str, str], None]
 
@@ -29,7 +29,7 @@ def said(made: dict[str, Any]) -> list[str]:
     return [sentence.replace("\u202f", " ") for sentence in sentences(read(made))]
 
 
-def with_newcomers() -> dict[str, Any]:
+def with_unseen() -> dict[str, Any]:
     made = comparison()
     made["unseen"] = ["new"]
     for entry in made["methods"].values():
@@ -39,7 +39,7 @@ def with_newcomers() -> dict[str, Any]:
 
 
 def test_the_document(snapshot: Snapshot) -> None:
-    told = markdown.document(with_newcomers())
+    told = markdown.document(with_unseen())
     snapshot("compare.md", told)
     # The best by hand: FedAvg over the fleet, Fed-Meta-Align where FedAvg has that of a global model.
     assert line(told, "**FedAvg**").startswith("| **FedAvg** | **94.5** [93.5, 95.5] |")
@@ -60,16 +60,16 @@ def test_the_document_of_several_kinds_ranked_by_macro_f1(snapshot: Snapshot) ->
 
 
 def test_the_document_of_a_sweep(snapshot: Snapshot) -> None:
-    other = with_newcomers()
+    other = with_unseen()
     other["methods"]["fed_meta_align"]["fleet"]["accuracy"] = interval(0.96, by=0.022)
     del other["methods"]["fedavg"]
-    told = markdown.sweep_document({"0.1": with_newcomers(), "1": other}, "fleet.partition.alpha")
+    told = markdown.sweep_document({"0.1": with_unseen(), "1": other}, "fleet.partition.alpha")
     snapshot("sweep.md", told)
     assert "sweep-unseen.svg" not in markdown.sweep_document({"1": other, "2": comparison()}, "alpha")
 
 
 def test_the_tables_stand_in_the_document_as_they_are_by_themselves() -> None:
-    made = with_newcomers()
+    made = with_unseen()
     told = markdown.document(made)
     for part in (markdown.findings, markdown.overview, markdown.costs, markdown.devices, markdown.unseen):
         assert f"\n\n{part(made)}\n" in told
@@ -171,7 +171,7 @@ def test_global_models_take_no_place() -> None:
     assert said(made) == said(comparison())
 
 
-@pytest.mark.parametrize("method", ["pooled", "majority", "one_rule"])
+@pytest.mark.parametrize("method", ["pooled", "majority", "one_rule", "forest_pooled", "boosting_alone"])
 @pytest.mark.parametrize("name", [None, "a variant of it"])
 def test_controls_are_in_no_race_whatever_they_are_called(method: str, name: str | None) -> None:
     made = comparison()
@@ -179,12 +179,28 @@ def test_controls_are_in_no_race_whatever_they_are_called(method: str, name: str
     told = said(made)
     assert told[0] == said(comparison())[0]
     assert any("takes place 2 of 3 " in sentence for sentence in told)
-    ceiling = [sentence for sentence in told if "all samples in one place" in sentence]
-    pooled = f"{label(name or method)}, all samples in one place, would give 97.0 %: more than FedAvg."
-    assert ceiling == ([pooled] if method == "pooled" else [])
+    ceiling = [sentence for sentence in told if "would give" in sentence]
+    how = "each device by itself" if method == "boosting_alone" else "all samples in one place"
+    more = f"{label(name or method)}, {how}, would give 97.0 %: more than FedAvg."
+    assert ceiling == ([] if method in ("majority", "one_rule") else [more])
 
 
-def test_pooled_data_that_gives_no_more_is_not_told_of() -> None:
+def test_the_best_method_is_held_against_the_better_forest() -> None:
+    made = comparison()
+    for method, mean in (("forest_alone", 0.93), ("forest_pooled", 0.95)):
+        made["methods"][method] = row(method, "final", {}, mean)
+    for entry in made["methods"].values():
+        entry["fleet"]["gain_over_forest"] = interval(entry["fleet"]["accuracy"]["mean"] - 0.95)
+    forest = f"the better forest [{MINUS}1.5, +0.5] (Random forest, pooled data, 95.0 %)"
+    assert f"FedAvg is 0.5 points behind {forest}." in said(made)
+    overview = markdown.overview(made)
+    assert "gain over the better forest in points" in overview
+    # The forests are not held against themselves.
+    assert "| **+4.0** [+3.0, +5.0] | - |" in line(overview, "**Random forest, pooled data**")
+    assert "gain over the better forest" not in markdown.overview(comparison())
+
+
+def test_pooled_data_that_gives_no_more_is_not_reported() -> None:
     made = comparison()
     made["methods"]["pooled"] = row("pooled", "final", {}, 0.94)
     assert said(made) == said(comparison())
@@ -209,7 +225,7 @@ def test_it_says_so_where_seeds_are_too_few_for_any_difference_to_be_more_than_c
     assert not any(sentence.startswith("With ") for sentence in said(clear))
 
 
-def test_unequal_budgets_and_a_single_learning_rate_are_told() -> None:
+def test_unequal_budgets_and_a_single_learning_rate_are_reported() -> None:
     made = comparison()
     made["methods"]["fedavg"]["steps"] = 30000
     made["learning_rates"] = [1e-5]

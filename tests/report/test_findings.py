@@ -161,7 +161,7 @@ def test_the_runs_own_gain_wins(tmp_path: Path) -> None:
     assert headline(run).replace("\u202f", " ").endswith("90.0 % deployed, 50.0 % alone).")
 
 
-def test_a_terminal_is_told_in_four_short_lines(tmp_path: Path) -> None:
+def test_a_terminal_gets_four_short_lines(tmp_path: Path) -> None:
     devices = {name: beside(0.7, 0.9) | {"threshold_note": "too few"} for name in fleet_names(40)}
     devices |= {"good": beside(0.95, 0.9), "poor": plain(0.31, 0.3, 0.4)}
     devices["poor"]["stages"]["deployed"]["recall"] = None

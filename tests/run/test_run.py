@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.errors import RunError
 from fedmetaalign.federation.engine import Replies
 from fedmetaalign.fleet.build import build
@@ -88,7 +88,7 @@ class Backwards(LocalEngine):
 
     def exchange(self, names, request, patience=0.0):
         replies = super().exchange(names[::-1], request, patience)
-        return Replies(dict(reversed(replies.answers.items())), replies.missed)
+        return Replies(dict(reversed(replies.answers.items())), replies.failed)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_the_steps_are_counted_by_hand(finished):
     fleet = build(recipe)
     learner = learner_of(recipe)
     clients = [Client(recipe, device, learner) for device in fleet.devices]
-    engine = LocalEngine(Participant(client, METHOD) for client in clients)
+    engine = LocalEngine(DeviceRunner(client, METHOD) for client in clients)
     server = Server(recipe, engine, learner, fleet.public)
     plan = pretraining(server) + METHOD.rounds(server)
     assert training_steps(recipe, fleet, plan) == public + serial + parallel + personal

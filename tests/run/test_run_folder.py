@@ -289,7 +289,7 @@ def test_records_after_the_last_checkpoint_are_cut_off(folder):
     assert log.read_bytes() == line
 
 
-def test_records_that_are_lost_are_told(folder):
+def test_records_that_are_lost_are_reported(folder):
     folder.checkpoint(State(np.ones(2, np.float32), 1), [{"phase": 1, "round": 1, "device": "a"}])
     (folder.path / "rounds.jsonl").unlink()
     with pytest.raises(RunError, match=r"rounds\.jsonl is shorter than it says"):
@@ -297,7 +297,7 @@ def test_records_that_are_lost_are_told(folder):
 
 
 @pytest.mark.parametrize("keep", [0, 1, 7, 8, 40, -1])
-def test_a_truncated_checkpoint_is_told(folder, keep):
+def test_a_truncated_checkpoint_is_reported(folder, keep):
     folder.checkpoint(State(np.ones(20, np.float32), 1), [])
     path = folder.path / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
@@ -306,7 +306,7 @@ def test_a_truncated_checkpoint_is_told(folder, keep):
 
 
 @pytest.mark.parametrize("change", [{}, {"memory.optimizer.0": np.ones(1, np.float32)}])
-def test_a_checkpoint_without_what_the_server_remembers_is_told(folder, change):
+def test_a_checkpoint_without_what_the_server_remembers_is_reported(folder, change):
     memory = {"optimizer.0": np.ones(2, np.float32)}
     folder.checkpoint(State(np.ones(2, np.float32), 1, memory=memory), [])
     path = folder.path / "checkpoint.safetensors"

@@ -1,4 +1,4 @@
-"""The folder that `flwr run` takes: complete, and in step with what the ServerApp can be told."""
+"""The folder that `flwr run` takes: complete, and in step with the configuration of the ServerApp."""
 
 import tomllib
 
@@ -19,7 +19,7 @@ def test_it_holds_nothing_but_its_description():
     assert [path.name for path in APP.iterdir()] == ["pyproject.toml"]
 
 
-def test_its_configuration_is_what_the_server_can_be_told_with_the_same_defaults():
+def test_its_configuration_is_what_the_server_takes_with_the_same_defaults():
     assert PROJECT["tool"]["flwr"]["app"]["config"] == Settings().model_dump()
 
 

@@ -17,11 +17,11 @@ from fleet_of_processes import LIMIT, Fleet, fleet_of
 from safetensors.numpy import load_file
 
 from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.federation.engine import Liveness, Replies
 from fedmetaalign.federation.messages import Reply, Request, Train
-from fedmetaalign.fleet.member import hello, member, read_table
+from fedmetaalign.fleet.local_device import build_device, hello, read_table
 from fedmetaalign.fleet.shared import load_shared
 from fedmetaalign.methods import find
 from fedmetaalign.phases.client import Client
@@ -291,7 +291,7 @@ class Honest:
         return self.engine.exchange(names, request, patience)
 
 
-def test_lies_and_late_answers_are_told_of_and_change_nothing_for_the_others(told) -> None:
+def test_lies_and_late_answers_are_reported_and_change_nothing_for_the_others(told) -> None:
     fleet, _ = told(lies)
     kinds = {"absent", "rejected", "late"}
     assert [record for record in fleet.records() if record.keys() & kinds] == [
@@ -318,10 +318,10 @@ def test_lies_and_late_answers_are_told_of_and_change_nothing_for_the_others(tol
     tables = [read_table(recipe, name, fleet.table(name)) for name in (F0, F1, F2)]
     shared = load_shared(fleet.out / SHARED)
     places = [shared.place(hello(recipe, table), recipe.model) for table in tables]
-    devices = [member(recipe, table, place)[0] for table, place in zip(tables, places, strict=True)]
+    devices = [build_device(recipe, table, place)[0] for table, place in zip(tables, places, strict=True)]
     left_out = dict.fromkeys((F1, F2), (1, 2, 3))
     learner, method = learner_of(recipe), find(recipe.method)
-    fair = LocalEngine(Participant(Client(recipe, device, learner), method) for device in devices)
+    fair = LocalEngine(DeviceRunner(Client(recipe, device, learner), method) for device in devices)
     plan = method.rounds(Server(recipe, Honest(fair, left_out), learner))
     done = list(rounds(plan, State(learner.initial())))
     records = [record for _, _, found in done for record in found]

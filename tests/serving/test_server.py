@@ -271,7 +271,7 @@ def test_a_device_that_is_revoked_and_enrolled_anew_between_two_looks_has_its_ne
 # What it tells
 
 
-def test_what_a_run_that_was_stopped_said_last_is_not_told(tmp_path, capsys):
+def test_what_a_run_that_was_stopped_said_last_is_not_reported(tmp_path, capsys):
     def write(number: int, message: str = "") -> None:
         device = {"present": True, "last_seen": None}
         said = {"state": "running", "phase": "parallel", "round": number, "rounds": 9, "message": message}

@@ -44,7 +44,7 @@ def quick_polls():
 
 
 def nodes_of(recipe, folder):
-    """What each device's node is told; its table is a file of its own."""
+    """The configuration of each device's node; its table is a file of its own."""
     nodes = {}
     for table in raw_tables(recipe):
         path = folder / table.name / "table.safetensors"

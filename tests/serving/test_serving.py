@@ -1,4 +1,4 @@
-"""The ServerApp: what it can be told, whom it waits for, what it says meanwhile, and where it goes on."""
+"""The ServerApp: how it is configured, whom it waits for, what it says meanwhile, and where it goes on."""
 
 import json
 import time
@@ -145,7 +145,7 @@ def test_what_devices_are_standardised_with_stays_when_their_tables_change(recip
 
 @pytest.mark.parametrize("file", ["run_id", "fleet.json", "checkpoint.safetensors"])
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe nonsense", b"\x08\0\0\0\0\0\0\0{}      "])
-def test_a_damaged_file_is_told_of_in_one_sentence(undisturbed, recipe_file, tmp_path, file, damage):
+def test_a_damaged_file_is_reported_in_one_sentence(undisturbed, recipe_file, tmp_path, file, damage):
     out = tmp_path / "run"
     out.mkdir()
     for path in (undisturbed / "run").iterdir():
@@ -192,7 +192,7 @@ def test_without_any_device_it_fails_and_says_so(recipe_file, tmp_path):
     assert told["state"] == "failed" and "No device came" in told["message"] and told["phase"] == "foundation"
 
 
-def test_a_device_that_cannot_take_part_is_told_of_while_the_others_wait(recipe_file, tmp_path, monkeypatch):
+def test_a_device_that_cannot_take_part_is_reported_while_the_others_wait(recipe_file, tmp_path, monkeypatch):
     told = wait_until_told(monkeypatch, "fan:", "pump:")
 
     with ToyGrid() as grid, pytest.raises(RunError, match="No device came within 600 seconds"):

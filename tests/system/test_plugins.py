@@ -1,4 +1,4 @@
-"""Methods and rules from other packages: found by name, and a broken one is told of in a sentence."""
+"""Methods and rules from other packages: found by name, and a broken one is reported in a sentence."""
 
 import json
 import re
@@ -110,7 +110,7 @@ def test_none_of_ours_is_replaced(package):
         ("leaders:number", "The plug-in leader (leaders:number) is not a Method: correct its entry point."),
     ],
 )
-def test_a_broken_one_is_told_of_when_it_is_asked_for_and_disturbs_no_other(package, value, sentence):
+def test_a_broken_one_is_reported_when_it_is_asked_for_and_disturbs_no_other(package, value, sentence):
     package(plugins.METHODS, leader=value)
     assert find("fedavg").trains
     with pytest.raises(RecipeError) as told:
@@ -118,7 +118,7 @@ def test_a_broken_one_is_told_of_when_it_is_asked_for_and_disturbs_no_other(pack
     assert str(told.value) == sentence
 
 
-def test_one_whose_code_fails_is_told_of(package):
+def test_one_whose_code_fails_is_reported(package):
     package(plugins.METHODS, code="raise ValueError('half done')", leader="leaders:METHOD")
     with pytest.raises(RecipeError, match=r"leader \(leaders:METHOD\) cannot be loaded: half done\."):
         find("leader")
@@ -149,7 +149,7 @@ def test_a_rule_from_outside_in_ten_lines_is_named_like_ours(package, tmp_path):
         assert weight[length.index(max(length))] == 1.0 and sum(weight) == 1.0
 
 
-def test_an_unknown_rule_or_simulator_is_told_with_those_there_are(package):
+def test_an_unknown_rule_or_simulator_is_reported_with_those_there_are(package):
     package(plugins.RULES, RULE, loudest="leaders:loudest")
     with pytest.raises(RecipeError, match=r"= 'laudest' must be 'similarity', .*'krum' or 'loudest'"):
         recipe(parallel={"aggregation": "laudest"})

@@ -285,7 +285,7 @@ def test_float_weights_of_another_shape_stay(bundle, network, raw, tmp_path):
     assert (kept["0.weight"] == whole[0].weights).all()
 
 
-def test_a_state_that_is_not_there_is_told_of(bundle, layers, raw, tmp_path):
+def test_a_state_that_is_not_there_is_reported(bundle, layers, raw, tmp_path):
     bundles.write(tmp_path / "pump", bundle, layers, raw, {})
     with pytest.raises(BundleError, match=r"state\.bin cannot be read \(No such file or directory\)"):
         adapt(tmp_path / "pump", tmp_path / "state.bin", tmp_path / "new", {})

@@ -236,7 +236,7 @@ def test_the_threshold_is_that_of_best_f1(host, levels):
         assert chosen(host, scores, labels) == np.float32(expected.threshold), (scores, labels)
 
 
-def test_scores_next_to_each_other_and_at_the_ends_are_told_apart(host):
+def test_scores_next_to_each_other_and_at_the_ends_are_distinguished(host):
     labels = np.uint8([0] * 15 + [1] * 15)
     near = np.float32(0.7)
     for low, high in (

@@ -347,7 +347,7 @@ def test_one_flipped_bit_is_noticed(ordinary, name, where):
 @pytest.mark.parametrize(
     "key", ["version", "device", "preparation", "threshold", "threshold_note", "target", "runtime", "sha256"]
 )
-def test_a_description_without_one_of_its_keys_is_told(ordinary, key):
+def test_a_description_without_one_of_its_keys_is_reported(ordinary, key):
     described = facts(ordinary)
     del described[key]
     (ordinary / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
@@ -358,7 +358,7 @@ def test_a_description_without_one_of_its_keys_is_told(ordinary, key):
 @pytest.mark.parametrize(
     "change", [lambda files: files.pop("model.tflite"), lambda files: files.update(OUTSIDE)]
 )
-def test_a_description_of_other_files_is_told(ordinary, tmp_path, change):
+def test_a_description_of_other_files_is_reported(ordinary, tmp_path, change):
     (tmp_path / "secret").write_bytes(b"x")  # is never read: it lies outside the bundle
     described = facts(ordinary)
     change(described["sha256"])

@@ -112,6 +112,6 @@ def test_the_table_has_a_line_for_each_device_and_format(write, tmp_path, no_emu
     assert rows[0]["speedup"] is None
 
 
-def test_a_folder_of_something_else_is_told(tmp_path):
+def test_a_folder_of_something_else_is_reported(tmp_path):
     with pytest.raises(BundleError, match=r"is neither a bundle nor a finished run: "):
         footprint(tmp_path)

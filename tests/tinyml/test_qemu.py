@@ -62,7 +62,7 @@ def test_a_program_without_end_is_ended(image):
 
 
 @emulated
-def test_what_qemu_refuses_is_told_in_its_words(image):
+def test_what_qemu_refuses_is_reported_in_its_words(image):
     board = BOARDS["mps2-an386"]
     unknown = qemu.Board("mps9", board.core, board.memory)
     with pytest.raises(ToolError, match=r"^QEMU's mps9 failed: [^\n]*unsupported machine type[^\n]*\.$"):

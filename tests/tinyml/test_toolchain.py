@@ -130,7 +130,7 @@ def test_an_image_that_does_not_fit_is_refused(m4):
         ("#include <stdlib.h>\nint f(void);\nint f(void) { return 1; }", "stdlib.h"),
     ],
 )
-def test_errors_and_warnings_are_told_in_one_sentence(text, fault, compiler, source, m4):
+def test_errors_and_warnings_are_reported_in_one_sentence(text, fault, compiler, source, m4):
     with pytest.raises(ToolError, match=f"^The firmware does not compile: [^\\n]*{fault}[^\\n]*\\.$"):
         m4(source(text), compiler=compiler)
 

@@ -169,11 +169,11 @@ def test_golden_samples_come_first_with_their_texts_as_numbers(uint8_case, raw):
     assert uint8_case.golden.raw.tolist() == raw.tolist()
 
 
-# What does not agree is told
+# What does not agree is reported
 
 
 @pytest.mark.firmware
-def test_an_altered_weight_in_the_firmware_is_told(uint8, cli, monkeypatch):
+def test_an_altered_weight_in_the_firmware_is_reported(uint8, cli, monkeypatch):
     alter(uint8, "firmware/fma_model.h", other_weight)
     monkeypatch.setattr(
         verify, "_checks", lambda case: [("firmware here (Zig)", lambda *at: firmware_row(*at, where="zig"))]
@@ -194,7 +194,7 @@ def other_weight(text):
 
 
 @pytest.mark.firmware
-def test_an_altered_threshold_in_the_firmware_is_told(uint8):
+def test_an_altered_threshold_in_the_firmware_is_reported(uint8):
     alter(uint8, "firmware/fma_model.h", lambda text: re.sub(r"(fma_threshold = )\w+", r"\1 250", text))
     row = firmware_row(load(uint8, 200), "here", "zig")
     assert row.agreeing == 240  # the scores are right
@@ -203,20 +203,20 @@ def test_an_altered_threshold_in_the_firmware_is_told(uint8):
 
 
 @pytest.mark.firmware
-def test_an_altered_scale_in_the_firmware_is_told(uint8):
+def test_an_altered_scale_in_the_firmware_is_reported(uint8):
     alter(uint8, "firmware/fma_model.h", lambda text: re.sub(r"(fma_mean\[[^{]*\{\s*)", r"\g<1>1.0f + ", text))
     row = firmware_row(load(uint8, 200), "here", "zig")
     assert row.agreeing < 240
     assert row.wrong
 
 
-def test_an_altered_golden_score_is_told(uint8):
+def test_an_altered_golden_score_is_reported(uint8):
     alter(uint8, "golden.csv", lambda text: re.sub(r",0\.\d+,(\d)\n$", r",0.00390625,\1\n", text))
     row = golden_row(load(uint8, 1), "golden.csv")
     assert (row.samples, row.agreeing, row.wrong) == (40, 39, True)
 
 
-def test_an_altered_golden_decision_is_told(uint8):
+def test_an_altered_golden_decision_is_reported(uint8):
     alter(uint8, "golden.csv", lambda text: re.sub(r",(\d)\n$", lambda fault: f",{1 - int(fault[1])}\n", text))
     row = golden_row(load(uint8, 1), "golden.csv")
     assert (row.samples, row.agreeing, row.deciding, row.wrong) == (40, 39, 39, True)

@@ -9,10 +9,10 @@ from rich.progress import MofNCompleteColumn, TextColumn
 from fedmetaalign.cli.progress import Bar
 from fedmetaalign.cli.terminal import print_table
 from fedmetaalign.comparison.compare import Watcher
-from fedmetaalign.methods import ALONE
+from fedmetaalign.methods import FORESTS
 from fedmetaalign.report.comparison.findings import sentences
 from fedmetaalign.report.comparison.formats import METRICS, ranged
-from fedmetaalign.report.comparison.reading import NOTHING, Comparison, Row, of_unseen, read
+from fedmetaalign.report.comparison.reading import NOTHING, Comparison, Row, beside_itself, of_unseen, read
 from fedmetaalign.report.numbers import ABSENT, MINUS
 
 STAGES = {"tuning": "choosing learning rates", "running": "running the other seeds"}
@@ -59,7 +59,13 @@ def _print_rows(rows: Iterable[Row], title: str) -> None:
     rank = rows[0].rank
     kinds = any("macro_f1" in row.fleet for row in rows)
     more = {"macro-\nF1": "macro_f1", "class\naccuracy": "class_accuracy"} if kinds else {}
-    columns = ("gain over\nlocal only", "worse off\nthan alone", "worst\ndevice", "learning\nrate", "steps")
+    forest = any(row.method in FORESTS for row in rows)
+    against = {
+        "gain over\nlocal only": "gain_over_local",
+        **({"gain over\nforest": "gain_over_forest"} if forest else {}),
+        "worse off\nthan alone": "worse_off",
+        "worst\ndevice": "worst",
+    }
     lines = [
         (
             row.label,
@@ -67,9 +73,7 @@ def _print_rows(rows: Iterable[Row], title: str) -> None:
                 _plain(ranged(METRICS[metric], row.ranking)) if metric == rank else _mean(row, metric)
                 for metric in ("accuracy", "f1", *more.values())
             ),
-            "-" if row.name == ALONE else _mean(row, "gain_over_local"),
-            "-" if row.name == ALONE else _mean(row, "worse_off"),
-            _mean(row, "worst"),
+            *("-" if beside_itself(row, metric) else _mean(row, metric) for metric in against.values()),
             ("-" if row.learning_rate is None else f"{row.learning_rate:g}") + ("*" if row.edge else ""),
             "-" if row.steps is None else f"{row.steps:,.0f}",
         )
@@ -77,7 +81,7 @@ def _print_rows(rows: Iterable[Row], title: str) -> None:
     ]
     print_table(
         f"{title}: means over seeds and devices, in %; [95 % interval]",
-        ("method", "accuracy", "F1", *more, *columns),
+        ("method", "accuracy", "F1", *more, *against, "learning\nrate", "steps"),
         lines,
     )
 
@@ -86,6 +90,6 @@ def _mean(row: Row, metric: str) -> str:
     return _plain(METRICS[metric].format(row.fleet.get(metric, NOTHING).mean))
 
 
-def _plain(told: str) -> str:
+def _plain(cell: str) -> str:
     """The page's dashes and minus signs as those that every terminal has."""
-    return told.replace(ABSENT, "-").replace(MINUS, "-")
+    return cell.replace(ABSENT, "-").replace(MINUS, "-")

@@ -37,8 +37,8 @@ class Cell:
         method: the row's name: a method's, or that of a variant of one.
         seed: the recipe's.
         learning_rate: None where the method has none.
-        validation: mean over the members of the Brier score on their validation parts; what learning rates are
-            chosen by. None where training diverged.
+        validation: mean over the federated devices of the Brier score on their validation parts; what learning
+            rates are chosen by. None where training diverged.
         stages: by name; `FINAL` is there unless training diverged, `GLOBAL` where phase 3 starts from one
             global model, and further ones, such as "serial", for figures.
         rounds: each device's test accuracy with the global model after every round, for a figure; empty where

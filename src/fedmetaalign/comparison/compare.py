@@ -29,7 +29,7 @@ NO_SWEEP = ""
 
 
 class Watcher:
-    """Is told how a comparison gets on; this one keeps it to itself."""
+    """Follows how a comparison gets on; this one keeps it to itself."""
 
     def begin(self, cells: int) -> None:
         """So many cells are wanted."""
@@ -63,7 +63,10 @@ class Arm:
     @property
     def grid(self) -> tuple[float | None, ...]:
         """The learning rates to choose from; None alone where nothing is trained."""
-        return self.recipe.compare.learning_rates if methods.find(self.method).trains else (None,)
+        method = methods.find(self.method)
+        if not method.trains:
+            return (None,)
+        return self.recipe.compare.learning_rates if method.tuned else (self.recipe.optimizer.learning_rate,)
 
     def tune_seeds(self, seeds: int) -> int:
         """Returns on how many of the seeds it is tuned: none where there is no choice."""

@@ -15,8 +15,8 @@ import numpy as np
 
 from fedmetaalign import methods
 from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, MetricValues, Stage
+from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.engine.participant import Participant, learner_of
 from fedmetaalign.evaluation.metrics import brier, measure_classes
 from fedmetaalign.federation.engine import Liveness, Replies
 from fedmetaalign.federation.messages import Collected, Local, Personal, Personalize, Reply, Request, Update
@@ -68,7 +68,7 @@ class Outcome:
     """What a method comes to.
 
     Attributes:
-        models: every device's, members and unseen devices.
+        models: every device's, the unseen ones' too.
         stages: global weights by stage: `GLOBAL` where phase 3 starts from one global model, and others on the
             way.
         rounds: (parameters,) global weights after each round; empty where phase 3 starts from no global model.
@@ -86,7 +86,7 @@ class CellRun:
     Attributes:
         recipe: its phases decide the budget, its optimizer the learning rate.
         learner: what is trained.
-        members: the devices of the federation, sorted by name.
+        federated: the devices of the federation, sorted by name.
         unseen_devices: devices that only receive what the federation has learnt.
         public: public samples; None where the recipe has none.
         start: (parameters,) float32, where every method starts.
@@ -95,7 +95,7 @@ class CellRun:
 
     recipe: Recipe
     learner: Learner
-    members: tuple[Device, ...]
+    federated: tuple[Device, ...]
     unseen_devices: tuple[Device, ...]
     public: Part | None
     start: np.ndarray
@@ -104,7 +104,7 @@ class CellRun:
     @property
     def devices(self) -> tuple[Device, ...]:
         """All devices that need a model."""
-        return self.members + self.unseen_devices
+        return self.federated + self.unseen_devices
 
     def run(self, method: Method) -> Outcome:
         """Runs a method from the common start to every device's own model.
@@ -113,11 +113,13 @@ class CellRun:
             DivergenceError: training has run away.
         """
         learner = self.learner.reporting(self.spent.add_steps)
-        clients = [Client(self.recipe, device, learner) for device in self.members]
-        unseen = [Client(self.recipe, device, learner, members=self.members) for device in self.unseen_devices]
+        clients = [Client(self.recipe, device, learner) for device in self.federated]
+        unseen = [
+            Client(self.recipe, device, learner, federated=self.federated) for device in self.unseen_devices
+        ]
         travels = method.travels(learner, self.recipe)
         engine = _Metered(
-            LocalEngine([Participant(client, method) for client in clients], workers=1),
+            LocalEngine([DeviceRunner(client, method) for client in clients], workers=1),
             self.spent,
             travels,
         )
@@ -130,10 +132,16 @@ class CellRun:
             history.append(state.weights)
         last = stages.pop(plan[-1].phase) if plan else self.checkpoint(state.weights)
         if method.federates:
-            self.spent.bytes += FLOAT_BYTES * (travels or len(self.start)) * len(self.devices)
-        request = Personalize(state.weights, 1, len(clients), {"foundation": self.start})
-        everyone = LocalEngine([Participant(client, method) for client in (*clients, *unseen)], workers=1)
-        models = everyone.exchange(everyone.names, request).answers
+            numbers = state.model.numbers if state.model else travels or len(self.start)
+            self.spent.bytes += FLOAT_BYTES * numbers * len(self.devices)
+        everyone = LocalEngine([DeviceRunner(client, method) for client in (*clients, *unseen)], workers=1)
+        models: dict[str, Personal] = {}
+        finals = method.finals(engine.names, state)
+        for i, final in enumerate(finals):
+            begun = {"foundation": self.start}
+            request = Personalize(final.weights, 1, len(clients), begun, final.vectors, state.model)
+            names = final.names + (tuple(client.name for client in unseen) if i == 0 else ())
+            models |= everyone.exchange(names, request).answers
         if not method.one_model:
             return Outcome(models, {}, ())
         return Outcome(models, stages | {GLOBAL: last}, tuple(history))
@@ -229,13 +237,13 @@ def run_cell(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
 
 
 def _validation(given: CellRun, outcome: Outcome) -> float:
-    """Returns the members' mean Brier score on their validation parts.
+    """Returns the federated devices' mean Brier score on their validation parts.
 
     A proper score of the probabilities themselves: it needs no threshold, and one sure mistake of a model does
     not outweigh everything else, as it does in the cross-entropy.
     """
     target, models = given.learner.target, outcome.models
-    own = [(models[device.name], device.own.query) for device in given.members]
+    own = [(models[device.name], device.own.query) for device in given.federated]
     return float(np.mean([brier(model.probabilities(query.x), query.y, target) for model, query in own]))
 
 

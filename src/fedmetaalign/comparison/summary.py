@@ -1,4 +1,4 @@
-"""From the chosen cells to compare.json: means, intervals, gains over training alone, and tests.
+"""From the chosen cells to compare.json: means, intervals, gains over training alone and forests, and tests.
 
 NaN stands for undefined in every array here, and becomes null in the result.
 """
@@ -24,7 +24,7 @@ from fedmetaalign.evaluation.statistics import (
     worst,
     worst_decile,
 )
-from fedmetaalign.methods import ALONE, NO_RIVALS
+from fedmetaalign.methods import ALONE, FORESTS, NO_RIVALS
 
 Json = dict[str, Any]
 
@@ -84,15 +84,16 @@ def summarise(
     """
     table = rows(cells, list(methods))
     seeds = [cell.seed for cell in table[0].cells] if table else []
-    members, unseen = device_names(cells)
-    if not members:
+    federated, unseen = device_names(cells)
+    if not federated:
         raise FedMetaAlignError(
             "Training diverged with every method and every seed: give [compare] lower learning_rates."
         )
     metrics = measured(cells)
-    fleet = Group(members, draw(len(seeds), len(members)), metrics, rank)
-    newcomers = Group(unseen, draw(len(seeds), len(unseen)), metrics, rank) if unseen else None
+    fleet = Group(federated, draw(len(seeds), len(federated)), metrics, rank)
+    unseen_fleet = Group(unseen, draw(len(seeds), len(unseen)), metrics, rank) if unseen else None
     alone = next((row for row in table if row.name == ALONE), None)
+    forests = [row for row in table if row.stage == FINAL and methods[row.method] in FORESTS]
     raced = [row for row in table if row.stage == FINAL and methods[row.method] not in NO_RIVALS]
     ranked = {row.name: _values(row, fleet.devices, [rank])[0] for row in raced}
     rivals = _against_best(ranked, fleet.draws) if raced else {}
@@ -102,7 +103,7 @@ def summarise(
         "learning_rates": list(learning_rates),
         "tune_seeds": list(tune_seeds),
         "rank": rank,
-        "devices": members,
+        "devices": federated,
         "unseen": unseen,
         "methods": {
             row.name: {
@@ -110,9 +111,9 @@ def summarise(
                 "stage": row.stage,
                 **_tuned(tunings[row.method], learning_rates),
                 "diverged": [cell.seed for cell in row.cells if FINAL not in cell.stages],
-                "devices": _devices(row, fleet) | (_devices(row, newcomers) if newcomers else {}),
-                "fleet": _fleet(row, alone, fleet),
-                "unseen": _fleet(row, alone, newcomers) if newcomers else None,
+                "devices": _devices(row, fleet) | (_devices(row, unseen_fleet) if unseen_fleet else {}),
+                "fleet": _fleet(row, alone, forests, fleet),
+                "unseen": _fleet(row, alone, forests, unseen_fleet) if unseen_fleet else None,
                 **_spent(row),
                 "against_best": rivals.get(row.name),
                 **_rounds(row, fleet),
@@ -142,8 +143,10 @@ def _devices(row: Row, group: Group) -> Json:
     }
 
 
-def _fleet(row: Row, alone: Row | None, group: Group) -> Json:
-    """A group's metrics, and what it gained over training alone, paired by seed and device.
+def _fleet(row: Row, alone: Row | None, forests: Sequence[Row], group: Group) -> Json:
+    """A group's metrics, and what it gained over training alone and over a forest, paired by seed and device.
+
+    The forest is the one that is better for this very group, which flatters the forests.
 
     The intervals of the worst device and decile are over seeds only, for these very devices: resampling devices
     never finds one worse than the worst (P. J. Bickel and D. A. Freedman, Annals of Statistics 9, 1981).
@@ -152,9 +155,11 @@ def _fleet(row: Row, alone: Row | None, group: Group) -> Json:
     ranked = values[group.metrics.index(group.rank)]
     gain = ranked - (np.nan if alone is None else _values(alone, group.devices, [group.rank])[0])
     worse = np.where(np.isnan(gain), np.nan, gain < 0)
-    means = over_fleet(np.stack([*values, gain, worse]), group.draws)
+    grown = [_values(forest, group.devices, [group.rank])[0] for forest in forests]
+    over_forest = ranked - max(grown, key=np.nanmean, default=np.nan)
+    means = over_fleet(np.stack([*values, gain, worse, over_forest]), group.draws)
     lowest = over_seeds(np.stack([worst(ranked), worst_decile(ranked)]), group.draws)
-    names = (*group.metrics, "gain_over_local", "worse_off")
+    names = (*group.metrics, "gain_over_local", "worse_off", "gain_over_forest")
     return {
         **{name: _interval(means, i) for i, name in enumerate(names)},
         **{name: _interval(lowest, i) for i, name in enumerate(("worst", "worst_decile"))},

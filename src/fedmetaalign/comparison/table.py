@@ -61,7 +61,7 @@ def rows(cells: Iterable[Cell], methods: Sequence[str]) -> list[Row]:
 
 
 def device_names(cells: Iterable[Cell]) -> tuple[list[str], list[str]]:
-    """Returns the members' names and the unseen devices', in the order in which they were measured."""
+    """Returns the names of the federated and of the unseen devices, in the order of their measurement."""
     measured: dict[str, None] = {}
     unseen: set[str] = set()
     for cell in cells:
@@ -94,9 +94,9 @@ def to_csv(cells: Sequence[Cell], methods: Sequence[str]) -> str:
     writer.writerow(
         ["method", "stage", "device", "seed", "learning_rate", *known, "threshold", "steps", "bytes", "seconds"]
     )
-    members, unseen = device_names(cells)
+    federated, unseen = device_names(cells)
     for row in rows(cells, methods):
-        for device in (*members, *unseen):
+        for device in (*federated, *unseen):
             writer.writerows(_lines(row, device, known))
     return text.getvalue()
 

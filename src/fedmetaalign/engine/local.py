@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from threadpoolctl import threadpool_limits
 
-from fedmetaalign.engine.participant import Participant
+from fedmetaalign.engine.device_runner import DeviceRunner
 from fedmetaalign.federation.engine import Liveness, Replies
 from fedmetaalign.federation.messages import Reply, Request
 from fedmetaalign.system.cores import cores
@@ -15,15 +15,15 @@ from fedmetaalign.system.cores import cores
 class LocalEngine:
     """Runs the devices' steps on threads; compiled training releases the interpreter, so they use all cores."""
 
-    def __init__(self, participants: Iterable[Participant], workers: int | None = None) -> None:
+    def __init__(self, runners: Iterable[DeviceRunner], workers: int | None = None) -> None:
         """Prepares the fleet; `workers` is the number of threads, by default one a core."""
-        self._participants = {p.device.name: p for p in sorted(participants, key=lambda p: p.device.name)}
+        self._runners = {r.device.name: r for r in sorted(runners, key=lambda r: r.device.name)}
         self._workers = workers or cores()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The devices, sorted by name."""
-        return tuple(self._participants)
+        return tuple(self._runners)
 
     def liveness(self) -> Mapping[str, Liveness]:
         """All devices are there, and seen right now."""
@@ -31,11 +31,11 @@ class LocalEngine:
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices; here everybody answers, so that nobody has to be waited for."""
-        asked = [self._participants[name] for name in names]
+        asked = [self._runners[name] for name in names]
         # The longest first, so that no core is left alone with it at the end.
-        asked.sort(key=lambda participant: -len(participant.device.own.support))
+        asked.sort(key=lambda runner: -len(runner.device.own.support))
         # A matrix product on several threads would take the cores from the other devices, and mostly wait.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(self._workers) as pool:
-            replies = pool.map(lambda participant: participant.answer(request), asked)
-            answers = {p.device.name: reply for p, reply in zip(asked, replies, strict=True)}
+            replies = pool.map(lambda runner: runner.answer(request), asked)
+            answers = {runner.device.name: reply for runner, reply in zip(asked, replies, strict=True)}
         return Replies(dict(sorted(answers.items())))

@@ -119,7 +119,7 @@ class Metrics(Reported):
         ]
 
     def fits(self, classes: int, samples: int | None) -> bool:
-        """Tells whether it is of so many classes and samples; 0 for two classes, of which nothing is told."""
+        """Tells whether it is of so many classes and samples; 0 for two, of which nothing is reported."""
         wanted = set(CLASSES_ONLY) if classes else set()
         counts = [sum(row) for row in self.confusion]
         return (
@@ -139,6 +139,18 @@ class OneRule(Reported):
 
     accuracy: Part
     rule: Words
+
+
+class Blend(Reported):
+    """Which blend of teachers a device's model has learnt from, and by what it was chosen.
+
+    Attributes:
+        name: "joint", where its own and its fleet's teachers have their say, or "local", where its own have.
+        estimates: by blend, the mean Brier score on the device's samples, of teachers that have not seen them.
+    """
+
+    name: Words
+    estimates: dict[Words, Part]
 
 
 class Candidate(Reported):
@@ -174,6 +186,7 @@ class Result(Reported):
         alone: the model that the device trains without the others; left out where the recipe asks for none.
         samples: their number, by phase and in all.
         model_bytes: of the .tflite file.
+        blend: what the device's model has learnt from; left out where its method has no teachers.
         ladder: the models that the deployed one was chosen from; left out where the recipe asks for no size.
         bundle: the digest that the bundle.json that the device has built gives of itself, and so of every file.
         classes: their names, in the order of the rows and columns of `confusion`; this and what follows is
@@ -192,6 +205,7 @@ class Result(Reported):
     alone: Metrics | None = None
     samples: dict[Literal["serial", "parallel", "personalize", "train", "test"], Amount]
     model_bytes: Amount
+    blend: Blend | None = None
     ladder: list[Candidate] | None = None
     bundle: Sha256
     classes: Annotated[list[Words], Field(min_length=3, max_length=64)] | None = None
@@ -215,7 +229,7 @@ class Result(Reported):
             raise ValueError(f"{', '.join(by_class)} belong to classes")
         for key in ("normal_classes", "unseen_kinds"):
             if not set(getattr(self, key)) <= set(classes) or len(set(classes)) < len(classes):
-                raise ValueError(f"{key} are not among the classes, or these are not told apart")
+                raise ValueError(f"{key} are not among the classes, or two of these are the same")
         return self
 
 

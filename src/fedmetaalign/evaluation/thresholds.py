@@ -39,7 +39,7 @@ def best_f1(
     lower one is taken: it separates them just as well, since the rule is `score > threshold`.
 
     Few samples make the maximum of F1 a matter of luck, and with one class it says nothing; then the fallback
-    is taken and the reason told. (On three simulated fleets, thresholds chosen on 11 and on 19 samples lowered
+    is taken and the reason given. (On three simulated fleets, thresholds chosen on 11 and on 19 samples lowered
     not only test accuracy, by 2.5 and 2.8 points, but test F1 too, by 2.4 and 2.0, against 0.5.)
 
     Args:

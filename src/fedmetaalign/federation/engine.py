@@ -20,11 +20,11 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
-class Missed:
-    """A device whose answer cannot be used.
+class FailedReply:
+    """A reply that cannot be used.
 
     Attributes:
-        device: its name.
+        device: whose.
         kind: see `Kind`.
         reason: one sentence.
     """
@@ -40,15 +40,15 @@ class Replies(Generic[Answer]):
 
     Attributes:
         answers: by device, sorted by name.
-        missed: the others, and late answers to requests of before.
+        failed: the others, and late answers to requests of before.
     """
 
     answers: Mapping[str, Answer]
-    missed: tuple[Missed, ...] = ()
+    failed: tuple[FailedReply, ...] = ()
 
-    def misses(self, phase: int, number: int) -> list[Record]:
-        """Returns the records of what was missed: the reason, under "absent", "rejected" or "late"."""
-        return [record(phase, number, each.device, **{each.kind: each.reason}) for each in self.missed]
+    def failed_records(self, phase: int, number: int) -> list[Record]:
+        """Returns the records of those that failed: the reason, under "absent", "rejected" or "late"."""
+        return [record(phase, number, each.device, **{each.kind: each.reason}) for each in self.failed]
 
 
 @dataclass(frozen=True)

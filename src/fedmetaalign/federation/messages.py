@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from fedmetaalign.evaluation.result import Epoch, Result
+from fedmetaalign.evaluation.result import Blend, Epoch, Result
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.federation.compression import Packed
 from fedmetaalign.federation.records import Record
@@ -39,9 +39,13 @@ class Visit(Request["Local"]):
 
     Attributes:
         tour: numbers the tours from 1, over all rounds.
+        rate: of the recipe's learning rate, in (0, 1], where the method lets it decay.
+        vectors: what else the method hands over.
     """
 
     tour: int
+    rate: float = 1.0
+    vectors: Vectors = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,27 @@ class Train(Request["Update"]):
 
 @dataclass(frozen=True)
 class Collect(Request["Collected"]):
-    """Hand over your samples, which only the method `pooled` asks for, and only in one process."""
+    """Hand over your samples, which only the pooled methods ask for, and only in one process.
+
+    Attributes:
+        everything: the validation part, too, and in the features' own units.
+    """
+
+    everything: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of all devices that is no network.
+
+    Attributes:
+        probabilities: from raw features in the places of the inputs, (rows, inputs) float32, to what
+            `Learner.probabilities` gives.
+        numbers: how many it consists of, each of which travels as a float32.
+    """
+
+    probabilities: Callable[[np.ndarray], np.ndarray]
+    numbers: int
 
 
 @dataclass(frozen=True)
@@ -68,9 +92,13 @@ class Last(Request[Reply]):
 
     Attributes:
         stages: (parameters,) float32 by phase, the global weights after it.
+        vectors: what else the method sends.
+        model: what stands in the place of the weights, and only in one process; None for a network.
     """
 
     stages: Mapping[str, np.ndarray]
+    vectors: Vectors = field(default_factory=dict)
+    model: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +121,7 @@ class Local:
         query_loss: mean cross-entropy on the query set afterwards, the paper's L_t^Q.
         accuracy: on the query set, at a threshold of 0.5.
         samples: number of support samples.
+        vectors: what else the method sends.
     """
 
     weights: np.ndarray
@@ -100,6 +129,7 @@ class Local:
     query_loss: float
     accuracy: float
     samples: int
+    vectors: Vectors = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,10 +163,11 @@ class Update:
 
 @dataclass(frozen=True)
 class Collected:
-    """A device's own training samples, its validation part left out.
+    """A device's own training samples.
 
     Attributes:
-        samples: the samples.
+        samples: without its validation part; where everything was asked for with it, and in raw units in the
+            places of the inputs.
         features: raw features of each.
         steps: gradient steps that the device may take in all.
     """
@@ -155,12 +186,14 @@ class Personal:
         threshold: tau*, chosen on the validation part's probabilities.
         weights: (parameters,) float32; None where the model is more or less than a network.
         records: one an epoch.
+        choice: which of several models it is; None where there was none to choose.
     """
 
     probabilities: Callable[[np.ndarray], np.ndarray]
     threshold: Choice
     weights: np.ndarray | None = None
     records: tuple[Record, ...] = ()
+    choice: Blend | None = None
 
 
 @dataclass(frozen=True)

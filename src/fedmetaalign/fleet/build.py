@@ -43,21 +43,21 @@ def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
             " `fedmetaalign compare` can do: compare this recipe, or set fleet.unseen.count = 0."
         )
     raw = raw_tables(recipe)
-    members, new = raw[: len(raw) - unseen.count], raw[len(raw) - unseen.count :]
-    if not members or len(new) < unseen.count:
+    federated, new = raw[: len(raw) - unseen.count], raw[len(raw) - unseen.count :]
+    if not federated or len(new) < unseen.count:
         raise DataError(
             f"fleet.unseen.count = {unseen.count} leaves none of the {len(raw)} devices for the federation:"
             " lower it."
         )
-    rows = {table.name: split(table, recipe.splits, recipe.seed) for table in members}
+    rows = {table.name: split(table, recipe.splits, recipe.seed) for table in federated}
     rows |= {t.name: split_newcomer(t, recipe.splits, unseen.samples, recipe.seed) for t in new}
     own = {table.name: own_of(table, rows[table.name].train, recipe) for table in raw}
     pooling = recipe.fleet.scaling == "fleet"
     hellos = {table.name: Hello.of(table, own[table.name] if pooling else ()) for table in raw}
     public, sources = public_table(recipe)
     sources |= {table.source for table in raw}
-    shared = share({t.name: hellos[t.name] for t in members}, recipe, public)
-    check_classes(members, shared.target)
+    shared = share({t.name: hellos[t.name] for t in federated}, recipe, public)
+    check_classes(federated, shared.target)
     devices, test = [], {}
     for table in raw:
         place = shared.place(hellos[table.name], recipe.model)
@@ -65,8 +65,8 @@ def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
         devices.append(device)
         test[table.name] = held_out
     part = public_part(recipe, public, shared) if public else None
-    federated, newcome = tuple(devices[: len(members)]), tuple(devices[len(members) :])
-    return Fleet(federated, test, part, hashes(sources), newcome, shared.notices, shared.target)
+    took_part, others = tuple(devices[: len(federated)]), tuple(devices[len(federated) :])
+    return Fleet(took_part, test, part, hashes(sources), others, shared.notices, shared.target)
 
 
 def raw_tables(recipe: Recipe) -> list[Table]:

@@ -20,7 +20,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Device:
-    """One participant. Its samples never leave it, and its test set is not here: no phase can touch it.
+    """One device. Its samples never leave it, and its test set is not here: no phase can touch it.
 
     Attributes:
         name: unique in the fleet.

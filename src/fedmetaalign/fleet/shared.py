@@ -54,7 +54,7 @@ class Hello:
 
 @dataclass(frozen=True)
 class Place:
-    """What a device is told of its fleet.
+    """What a device knows of its fleet.
 
     Attributes:
         columns: (inputs,) the feature that each input takes, -1 for none.

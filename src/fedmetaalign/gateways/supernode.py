@@ -44,9 +44,9 @@ _CERTIFICATE = re.compile(r"certificate verify failed: (.*?) \(_ssl")
 
 
 def run_device(name: str, table: Path, server: str, keys: Path | None, state: Path, insecure: bool) -> None:
-    """Takes part in a fleet until this process is told to stop by SIGINT or SIGTERM.
+    """Takes part in a fleet until this process is stopped by SIGINT or SIGTERM.
 
-    What happens is told on standard error; Flower's own log is STATE/supernode.log. STATE/flower is Flower's.
+    Standard error says what happens; Flower's own log is STATE/supernode.log. STATE/flower is Flower's.
 
     Args:
         name: of the device; with keys, the server goes by the name that the key was enrolled under.

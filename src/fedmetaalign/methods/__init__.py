@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 ALONE = "local_only"
 """The method that gains are measured against."""
-NO_RIVALS = frozenset({"majority", "one_rule", "pooled"})
-"""Methods to judge the others by that do not compete with them: two have no network, one has all data."""
+FORESTS = ("forest_alone", "forest_pooled")
+"""What whoever has the data would try first; the better one is what all methods are held against."""
+COLLECTING = frozenset({"pooled", "forest_pooled", "boosting_pooled"})
+"""Methods that have all samples in one place."""
+NO_RIVALS = COLLECTING | {"majority", "one_rule", "forest_alone", "boosting_alone"}
+"""Methods to judge the others by that do not compete with them: they have no network, or all data."""
 CONTROLS = NO_RIVALS | {ALONE}
 """Methods that federate nothing."""
 

@@ -14,7 +14,7 @@ from fedmetaalign.methods._device import plain, plain_hop
 from fedmetaalign.model.learner import Learner
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.personalize import personalize
-from fedmetaalign.phases.server import Round, Server
+from fedmetaalign.phases.server import Final, Round, Server, State, one_for_all
 from fedmetaalign.recipe import Recipe
 
 
@@ -36,10 +36,13 @@ class Method:
         rounds: lists the rounds after phase 0, which move the server's state on.
         local: a device's part of a parallel round.
         hop: a device's part of a tour.
+        finals: what the devices are sent in the end, given their names; each of them once, and first what a
+            device that took no part is sent.
         personal: what a device makes of the final weights.
         lacking: the sentence that says what a recipe lacks for it; empty where nothing.
         travels: how many of the weights travel, from the beginning of the vector; None for all.
         trains: it takes gradient steps, and so has a learning rate.
+        tuned: a comparison chooses its learning rate on validation samples; else it is the recipe's.
         federates: what a device ends with comes of other devices' samples.
         remembers: its devices keep something from round to round.
         one_model: phase 3 starts from one global model for all devices.
@@ -50,10 +53,12 @@ class Method:
     rounds: Callable[[Server], list[Round]] = no_rounds
     local: Callable[[Client, Train], Update] = plain
     hop: Callable[[Client, Visit], Local] = plain_hop
+    finals: Callable[[tuple[str, ...], State], list[Final]] = one_for_all
     personal: Callable[[Client, Last[Any]], Personal] = personalize
     lacking: Callable[[Recipe], str] = nothing_lacking
     travels: Callable[[Learner, Recipe], int | None] = lambda learner, recipe: None
     trains: bool = True
+    tuned: bool = True
     federates: bool = True
     remembers: bool = False
     one_model: bool = True

@@ -86,7 +86,7 @@ def exchange_round(
     Returns:
         The state after the round, the devices' updates, and the round's records.
     """
-    updates, missed = broadcast(server, state.weights, number, vectors, first)
+    updates, failed = broadcast(server, state.weights, number, vectors, first)
     found = aggregate(aggregator, contributions(updates))
     optimizer = optimizer or optax.sgd(1.0)
     gradient = (-found.step).astype(np.float32)
@@ -94,7 +94,7 @@ def exchange_round(
     weights = np.asarray(optax.apply_updates(state.weights, update))
     kept = {f"{OPTIMIZER}{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(inner))}
     state = replace(state, weights=weights, memory={**state.memory, **kept})
-    return state, updates, records_of(number - first, updates, found) + missed
+    return state, updates, records_of(number - first, updates, found) + failed
 
 
 def _restored(optimizer: optax.GradientTransformation, state: State) -> optax.OptState:

@@ -1,8 +1,8 @@
-"""Pooled: one network trained on all members' samples in one place, which is what the federation avoids.
+"""Pooled: one network trained on all devices' samples in one place, which is what the federation avoids.
 
 w  <-  argmin_w  sum_k  n_k / n  L_k(w)
 
-in one stream of as many steps as all members together may take, those of their phase 3 included. All devices
+in one stream of as many steps as all devices together may take, those of their phase 3 included. All devices
 share the weights, and each chooses the threshold on its own validation part. Samples travel instead of weights:
 every feature and the label of each as a float32.
 """
@@ -27,7 +27,7 @@ def rounds(server: Server) -> list[Round]:
 
 
 def train_pooled(server: Server, state: State) -> tuple[State, list[Record]]:
-    """Collects the samples of all members, and trains on them."""
+    """Collects the samples of all devices, and trains on them."""
     names = server.engine.names
     replies = server.engine.exchange(names, Collect(state.weights, 1, len(names))).answers
     collected = [replies[name] for name in names]

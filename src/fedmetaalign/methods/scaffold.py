@@ -3,7 +3,7 @@
     device:  w_k <- w_k - eta (g_k(w_k) + c - c_k),  from w_k = w
              c_k <- mean of the g_k met on the way
     server:  w   <- w + sum_k  n_k / n  (w_k - w)    over the devices of the round
-             c   <- sum_k  n_k / n  c_k              over all members
+             c   <- sum_k  n_k / n  c_k              over all devices
 
 For plain gradient descent that mean is their option II, c_k - c + (w - w_k) / (K eta) after K steps. Our local
 solver is Adam, whose steps do not add up to gradients, so the mean itself is taken. They weigh all devices

@@ -109,7 +109,7 @@ class NetworkLearner:
         learning_rate: Adam's step size.
         seed: the recipe's, of all random orders.
         target: what the labels mean; the network has as many outputs as it needs.
-        on_steps: told the number of gradient steps taken since it was last told.
+        on_steps: called with the number of gradient steps taken since its last call.
     """
 
     network: mlp.Network

@@ -131,7 +131,7 @@ def train(
             bit for bit.
         objective: what to minimise.
         keep_gradient: return the mean gradient too.
-        on_steps: told the number of steps taken since it was last told.
+        on_steps: called with the number of steps taken since its last call.
 
     Returns:
         The new weights, and the loss met on the way.

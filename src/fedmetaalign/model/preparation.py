@@ -63,3 +63,11 @@ class Preparation:
         if self.curves:
             return np.column_stack([curve.inverse(z[:, i]) for i, curve in enumerate(self.curves)])
         return np.asarray(z * np.array(self.scale) + np.array(self.mean))
+
+    def raw_in_place(self, inputs: np.ndarray) -> np.ndarray:
+        """Turns inputs, (rows, inputs), into raw features in their places, (rows, inputs) float32.
+
+        An input that is always zero stays so. Devices compare in these, whatever their moments are.
+        """
+        with_zero = np.concatenate([self.raw(inputs), np.zeros((len(inputs), 1))], axis=1)
+        return with_zero[:, list(self.columns)].astype(np.float32)

@@ -1,6 +1,6 @@
 """What a label means: which classes there are, which of them mean no fault, and what logits say of them.
 
-A label is the index of its class. Two classes are told apart by one logit and its sigmoid, more by a logit
+A label is the index of its class. Two classes are distinguished by one logit and its sigmoid, more by a logit
 each and their softmax. The probability of a fault is 1 - p(normal), whatever the number of classes.
 """
 
@@ -79,7 +79,7 @@ class Target:
     def cross_entropy(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Returns the cross-entropy of each row, (rows,) float64, computed from the logits."""
         z = self._exact(z)
-        with np.errstate(invalid="ignore"):  # weights that have diverged are told of where they are checked
+        with np.errstate(invalid="ignore"):  # weights that have diverged are reported where they are checked
             if self.outputs == 1:
                 return np.asarray(np.logaddexp(0, z) - y * z)
             return np.asarray(-log_softmax(z, axis=1)[np.arange(len(z)), y.astype(np.intp)])

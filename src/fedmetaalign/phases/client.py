@@ -36,24 +36,30 @@ class Client:
         device: its samples.
         learner: how it trains.
         memory: what it keeps from round to round.
-        members: the devices of the federation, where this one takes no part in it: it may take as many steps as
-            the mean of them. Its own phase 3 alone would be too short to train a model from its beginning.
+        federated: the devices of the federation, where this one takes no part in it: it may take as many
+            steps as the mean of them. Its own phase 3 would be too short to train a model from its beginning.
     """
 
     recipe: Recipe
     device: Device
     learner: Learner
     memory: Memory = field(default_factory=Memory)
-    members: tuple[Device, ...] = ()
+    federated: tuple[Device, ...] = ()
 
     @property
     def name(self) -> str:
         """The device's name."""
         return self.device.name
 
+    @property
+    def raw(self) -> Samples:
+        """All its training samples, in the features' own units in the places of the inputs."""
+        train = self.device.train
+        return Samples(self.device.preparation.raw_in_place(train.x), train.y)
+
     def all_steps(self, devices: int) -> int:
         """Returns the gradient steps that it may take in all, in a federation of so many devices."""
-        return all_steps(self.recipe, self.members or (self.device,), devices)
+        return all_steps(self.recipe, self.federated or (self.device,), devices)
 
     def stretch(self, request: Request[Any], share: float = 1.0) -> range:
         """Returns which of its shared steps a round consists of; see `budget.stretch`."""

@@ -65,6 +65,8 @@ def evaluate(
     # These keys are there if the recipe asks for them.
     if alone is not None:
         result["alone"] = judged(alone.probabilities(test.x), alone.threshold.threshold)
+    if personal.choice is not None:
+        result["blend"] = personal.choice
     if deployed.candidates:
         result["ladder"] = list(deployed.candidates)
     if names := names_of(target.classes):

@@ -4,7 +4,7 @@ Three kinds are made, each with the weights that the recipe asks for and with 4-
 the same with its first half in low rank; and a pruned one, which learns the whole one's scores (distillation:
 Hinton et al. 2015, "Distilling the Knowledge in a Neural Network"), in low rank where it is still too large.
 
-Which one is best is told by how far its scores lie from the personal model's, without labels. A device has a
+Which one is best is decided by how far its scores lie from the personal model's, without labels. A device has a
 few dozen labelled samples for validation, and networks that differ on one sample in a hundred differ there by
 luck. `benchmarks/max_bytes.py --criteria` measures what either is worth.
 """

@@ -56,7 +56,7 @@ def fl_round(
     Raises:
         RoundError: fewer than the least number of devices answered.
     """
-    updates, missed = broadcast(server, state.weights, number)
+    updates, failed = broadcast(server, state.weights, number)
     root = root_delta(server, state.weights, number, updates) if server.recipe.parallel.needs_root else None
     found = aggregate(aggregator, contributions(updates), state.memory, root)
     alpha = server.recipe.parallel.server_learning_rate
@@ -64,7 +64,7 @@ def fl_round(
         over="ignore"
     ):  # weights that are no longer finite are reported by whoever runs the rounds
         weights = (state.weights + alpha * found.step).astype(np.float32)
-    return replace(state, weights=weights, memory=found.memory), records_of(number, updates, found) + missed
+    return replace(state, weights=weights, memory=found.memory), records_of(number, updates, found) + failed
 
 
 def broadcast(
@@ -91,15 +91,15 @@ def broadcast(
     replies = server.engine.exchange(
         asked, transport.packed_request(request, recipe.transport, server.learner.layer_sizes)
     )
-    missed, least = replies.misses(2, number - first), recipe.parallel.minimum_devices
+    failed, least = replies.failed_records(2, number - first), recipe.parallel.minimum_devices
     if len(replies.answers) < least:
         raise RoundError(
             f"In parallel round {number - first} {len(replies.answers) or 'none'} of {len(asked)} devices gave"
-            f" a sound answer, and parallel.minimum_devices is {least}{why(missed)}: see to them, then use"
+            f" a sound answer, and parallel.minimum_devices is {least}{why(failed)}: see to them, then use"
             " --resume.",
-            missed,
+            failed,
         )
-    return {name: replies.answers[name] for name in sorted(replies.answers)}, missed
+    return {name: replies.answers[name] for name in sorted(replies.answers)}, failed
 
 
 def contributions(updates: Mapping[str, Update]) -> list[Contribution]:

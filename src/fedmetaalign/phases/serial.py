@@ -1,5 +1,6 @@
 """Phase 1: serial meta-initialisation (the paper's Algorithm 2)."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from fedmetaalign.federation.records import Record, RoundError, record, why
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.server import Server, State
 from fedmetaalign.randomness import generator
+from fedmetaalign.recipe import Serial
 
 Move = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From the weights before a device and those that it hands back to the weights that the tour goes on with."""
@@ -26,6 +28,7 @@ def visit(client: Client, request: Visit) -> Local:
         part.support,
         *("serial", request.tour, client.name),
         epochs=client.recipe.serial.epochs,
+        learning_rate=request.rate * client.recipe.optimizer.learning_rate,
     )
     query_loss, accuracy = client.learner.evaluate(trained.weights, part.query)
     return Local(trained.weights, trained.loss, query_loss, accuracy, len(part.support))
@@ -50,7 +53,8 @@ def serial_round(server: Server, state: State, number: int) -> tuple[State, list
     weights, records = state.weights, []
     for tour in range((number - 1) * settings.tours + 1, number * settings.tours + 1):
         order = generator(server.recipe.seed, "order", "serial", tour).permutation(len(names))
-        weights, seen = tour_devices(server, weights, number, tour, [names[i] for i in order])
+        rate = decayed(settings, tour)
+        weights, seen = tour_devices(server, weights, number, tour, [names[i] for i in order], rate=rate)
         records += seen
     return moved(state, weights, number, records), records
 
@@ -62,6 +66,7 @@ def tour_devices(
     tour: int,
     names: Sequence[str],
     move: Move = lambda before, after: after,
+    rate: float = 1.0,
 ) -> tuple[np.ndarray, list[Record]]:
     """Takes the weights from device to device, each of which trains them.
 
@@ -72,11 +77,12 @@ def tour_devices(
         tour: numbers the tours over all rounds.
         names: whom, in this order.
         move: where the weights go after each device; by default to those that it hands back.
+        rate: share of the learning rate that the devices train with.
     """
     records: list[Record] = []
     for name in names:
-        replies = server.engine.exchange([name], Visit(weights, number, len(server.engine.names), tour))
-        records += replies.misses(1, number)
+        replies = server.engine.exchange([name], Visit(weights, number, len(server.engine.names), tour, rate))
+        records += replies.failed_records(1, number)
         if name not in replies.answers:
             continue
         local = replies.answers[name]
@@ -92,6 +98,21 @@ def tour_devices(
             )
         )
     return weights, records
+
+
+def decayed(settings: Serial, tour: int) -> float:
+    """Returns the share of the learning rate that a tour trains with.
+
+    With `decay = "cosine"` it falls along half a cosine, from 1 towards 0 (Loshchilov & Hutter, 2017, without
+    restarts): a tour ends nearest to the device that it visits last, and a small last step leaves none of them
+    ahead of the others.
+
+    Args:
+        settings: say how many tours there are, and whether the rate decays.
+        tour: from 1.
+    """
+    tours = settings.rounds * settings.tours
+    return 1.0 if settings.decay == "none" else max(0.5 * (1 + math.cos(math.pi * (tour - 1) / tours)), 0.05)
 
 
 def moved(state: State, weights: np.ndarray, number: int, records: Sequence[Record]) -> State:

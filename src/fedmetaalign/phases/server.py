@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fedmetaalign.federation.engine import Engine
+from fedmetaalign.federation.messages import Model, Vectors
 from fedmetaalign.federation.records import Record
 from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.learner import Learner
@@ -45,12 +46,14 @@ class State:
         stages: the global weights after each finished phase, by phase name.
         memory: what the server remembers from round to round: the aggregation rule's, its optimiser's and the
             method's own arrays, by name.
+        model: what a method that ends in no bundle makes in the place of the weights. No checkpoint has it.
     """
 
     weights: np.ndarray
     done: int = 0
     stages: Mapping[str, np.ndarray] = field(default_factory=dict)
     memory: Mapping[str, np.ndarray] = field(default_factory=dict)
+    model: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,28 @@ class Round:
     phase: str
     number: int
     run: Callable[[State], tuple[State, list[Record]]]
+
+
+@dataclass(frozen=True)
+class Final:
+    """What some devices are sent in the end, to make their own.
+
+    Attributes:
+        names: the devices.
+        weights: (parameters,) float32.
+        stages: (parameters,) float32 by phase, the weights after it.
+        vectors: what else the method sends.
+    """
+
+    names: tuple[str, ...]
+    weights: np.ndarray
+    stages: Mapping[str, np.ndarray]
+    vectors: Vectors = field(default_factory=dict)
+
+
+def one_for_all(names: tuple[str, ...], state: State) -> list[Final]:
+    """Sends every device the global model."""
+    return [Final(names, state.weights, state.stages)]
 
 
 def rounds(plan: Sequence[Round], state: State) -> Iterator[tuple[Round, State, list[Record]]]:

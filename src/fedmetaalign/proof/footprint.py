@@ -64,7 +64,7 @@ def footprint(folder: Path, watch: Callable[[str], None] = lambda name: None) ->
 
     Args:
         folder: a bundle or a run folder.
-        watch: is told which device is measured.
+        watch: called with the device that is measured.
 
     Raises:
         BundleError: the folder holds neither, or a bundle is damaged.
@@ -129,7 +129,7 @@ def _device(folder: Path) -> list[Footprint]:
 
 
 def _name(deployed: DeployedNetwork, uint8: QuantizedNetwork) -> str:
-    """Names the deployed format; a smaller network than the personal one is told from it."""
+    """Names the deployed format; a smaller network than the personal one has a word of its own."""
     if not isinstance(deployed, QuantizedNetwork):
         return "float32"
     units = [(*layer_widths(n.layers), *(layer.outputs for layer in n.head)) for n in (deployed, uint8)]

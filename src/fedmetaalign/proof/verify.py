@@ -79,7 +79,7 @@ def verify(folder: Path, samples: int = SAMPLES, watch: Callable[[str], None] = 
     Args:
         folder: the bundle.
         samples: random ones beside the golden ones, over the whole range of the inputs.
-        watch: is told what is about to run.
+        watch: called with what is about to run.
 
     Returns:
         A row for whatever ran, and for what did not since a part is not installed.

@@ -59,6 +59,8 @@ class Serial(Section):
     epochs: Count = 1
     tours: Count = 1
     """Passes over all devices in a round."""
+    decay: Literal["none", "cosine"] = "none"
+    """Of the learning rate, over all tours."""
 
 
 RULES = (
@@ -118,6 +120,36 @@ class Personalize(Section):
     """Maximise F1 on the validation part, or a fixed threshold."""
 
 
+class Groups(Section):
+    """Which devices of the method `fleet` train one model."""
+
+    alignment: Annotated[float, Field(ge=-1, le=1, strict=True)] = 0.2
+    """Least mean alignment within a group, corrected for noise; -1 makes one group of all devices."""
+    epochs: Count = 6
+    """Passes over half of its samples that a device's alignment is measured on."""
+
+
+Teacher = Literal["forest", "own", "tuned", "fleet"]
+
+
+class Teaching(Section):
+    """What a device of the method `fleet` makes its own model of.
+
+    forest: a random forest on its own samples.
+    own: a network trained on its own samples.
+    tuned: its group's model, fine-tuned on its own samples.
+    fleet: its group's model.
+    """
+
+    teachers: Annotated[tuple[Teacher, ...], Field(min_length=1)] = ("forest", "own", "tuned", "fleet")
+    folds: Annotated[int, Field(ge=2, le=10, strict=True)] = 3
+    """Parts of its samples: a teacher is judged on each by one of its kind that has not seen that part."""
+    margin: Annotated[float, Field(ge=0, strict=True)] = 1.0
+    """Standard errors by which another blend of teachers must beat the joint one to be taken."""
+    samples: Count = 24_000
+    """Synthetic samples that the network learns from its teachers."""
+
+
 class Evaluation(Section):
     """What a run is compared with."""
 
@@ -140,7 +172,9 @@ class Recipe(Section):
     serial: Serial = Serial()
     parallel: Parallel = Parallel()
     transport: Transport = Transport()
+    groups: Groups = Groups()
     personalize: Personalize = Personalize()
+    teaching: Teaching = Teaching()
     deploy: Deploy = Deploy()
     evaluation: Evaluation = Evaluation()
     compare: Compare = Compare()

@@ -55,7 +55,11 @@ class Sweep(Section):
 class Compare(Section):
     """What `fedmetaalign compare` compares, and how learning rates are chosen."""
 
-    methods: tuple[str, ...] = ("local_only", "fedavg", "fedprox", "fed_meta_align")
+    methods: tuple[str, ...] = (
+        *("majority", "one_rule", "forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled"),
+        *("local_only", "fedavg", "fedprox", "fed_meta_align"),
+    )
+    """The controls and the paper's four, unless the recipe names others."""
     learning_rates: Annotated[tuple[Rate, ...], Field(min_length=1)] = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
     """The grid that all methods share."""
     tune_seeds: Count = 3

@@ -10,10 +10,10 @@ from fedmetaalign.report.numbers import NARROW, count, decimal, listing, percent
 from fedmetaalign.report.reading import DeviceReport, Run
 
 QUANTISATION_DROP = 0.01
-"""A loss from the personalised to the deployed model above this is told, in `findings.toml` as 1 point."""
+"""A loss from the personalised to the deployed model above this is reported, in `findings.toml` as 1 point."""
 
 ROUNDING = 1e-9
-"""Keeps 0.90 - 0.89, which is a little more than 0.01 in floating point, from being told."""
+"""Keeps 0.90 - 0.89, which is a little more than 0.01 in floating point, from being reported."""
 
 BEATEN = WORSE, NO_RULE, NO_MAJORITY = (
     "worse than alone",
@@ -85,9 +85,9 @@ def summary(run: Run) -> tuple[str, ...]:
         if finding.tag not in (*BEATEN, UNSEEN)
     ]
     also = f"Also needs attention: {'; '.join(others)}." if others else None
-    told = filter(None, (headline(run), *verdict(run), _kinds(run), _unseen_kinds(run), also))
+    found = filter(None, (headline(run), *verdict(run), _kinds(run), _unseen_kinds(run), also))
     # A terminal's font may lack the page's narrow space.
-    return tuple(text.replace(NARROW, " ") for text in told)
+    return tuple(text.replace(NARROW, " ") for text in found)
 
 
 def findings(run: Run) -> tuple[Finding, ...]:
@@ -189,10 +189,10 @@ def _beside_baselines(run: Run) -> str | None:
 
 
 def _kinds(run: Run) -> str | None:
-    """How well kinds of fault are told apart, beside training alone; None of two classes."""
+    """How well kinds of fault are distinguished, beside training alone; None of two classes."""
     means = {stage: run.mean(stage, "macro_f1") for stage in run.stages[-1:]} | {"alone": run.alone("macro_f1")}
-    told = [f"{decimal(value)} {stage}" for stage, value in means.items() if value is not None]
-    return f"Of the kinds of fault: mean macro-F1 {', '.join(told)}." if told else None
+    parts = [f"{decimal(value)} {stage}" for stage, value in means.items() if value is not None]
+    return f"Of the kinds of fault: mean macro-F1 {', '.join(parts)}." if parts else None
 
 
 def _unseen_kinds(run: Run) -> str | None:
@@ -200,8 +200,8 @@ def _unseen_kinds(run: Run) -> str | None:
     kinds = Counter(kind for device in run.devices for kind in device.unseen_kinds)
     if not kinds:
         return None
-    told = [f"{kind} ({count(number, 'device')})" for kind, number in kinds.most_common()]
-    return f"Tested on kinds of fault never trained on: {listing(told)}."
+    parts = [f"{kind} ({count(number, 'device')})" for kind, number in kinds.most_common()]
+    return f"Tested on kinds of fault never trained on: {listing(parts)}."
 
 
 def _who(some: Sequence[object], compared: Sequence[DeviceReport]) -> str:

@@ -156,7 +156,7 @@ def _at_last(take: Callable[[float], Lock]) -> Lock:
 def _register(superlink: SuperLink, fleet: Path | None) -> Iterator[None]:
     """Makes at each step the SuperLink's register follow the fleet folder, and tells what changes in a run.
 
-    What is wrong with the folder at first is an error; later on it is told, and the run goes on.
+    What is wrong with the folder at first is an error; later on it is reported, and the run goes on.
     """
     known = _keys(fleet)
     if fleet:

@@ -15,10 +15,10 @@ from flwr.serverapp import Grid, ServerApp
 from pydantic import ValidationError
 
 from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.device_runner import learner_of, network_of
 from fedmetaalign.engine.flower.engine import FlowerEngine
 from fedmetaalign.engine.flower.node_registry import NodeRegistry
 from fedmetaalign.engine.flower.requests import Header
-from fedmetaalign.engine.participant import learner_of, network_of
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import hashes, public_part, public_table
 from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
@@ -43,7 +43,7 @@ app = ServerApp()
 
 
 class Settings(Section):
-    """What the ServerApp is told."""
+    """The ServerApp's configuration."""
 
     recipe: str = "demo"
     """A built-in name or a file."""
@@ -167,7 +167,7 @@ def _roster(settings: Settings) -> Callable[[], Sequence[str]] | None:
 
 
 def _wait(registry: NodeRegistry, settings: Settings, phase: str, status: Status) -> None:
-    """Waits until all devices are there, or as long as one is told to; then some have to be."""
+    """Waits until all devices are there, or as long as configured; then some have to be."""
     refresh, until = _seldom(status.refresh), time.monotonic() + settings.wait
     said = None
     status.update("waiting", phase, message="Waiting for the devices.")

@@ -134,7 +134,7 @@ def check_layers(layers: Layers) -> None:
 def check_outputs(outputs: int) -> None:
     """Raises BundleError unless a classifier may have so many: one for two classes, or one for each class."""
     if outputs == 2:
-        raise BundleError("The last layer has 2 outputs; two classes are told apart by one.")
+        raise BundleError("The last layer has 2 outputs; two classes take one.")
     if outputs > MOST_CLASSES:
         raise BundleError(
             f"The last layer has {outputs} outputs; a classifier has at most {MOST_CLASSES}, one a class."

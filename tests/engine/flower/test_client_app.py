@@ -8,11 +8,11 @@ from small_run import RUN
 from test_server_app import nodes_of
 
 from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.device_runner import learner_of
 from fedmetaalign.engine.flower import replies, requests
 from fedmetaalign.engine.flower.client_app import app
 from fedmetaalign.engine.flower.requests import Header
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.engine.participant import learner_of
 from fedmetaalign.federation.messages import Train, Visit
 from fedmetaalign.fleet.shared import Place
 from fedmetaalign.integrations.flower_grid import InProcessGrid

@@ -1,4 +1,4 @@
-"""An exchange over Flower: every device answers, or is missed with a reason, and none disturbs the others."""
+"""An exchange over Flower: every device answers, or fails with a reason, and none disturbs the others."""
 
 import threading
 from collections import Counter
@@ -19,8 +19,8 @@ from fedmetaalign.fleet.shared import Hello, Place, share
 TWO = ("fan", "pump")
 
 
-def missed(replies):
-    return [(each.device, each.kind, each.reason) for each in replies.missed]
+def failed(replies):
+    return [(each.device, each.kind, each.reason) for each in replies.failed]
 
 
 def lie(**said):
@@ -53,7 +53,7 @@ def test_who_is_not_there_is_absent_and_the_others_answer(patience):
     with ToyGrid() as grid:
         replies = engine_of(grid).exchange(["boiler", *TWO], TRAIN, patience)
         assert list(replies.answers) == list(TWO)
-        assert missed(replies) == [("boiler", "absent", "It is not there.")]
+        assert failed(replies) == [("boiler", "absent", "It is not there.")]
         assert replies.answers["pump"].delta.tobytes() == DELTA.tobytes()
 
 
@@ -65,7 +65,7 @@ def test_who_cannot_take_part_is_absent_with_its_own_reason():
         grid.join("pump")
         while not engine.registry.refused:
             engine.registry.poll()
-        assert missed(engine.exchange(TWO, TRAIN)) == [("pump", "absent", "The table is empty.")]
+        assert failed(engine.exchange(TWO, TRAIN)) == [("pump", "absent", "The table is empty.")]
 
 
 @pytest.mark.parametrize("back", [False, True], ids=["away", "back at once"])
@@ -86,8 +86,8 @@ def test_who_leaves_before_it_answers_is_absent(back):
         engine.on_poll = go
         replies = engine.exchange(TWO, TRAIN)
         assert list(replies.answers) == ["fan"]
-        assert missed(replies) == [("pump", "absent", "It left before it answered.")]
-        assert missed(engine.exchange(["fan"], TRAIN)) == []  # and that was all about it
+        assert failed(replies) == [("pump", "absent", "It left before it answered.")]
+        assert failed(engine.exchange(["fan"], TRAIN)) == []  # and that was all about it
 
 
 def test_questions_that_nobody_will_answer_are_forgotten():
@@ -95,11 +95,11 @@ def test_questions_that_nobody_will_answer_are_forgotten():
         engine, free = engine_of(grid), threading.Event()
         grid.toys.deeds["pump", "train"] = lambda content: (free.wait(60), content)[1]
         with impatient(engine, "fan"):
-            assert len(engine.exchange(TWO, TRAIN).missed) == 1
+            assert len(engine.exchange(TWO, TRAIN).failed) == 1
         assert len(engine._overdue) == 1
         grid.leave("pump")
         free.set()
-        assert missed(engine.exchange(TWO, TRAIN)) == [("pump", "absent", "It is not there.")]
+        assert failed(engine.exchange(TWO, TRAIN)) == [("pump", "absent", "It is not there.")]
         assert engine._overdue == {}
 
 
@@ -121,7 +121,7 @@ def test_with_patience_who_comes_or_comes_back_is_asked():
         grid.toys.deeds["pump", "train"] = lambda content: (busy.set(), free.wait(60), content)[2]
         engine.on_poll = events
         replies = engine.exchange(["boiler", *TWO], TRAIN, patience=60.0)
-        assert list(replies.answers) == ["boiler", "fan", "pump"] and replies.missed == ()
+        assert list(replies.answers) == ["boiler", "fan", "pump"] and replies.failed == ()
         assert Counter(grid.toys.asked) == {
             ("boiler", "introduce"): 2,
             ("boiler", "train"): 1,
@@ -150,7 +150,7 @@ def test_who_fails_or_lies_is_not_asked_again_whatever_the_patience(deed, kind, 
         engine = engine_of(grid)
         grid.toys.deeds["pump", "train"] = deed
         replies = engine.exchange(TWO, TRAIN, patience=60.0)
-        assert list(replies.answers) == ["fan"] and missed(replies) == [("pump", kind, reason)]
+        assert list(replies.answers) == ["fan"] and failed(replies) == [("pump", kind, reason)]
         assert grid.toys.asked.count(("pump", "train")) == 1
 
 
@@ -164,7 +164,7 @@ def test_who_pretends_to_have_left_is_not_asked_without_a_pause():
         engine = engine_of(grid)
         engine.registry.pause = 0.1
         replies = engine.exchange(TWO, TRAIN, patience=0.35)
-        assert missed(replies) == [("pump", "absent", "It left before it answered.")]
+        assert failed(replies) == [("pump", "absent", "It left before it answered.")]
         assert 1 <= grid.toys.asked.count(("pump", "train")) <= 5
 
 
@@ -176,7 +176,7 @@ def test_who_is_revoked_while_it_is_waited_for_is_waited_for_no_longer():
         engine.on_poll = lambda: "boiler" in roster and roster.remove("boiler")
         replies = engine.exchange(["boiler", *TWO], TRAIN, patience=1e9)
         assert list(replies.answers) == list(TWO)
-        assert missed(replies) == [("boiler", "absent", "It is not there.")]
+        assert failed(replies) == [("boiler", "absent", "It is not there.")]
 
 
 class Halting(ToyGrid):
@@ -196,7 +196,7 @@ class Halting(ToyGrid):
 
 
 @pytest.mark.parametrize("slow", ["to train", "to arrive"])
-def test_an_answer_after_the_deadline_is_dropped_and_told_of_once(slow):
+def test_an_answer_after_the_deadline_is_dropped_and_reported_once(slow):
     with Halting() as grid:
         engine = engine_of(grid)
         engine.registry.mailbox.poll_timeout = 0.01
@@ -205,14 +205,14 @@ def test_an_answer_after_the_deadline_is_dropped_and_told_of_once(slow):
         with impatient(engine, "fan"):
             replies = engine.exchange(TWO, TRAIN)
         assert list(replies.answers) == ["fan"]
-        assert missed(replies) == [("pump", "absent", "It did not answer within 0 seconds.")]
+        assert failed(replies) == [("pump", "absent", "It did not answer within 0 seconds.")]
         grid.may.set()
         for _ in range(500):
-            if told := missed(engine.exchange(["fan"], Train(WEIGHTS, 4, 2))):
+            if told := failed(engine.exchange(["fan"], Train(WEIGHTS, 4, 2))):
                 break
         assert told == [("pump", "late", "Its answer to train 3 came after the deadline, and was dropped.")]
         after = engine.exchange(TWO, Train(WEIGHTS, 5, 2))
-        assert list(after.answers) == list(TWO) and after.missed == ()
+        assert list(after.answers) == list(TWO) and after.failed == ()
         assert engine._overdue == {}
 
 
@@ -228,7 +228,7 @@ def test_an_answer_that_takes_long_to_arrive_holds_up_nobody():
 
         engine.on_poll = look
         replies = engine.exchange(TWO, TRAIN)
-        assert list(replies.answers) == list(TWO) and replies.missed == ()
+        assert list(replies.answers) == list(TWO) and replies.failed == ()
         assert len(grid.pulled) == 1 and looks.count(1) > 1  # it was looked at meanwhile, and pulled once
 
 
@@ -258,12 +258,12 @@ def test_an_answer_that_flower_cannot_read_is_rejected(kind):
         grid.error = kind("odd\x1b[2J bytes")
         replies = engine_of(grid).exchange(TWO, TRAIN, patience=60.0)
         assert list(replies.answers) == ["fan"]
-        assert missed(replies) == [("pump", "rejected", "Its answer cannot be read (odd [2J bytes).")]
+        assert failed(replies) == [("pump", "rejected", "Its answer cannot be read (odd [2J bytes).")]
 
 
 def test_an_answer_without_records_is_rejected():
     with ToyGrid(faults=bare) as grid:
-        [(device, kind, reason)] = missed(engine_of(grid).exchange(TWO, TRAIN))
+        [(device, kind, reason)] = failed(engine_of(grid).exchange(TWO, TRAIN))
         assert (device, kind) == ("pump", "rejected") and reason.startswith("Its answer cannot be read (")
 
 
@@ -279,12 +279,12 @@ def test_a_question_that_cannot_be_sent_is_sent_again_only_with_patience(answer)
     with ToyGrid() as grid:
         engine = engine_of(grid)
         grid.lost["pump"] = [answer]
-        assert [m.device for m in engine.exchange(TWO, TRAIN).missed] == ["pump"]
+        assert [m.device for m in engine.exchange(TWO, TRAIN).failed] == ["pump"]
         grid.lost["pump"] = [answer, answer]
         assert list(engine.exchange(TWO, TRAIN, patience=60.0).answers) == list(TWO)
 
 
-def test_each_device_is_told_its_own_place():
+def test_each_device_gets_its_own_place():
     told = {"fan": Hello(FEATURES[::-1], ("mm",) * 3), "pump": Hello(FEATURES, ("mm",) * 3)}
     with ToyGrid(["milling", "pump"]) as grid:
         shared = share(told, HEADER.recipe)
@@ -301,7 +301,7 @@ def test_a_device_that_is_revoked_is_not_asked_and_one_that_is_enrolled_is():
         assert engine.names == TWO
         roster[:] = ["boiler", "fan"]
         replies = engine.exchange(TWO, TRAIN)
-        assert [(m.device, m.kind) for m in replies.missed] == [("pump", "absent")]
+        assert [(m.device, m.kind) for m in replies.failed] == [("pump", "absent")]
         assert list(engine.exchange(engine.names, TRAIN).answers) == ["boiler", "fan"]
 
 

@@ -203,7 +203,7 @@ def test_a_name_that_no_folder_can_have_is_refused(name):
         ({"devices": 0}, "'devices' is 0"),
     ],
 )
-def test_a_server_that_cannot_be_followed_is_told_so(said, wrong):
+def test_a_server_that_cannot_be_followed_hears_so(said, wrong):
     records = requests.ask(HEADER, TRAIN, PLACE)
     records["request"] = ConfigRecord({**records["request"], **said})
     with pytest.raises((WireError, RecipeError)) as refused:

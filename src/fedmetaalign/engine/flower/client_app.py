@@ -14,15 +14,15 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from threadpoolctl import threadpool_limits
 
+from fedmetaalign.engine.device_runner import DeviceRunner, Outputs, learner_of
 from fedmetaalign.engine.flower import replies
 from fedmetaalign.engine.flower.requests import Header, read_header, read_request
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.engine.participant import Outputs, Participant, learner_of
 from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError
 from fedmetaalign.federation.memory import Memory
 from fedmetaalign.federation.messages import Finish
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.fleet.member import hello, member, read_table
+from fedmetaalign.fleet.local_device import build_device, hello, read_table
 from fedmetaalign.fleet.shared import Shared
 from fedmetaalign.gateways import processes
 from fedmetaalign.methods import find
@@ -43,7 +43,7 @@ def say_hello(message: Message, context: Context) -> Message:
         table = read_table(recipe, name, Path(_configured(context, "table")))
         mine = hello(recipe, table)  # raises where the table is too small, so that this is known of now
         if recipe.fleet.scaling == "device":
-            device, _ = member(recipe, table, Shared().place(mine, recipe.model))
+            device, _ = build_device(recipe, table, Shared().place(mine, recipe.model))
             _check_features(device)
         return replies.write_hello(name, header.run, mine)
 
@@ -60,12 +60,12 @@ def train(message: Message, context: Context) -> Message:
         recipe, state = header.recipe, Path(_configured(context, "state"))
         request, place = read_request(message.content, recipe.model)
         table = read_table(recipe, name, Path(_configured(context, "table")))
-        device, test = member(recipe, table, place)
+        device, test = build_device(recipe, table, place)
         _check_features(device)
         client = Client(recipe, device, learner_of(recipe, place.target), Memory(state / "runs" / header.run))
-        participant = Participant(client, find(recipe.method), Outputs(test, state / "bundle"))
+        runner = DeviceRunner(client, find(recipe.method), Outputs(test, state / "bundle"))
         with threadpool_limits(1, "blas"):  # as in every engine, so that the numbers are the same
-            found = replies.write_reply(name, header.run, request, participant.answer(request))
+            found = replies.write_reply(name, header.run, request, runner.answer(request))
         if isinstance(request, Finish):  # before which the server has kept the last round: none is asked again
             shutil.rmtree(state / "runs" / header.run, ignore_errors=True)
         return found

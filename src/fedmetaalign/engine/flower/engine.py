@@ -12,7 +12,7 @@ from fedmetaalign.engine.flower.node_registry import NodeRegistry, Session
 from fedmetaalign.engine.flower.replies import read_reply
 from fedmetaalign.engine.flower.requests import Header, ask, kind
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.federation.engine import Liveness, Missed, Replies
+from fedmetaalign.federation.engine import FailedReply, Liveness, Replies
 from fedmetaalign.federation.messages import Reply, Request
 from fedmetaalign.fleet.shared import Shared
 from fedmetaalign.model.mlp import Network
@@ -69,14 +69,14 @@ class FlowerEngine:
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices that are online, and waits for each until its deadline."""
         answers: dict[str, Reply] = {}
-        missed: list[Missed] = []
+        failed: list[FailedReply] = []
         began = time.monotonic()
         unanswered = [PendingRequest(name) for name in names]
         while unanswered:
             online = self.registry.poll()
             for pending in unanswered:
                 self._send(pending, online, request)
-            missed += self._late()
+            failed += self._late()
             looked = time.monotonic()  # who answers while others are looked at is not late for that
             came = self.registry.mailbox.poll([q.message for q in unanswered if q.message])
             awaited = set(self.names) if looked < began + patience else set()
@@ -87,14 +87,14 @@ class FlowerEngine:
                 if verdict is None:
                     continue
                 unanswered.remove(pending)
-                if isinstance(verdict, Missed):
-                    missed.append(verdict)
+                if isinstance(verdict, FailedReply):
+                    failed.append(verdict)
                 else:
                     answers[pending.device] = verdict
             self.on_poll()
             if unanswered:
                 time.sleep(min(max(self.poll_interval, (time.monotonic() - began) / 20), 1.0))
-        return Replies(dict(sorted(answers.items())), tuple(sorted(missed, key=lambda each: each.device)))
+        return Replies(dict(sorted(answers.items())), tuple(sorted(failed, key=lambda each: each.device)))
 
     def _send(self, pending: PendingRequest, online: Mapping[str, Session], request: Request[Any]) -> None:
         """Sends a request that is yet to be sent, if its device is online."""
@@ -103,7 +103,7 @@ class FlowerEngine:
             return
         place = self.shared.place(session.hello, self.registry.header.recipe.model)
         content = ask(self._header(pending.device), request, place)
-        # Flower keeps it longer than the deadline, so that an answer that comes late is told from none.
+        # Flower keeps it longer than the deadline, so that an answer that comes late differs from none.
         seconds, group = 10 * self.registry.deadline, str(request.number)
         message = self.registry.mailbox.send(content, session.node, f"train.{kind(request)}", seconds, group)
         pending.session, pending.message, pending.sent = session, message or "", now
@@ -116,7 +116,7 @@ class FlowerEngine:
         request: Request[Reply],
         looked: float,
         patient: bool,
-    ) -> Reply | Missed | None:
+    ) -> Reply | FailedReply | None:
         """Returns the answer to a request, or why there is none; None while there may be one.
 
         Args:
@@ -134,22 +134,26 @@ class FlowerEngine:
             try:
                 return self._read(device, request, content)
             except WireError as error:
-                return Missed(device, "rejected", str(error))
+                return FailedReply(device, "rejected", str(error))
         if isinstance(content, Failure) and content.kind != "left":
-            return Missed(device, "rejected" if content.kind == "unreadable" else "absent", content.sentence)
+            return FailedReply(
+                device, "rejected" if content.kind == "unreadable" else "absent", content.sentence
+            )
         if session is None:
             why = self.registry.refused.get(device) or pending.lost or self.registry.refusal(device)
-            return None if patient else Missed(device, "absent", why)
+            return None if patient else FailedReply(device, "absent", why)
         left = content is not None or not pending.message or online.get(device) is not session
         if not left and looked <= pending.sent + self.registry.deadline:
             return None
         if content is None and pending.message:  # from now on its answer comes late
             self._overdue[pending.message] = device, f"{kind(request)} {request.number}"
         if not left:
-            return Missed(device, "absent", f"It did not answer within {self.registry.deadline:g} seconds.")
+            return FailedReply(
+                device, "absent", f"It did not answer within {self.registry.deadline:g} seconds."
+            )
         pending.lost = content.sentence if content else LEFT if pending.message else UNSENT
         if not patient:
-            return Missed(device, "absent", pending.lost)
+            return FailedReply(device, "absent", pending.lost)
         pending.session, pending.message, pending.due = None, "", time.monotonic() + self.registry.pause
         return None
 
@@ -161,15 +165,15 @@ class FlowerEngine:
     def _header(self, device: str) -> Header:
         return replace(self.registry.header, device=device)
 
-    def _late(self) -> list[Missed]:
-        """Drops the answers to requests that were given up, and tells of them.
+    def _late(self) -> list[FailedReply]:
+        """Drops and reports the answers to requests that were given up.
 
-        Flower tells of each request in the end that no answer will come any more.
+        Flower reports of each request in the end that no answer will come any more.
         """
-        missed = []
+        failed = []
         for message, content in self.registry.mailbox.poll(list(self._overdue)).items():
             device, what = self._overdue.pop(message)
             if isinstance(content, RecordDict):
                 reason = f"Its answer to {what} came after the deadline, and was dropped."
-                missed.append(Missed(device, "late", reason))
-        return missed
+                failed.append(FailedReply(device, "late", reason))
+        return failed

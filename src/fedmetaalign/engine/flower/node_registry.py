@@ -31,7 +31,7 @@ class Session:
         node: its id, which outlasts the life.
         since: when Flower says that the life began.
         registered: the name that its key was registered under; empty where keys are not asked for.
-        due: when to ask it who it is, should it not have told by then; by the monotonic clock.
+        due: when to ask it who it is, should it not have said so by then; by the monotonic clock.
         message: the id that its answer will name; None before it is asked, and once it has answered.
         seconds: that it has to answer when it is asked next.
         name: the device that it says it is.

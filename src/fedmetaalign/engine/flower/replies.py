@@ -1,6 +1,6 @@
 """What a device answers, as Flower's records.
 
-An answer repeats whose it is and what it answers ("reply"), so that a stale or a foreign one is told from the
+An answer repeats whose it is and what it answers ("reply"), so that a stale or a foreign one differs from the
 right one; besides it has "arrays" and "metrics", and after phase 3 only what results.json says of the device.
 """
 
@@ -73,9 +73,9 @@ def write_reply(device: str, run: str, request: Request[Any], reply: Local | Upd
         measured["score"] = float(reply.query_score)
         measured |= {"steps": int(reply.steps), "left_steps": int(reply.left_steps)}
         values = packed_arrays("delta", reply.packed) if reply.packed else {"delta": reply.delta}
-        values |= {f"{VECTOR}{name}": each for name, each in reply.vectors.items()}
     else:
         values = {"weights": reply.weights}
+    values |= {f"{VECTOR}{name}": each for name, each in reply.vectors.items()}
     return RecordDict(
         {"reply": ConfigRecord(said), "arrays": arrays(values), "metrics": MetricRecord(measured)}
     )
@@ -143,14 +143,15 @@ def read_reply(
         return cast(Reply, found)
     values, measured = read_arrays(records, "arrays"), _measured(records, request)
     common = {**{key: measured[key] for key in LOCAL}, "samples": int(measured["samples"])}
-    if isinstance(request, Visit):
-        return cast(Reply, Local(weights=vector(values, "weights", network), **common))  # type: ignore[arg-type]
-    delta, packed = read_vector(values, "delta", network)
     vectors = read_vectors(values, network)
-    if isinstance(request, Train) and vectors.keys() != request.vectors.keys():
+    if isinstance(request, Train | Visit) and vectors.keys() != request.vectors.keys():
         raise WireError(
             f"It sends the vectors {', '.join(sorted(vectors)) or 'none'}, which was not asked for."
         )
+    if isinstance(request, Visit):
+        weights = vector(values, "weights", network)
+        return cast(Reply, Local(weights=weights, vectors=vectors, **common))  # type: ignore[arg-type]
+    delta, packed = read_vector(values, "delta", network)
     update = Update(
         delta=delta,
         query_score=measured["score"],
@@ -214,7 +215,7 @@ def _classes(said: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def _printable(text: object) -> bool:
-    """Whether a stranger's name may be told to others."""
+    """Whether a stranger's name may be shown to others."""
     return isinstance(text, str) and len(text) <= LONGEST_NAME and not steers(text)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
+import numpy as np
 from flwr.app import ConfigRecord, RecordDict
 
 from fedmetaalign.engine.flower.wire import (
@@ -23,10 +24,11 @@ from fedmetaalign.engine.flower.wire import (
     read_place,
     read_vector,
     read_vectors,
+    share,
     whole,
     word,
 )
-from fedmetaalign.federation.messages import Finish, Request, Train, Visit
+from fedmetaalign.federation.messages import Finish, Request, Train, Vectors, Visit
 from fedmetaalign.fleet.shared import Place
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.recipe import Model, Recipe, dump, parse
@@ -69,13 +71,15 @@ def ask(header: Header, request: Request[Any], place: Place) -> RecordDict:
     values = {"weights": request.weights}
     match request:
         case Visit():
-            said["tour"] = request.tour
+            said |= {"tour": request.tour, "rate": request.rate}
+            values |= _named(request.vectors)
         case Train():
             if request.packed is not None:
                 values = packed_arrays("weights", request.packed)
-            values |= {f"{VECTOR}{name}": each for name, each in request.vectors.items()}
+            values |= _named(request.vectors)
         case Finish():
             values |= {f"{STAGE}{name}": weights for name, weights in request.stages.items()}
+            values |= _named(request.vectors)
     return RecordDict({"arrays": arrays(values), "place": place_record(place), "request": ConfigRecord(said)})
 
 
@@ -116,11 +120,13 @@ def read_request(records: RecordDict, model: Model) -> tuple[Request[Any], Place
     request: Request[Any]
     match said.get("kind"):
         case "visit":
-            request = Visit(weights, number, devices, whole(said, "tour"))
+            tour, rate = whole(said, "tour"), share(said, "rate")
+            request = Visit(weights, number, devices, tour, rate, read_vectors(values, network))
         case "train":
             request = Train(weights, number, devices, read_vectors(values, network), packed)
         case "finish":
-            request = Finish(weights, number, devices, read_vectors(values, network, STAGE))
+            stages = read_vectors(values, network, STAGE)
+            request = Finish(weights, number, devices, stages, read_vectors(values, network))
         case other:
             raise WireError(f"The server asks for {other!r}, which this version does not know.")
     return request, place
@@ -129,6 +135,10 @@ def read_request(records: RecordDict, model: Model) -> tuple[Request[Any], Place
 def kind(request: Request[Any]) -> str:
     """Returns the name of a kind of request on the wire."""
     return type(request).__name__.lower()
+
+
+def _named(vectors: Vectors) -> dict[str, np.ndarray]:
+    return {f"{VECTOR}{name}": each for name, each in vectors.items()}
 
 
 def _said(header: Header, kind: str) -> dict[str, Any]:

@@ -111,6 +111,18 @@ def whole(values: Mapping[str, Any], key: str) -> int:
     return value
 
 
+def share(values: Mapping[str, Any], key: str) -> float:
+    """Returns a number in (0, 1].
+
+    Raises:
+        WireError: it is something else.
+    """
+    value = values.get(key)
+    if not isinstance(value, float) or not 0 < value <= 1:
+        raise WireError(f"The key '{key}' is {value!r}, and not a number in (0, 1].")
+    return value
+
+
 def vector(values: Mapping[str, np.ndarray], key: str, network: Network) -> np.ndarray:
     """Returns weights or a delta, (parameters,) float32, finite and not so large that a square is not.
 

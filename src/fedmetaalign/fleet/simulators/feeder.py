@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.simulators._members import both_classes, members, names
+from fedmetaalign.fleet.simulators._devices import both_classes, device_streams, names
 
 FEATURES = ("Ia", "Ib", "Ic", "Va", "Vb", "Vc")
 UNITS = ("A", "A", "A", "p.u.", "p.u.", "p.u.")
@@ -189,7 +189,7 @@ def simulate(devices: int, samples: int, seed: int) -> list[Table]:
     Raises:
         DataError: if `devices` or `samples` is below 1.
     """
-    return [_device(name, samples, rng) for name, rng in members("feeder", devices, samples, seed)]
+    return [_device(name, samples, rng) for name, rng in device_streams("feeder", devices, samples, seed)]
 
 
 @dataclass(frozen=True)

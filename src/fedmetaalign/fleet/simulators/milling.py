@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.simulators._members import both_classes, members, names
+from fedmetaalign.fleet.simulators._devices import both_classes, device_streams, names
 
 FEATURES = ("type", "air temperature", "process temperature", "rotational speed", "torque", "tool wear")
 UNITS = ("", "K", "K", "rpm", "Nm", "min")
@@ -142,7 +142,7 @@ def simulate(devices: int, samples: int, seed: int) -> list[Table]:
     Raises:
         DataError: if `devices` or `samples` is below 1.
     """
-    return [_device(name, samples, rng) for name, rng in members("milling", devices, samples, seed)]
+    return [_device(name, samples, rng) for name, rng in device_streams("milling", devices, samples, seed)]
 
 
 def _device(name: str, samples: int, rng: np.random.Generator) -> Table:

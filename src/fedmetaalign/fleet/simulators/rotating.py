@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.simulators._members import members, names
+from fedmetaalign.fleet.simulators._devices import device_streams, names
 
 FEATURES = (
     "speed",
@@ -171,7 +171,7 @@ def simulate(devices: int, samples: int, seed: int) -> list[Table]:
     Raises:
         DataError: if `devices` or `samples` is below 1.
     """
-    return [_device(name, samples, rng) for name, rng in members("rotating", devices, samples, seed)]
+    return [_device(name, samples, rng) for name, rng in device_streams("rotating", devices, samples, seed)]
 
 
 def _device(name: str, samples: int, rng: np.random.Generator) -> Table:

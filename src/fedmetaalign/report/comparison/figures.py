@@ -17,7 +17,7 @@ from fedmetaalign.report.numbers import decimal, percent
 from fedmetaalign.report.reading import mean
 
 _MOST = 8
-"""Lines in one figure that can still be told apart."""
+"""Lines in one figure that can still be distinguished."""
 
 _HEIGHT = 3.9
 _AXES = 0.8 * _HEIGHT
@@ -51,7 +51,7 @@ def write_sweep(comparisons: Mapping[str, Source], key: str, folder: Path) -> No
         folder: is there.
     """
     (folder / "sweep.svg").write_text(sweep(comparisons, key), encoding="utf-8")
-    if unseen := reading.newcomers(comparisons):
+    if unseen := reading.unseen_sweep(comparisons):
         (folder / "sweep-unseen.svg").write_text(sweep(unseen, key), encoding="utf-8")
 
 
@@ -167,7 +167,7 @@ def stages(comparison: Source) -> str:
             if many:
                 axes.plot(x, middle, color=each.colour, linewidth=0.8, alpha=0.5)
                 continue
-            # Side by side, intervals can be told apart.
+            # Side by side, intervals can be distinguished.
             at = [place + 0.03 * (i - (len(shown) - 1) / 2) for place in x]
             axes.vlines(at, low, high, color=each.colour, linewidth=3, alpha=0.45)
             axes.plot(at, middle, color=each.colour, linewidth=1.8, marker="o", markersize=6)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fedmetaalign.methods import CONTROLS, NO_RIVALS
+from fedmetaalign.methods import COLLECTING, CONTROLS, FORESTS, NO_RIVALS
 from fedmetaalign.report.comparison.formats import ALPHA, METRICS, bracket, probability
 from fedmetaalign.report.comparison.names import METRICS as NAMES
 from fedmetaalign.report.comparison.names import OURS
@@ -28,18 +28,24 @@ def sentences(comparison: Comparison, name: Naming = str) -> list[str]:
     raced = [row for row in final if row.method not in NO_RIVALS]
     if not raced:
         return ["No method came to a result: all of them diverged."]
-    found = [_best(raced[0], name), _federated(raced, name), _pooled(final, raced[0], name), _ours(raced, name)]
+    found = [
+        _best(raced[0], name),
+        _federated(raced, name),
+        _control(final, raced[0], name),
+        _forest(final, raced[0], name),
+        _ours(raced, name),
+    ]
     return [sentence for sentence in [*found, *_worse_off(comparison, name), _limits(comparison)] if sentence]
 
 
 def _best(best: Row, name: Naming) -> str:
     interval = bracket(METRICS[best.rank], best.ranking)
     mean = f"a mean {NAMES[best.rank]} of {percent(best.ranking.mean)}"
-    told = f"{name(best.label)} is best, with {mean} {interval}"
+    sentence = f"{name(best.label)} is best, with {mean} {interval}"
     rival = best.rival
     if rival is None or rival.difference.mean is None:
-        return f"{told.rstrip()}."
-    return f"{told.rstrip()}, {_distance(rival, name)}; {_luck('that lead', rival)}."
+        return f"{sentence.rstrip()}."
+    return f"{sentence.rstrip()}, {_distance(rival, name)}; {_luck('that lead', rival)}."
 
 
 def _federated(raced: list[Row], name: Naming) -> str:
@@ -50,12 +56,26 @@ def _federated(raced: list[Row], name: Naming) -> str:
     return f"The best method that federates is {name(best.label)} with {percent(best.ranking.mean)}."
 
 
-def _pooled(final: list[Row], best: Row, name: Naming) -> str:
-    """What all data in one place would give, where no method comes up to it."""
-    if final[0].method != "pooled":
+def _control(final: list[Row], best: Row, name: Naming) -> str:
+    """What all data in one place would give, or trees without a federation, where no method comes up to it."""
+    top = final[0]
+    if top.method not in NO_RIVALS or top.method in ("majority", "one_rule"):
         return ""
-    told = f"{name(final[0].label)}, all samples in one place, would give {percent(final[0].ranking.mean)}"
-    return f"{told}: more than {name(best.label)}."
+    how = "all samples in one place" if top.method in COLLECTING else "each device by itself"
+    sentence = f"{name(top.label)}, {how}, would give {percent(top.ranking.mean)}"
+    return f"{sentence}: more than {name(best.label)}."
+
+
+def _forest(final: list[Row], best: Row, name: Naming) -> str:
+    """How far the best method is from the better forest."""
+    forest = next((row for row in final if row.method in FORESTS), None)
+    gain = best.fleet.get("gain_over_forest", NOTHING)
+    if forest is None or gain.mean is None:
+        return ""
+    where = "ahead of" if gain.mean >= 0 else "behind"
+    interval = bracket(METRICS["gain_over_forest"], gain)
+    told = f"{name(best.label)} is {points(abs(gain.mean))} {where} the better forest {interval}".rstrip()
+    return f"{told} ({name(forest.label)}, {percent(forest.ranking.mean)})."
 
 
 def _ours(raced: list[Row], name: Naming) -> str:
@@ -72,10 +92,10 @@ def _ours(raced: list[Row], name: Naming) -> str:
     if gain.mean is not None:
         side = "above" if gain.mean >= 0 else "below"
         interval = bracket(METRICS["gain_over_local"], gain)
-        told = f"is {points(abs(gain.mean))} {side} training alone {interval}".rstrip()
+        sentence = f"is {points(abs(gain.mean))} {side} training alone {interval}".rstrip()
         harmed = ours.fleet.get("worse_off", NOTHING).mean
         share = "no device" if harmed == 0 else f"{percent(harmed)} of the devices"
-        parts.append(told + ("" if harmed is None else f" and leaves {share} worse off"))
+        parts.append(sentence + ("" if harmed is None else f" and leaves {share} worse off"))
     return f"{name(ours.label)} {'; it '.join(parts)}." if parts else ""
 
 

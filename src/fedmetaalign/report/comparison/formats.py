@@ -50,6 +50,7 @@ METRICS = {
     "brier": Metric("Brier score", "decimal", -1),
     "gain_over_local": Metric("gain over local only in points", "points"),
     "worse_off": Metric("devices worse off in %", direction=-1),
+    "gain_over_forest": Metric("gain over the better forest in points", "points"),
     "worst": Metric("worst device in %"),
     "worst_decile": Metric("worst tenth in %"),
 }

@@ -1,12 +1,12 @@
 """A comparison as Markdown: `compare.md` as a whole, and each of its tables by itself for other documents."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 
 from jinja2 import Template
 from markupsafe import Markup
 
-from fedmetaalign.methods import ALONE
+from fedmetaalign.methods import ALONE, FORESTS
 from fedmetaalign.report.comparison.findings import sentences
 from fedmetaalign.report.comparison.formats import (
     METRICS,
@@ -25,14 +25,18 @@ from fedmetaalign.report.comparison.formats import (
 from fedmetaalign.report.comparison.names import METRICS as NAMES
 from fedmetaalign.report.comparison.names import plain, title
 from fedmetaalign.report.comparison.reading import (
+    AGAINST_ALONE,
+    AGAINST_FOREST,
     NOTHING,
+    Comparison,
     Interval,
     Row,
     Source,
+    beside_itself,
     foremost,
-    newcomers,
     read,
     shown,
+    unseen_sweep,
     value_of,
 )
 from fedmetaalign.report.numbers import count
@@ -48,14 +52,13 @@ _COLUMNS = (
     "pr_auc",
     "brier",
     "gain_over_local",
+    "gain_over_forest",
     "worse_off",
     "worst",
     "worst_decile",
 )
-_RANGED = ("accuracy", "macro_f1", "class_accuracy", "gain_over_local")
+_RANGED = ("accuracy", "macro_f1", "class_accuracy", "gain_over_local", "gain_over_forest")
 """Columns with room for the interval."""
-
-_AGAINST_ALONE = ["gain_over_local", "worse_off"]
 
 _MOST_COLUMNS = 4
 """Up to so many devices are columns; more are rows."""
@@ -87,9 +90,17 @@ def sweep_document(comparisons: Mapping[str, Source], key: str) -> str:
         key=plain(key),
         rank=title(next(iter(swept.values())).rank),
         swept=swept,
-        newcomers=newcomers(swept),
-        against_alone=_AGAINST_ALONE if any(of.row(ALONE) for of in swept.values()) else [],
+        unseen=unseen_sweep(swept),
+        against=_against(swept.values()),
     )
+
+
+def _against(swept: Iterable[Comparison]) -> list[str]:
+    """The metrics that need another row, where it is there."""
+    rows = [row for of in swept for row in of.rows]
+    alone = any(row.name == ALONE for row in rows)
+    forest = any(row.method in FORESTS for row in rows)
+    return [*(AGAINST_ALONE if alone else ()), *(AGAINST_FOREST if forest else ())]
 
 
 def findings(comparison: Source) -> str:
@@ -148,20 +159,20 @@ def sweep(comparisons: Mapping[str, Source], metric: str = "") -> str:
     columns = {value: read(each) for value, each in comparisons.items()}
     metric = metric or next(iter(columns.values())).rank
     labels = {row.name: row.label for of in columns.values() for row in of.rows}
-    told = {name: [_told(of.row(name), metric) for of in columns.values()] for name in labels}
-    told = {name: line for name, line in told.items() if any(each.mean is not None for each in line)}
-    cells = [_bolded(metric, column, _half) for column in zip(*told.values(), strict=True)]
+    lines = {name: [_interval_of(of.row(name), metric) for of in columns.values()] for name in labels}
+    lines = {name: line for name, line in lines.items() if any(each.mean is not None for each in line)}
+    cells = [_bolded(metric, column, _half) for column in zip(*lines.values(), strict=True)]
     head = [METRICS[metric].title, *(text(plain(value)) for value in columns)]
-    return table(head, zip((text(labels[name]) for name in told), *cells, strict=True))
+    return table(head, zip((text(labels[name]) for name in lines), *cells, strict=True))
 
 
 def _metrics_table(rows: Sequence[Row], part: str) -> str:
     """A line a row: the columns that have something to say."""
-    found = {key: [_told(row, key, part) for row in rows] for key in _COLUMNS}
+    found = {key: [_interval_of(row, key, part) for row in rows] for key in _COLUMNS}
     columns = {key: column for key, column in found.items() if any(each.mean is not None for each in column)}
     if columns.get("worst_decile") == columns.get("worst"):
         columns.pop("worst_decile", None)  # in a small fleet, the worst tenth is the worst device
-    ranks = [_told(row, row.rank, part).mean for row in rows]
+    ranks = [_interval_of(row, row.rank, part).mean for row in rows]
     top = max((mean for mean in ranks if mean is not None), default=None)
     names = [
         bold(text(row.label)) if top is not None and mean == top else text(row.label)
@@ -171,9 +182,8 @@ def _metrics_table(rows: Sequence[Row], part: str) -> str:
     return table(["", *(METRICS[key].title for key in columns)], zip(names, *cells, strict=True))
 
 
-def _told(row: Row | None, key: str, part: str = "fleet") -> Interval:
-    # Set beside itself, training alone would be the best of its columns.
-    if row is None or (row.name == ALONE and key in _AGAINST_ALONE):
+def _interval_of(row: Row | None, key: str, part: str = "fleet") -> Interval:
+    if row is None or beside_itself(row, key):
         return NOTHING
     metrics = row.unseen if part == "unseen" else row.fleet
     return metrics.get(key, NOTHING)

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from fedmetaalign.methods import ALONE, CONTROLS
+from fedmetaalign.methods import ALONE, CONTROLS, FORESTS
 from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, OURS, PAPER, label, plain
 from fedmetaalign.report.comparison.names import title as title_of
 from fedmetaalign.report.fields import Number
@@ -74,7 +74,7 @@ class Row(_Part):
         edge: whether the learning rate chosen lies at an end of the grid.
         diverged: seeds in which training diverged.
         devices: device -> metric -> interval, unseen devices too.
-        fleet: over the members.
+        fleet: over the federated devices.
         unseen: over the devices that took no part; empty where there are none.
         rival: what it is held against.
         rounds: accuracy of the global model over the fleet, after each round; empty without such a model. Of
@@ -104,7 +104,7 @@ class Row(_Part):
 
     @property
     def ranking(self) -> Interval:
-        """The mean over the members of what the comparison ranks by."""
+        """The mean over the federated devices of what the comparison ranks by."""
         return self.fleet.get(self.rank, NOTHING)
 
     @field_validator("rounds", mode="before")
@@ -177,7 +177,7 @@ def of_unseen(comparison: Source) -> Comparison:
     return found.model_copy(update={"rows": rows})
 
 
-def newcomers(comparisons: Mapping[str, Source]) -> dict[str, Comparison]:
+def unseen_sweep(comparisons: Mapping[str, Source]) -> dict[str, Comparison]:
     """Returns a sweep over the devices that took no part; empty where one of its comparisons has none."""
     known = all(read(each).unseen for each in comparisons.values())
     return {value: of_unseen(each) for value, each in comparisons.items()} if known else {}
@@ -186,6 +186,18 @@ def newcomers(comparisons: Mapping[str, Source]) -> dict[str, Comparison]:
 def value_of(row: Row, device: str) -> Interval:
     """What a row comes to on one device, over the seeds, in the metric that the comparison ranks by."""
     return row.devices.get(device, {}).get(row.rank, NOTHING)
+
+
+AGAINST_ALONE = ("gain_over_local", "worse_off")
+AGAINST_FOREST = ("gain_over_forest",)
+"""Metrics that hold a row against another."""
+
+
+def beside_itself(row: Row, metric: str) -> bool:
+    """Tells whether a row is what a metric holds the others against: it would be the best of its column."""
+    if metric in AGAINST_FOREST:
+        return row.method in FORESTS
+    return row.name == ALONE and metric in AGAINST_ALONE
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
@@ -214,7 +226,7 @@ def with_rounds(comparison: Comparison) -> list[Row]:
 
 
 def gains(comparison: Comparison) -> dict[str, dict[str, float]]:
-    """Returns row name -> member -> what is gained over training alone, the mean over the seeds in points.
+    """Returns row name -> device -> what is gained over training alone, the mean over the seeds in points.
 
     Of the models that devices end with: global models and controls would hide them behind losses of a quarter.
     """
@@ -230,7 +242,7 @@ def gains(comparison: Comparison) -> dict[str, dict[str, float]]:
 
 
 def by_stage(comparison: Comparison) -> dict[str, dict[str, Interval]]:
-    """Returns stage -> member -> its value for the paper's stages, in their order, where there is any."""
+    """Returns stage -> device -> its value for the paper's stages, in their order, where there is any."""
     found = {}
     for stage in ("serial", "global", "final"):
         devices = comparison.stages.get(stage, {})

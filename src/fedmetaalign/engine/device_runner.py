@@ -54,8 +54,8 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Participant:
-    """A device that takes part in a method.
+class DeviceRunner:
+    """Runs a method's steps on a device.
 
     Attributes:
         client: the device at work.
@@ -88,8 +88,9 @@ class Participant:
                 sizes, transport = client.learner.layer_sizes, client.recipe.transport
                 return cast(Reply, packed_update(update, transport, sizes, request.number, client.memory))
             case Collect():
-                own, features = client.device.own.support, len(client.device.preparation.features)
-                return cast(Reply, Collected(own, features, client.all_steps(request.devices)))
+                own = client.raw if request.everything else client.device.own.support
+                features, steps = len(client.device.preparation.features), client.all_steps(request.devices)
+                return cast(Reply, Collected(own, features, steps))
             case Personalize():
                 return cast(Reply, method.personal(client, request))
             case Finish():

@@ -45,7 +45,7 @@ def hello(recipe: Recipe, table: Table) -> Hello:
     return Hello.of(table, own if recipe.fleet.scaling == "fleet" else ())
 
 
-def member(recipe: Recipe, table: Table, place: Place) -> tuple[Device, Samples]:
+def build_device(recipe: Recipe, table: Table, place: Place) -> tuple[Device, Samples]:
     """Returns the device, and apart from it its test set.
 
     Args:

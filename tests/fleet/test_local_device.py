@@ -6,7 +6,7 @@ import pytest
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet.build import build, raw_tables
-from fedmetaalign.fleet.member import hello, member, read_table
+from fedmetaalign.fleet.local_device import build_device, hello, read_table
 from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
 from fedmetaalign.fleet.table_file import load_table, save_table
 from fedmetaalign.model.target import Target
@@ -70,7 +70,7 @@ def test_a_device_is_made_alike_on_its_own_and_in_the_fleet(recipe_of, here, kin
     save_shared(share(told, recipe), here / "fleet.json")
     shared = load_shared(here / "fleet.json")
     for device in fleet.devices:
-        found = member(recipe, own[device.name], shared.place(told[device.name], recipe.model))
+        found = build_device(recipe, own[device.name], shared.place(told[device.name], recipe.model))
         assert bits(*found) == bits(device, fleet.test[device.name])
 
 
@@ -84,7 +84,7 @@ def test_a_device_knows_the_kinds_that_only_others_have(recipe_of, here):
     assert told["pump"].classes == ("jam", "ok", "worn pump")
     place = share(told, recipe).place(told["pump"], recipe.model)
     table = read_table(recipe, "pump", here / "fleet/pump.csv")
-    assert bits(*member(recipe, table, place)) == bits(fleet.devices[1], fleet.test["pump"])
+    assert bits(*build_device(recipe, table, place)) == bits(fleet.devices[1], fleet.test["pump"])
     assert set(fleet.devices[1].train.y) == {0, 1, 3}
 
 
@@ -93,7 +93,9 @@ def test_a_csv_file_is_read_as_the_recipe_says(recipe_of, here):
     table = read_table(recipe, "pump", here / "fleet/pump.csv")
     assert (table.name, table.features, len(table)) == ("pump", ("b", "a"), 400)
     place = Shared().place(hello(recipe, table), recipe.model)
-    assert bits(*member(recipe, table, place)) == bits(build(recipe).devices[1], build(recipe).test["pump"])
+    assert bits(*build_device(recipe, table, place)) == bits(
+        build(recipe).devices[1], build(recipe).test["pump"]
+    )
 
 
 def test_a_device_takes_the_columns_of_the_source_that_bears_its_name(here):

@@ -8,7 +8,9 @@ from fedmetaalign.errors import DataError
 from fedmetaalign.randomness import generator
 
 
-def members(simulator: str, devices: int, samples: int, seed: int) -> Iterator[tuple[str, np.random.Generator]]:
+def device_streams(
+    simulator: str, devices: int, samples: int, seed: int
+) -> Iterator[tuple[str, np.random.Generator]]:
     """Yields each device's name and random stream, which depends on (seed, simulator, name) alone.
 
     Raises:

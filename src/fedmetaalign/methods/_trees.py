@@ -1,0 +1,137 @@
+"""What the tree ensembles share: how scikit-learn's are trained, and what they say of all classes.
+
+They train on all of a device's training samples, the validation part included, for which they have no use: no
+parameter is tuned, and the threshold is 0.5. Their features are raw ones, as whoever has a table takes them, in
+the places of the network's inputs. No gradient steps bound them: scikit-learn's defaults do.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from threadpoolctl import threadpool_limits
+
+from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.federation.messages import Collect, Last, Model, Personal
+from fedmetaalign.federation.records import Record, record
+from fedmetaalign.methods._method import Method
+from fedmetaalign.model.online import Samples
+from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.model.target import Target
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.server import Round, Server, State
+from fedmetaalign.randomness import generator
+
+NODE = 4
+"""Numbers of a node beside its values: a feature, a threshold and two children."""
+
+Fit = Callable[[Samples, Target, int], Model]
+"""Trains a model on raw samples, in the classes of a target, with a random state."""
+
+
+def forest(samples: Samples, target: Target, random_state: int) -> Model:
+    """Trains a random forest."""
+    trained = RandomForestClassifier(random_state=random_state, n_jobs=1).fit(*samples)
+    nodes = sum(tree.tree_.node_count for tree in trained.estimators_)
+    return _model(trained, target, nodes * (NODE + target.outputs))
+
+
+def boosting(samples: Samples, target: Target, random_state: int) -> Model:
+    """Trains gradient boosting over histograms; one class alone needs no tree."""
+    counts = np.bincount(samples.y.astype(np.intp))
+    seen = np.flatnonzero(counts)
+    if len(seen) == 1:
+        return Model(partial(constant, spread(np.ones((1, 1)), seen, target)[0]), 1)
+    # Beyond 10,000 samples it stops early, by a tenth that has every class: one sample cannot be parted.
+    early: Any = "auto" if counts[seen].min() > 1 else False
+    settings = HistGradientBoostingClassifier(random_state=random_state, early_stopping=early)
+    with threadpool_limits(1, "openmp"):  # on several threads, sums have other last bits
+        trained = settings.fit(*samples)
+    nodes = sum(len(tree.nodes) for trees in trained._predictors for tree in trees)
+    return _model(trained, target, nodes * (NODE + 1))
+
+
+def constant(probabilities: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Says the same of every row."""
+    return np.full((len(x), *probabilities.shape), probabilities)
+
+
+def spread(probabilities: np.ndarray, seen: np.ndarray, target: Target) -> np.ndarray:
+    """Returns probabilities as a learner's: of two classes the fault's, else each class's.
+
+    Args:
+        probabilities: (rows, seen), of the classes that were trained on.
+        seen: (seen,) their indices. Of all others the probability is 0.
+        target: all classes.
+    """
+    every = np.zeros((len(probabilities), len(target.classes)))
+    every[:, seen] = np.clip(probabilities, 0, 1)  # a mean of many may be rounded to more than 1
+    return every[:, 1] if target.outputs == 1 else every
+
+
+def alone(name: str, fit: Fit) -> Method:
+    """Returns the method in which each device trains such a model on its own samples."""
+
+    def personal(client: Client, request: Last[Any]) -> Personal:
+        address = random_state(client.recipe.seed, name, client.name)
+        return own(client, fit(client.raw, client.learner.target, address))
+
+    return Method(personal=personal, trains=False, federates=False, one_model=False, no_bundle=no_bundle(name))
+
+
+def pooled(name: str, fit: Fit) -> Method:
+    """Returns the method in which one such model is trained on the samples of all members."""
+
+    def train(server: Server, state: State) -> tuple[State, list[Record]]:
+        names = server.engine.names
+        replies = server.engine.exchange(names, Collect(state.weights, 1, len(names), everything=True)).answers
+        parts = [replies[each].samples for each in names]
+        samples = Samples(*map(np.concatenate, zip(*parts, strict=True)))
+        model = fit(samples, server.learner.target, random_state(server.recipe.seed, name))
+        return replace(state, model=model), [record(2, 1, name)]
+
+    return Method(
+        lambda server: [Round("parallel", 1, partial(train, server))],
+        personal=handed_over,
+        trains=False,
+        one_model=False,
+        no_bundle=no_bundle(name),
+        in_process=f"{name} trains on all samples in one place, and over Flower none leaves its device.",
+    )
+
+
+def handed_over(client: Client, request: Last[Any]) -> Personal:
+    """Returns the model that the server has made, as the device's own."""
+    assert request.model is not None  # noqa: S101 - the method's only round makes it
+    return own(client, request.model)
+
+
+def own(client: Client, model: Model) -> Personal:
+    """Returns a model of raw features as a device's own, with a threshold of 0.5."""
+    return Personal(partial(_of_inputs, model, client.device.preparation), Choice(0.5, None, None))
+
+
+def no_bundle(name: str) -> str:
+    """Says why there is none."""
+    return f"{name} has trees and no network to deploy: compare it, or run another method."
+
+
+def random_state(seed: int, *address: str) -> int:
+    """Returns scikit-learn's random state at an address."""
+    return int(generator(seed, "trees", *address).integers(2**32))
+
+
+def _of_inputs(model: Model, preparation: Preparation, x: np.ndarray) -> np.ndarray:
+    return model.probabilities(preparation.raw_in_place(x))
+
+
+def _model(trained: Any, target: Target, numbers: int) -> Model:
+    return Model(partial(_said, trained, target), numbers)
+
+
+def _said(trained: Any, target: Target, x: np.ndarray) -> np.ndarray:
+    with threadpool_limits(1, "openmp"):
+        return spread(trained.predict_proba(x), trained.classes_.astype(np.intp), target)

@@ -1,0 +1,170 @@
+"""Joining pays: groups, tours with a decaying rate, and a model of each device's own that several have taught.
+
+    1  Each device trains the start on either half of its samples. Devices whose updates point the same way are
+       a group (aggregation/groups).
+    2  In each group the weights tour the devices, as in the paper's Algorithm 2, with nothing held back and a
+       rate that decays. Beside them tour the weights of each fold, which no device trains on that fold of its
+       samples.
+    3  A device asks four teachers: a forest and a network of its own samples, its group's model, and that
+       fine-tuned. Those of the folds tell, on all of its samples, whether the joint blend or the local one
+       serves it better (phases/teaching). One network learns what the blend says (phases/distillation).
+
+Each part can be switched: groups.alignment = -1 makes one group, serial.decay and fleet.encoding say what they
+say, teaching.teachers names the teachers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fedmetaalign.aggregation.groups import alignments, groups
+from fedmetaalign.federation.messages import Last, Local, Personal, Train, Update, Vectors, Visit
+from fedmetaalign.federation.records import Record, record
+from fedmetaalign.methods._device import train, update
+from fedmetaalign.methods._method import Method
+from fedmetaalign.model.online import Samples
+from fedmetaalign.phases.client import Client, check_finite
+from fedmetaalign.phases.folds import folds, taken
+from fedmetaalign.phases.parallel import broadcast
+from fedmetaalign.phases.serial import decayed, moved
+from fedmetaalign.phases.server import Final, Round, Server, State
+from fedmetaalign.phases.taught import taught
+from fedmetaalign.randomness import generator
+from fedmetaalign.recipe import Recipe
+
+OTHER = "other"
+"""A device's update on the second half of its samples."""
+MODEL, FOLD = "model", "fold."
+"""What a group's weights are called, and what the names of each fold's begin with."""
+GROUP = "group"
+"""Each device's group, in the order of the names."""
+
+
+def rounds(server: Server) -> list[Round]:
+    """Lists the tours; the first one begins with the groups."""
+    count = server.recipe.serial.rounds
+    return [Round("serial", number, partial(tour, server, number)) for number in range(1, count + 1)]
+
+
+def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]]:
+    """Takes each group's weights, and those of its folds, to its devices in a fresh random order."""
+    records: list[Record] = []
+    if GROUP not in state.memory:
+        state, records = grouped(server, state)
+    names, kept = server.engine.names, dict(state.memory)
+    weights = state.weights
+    for group, devices in members(names, state).items():
+        order = generator(server.recipe.seed, "order", "fleet", number, group).permutation(len(devices))
+        own = touring(server.recipe, state, group)
+        for i in order:
+            own, seen = visited(server, number, devices[i], own)
+            records += seen
+        kept |= {f"{group}.{name}": each for name, each in own.items()}
+        weights = own[MODEL] if group == 0 else weights
+    state = replace(moved(state, weights, number, records), memory=kept)
+    return state, records
+
+
+def visited(server: Server, number: int, name: str, own: Vectors) -> tuple[Vectors, list[Record]]:
+    """Hands weights to a device, and returns those that it hands back; its own where it does not answer."""
+    rate = decayed(server.recipe.serial, number)
+    rest = {key: each for key, each in own.items() if key != MODEL}
+    request = Visit(own[MODEL], number, len(server.engine.names), number, rate, rest)
+    replies = server.engine.exchange([name], request)
+    failed = replies.failed_records(1, number)
+    if name not in replies.answers:
+        return own, failed
+    local = replies.answers[name]
+    said = {"support_loss": local.support_loss, "query_loss": local.query_loss, "accuracy": local.accuracy}
+    return {MODEL: local.weights, **local.vectors}, [*failed, record(1, number, name, **said)]
+
+
+def grouped(server: Server, state: State) -> tuple[State, list[Record]]:
+    """Divides the devices into groups by their updates; one that sends none joins the largest."""
+    updates, failed = broadcast(server, state.weights, 1, {OTHER: np.zeros_like(state.weights)})
+    found = dict.fromkeys(server.engine.names, 0)
+    pair = (
+        np.stack([u.delta for u in updates.values()]),
+        np.stack([u.vectors[OTHER] for u in updates.values()]),
+    )
+    least = server.recipe.groups.alignment
+    found |= dict(zip(updates, groups(alignments(*pair), least).tolist(), strict=True))
+    numbers = np.array([found[name] for name in server.engine.names], np.int64)
+    return replace(state, memory={**state.memory, GROUP: numbers}), failed
+
+
+def members(names: tuple[str, ...], state: State) -> dict[int, list[str]]:
+    """Returns the devices of each group, by its number, sorted by name."""
+    of = dict(zip(names, state.memory[GROUP].tolist(), strict=True))
+    return {group: [name for name in names if of[name] == group] for group in sorted(set(of.values()))}
+
+
+def touring(recipe: Recipe, state: State, group: int) -> Vectors:
+    """Returns what tours a group: its model, and that of each fold; before the first tour all are alike."""
+    names = (MODEL, *(f"{FOLD}{fold}" for fold in range(recipe.teaching.folds)))
+    return {name: state.memory.get(f"{group}.{name}", state.weights) for name in names}
+
+
+def halves(client: Client, request: Train) -> Update:
+    """Trains the weights on either half of the device's samples."""
+    samples, settings = client.device.train, client.recipe.groups
+    half = folds(samples, client.learner.target, 2, client.recipe.seed, client.name)
+    deltas = []
+    for part in (0, 1):
+        own = taken(samples, half == part)
+        trained = client.learner.train(
+            request.weights, own, "halves", part, client.name, epochs=settings.epochs
+        )
+        check_finite(trained.weights, f"on {client.name}")
+        deltas.append(trained)
+    first, second = deltas
+    return update(client, request, first, {OTHER: second.weights - request.weights})
+
+
+def hop(client: Client, request: Visit) -> Local:
+    """Trains the weights on all of the device's samples, and those of each fold on all but that fold."""
+    samples, count = client.device.train, client.recipe.teaching.folds
+    dealt = folds(samples, client.learner.target, count, client.recipe.seed, client.name)
+    rate = request.rate * client.recipe.optimizer.learning_rate
+
+    def trained(weights: np.ndarray, own: Samples, *address: str | int) -> Any:
+        return train(client, weights, own, "fleet", request.number, *address, learning_rate=rate)
+
+    whole = trained(request.weights, samples)
+    found, losses, right = {}, [], []
+    for fold in range(count):
+        name = f"{FOLD}{fold}"
+        found[name] = trained(request.vectors[name], taken(samples, dealt != fold), fold).weights
+        loss, accuracy = client.learner.evaluate(found[name], taken(samples, dealt == fold))
+        losses.append(loss)
+        right.append(accuracy)
+    return Local(whole.weights, whole.loss, float(np.mean(losses)), float(np.mean(right)), len(samples), found)
+
+
+def finals(names: tuple[str, ...], state: State) -> list[Final]:
+    """Sends each device the weights of its group and of the folds."""
+    found = []
+    for group, devices in members(names, state).items():
+        own = {k.removeprefix(f"{group}."): v for k, v in state.memory.items() if k.startswith(f"{group}.")}
+        weights = own.pop(MODEL)
+        found.append(Final(tuple(devices), weights, {**state.stages, "serial": weights}, own))
+    return found
+
+
+def personal(client: Client, request: Last[Any]) -> Personal:
+    """Lets the device's teachers teach a network of its own."""
+    fleet: Mapping[int, np.ndarray] = {
+        int(name.removeprefix(FOLD)): each for name, each in request.vectors.items() if name.startswith(FOLD)
+    }
+    return taught(client, request.weights, fleet)
+
+
+def lacking(recipe: Recipe) -> str:
+    """Says what a recipe lacks."""
+    return "" if recipe.serial.rounds else "fleet tours the devices: set serial.rounds to 1 at least."
+
+
+METHOD = Method(rounds, local=halves, hop=hop, finals=finals, personal=personal, lacking=lacking, tuned=False)

@@ -1,0 +1,110 @@
+"""The last step of the method `fleet` on a device: ask the teachers, choose a blend, learn what it says."""
+
+from collections.abc import Mapping
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+
+from fedmetaalign.federation.messages import Personal
+from fedmetaalign.federation.records import record
+from fedmetaalign.model.online import Samples
+from fedmetaalign.phases.client import Client, choose_threshold, passes
+from fedmetaalign.phases.distillation import STRETCHES, decaying, distil
+from fedmetaalign.phases.folds import folds, taken
+from fedmetaalign.phases.teaching import Teacher, as_learner, blended, choose, each_class
+from fedmetaalign.randomness import generator
+from fedmetaalign.tinyml.decision import predict
+
+
+def taught(client: Client, weights: np.ndarray, without: Mapping[int, np.ndarray]) -> Personal:
+    """Makes a device's own model; a device with one class has no say, and takes its group's model as it is.
+
+    Args:
+        client: the device.
+        weights: (parameters,) float32, its group's model.
+        without: by fold, its group's model without that fold of any device's samples.
+
+    Raises:
+        DivergenceError: training has run away.
+    """
+    recipe, target, settings = client.recipe, client.learner.target, client.recipe.teaching
+    samples = client.device.train
+    if len(np.unique(target.faults(samples.y))) < 2:
+        return client.own(weights)
+    dealt = folds(samples, target, settings.folds, recipe.seed, client.name)
+    said: dict[str, np.ndarray] = {
+        name: np.empty((len(samples), len(target.classes))) for name in settings.teachers
+    }
+    for fold in range(settings.folds):
+        unseen = dealt == fold
+        _, asked = _teachers(client, without[fold], taken(samples, ~unseen), fold)
+        for name, teacher in asked.items():
+            said[name][unseen] = teacher(samples.x[unseen])
+    chosen = choose(said, samples.y, settings.margin)
+    start, asked = _teachers(client, weights, samples, settings.folds)
+
+    def blend(x: np.ndarray) -> np.ndarray:
+        return blended({name: asked[name](x) for name in chosen.weights}, chosen.weights)
+
+    rate, count = recipe.optimizer.learning_rate, settings.samples
+    own = distil(client.learner, start, blend, samples.x, count, rate, recipe.seed, client.name)
+    scores = as_learner(chosen.probabilities, target)
+    threshold = choose_threshold(target, samples.y, scores, recipe.personalize)
+    right = predict(scores, target, threshold.threshold) == target.faults(samples.y)
+    loss, _ = client.learner.evaluate(own, samples)
+    seen = record(3, 1, client.name, support_loss=loss, accuracy=float(np.mean(right)))
+    return Personal(partial(client.learner.probabilities, own), threshold, own, (seen,), chosen.verdict)
+
+
+def _teachers(
+    client: Client, weights: np.ndarray, samples: Samples, address: int
+) -> tuple[np.ndarray, dict[str, Teacher]]:
+    """Trains the recipe's teachers.
+
+    Args:
+        client: the device.
+        weights: (parameters,) float32, its group's model.
+        samples: its own, all or some.
+        address: of the random numbers: the fold that is left out.
+
+    Returns:
+        The fine-tuned weights, (parameters,) float32, and the teachers.
+    """
+    recipe, learner = client.recipe, client.learner
+    settings = recipe.personalize
+
+    def network(trained: np.ndarray) -> Teacher:
+        return lambda x: each_class(learner.probabilities(trained, x))
+
+    def trained(start: np.ndarray, epochs: int, name: str, rate: float, trainable: slice) -> np.ndarray:
+        cuts = np.linspace(0, epochs * len(samples), STRETCHES + 1).astype(int)
+        where = (recipe.seed, "teacher", name, address, client.name)
+        parts = [passes(samples, a, b, *where) for a, b in pairwise(cuts) if b > a]
+        return decaying(learner, start, parts, rate, *where[1:], trainable=trainable)
+
+    rate = settings.learning_rate or recipe.optimizer.learning_rate
+    upper = slice(learner.split(settings.freeze).body, None)
+    tuned = trained(weights, settings.epochs, "tuned", rate, upper)
+    found = {"tuned": network(tuned), "fleet": network(weights)}
+    if "own" in recipe.teaching.teachers:
+        epochs, rate = recipe.serial.rounds + settings.epochs, recipe.optimizer.learning_rate
+        found["own"] = network(trained(learner.initial(), epochs, "own", rate, slice(None)))
+    if "forest" in recipe.teaching.teachers:
+        found["forest"] = _forest(client, samples, address)
+    return tuned, {name: found[name] for name in recipe.teaching.teachers}
+
+
+def _forest(client: Client, samples: Samples, address: int) -> Teacher:
+    """Trains a random forest (Breiman, 2001) with scikit-learn's defaults; a class it has not seen gets 0."""
+    seed = int(generator(client.recipe.seed, "teacher", "forest", address, client.name).integers(2**32))
+    trained = RandomForestClassifier(random_state=seed, n_jobs=1).fit(*samples)
+    seen, classes = trained.classes_.astype(np.intp), len(client.learner.target.classes)
+
+    def teacher(x: np.ndarray) -> np.ndarray:
+        probabilities = np.zeros((len(x), classes))
+        probabilities[:, seen] = trained.predict_proba(x)
+        return probabilities
+
+    return teacher
