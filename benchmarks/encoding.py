@@ -54,16 +54,17 @@ def measured(encoding: str, folder: Path) -> dict[str, Any]:
 def cost(firmware: Path, raw: np.ndarray, core: Core) -> dict[str, int]:
     """Returns bytes of flash, and mean instructions of encoding a sample and of all till its decision."""
     functions = ["fma_classify", "fma_prepare"]
-    elf = compiled.elf([firmware / "fma_infer.c"], [firmware], core, functions)
-    emulator = Emulator(elf, core)
+    sources, include = [firmware / "fma_infer.c"], [firmware]
+    emulator = Emulator(compiled.elf(sources, include, core, functions), core)
     sample, out = emulator.allocate(raw.nbytes), emulator.allocate(4 * raw.shape[1] + 64)
     counted: dict[str, list[int]] = {name: [] for name in functions}
     for row in raw:
         emulator.write(sample, row.tobytes())
         for name in functions:
             counted[name].append(emulator.call(name, sample, out).instructions)
+    image = sizes(compiled.elf(sources, include, core, functions[:1]))
     means = {name: round(float(np.mean(counts))) for name, counts in counted.items()}
-    return {"flash": sizes(elf).flash, "encode": means["fma_prepare"], "all": means["fma_classify"]}
+    return {"flash": image.flash, "encode": means["fma_prepare"], "all": means["fma_classify"]}
 
 
 def render(found: list[dict[str, Any]]) -> str:
