@@ -214,7 +214,6 @@ class TestKeys:
             value = DECIDES.get(key, 0.5)
             assert start_key(with_settings(RECIPE, {key: value}), DATA) != START_KEY
 
-
     def test_a_start_depends_on_the_fleet_too_whose_map_the_public_samples_go_through(self):
         encoded = with_settings(RECIPE, {"fleet.encoding": "quantiles"})
         keys = {start_key(recipe, DATA) for recipe in (RECIPE, encoded)}
