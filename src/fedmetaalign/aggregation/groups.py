@@ -49,9 +49,10 @@ def groups(alignment: np.ndarray, least: float) -> np.ndarray:
     np.fill_diagonal(distance, 0)
     found = fcluster(linkage(squareform(distance, checks=False), "average"), 1 - least, "distance")
     _, first, inverse, counts = np.unique(found, return_index=True, return_inverse=True, return_counts=True)
-    rank = np.empty(len(counts), np.int64)
+    rank: np.ndarray = np.empty(len(counts), np.int64)
     rank[np.lexsort((first, -counts))] = np.arange(len(counts))
-    return rank[inverse]
+    numbers: np.ndarray = rank[inverse]
+    return numbers
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -167,4 +167,13 @@ def lacking(recipe: Recipe) -> str:
     return "" if recipe.serial.rounds else "fleet tours the devices: set serial.rounds to 1 at least."
 
 
-METHOD = Method(rounds, local=halves, hop=hop, finals=finals, personal=personal, lacking=lacking, tuned=False)
+METHOD = Method(
+    rounds,
+    local=halves,
+    hop=hop,
+    finals=finals,
+    personal=personal,
+    lacking=lacking,
+    tuned=False,
+    one_model=False,
+)

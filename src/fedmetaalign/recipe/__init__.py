@@ -299,13 +299,33 @@ def variants(recipe: Recipe, origin: str = "recipe") -> dict[str, Recipe]:
     found = {}
     for name, variant in recipe.compare.variants.items():
         whose = f'{origin}: compare.variants."{name}"'
-        found[name] = with_settings(recipe, variant.settings, whose)
+        settings = {**_settings_of(variant.recipe, whose), **variant.settings}
+        found[name] = with_settings(recipe, settings, whose)
         if _tested_on(found[name]) != _tested_on(recipe):
             raise RecipeError(
                 f"{whose} changes the devices or their test sets, which all rows of a table share:"
                 " vary that with compare.sweep."
             )
     return found
+
+
+def _settings_of(name: str | None, whose: str) -> dict[str, Any]:
+    """Returns the keys of a built-in recipe that a variant takes over; how it deploys is no part of a comparison.
+
+    Raises:
+        RecipeError: there is no such recipe.
+    """
+    if name is None:
+        return {}
+    if name not in builtin():
+        raise RecipeError(f"{whose} names the recipe {name!r}: take one of {', '.join(builtin())}.")
+    sections = recipe_file.merged(recipe_file.read(name))
+    return {
+        f"{section}.{key}": value
+        for section, keys in sections.items()
+        if isinstance(keys, dict) and section not in ("compare", "deploy", "evaluation")
+        for key, value in keys.items()
+    }
 
 
 def _tested_on(recipe: Recipe) -> tuple[Fleet, dict[str, Any]]:

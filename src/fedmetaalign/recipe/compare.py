@@ -32,6 +32,8 @@ class Variant(Section):
     """A row of its own in a comparison's table: a method under other settings."""
 
     method: Annotated[str, Field(min_length=1)]
+    recipe: str | None = None
+    """A built-in recipe, such as "fleet", whose keys replace this one's, but for what a comparison decides."""
     settings: Mapping[Annotated[str, Field(min_length=1)], Any] = {}
     """Keys of the recipe, such as "parallel.floor", and what replaces their values."""
 
