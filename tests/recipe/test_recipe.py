@@ -317,10 +317,12 @@ class TestSettings:
         given = {
             "plain": {"method": "fedavg"},
             "c = 0.3": {"method": "fed_meta_align", "settings": {"parallel.floor": 0.3}},
+            "encoded": {"method": "fedavg", "settings": {"fleet.encoding": "quantiles"}},
         }
         recipe = parse(SIMULATED | {"compare": {"variants": given}}, "here")
         found = variants(recipe)
-        assert list(found) == ["plain", "c = 0.3"]
+        assert list(found) == ["plain", "c = 0.3", "encoded"]
+        assert found["encoded"].fleet.encoding == "quantiles"
         assert found["plain"] == recipe
         assert found["c = 0.3"] == with_settings(recipe, {"parallel.floor": 0.3})
 
