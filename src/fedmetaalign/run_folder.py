@@ -18,6 +18,9 @@ from fedmetaalign.system.locking import BusyError, Lock
 from fedmetaalign.system.sealed import sealed, unsealed
 from fedmetaalign.system.writing import replace, writing_to
 
+SHARED = "fleet.json"
+"""In the run folder: what the devices have agreed on, from the first start on."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -108,19 +111,11 @@ class RunFolder:
             self._keep_records(0)
             return None
         try:
-            arrays, place = unsealed(path)
-            memory = {name: arrays.pop(name) for name in list(arrays) if name.startswith("memory.")}
-            if any(array.shape != (parameters,) for array in arrays.values()):
-                raise ValueError(f"its network does not have the recipe's {parameters} parameters")
-            if not log.exists() or log.stat().st_size < place["rounds_jsonl_bytes"]:
+            state, size = read_state(path, parameters)
+            if not log.exists() or log.stat().st_size < size:
                 raise ValueError("rounds.jsonl is shorter than it says")
-            self._keep_records(place["rounds_jsonl_bytes"])
-            return State(
-                arrays["weights"],
-                int(place["done"]),
-                {name: arrays[f"stage.{name}"] for name in place["stages"]},
-                {name.removeprefix("memory."): array for name, array in memory.items()},
-            )
+            self._keep_records(size)
+            return state
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path} is damaged ({error}): start the run again with another --out.") from None
 
@@ -143,6 +138,32 @@ class RunFolder:
         """Writes a JSON file, whole or not at all."""
         with writing_to(self.path / name):
             replace(self.path / name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_state(path: Path, parameters: int) -> tuple[State, int]:
+    """Reads a checkpoint.
+
+    Args:
+        path: checkpoint.safetensors of a run folder.
+        parameters: length of the weight vector that the recipe's network has.
+
+    Returns:
+        The state, and the size in bytes that rounds.jsonl had then.
+
+    Raises:
+        OSError, KeyError, TypeError, ValueError: the file is damaged, or there is none.
+    """
+    arrays, place = unsealed(path)
+    memory = {name: arrays.pop(name) for name in list(arrays) if name.startswith("memory.")}
+    if any(array.shape != (parameters,) for array in arrays.values()):
+        raise ValueError(f"its network does not have the recipe's {parameters} parameters")
+    state = State(
+        arrays["weights"],
+        int(place["done"]),
+        {name: arrays[f"stage.{name}"] for name in place["stages"]},
+        {name.removeprefix("memory."): array for name, array in memory.items()},
+    )
+    return state, int(place["rounds_jsonl_bytes"])
 
 
 def check_free(path: Path) -> None:
