@@ -103,8 +103,8 @@ def test_without_a_label_it_takes_the_global_model_as_it_is_and_all_else_stays(c
     assert json.loads((copied / "joined/new.json").read_text(encoding="utf-8")) == told
 
 
-@pytest.mark.parametrize(("rows", "own"), [(9, False), (10, True), (100, True)])
-def test_ten_labels_make_the_model_its_own_as_far_as_phase_3_trains_it(copied, table, rows, own):
+@pytest.mark.parametrize(("rows", "own"), [(19, False), (20, True), (100, True)])
+def test_twenty_labels_make_the_model_its_own_as_far_as_phase_3_trains_it(copied, table, rows, own):
     told, places = join(copied, table(rows))
     found, whole = weights(places.bundle), given(copied)
     network = read_trained(copied).learner.network

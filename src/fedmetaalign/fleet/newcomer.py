@@ -1,7 +1,7 @@
 """A device that comes when its fleet is trained: from a table, perhaps without labels, to its samples."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -159,7 +159,7 @@ def _is_like(source: Source, like: str) -> bool:
     return fnmatch(like, f"{stem}-*" if several else stem)
 
 
-def _named(sources: tuple[Source, ...] | list[Source]) -> str:
+def _named(sources: Sequence[Source]) -> str:
     return listed([s.name or s.simulator or Path(str(s.table)).name for s in sources])
 
 
