@@ -138,6 +138,15 @@ def test_rows_without_a_label_calibrate_the_model_and_are_never_trained_on(copie
     assert len((places.bundle / "golden.csv").read_text(encoding="utf-8").splitlines()) == 65
 
 
+@pytest.mark.parametrize(("rows", "words"), [(9, "has 9 samples to standardise the device with"), (10, "")])
+def test_a_device_that_is_standardised_by_itself_needs_ten_samples(finished, table, cli, rows, words):
+    """The run of `finished` has scaling = "device"; that of the other tests has "fleet"."""
+    outcome = cli("join", finished.folder, "--table", table(rows, label=False), "--out", "there")
+    assert (outcome.status, Path("there").exists()) == ((1, False) if words else (0, True))
+    assert words in outcome.err
+    assert ("Its 10 samples are few to standardise" in outcome.err) == (not words)
+
+
 def test_a_share_is_held_out_and_tested_on(copied, table):
     told, _ = join(copied, table(), test=0.2)
     assert told["test"]["samples"] == 50

@@ -20,6 +20,9 @@ from fedmetaalign.fleet.units import in_units
 from fedmetaalign.model.online import Samples
 from fedmetaalign.recipe import Recipe, Source
 
+FEWEST_ROWS = 10
+"""Samples below which a device's own mean and deviation would be no guess at all."""
+
 
 @dataclass(frozen=True)
 class Newcomer:
@@ -64,6 +67,11 @@ def newcomer(recipe: Recipe, shared: Shared, raw: Raw, name: str, like: str | No
     kept = np.setdiff1d(np.arange(len(table)), rows.test)
     if not len(kept):
         raise DataError(f"{raw.path} leaves no sample beside the test set: lower --test.")
+    if recipe.fleet.scaling == "device" and len(kept) < FEWEST_ROWS:
+        raise DataError(
+            f"{raw.path} has {len(kept)} samples to standardise the device with, and the fleet has agreed on"
+            f' nothing better (scaling = "device"): give it at least {FEWEST_ROWS}, labelled or not.'
+        )
     moments = moments_of(table, kept)
     hello = Hello.of(table, moments if recipe.fleet.scaling == "fleet" else None)
     place = shared.place(hello, recipe.model)

@@ -185,8 +185,8 @@ def _notices(trained: Trained, found: Newcomer) -> Iterator[str]:
         yield f"{unlabelled} of its {found.rows} samples have no label."
     if trained.recipe.fleet.scaling == "device" and found.rows < FEW_ROWS:
         yield (
-            f"Its {found.rows} samples are few to standardise with, and the fleet has agreed on nothing better"
-            ' (scaling = "device"): join again with more, labelled or not.'
+            f"Its {found.rows} samples are few to standardise the device with, and the fleet has agreed on"
+            ' nothing better (scaling = "device"): join again with more, labelled or not.'
         )
 
 
