@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import RunError
 from fedmetaalign.federation.engine import KINDS
@@ -85,12 +87,7 @@ class RunFolder:
         A run that is stopped in between leaves the records of an unfinished round in rounds.jsonl, and
         `restore` cuts them off.
         """
-        place = {"done": state.done, "rounds_jsonl_bytes": self.log(records), "stages": list(state.stages)}
-        arrays = {
-            "weights": state.weights,
-            **{f"stage.{name}": weights for name, weights in state.stages.items()},
-            **{f"memory.{name}": array for name, array in state.memory.items()},
-        }
+        arrays, place = checkpointed(state, self.log(records))
         with writing_to(self.path):
             replace(self.path / "checkpoint.safetensors", sealed(arrays, place))
             replace(self.path / "checkpoint.json", (json.dumps(place, indent=2) + "\n").encode())
@@ -138,6 +135,17 @@ class RunFolder:
         """Writes a JSON file, whole or not at all."""
         with writing_to(self.path / name):
             replace(self.path / name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def checkpointed(state: State, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Returns the arrays and the facts of a checkpoint; `size` is that of rounds.jsonl in bytes."""
+    place = {"done": state.done, "rounds_jsonl_bytes": size, "stages": list(state.stages)}
+    arrays = {
+        "weights": state.weights,
+        **{f"stage.{name}": weights for name, weights in state.stages.items()},
+        **{f"memory.{name}": array for name, array in state.memory.items()},
+    }
+    return arrays, place
 
 
 def read_state(path: Path, parameters: int) -> tuple[State, int]:

@@ -175,6 +175,45 @@ def test_every_method_with_a_global_model_makes_what_a_member_gets_of_it(csv_fle
     assert not np.array_equal(weights(places.bundle), given(here / "guarded"))
 
 
+GROUPS = """
+extends = "fleet"
+[[fleet.devices]]
+simulator = "feeder"
+count = 3
+samples = 150
+[[fleet.devices]]
+simulator = "milling"
+count = 3
+samples = 150
+[serial]
+rounds = 2
+[model]
+hidden = [8]
+[teaching]
+teachers = ["fleet", "tuned"]
+"""
+
+
+@pytest.mark.usefixtures("no_report")
+def test_of_the_models_of_several_groups_it_gets_that_of_those_it_is_like(here):
+    Path("two.toml").write_text(GROUPS, encoding="utf-8")
+    run(recipes.load("two.toml"), here / "run")
+    groups = [[f"{kind}-0{i}" for i in range(3)] for kind in ("feeder", "milling")]
+    assert [[*final.names] for final in read_trained(here / "run").finals()] == groups
+    for kind, members in zip(("feeder", "milling"), groups, strict=True):
+        labelled = write_devices(kind, 5, 150, 0, Path(kind)).with_name(f"{kind}-04.csv")
+        with labelled.open(encoding="utf-8") as file:
+            rows = [row[:FEATURES] for row in csv.reader(file)]
+        plain = Path(f"{kind}.csv")
+        plain.write_text("".join(",".join(row) + "\n" for row in rows), encoding="utf-8")
+        for table in (labelled, plain):
+            told, _ = join(here / "run", table)
+            assert [*told["run"]["group"]] == members
+            assert told["table"]["labelled"] == (150 if table is labelled else 0)
+    export(here / "run", here / "handed")
+    assert join(here / "handed", Path("milling.csv"))[0]["bundle"] == told["bundle"]
+
+
 @pytest.mark.usefixtures("no_report")
 def test_kinds_of_faults_are_the_fleets(here, cli):
     fleet = {"simulator": "feeder", "count": 2, "samples": 250, "kinds": True}

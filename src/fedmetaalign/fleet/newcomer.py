@@ -10,7 +10,7 @@ import numpy as np
 
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, simulators, tables
-from fedmetaalign.fleet.build import EXAMPLES, columns_of, moments_of, prepared
+from fedmetaalign.fleet.build import EXAMPLES, columns_of, own_of, prepared
 from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.fleet.files import Raw, cells, listed
 from fedmetaalign.fleet.schema import Table
@@ -35,6 +35,7 @@ class Newcomer:
         test: its held-out samples, perhaps none.
         rows: of its table.
         labelled: how many of them have a label, those held out included.
+        kin: devices of the fleet that came, or may have come, of the same source.
         classes: how many labelled samples that are not held out each class has, of the classes that occur.
     """
 
@@ -43,15 +44,25 @@ class Newcomer:
     test: Samples
     rows: int
     labelled: int
+    kin: frozenset[str]
     classes: Mapping[str, int]
 
 
-def newcomer(recipe: Recipe, shared: Shared, raw: Raw, name: str, like: str | None, test: float) -> Newcomer:
+def newcomer(
+    recipe: Recipe,
+    shared: Shared,
+    federated: Sequence[str],
+    raw: Raw,
+    name: str,
+    like: str | None,
+    test: float,
+) -> Newcomer:
     """Makes a device of a table that need not be as large as a member's.
 
     Args:
         recipe: the fleet's.
         shared: what its devices have agreed on.
+        federated: their names.
         raw: the table, with the features of one of the recipe's sources. Its label may be missing, as a column
             or in some rows.
         name: of the device.
@@ -62,7 +73,8 @@ def newcomer(recipe: Recipe, shared: Shared, raw: Raw, name: str, like: str | No
         DataError: the table cannot be used, or its features are not the fleet's.
         RecipeError: the recipe does not say which columns the table has.
     """
-    table, has_label = _table(recipe, shared, raw, name, like)
+    source, raw = _columns(recipe, raw, like)
+    table, has_label = _table(shared, source, raw, name)
     rows = split_few(table, np.flatnonzero(has_label), recipe.splits, test, recipe.seed)
     kept = np.setdiff1d(np.arange(len(table)), rows.test)
     if not len(kept):
@@ -72,22 +84,22 @@ def newcomer(recipe: Recipe, shared: Shared, raw: Raw, name: str, like: str | No
             f"{raw.path} has {len(kept)} samples to standardise the device with, and the fleet has agreed on"
             f' nothing better (scaling = "device"): give it at least {FEWEST_ROWS}, labelled or not.'
         )
-    moments = moments_of(table, kept)
-    hello = Hello.of(table, moments if recipe.fleet.scaling == "fleet" else None)
-    place = shared.place(hello, recipe.model)
-    device, held_out = prepared(table, rows, place, moments)
+    own = own_of(table, kept, recipe)
+    place = shared.place(Hello.of(table, own if recipe.fleet.scaling == "fleet" else ()), recipe.model)
+    device, held_out = prepared(table, rows, place, own)
     device = replace(device, examples=table.x[kept[:EXAMPLES]])
     inputs = device.preparation.apply(table.x[kept])
     every = Part(Samples(inputs, np.zeros(len(kept), np.float32)), Samples(inputs[:0], np.empty(0, np.float32)))
     counts = Counter(table.classes[i] for i in table.y[rows.train])
     found = {name: counts[name] for name in table.classes if name in counts}
     labelled = int(has_label.sum())
-    return Newcomer(device, replace(device, own=every), held_out, len(table), labelled, found)
+    alike = [each for each in recipe.fleet.sources if _meaning(recipe, each) == source]
+    kin = frozenset(each for each in federated if any(_is_like(one, each) for one in alike))
+    return Newcomer(device, replace(device, own=every), held_out, len(table), labelled, kin, found)
 
 
-def _table(recipe: Recipe, shared: Shared, raw: Raw, name: str, like: str | None) -> tuple[Table, np.ndarray]:
+def _table(shared: Shared, source: tables.Columns, raw: Raw, name: str) -> tuple[Table, np.ndarray]:
     """Returns the samples, and which of them have a label, (rows,) bool; the others count as normal."""
-    source, raw = _columns(recipe, raw, like)
     known = {feature for family in shared.layout.families for feature in family}
     strange = [f for f in source.features if (f, source.units.get(f, "")) not in known]
     if strange:

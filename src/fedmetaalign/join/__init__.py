@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fedmetaalign.engine.participant import network_of, software, write_bundle
+from fedmetaalign.engine.device_runner import network_of, software, write_bundle
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.metrics import measure_classes
 from fedmetaalign.federation.messages import Personal, Personalize
@@ -24,6 +24,7 @@ from fedmetaalign.join.trained import Trained, is_exported, json_bytes, read_tra
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME
 from fedmetaalign.phases.deploy import Deployed, deploy
+from fedmetaalign.phases.server import Final
 from fedmetaalign.run_folder import sole_writer
 from fedmetaalign.system.writing import replace as write
 from fedmetaalign.system.writing import writing_to
@@ -89,9 +90,10 @@ def join(
     places = _places(folder, device_name, out)
     _check_name(trained, device_name, places, again)
     raw = files.load(table)
-    found = newcomer(trained.recipe, trained.shared, raw, device_name, like, test)
+    found = newcomer(trained.recipe, trained.shared, trained.names, raw, device_name, like, test)
     features.check(found.device.preparation, found.calibration.train.x)
-    personal, did, why = _own(trained, found)
+    final = _final(trained, found, like)
+    personal, did, why = _own(trained, found, final)
     client = Client(trained.recipe, found.calibration, trained.learner)
     deployed = deploy(client, network_of(trained.recipe, trained.shared.target), personal)
     told = {
@@ -101,7 +103,8 @@ def join(
             "method": trained.recipe.method,
             "seed": trained.recipe.seed,
             "devices": len(trained.names),
-            "weights": hashlib.sha256(trained.state.weights.tobytes()).hexdigest(),
+            **({"group": final.names} if trained.groups else {}),
+            "weights": hashlib.sha256(final.weights.tobytes()).hexdigest(),
         },
         "table": {"sha256": files.sha256(table), "rows": found.rows, "labelled": found.labelled},
         "samples": dict(found.classes),
@@ -113,7 +116,7 @@ def join(
         "model_bytes": len(deployed.model),
     }
     if len(found.test):
-        told["test"] = _tested(trained, found, personal, deployed)
+        told["test"] = _tested(trained, found, final, personal, deployed)
     # In a run folder nobody else writes meanwhile, and two devices of one name do not both get it.
     with writing_to(places.record, "call again"), _alone(folder, out):
         _check_name(trained, device_name, places, again)
@@ -152,12 +155,25 @@ def _alone(folder: Path, out: Path | None) -> AbstractContextManager[object]:
     return sole_writer(folder) if out is None and not is_exported(folder) else nullcontext()
 
 
-def _own(trained: Trained, found: Newcomer) -> tuple[Personal, str, str]:
+def _final(trained: Trained, found: Newcomer, like: str | None) -> Final:
+    """Returns what the device is sent: of several groups' models that which does best on its labelled samples.
+
+    Where these are too few to tell, it is that of the device it is like, or of most devices of its source.
+    """
+    finals = trained.finals()
+    labelled, target = found.device.train, trained.shared.target
+    if len(labelled) >= FEWEST and len(np.unique(target.faults(labelled.y))) == 2:
+        return min(finals, key=lambda final: trained.learner.evaluate(final.weights, labelled)[0])
+    return max(finals, key=lambda final: (like in final.names, len(found.kin.intersection(final.names))))
+
+
+def _own(trained: Trained, found: Newcomer, final: Final) -> tuple[Personal, str, str]:
     """Returns the device's model, what was done to get it, and why."""
     part = found.device.parts["personalize"]
     labels = np.concatenate([part.support.y, part.query.y])
     faults, count = int(trained.shared.target.faults(labels).sum()), len(labels)
-    client = Client(trained.recipe, found.device, trained.learner, members=(trained.mean_member(found.device),))
+    mean = trained.mean_member(found.device)
+    client = Client(trained.recipe, found.device, trained.learner, federated=(mean,))
     why = ""
     if not count:
         why = "It has no sample with a label to train on."
@@ -168,8 +184,8 @@ def _own(trained: Trained, found: Newcomer) -> tuple[Personal, str, str]:
     elif not len(part.support) or not len(part.query):
         why = "Its samples come in too few units or blocks to train on some and judge by the others."
     if why:
-        return client.own(trained.state.weights), "took the global model as it is", why
-    request = Personalize(trained.state.weights, 1, len(trained.names), trained.state.stages)
+        return client.own(final.weights), "took the global model as it is", why
+    request = Personalize(final.weights, 1, len(trained.names), final.stages, final.vectors)
     did = f"made the global model its own, as a device does at the end of {trained.recipe.method}"
     return (
         trained.method.personal(client, request),
@@ -190,7 +206,9 @@ def _notices(trained: Trained, found: Newcomer) -> Iterator[str]:
         )
 
 
-def _tested(trained: Trained, found: Newcomer, personal: Personal, deployed: Deployed) -> dict[str, Any]:
+def _tested(
+    trained: Trained, found: Newcomer, final: Final, personal: Personal, deployed: Deployed
+) -> dict[str, Any]:
     """Judges the device's models on its held-out samples."""
     test, target, learner = found.test, trained.shared.target, trained.learner
 
@@ -200,7 +218,7 @@ def _tested(trained: Trained, found: Newcomer, personal: Personal, deployed: Dep
 
     return {
         "samples": len(test),
-        "global": judged(learner.probabilities(trained.state.weights, test.x), 0.5),
+        "global": judged(learner.probabilities(final.weights, test.x), 0.5),
         "personalized": judged(personal.probabilities(test.x), personal.threshold.threshold),
         "deployed": judged(runtimes.scores(deployed.model, test.x, RUNTIME), deployed.threshold.threshold),
     }

@@ -10,16 +10,16 @@ import numpy as np
 
 from fedmetaalign import methods
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.participant import learner_of
+from fedmetaalign.engine.device_runner import learner_of
 from fedmetaalign.errors import RecipeError, RunError
 from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.fleet.shared import Shared, load_shared
 from fedmetaalign.methods._method import Method
 from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.online import Samples
-from fedmetaalign.phases.server import State
+from fedmetaalign.phases.server import Final, State, one_for_all
 from fedmetaalign.recipe import Recipe
-from fedmetaalign.run_folder import SHARED, read_state
+from fedmetaalign.run_folder import SHARED, checkpointed, read_state
 from fedmetaalign.system.sealed import sealed
 from fedmetaalign.system.writing import replace as write
 from fedmetaalign.system.writing import writing_to
@@ -39,7 +39,7 @@ class Trained:
         method: by which it was trained.
         shared: what its devices agreed on.
         learner: how they train.
-        state: the global weights after the last round, and those of each phase.
+        state: the global weights after the last round, those of each phase, and what else the method sends.
         names: of the devices.
         samples: how many the mean device has, by phase and in all.
     """
@@ -51,6 +51,15 @@ class Trained:
     state: State
     names: tuple[str, ...]
     samples: dict[str, float]
+
+    @property
+    def groups(self) -> bool:
+        """The method has a model for each group of devices."""
+        return self.method.finals is not one_for_all
+
+    def finals(self) -> list[Final]:
+        """Returns what the devices were sent in the end: one model for all, or one for each group."""
+        return self.method.finals(self.names, self.state)
 
     def mean_member(self, device: Device) -> Device:
         """Returns a device as large as the mean one of the fleet, by which steps are counted.
@@ -81,7 +90,7 @@ def read_trained(folder: Path) -> Trained:
         )
     recipe = recipes.load(str(folder / "recipe.toml"))
     method = methods.deployable(recipe, elsewhere=False)
-    if not method.one_model:
+    if not method.federates or not (method.one_model or method.finals is not one_for_all):
         raise RecipeError(
             f"The method {recipe.method} has no global model that a device could be given: join a run of"
             " another, such as fed_meta_align."
@@ -93,6 +102,8 @@ def read_trained(folder: Path) -> Trained:
         learner = learner_of(recipe, shared.target)
         path = folder / CHECKPOINT
         state, _ = read_state(path, sum(learner.layer_sizes))
+        trained = Trained(recipe, method, shared, learner, state, names, samples)
+        trained.finals()  # raises where the groups are not of these devices
     except FileNotFoundError:
         raise RunError(
             f"{path} is missing: copy it again, or make it by `fedmetaalign run --resume --out {folder}`."
@@ -101,7 +112,7 @@ def read_trained(folder: Path) -> Trained:
         raise RunError(
             f"{path} is damaged ({error}): copy it again, or run again with another --out."
         ) from None
-    return Trained(recipe, method, shared, learner, state, names, samples)
+    return trained
 
 
 def export(folder: Path, out: Path) -> None:
@@ -120,10 +131,9 @@ def export(folder: Path, out: Path) -> None:
         try:
             for name in ("recipe.toml", SHARED):
                 shutil.copyfile(folder / name, partial / name)
-            state = trained.state
-            stages = {f"stage.{name}": weights for name, weights in state.stages.items()}
-            facts = {"done": state.done, "rounds_jsonl_bytes": 0, "stages": list(state.stages)}
-            write(partial / CHECKPOINT, sealed({"weights": state.weights, **stages}, facts))
+            # What the server only needs for further rounds stays with it.
+            state = trained.state if trained.groups else replace(trained.state, memory={})
+            write(partial / CHECKPOINT, sealed(*checkpointed(state, 0)))
             known = {"devices": trained.names, "samples": trained.samples}
             write(partial / HANDOVER, json_bytes(known))
             partial.replace(out)
@@ -150,7 +160,10 @@ def _devices(folder: Path) -> tuple[tuple[str, ...], dict[str, float]]:
             return tuple(map(str, told["devices"])), {str(k): float(v) for k, v in told["samples"].items()}
         counts = [device["samples"] for device in told["devices"].values()]
         mean = {part: float(np.mean([count[part] for count in counts])) for part in counts[0]}
-        return tuple(map(str, told["devices"])), mean
+        # Those are missing that did not finish.
+        path = folder / "status.json"
+        status = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(sorted({*map(str, told["devices"]), *map(str, status["devices"])})), mean
     except (OSError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path} is damaged ({error!r}): copy it again, or run --resume.") from None
 
