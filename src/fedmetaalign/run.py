@@ -17,8 +17,9 @@ from fedmetaalign.federation.engine import Engine
 from fedmetaalign.federation.memory import Memory
 from fedmetaalign.federation.messages import Finish, Finished
 from fedmetaalign.federation.records import Record, RoundError, why
-from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.build import build_shared
 from fedmetaalign.fleet.device import Fleet
+from fedmetaalign.fleet.shared import Shared, save_shared
 from fedmetaalign.methods import deployable, find
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
@@ -29,7 +30,7 @@ from fedmetaalign.phases.size_limit import smallest_bytes, too_large
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
 from fedmetaalign.report.status import Status, utc
-from fedmetaalign.run_folder import RunFolder
+from fedmetaalign.run_folder import SHARED, RunFolder
 from fedmetaalign.tinyml import features
 
 RUN_ID = "run_id"
@@ -77,13 +78,14 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
     watcher = watcher or Watcher()
     clock = Clock()
     with clock.measure("data"):
-        fleet = checked_fleet(recipe)
+        fleet, shared = checked_fleet(recipe)
     for sentence in fleet.notices:
         watcher.notice(sentence)
     keeps = method.remembers or recipe.transport.send != "float32"
     if resume and keeps:
         check_engine(out / RUN_ID, "over Flower, with --engine flower or `fedmetaalign server`")
     with RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe) as folder:
+        save_shared(shared, out / SHARED)
         learner = learner_of(recipe, fleet.target, watcher.advance)
         engine = LocalEngine(
             DeviceRunner(
@@ -220,17 +222,17 @@ def _train(
     return state
 
 
-def checked_fleet(recipe: Recipe) -> Fleet:
-    """Makes the recipe's fleet; what its devices cannot have is known of before they train.
+def checked_fleet(recipe: Recipe) -> tuple[Fleet, Shared]:
+    """Makes the recipe's fleet and what it agrees on; what its devices cannot have is known before they train.
 
     Raises:
         FedMetaAlignError: the data cannot be used, or no model can be so small.
     """
-    fleet = build(recipe)
+    fleet, shared = build_shared(recipe)
     check_size(recipe, fleet.target)
     for device in fleet.devices:
         features.check(device.preparation, device.train.x)
-    return fleet
+    return fleet, shared
 
 
 def check_engine(path: Path, where: str) -> None:

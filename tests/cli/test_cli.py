@@ -13,7 +13,7 @@ from fedmetaalign import methods
 from fedmetaalign.recipe import load
 
 VERBS = [
-    *("run", "compare", "audit", "predict", "verify", "footprint", "adapt", "report"),
+    *("run", "compare", "audit", "predict", "verify", "footprint", "adapt", "report", "join"),
     *("server", "device", "enroll", "watch"),
     *("data", "data list", "data fetch", "data simulate"),
 ]

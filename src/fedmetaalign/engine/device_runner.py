@@ -106,27 +106,32 @@ class DeviceRunner:
         if recipe.evaluation.alone:
             alone = train_alone(client, client.learner.initial(), client.all_steps(request.devices))
         deployed = deploy(client, network_of(recipe, client.learner.target), own)
-        digest = self._write_bundle(self.outputs.bundle, deployed)
+        digest = write_bundle(client, deployed, self.outputs.bundle)
         result = evaluate(client, self.outputs.test, request.stages, own, deployed, alone, digest)
         return Finished(result, tuple(Epoch(**record) for record in own.records))
 
-    def _write_bundle(self, path: Path, deployed: Deployed) -> str:
-        """Writes the bundle, and returns the sha256 that it gives of itself."""
-        device = self.client.device
-        content = bundle.Bundle(
-            device=device.name,
-            preparation=device.preparation,
-            threshold=deployed.threshold.threshold,
-            threshold_note=deployed.threshold.reason,
-            target=self.client.recipe.deploy.target,
-            runtime=RUNTIME,
-            model=deployed.model,
-            labels=self.client.learner.target,
-        )
-        # The golden samples are the device's own: the bundle stays on the device that they come from.
-        with writing_to(path):
-            samples = np.concatenate([device.examples, golden.on_curves(device.preparation)])
-            return bundle.write(path, content, deployed.layers, samples, software())
+
+def write_bundle(client: Client, deployed: Deployed, path: Path) -> str:
+    """Writes a device's bundle, and returns the sha256 that it gives of itself.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    device = client.device
+    content = bundle.Bundle(
+        device=device.name,
+        preparation=device.preparation,
+        threshold=deployed.threshold.threshold,
+        threshold_note=deployed.threshold.reason,
+        target=client.recipe.deploy.target,
+        runtime=RUNTIME,
+        model=deployed.model,
+        labels=client.learner.target,
+    )
+    # The golden samples are the device's own: the bundle stays on the device that they come from.
+    with writing_to(path):
+        samples = np.concatenate([device.examples, golden.on_curves(device.preparation)])
+        return bundle.write(path, content, deployed.layers, samples, software())
 
 
 def network_of(recipe: Recipe, target: Target = BINARY) -> Network:

@@ -36,6 +36,11 @@ def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
         DataError: a table or a device cannot be used; the sentence names it.
         RecipeError: the recipe holds devices out, and the caller has no use for them.
     """
+    return build_shared(recipe, unseen_devices=unseen_devices)[0]
+
+
+def build_shared(recipe: Recipe, *, unseen_devices: bool = False) -> tuple[Fleet, Shared]:
+    """As `build`, and what the devices agree on."""
     unseen = recipe.fleet.unseen
     if unseen.count and not unseen_devices:
         raise RecipeError(
@@ -66,7 +71,8 @@ def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
         test[table.name] = held_out
     part = public_part(recipe, public, shared) if public else None
     took_part, others = tuple(devices[: len(federated)]), tuple(devices[len(federated) :])
-    return Fleet(took_part, test, part, hashes(sources), others, shared.notices, shared.target)
+    fleet = Fleet(took_part, test, part, hashes(sources), others, shared.notices, shared.target)
+    return fleet, shared
 
 
 def raw_tables(recipe: Recipe) -> list[Table]:

@@ -115,6 +115,29 @@ def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Row
     return rows
 
 
+def split_few(table: Table, rows: np.ndarray, splits: Splits, test: float, seed: int) -> Rows:
+    """Divides the labelled samples of a device that joins a trained fleet: all are phase 3's but a test share.
+
+    Args:
+        table: the device's samples.
+        rows: (rows,) int64, those with a label.
+        splits: the recipe's section; the shares of the phases do not matter here.
+        test: share that is held out for testing, may be 0.
+        seed: the recipe's seed.
+
+    Raises:
+        DataError: the split is by units, and the table does not say which.
+    """
+    random = generator(seed, "split", table.name)
+    groups, nothing = _groups(table, splits), np.empty(0, np.int64)
+    held = {"test": nothing, "train": rows}
+    if test:
+        held = _deal(rows, groups, table.strata, {"test": test, "train": 1 - test}, random)
+    wanted = {"personalize_support": 1 - splits.query, "personalize_query": splits.query}
+    parts = _deal(held["train"], groups, table.strata, wanted, random)
+    return Rows(held["test"], nothing, nothing, nothing, nothing, **parts)
+
+
 def _hold_out(
     table: Table, groups: np.ndarray, splits: Splits, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -86,7 +86,12 @@ def read(path: Path, columns: Columns, name: str) -> Table:
     Raises:
         DataError: the file, its header, or a cell that is needed cannot be used.
     """
-    return _table(load(path), columns, safe_name(name), strict=False)
+    return of_raw(load(path), columns, name)
+
+
+def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
+    """As `read`, of a file that has been loaded."""
+    return _table(raw, columns, safe_name(name), strict=False)
 
 
 def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = None) -> list[Table]:
