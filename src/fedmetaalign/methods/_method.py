@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fedmetaalign.federation.messages import Last, Local, Personal, Train, Update, Visit
+from fedmetaalign.federation.messages import Answer, Ask, Last, Local, Personal, Train, Update, Visit
 from fedmetaalign.methods._device import plain, plain_hop
 from fedmetaalign.model.learner import Learner
 from fedmetaalign.phases.client import Client
@@ -28,6 +28,11 @@ def nothing_lacking(recipe: Recipe) -> str:
     return ""
 
 
+def no_answer(client: Client, request: Ask) -> Answer:
+    """Knows of nothing but what all methods ask."""
+    raise TypeError(f"{client.name} does not know what {request.what!r} means")
+
+
 @dataclass(frozen=True)
 class Method:
     """A method, as functions.
@@ -36,6 +41,7 @@ class Method:
         rounds: lists the rounds after phase 0, which move the server's state on.
         local: a device's part of a parallel round.
         hop: a device's part of a tour.
+        answer: a device's part of what no other method asks.
         personal: what a device makes of the final weights.
         lacking: the sentence that says what a recipe lacks for it; empty where nothing.
         travels: how many of the weights travel, from the beginning of the vector; None for all.
@@ -50,6 +56,7 @@ class Method:
     rounds: Callable[[Server], list[Round]] = no_rounds
     local: Callable[[Client, Train], Update] = plain
     hop: Callable[[Client, Visit], Local] = plain_hop
+    answer: Callable[[Client, Ask], Answer] = no_answer
     personal: Callable[[Client, Last[Any]], Personal] = personalize
     lacking: Callable[[Recipe], str] = nothing_lacking
     travels: Callable[[Learner, Recipe], int | None] = lambda learner, recipe: None
