@@ -51,7 +51,7 @@ def _roots(client: Client, request: Ask) -> Arrays:
     client.memory.keep("logits", request.number, logits + table[nodes].T)
     roots = np.repeat(np.arange(len(nodes))[:, None], nodes.shape[1], axis=1)
     client.memory.keep("nodes", request.number, roots)
-    return {"histograms": _histograms(client, request.number + 1, roots, len(nodes))}
+    return _sums(client, request.number + 1, roots)
 
 
 def _cut(client: Client, request: Ask) -> Arrays:
@@ -65,17 +65,19 @@ def _cut(client: Client, request: Ask) -> Arrays:
         "nodes", request.number, np.where(at < 0, nodes, given["children"][at, np.where(left, 0, 1)])
     )
     slots = np.where((at >= 0) & left, at, -1)
-    return {"histograms": _histograms(client, request.number, slots, len(given["nodes"]))}
+    return _sums(client, request.number, slots)
 
 
-def _histograms(client: Client, number: int, slots: np.ndarray, size: int) -> np.ndarray:
-    """Returns (size, inputs, bins, 3) sums over the device's samples.
+def _sums(client: Client, number: int, slots: np.ndarray) -> Arrays:
+    """Returns the histograms of the device's samples without the cells that are empty.
 
     Args:
         client: the device.
         number: what it has kept before this question counts.
         slots: (logits, rows) int64, the histogram that a sample counts in for a tree; -1 for none.
-        size: histograms.
+
+    Returns:
+        `cells`, (n,) int64, places in the flat histograms (slots, inputs, bins), and `sums`, (n, 3) float64.
     """
     bins, width, labels, logits = (
         client.memory.before(name, number) for name in ("bins", "width", "labels", "logits")
@@ -84,13 +86,11 @@ def _histograms(client: Client, number: int, slots: np.ndarray, size: int) -> np
     gradients, hessians = _slopes(logits, labels)
     tree, row = np.nonzero(slots >= 0)
     inputs = bins.shape[1]
-    cells = ((slots[tree, row][:, None] * inputs + np.arange(inputs)) * int(width) + bins[row]).ravel()
-    shape = (size, inputs, int(width))
-    sums = [
-        np.bincount(cells, None if each is None else np.repeat(each[row, tree], inputs), np.prod(shape))
-        for each in (gradients, hessians, None)
-    ]
-    return np.stack(sums, axis=-1).astype(np.float64).reshape(*shape, 3)
+    places = (slots[tree, row][:, None] * inputs + np.arange(inputs)) * int(width) + bins[row]
+    cells, at = np.unique(places, return_inverse=True)
+    weights = [None, *(np.repeat(slope[row, tree], inputs) for slope in (gradients, hessians))]
+    count, *sums = (np.bincount(at.ravel(), each) for each in weights)
+    return {"cells": cells, "sums": np.stack([*sums, count], axis=1)}
 
 
 def _slopes(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

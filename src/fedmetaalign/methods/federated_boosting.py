@@ -10,9 +10,10 @@ samples or more, 255 bins, no penalty; but it never stops early. The threshold i
 
 What leaves a device: its number of samples of each class; once, up to 255 quantiles of each feature, which of a
 small device are all its values, each feature's by itself; and histograms, whose bins hold few samples there.
-Only their sum is used, so they could travel masked.
+Only their sum is used, so they could travel masked, with the empty bins that are now left out.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -50,9 +51,12 @@ class _Members:
         replies = self.server.engine.exchange(names, request).answers
         return [replies[name].arrays for name in names]
 
-    def histograms(self, what: str, **arrays: np.ndarray) -> np.ndarray:
-        """Returns the sum of the devices' histograms, (nodes, inputs, bins, 3)."""
-        return np.asarray(np.sum([each["histograms"] for each in self.ask(what, **arrays)], axis=0))
+    def histograms(self, shape: tuple[int, ...], what: str, **arrays: np.ndarray) -> np.ndarray:
+        """Returns the sum of the devices' histograms, (nodes, inputs, bins, 3); `shape` is without the 3."""
+        answers = self.ask(what, **arrays)
+        cells, sums = (np.concatenate([each[name] for each in answers]) for name in ("cells", "sums"))
+        whole = [np.bincount(cells, column, math.prod(shape)) for column in sums.T]
+        return np.stack(whole, axis=-1).reshape(*shape, 3)
 
 
 def train(server: Server, state: State) -> tuple[State, list[Record]]:
@@ -78,8 +82,9 @@ def _grown(members: _Members, told: Sequence[Arrays], seen: np.ndarray, start: n
     said: dict[int, float] = {}
     for _ in range(ITERATIONS):
         numbers, values = np.array([*said], np.int64), np.array([*said.values()])
-        found = members.histograms("roots", nodes=numbers, values=values)
-        roots = [node(i, each) for i, each in enumerate(found)]
+        shape = (len(start), len(cuts), int(lengths.max()) + 1)
+        whole = members.histograms(shape, "roots", nodes=numbers, values=values)
+        roots = [node(i, each) for i, each in enumerate(whole)]
         inner, pairs = grow(roots, partial(_children, members, count(len(roots))))
         said = {}
         for root, own in zip(roots, inner, strict=True):
@@ -93,6 +98,7 @@ def _children(members: _Members, numbers: Iterator[int], nodes: Sequence[Node]) 
     splits = [each.split for each in nodes if each.split]
     left = [(next(numbers), next(numbers)) for _ in nodes]
     found = members.histograms(
+        (len(nodes), *nodes[0].histogram.shape[:2]),
         "children",
         nodes=np.array([each.number for each in nodes]),
         features=np.array([each.feature for each in splits]),
