@@ -19,7 +19,16 @@ from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.evaluation.metrics import brier, measure_classes
 from fedmetaalign.federation.engine import Liveness, Replies
-from fedmetaalign.federation.messages import Collected, Local, Personal, Personalize, Reply, Request, Update
+from fedmetaalign.federation.messages import (
+    Answer,
+    Collected,
+    Local,
+    Personal,
+    Personalize,
+    Reply,
+    Request,
+    Update,
+)
 from fedmetaalign.federation.transport import FLOAT_BYTES, sent_bytes
 from fedmetaalign.fleet.device import Device, Fleet, Part
 from fedmetaalign.methods._method import Method
@@ -173,6 +182,9 @@ class _Metered:
             match reply:
                 case Collected():
                     self.spent.bytes += FLOAT_BYTES * len(reply.samples) * (reply.features + 1)
+                case Answer():
+                    arrays = [*getattr(request, "arrays", {}).values(), *reply.arrays.values()]
+                    self.spent.bytes += FLOAT_BYTES * sum(each.size for each in arrays)
                 case Local() | Update():
                     self.spent.bytes += sent_bytes(request, self.travels) + sent_bytes(reply, self.travels)
         return replies

@@ -10,6 +10,7 @@ import numpy as np
 
 from fedmetaalign.evaluation.result import Epoch
 from fedmetaalign.federation.messages import (
+    Ask,
     Collect,
     Collected,
     Finish,
@@ -91,6 +92,8 @@ class DeviceRunner:
                 own = client.raw if request.everything else client.device.own.support
                 features, steps = len(client.device.preparation.features), client.all_steps(request.devices)
                 return cast(Reply, Collected(own, features, steps))
+            case Ask():
+                return cast(Reply, method.answer(client, request))
             case Personalize():
                 return cast(Reply, method.personal(client, request))
             case Finish():

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from fedmetaalign.engine.device_runner import DeviceRunner
 from fedmetaalign.federation.engine import Liveness, Replies
@@ -19,6 +19,7 @@ class LocalEngine:
         """Prepares the fleet; `workers` is the number of threads, by default one a core."""
         self._runners = {r.device.name: r for r in sorted(runners, key=lambda r: r.device.name)}
         self._workers = workers or cores()
+        self._pools = ThreadpoolController()  # to find the libraries takes as long as many a request
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -35,7 +36,8 @@ class LocalEngine:
         # The longest first, so that no core is left alone with it at the end.
         asked.sort(key=lambda runner: -len(runner.device.own.support))
         # A matrix product on several threads would take the cores from the other devices, and mostly wait.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self._workers) as pool:
-            replies = pool.map(lambda runner: runner.answer(request), asked)
+        with self._pools.limit(limits=1, user_api="blas"), ThreadPoolExecutor(self._workers) as pool:
+            several = pool.map if self._workers > 1 else map  # one more thread would only be waited for
+            replies = several(lambda runner: runner.answer(request), asked)
             answers = {runner.device.name: reply for runner, reply in zip(asked, replies, strict=True)}
         return Replies(dict(sorted(answers.items())))
