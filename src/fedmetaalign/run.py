@@ -91,7 +91,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
                 method,
                 Outputs(fleet.test[device.name], out / "devices" / device.name),
             )
-            for device in fleet.devices
+            for device in (*fleet.devices, *fleet.unlabelled_devices)
         )
         server = Server(recipe, engine, learner, fleet.public)
         plan = pretraining(server) + method.rounds(server)
@@ -142,7 +142,7 @@ def execute(
         status.update("running", "personalize")
         with clock.measure("personalize"):
             request = Finish(state.weights, 1, len(engine.names), state.stages)
-            replies = engine.exchange(engine.names, request, patience)
+            replies = engine.exchange(engine.everyone, request, patience)
         # No checkpoint: this phase is short, and a run that is stopped in it does it again.
         finished = [replies.answers[name] for name in sorted(replies.answers)]
         missed = replies.misses(3, 1)
@@ -182,7 +182,8 @@ def training_steps(recipe: Recipe, fleet: Fleet, plan: Sequence[Round], done: in
     devices = len(fleet.devices)
     total = sum(own_steps(recipe, device) for device in fleet.devices)
     if recipe.evaluation.alone:
-        total += sum(all_steps(recipe, (device,), devices) for device in fleet.devices)
+        rivals = [device for device in fleet.devices if device.known == "faults"]
+        total += sum(all_steps(recipe, (device,), devices) for device in rivals)
     left = plan[done:]
     if recipe.method == "fed_meta_align":
         return total + sum(round_steps(recipe, fleet.devices, fleet.public, each) for each in left)
@@ -224,8 +225,8 @@ def checked_fleet(recipe: Recipe) -> Fleet:
     """
     fleet = build(recipe)
     check_size(recipe, fleet.target)
-    for device in fleet.devices:
-        features.check(device.preparation, device.train.x)
+    for device in (*fleet.devices, *fleet.unlabelled_devices):
+        features.check(device.preparation, device.inputs)
     return fleet
 
 

@@ -156,6 +156,10 @@ class _Metered:
     def names(self) -> tuple[str, ...]:
         return self.engine.names
 
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        return self.engine.everyone
+
     def liveness(self) -> Mapping[str, Liveness]:
         return self.engine.liveness()
 

@@ -1,7 +1,7 @@
 """What the devices of a fleet agree on before they train, made of what each tells of itself."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.classes import in_order, text_of, too_many
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.files import listed
-from fedmetaalign.fleet.placement import Feature, Layout, layout, notices
+from fedmetaalign.fleet.placement import Feature, Layout, joined, layout, notices
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.model.target import BINARY, MOST_CLASSES, Target
+from fedmetaalign.model.target import BINARY, MOST_CLASSES, Known, Target
 from fedmetaalign.recipe import Model, Recipe
 from fedmetaalign.system.writing import replace, writing_to
 
@@ -28,6 +28,8 @@ class Hello:
         moments: of its training samples, under `scaling = "fleet"`.
         classes: the names of those that its table tells.
         normal: those that mean no fault.
+        known: what its labels tell; without any it takes no part in the rounds.
+        unlabelled: samples without a label.
     """
 
     features: tuple[str, ...]
@@ -35,11 +37,14 @@ class Hello:
     moments: Moments | None = None
     classes: tuple[str, ...] = BINARY.classes
     normal: tuple[str, ...] = BINARY.classes[:1]
+    known: Known = "faults"
+    unlabelled: int = 0
 
     @classmethod
     def of(cls, table: Table, moments: Moments | None = None) -> "Hello":
         """Returns the hello of the device that has a table."""
-        return cls(table.features, table.units, moments, table.classes, table.normal)
+        more = 0 if table.unlabelled is None else len(table.unlabelled)
+        return cls(table.features, table.units, moments, table.classes, table.normal, table.known, more)
 
     @property
     def sensors(self) -> tuple[Feature, ...]:
@@ -103,16 +108,54 @@ def share(devices: Mapping[str, Hello], recipe: Recipe, public: Table | None = N
         public: phase 0's table.
 
     Raises:
-        DataError: the devices' classes do not go together.
+        DataError: no device has a fault, or their classes do not go together.
     """
+    check_faults(device.known for device in devices.values())
     inputs = recipe.model.inputs
     sensors = {name: device.sensors for name, device in devices.items()}
     return Shared(
         layout(sensors, inputs),
         _pooled(devices[name] for name in sorted(devices)),
-        tuple(notices(sensors, inputs, public.sensors if public else ())),
+        (*notices(sensors, inputs, public.sensors if public else ()), *unlike(devices)),
         union(devices, [text_of(value) for source in recipe.fleet.sources for value in source.classes]),
     )
+
+
+def check_faults(devices: Iterable[Known]) -> None:
+    """Sees that some device of a fleet has a fault.
+
+    Raises:
+        DataError: none has.
+    """
+    if "faults" not in set(devices):
+        raise DataError(
+            "No device has a fault: a classifier needs samples of both kinds, so give one of them some, or add a"
+            " device that has."
+        )
+
+
+def unlike(devices: Mapping[str, Hello]) -> Iterator[str]:
+    """Yields what the user has to know of devices that lack faults, or labels."""
+
+    def named(known: Known) -> list[str]:
+        return [name for name in sorted(devices) if devices[name].known == known]
+
+    if normal := named("normal"):
+        yield (
+            "Devices with normal samples alone, which keep the fleet's model as it is and choose its threshold by"
+            f" false alarms: {joined(normal)}."
+        )
+    if nothing := named("nothing"):
+        yield (
+            f"Devices without a label, which receive the fleet's model and cannot be judged: {joined(nothing)}."
+        )
+    partly = [
+        f"{devices[name].unlabelled:,} of {name}"
+        for name in sorted(devices)
+        if devices[name].unlabelled and name not in nothing
+    ]
+    if partly:
+        yield f"Samples without a label, which are not trained on and only say what is usual: {joined(partly)}."
 
 
 def union(devices: Mapping[str, Hello], first: Sequence[str]) -> Target:
