@@ -88,7 +88,7 @@ def measure_classes(
         `measure`'s metrics; of more than two classes also
         `class_accuracy` share of samples that are called their class; None without samples;
         `macro_f1` mean of the F1 of each class that a sample is of or is called, as in scikit-learn: a class
-        that is only called counts as 0; None without a fault;
+        that is only called counts as 0; None without samples;
         `recall_by_class` share of a class's samples that are called that class; None where there are none;
         `confusion` (classes, classes) samples by their class (row) and what they are called (column).
 
@@ -112,9 +112,7 @@ def measure_classes(
     np.add.at(confusion, (true, called), 1)
     by_class = {
         "class_accuracy": float(np.mean(true == called)) if len(y) else None,
-        "macro_f1": float(metrics.f1_score(true, called, average="macro", zero_division=0))
-        if target.faults(y).any()
-        else None,
+        "macro_f1": float(metrics.f1_score(true, called, average="macro", zero_division=0)) if len(y) else None,
         "recall_by_class": recalls(confusion),
         "confusion": confusion.tolist(),
     }

@@ -202,8 +202,8 @@ class Result(Reported):
         unseen_kinds: those that the device is tested on and has no training sample of.
         majority_class: test accuracy of always naming the class that is most frequent in training, to be held
             against `class_accuracy`, as `majority` is against `accuracy`.
-        known: "normal" of a device without a fault, whose accuracy is the share of its normal samples that raise
-            no alarm, and "nothing" of one without a label, of which nothing can be said; left out of others.
+        known: "normal" of a device without a fault, whose accuracy is the share of its normal samples that
+            raise no alarm, and "nothing" of one without a label, which cannot be judged; left out of others.
         false_alarms: of a device without a fault.
     """
 
@@ -230,9 +230,7 @@ class Result(Reported):
         classes, labelled = self.classes or [], self.known != "nothing"
         if labelled == (self.samples.get("test") == 0):
             raise ValueError(f"a device that knows {self.known or 'faults'} cannot have these test samples")
-        if (self.known is None) != (self.majority is not None) or (self.majority is None) != (
-            not self.one_rule
-        ):
+        if {self.majority is not None, self.one_rule is not None} != {self.known is None}:
             raise ValueError("majority and one_rule belong to devices with faults, and to these alone")
         if (self.known == "normal") != (self.false_alarms is not None) or (self.known and self.alone):
             raise ValueError("false_alarms belongs to devices without a fault, and alone to those with some")

@@ -16,8 +16,8 @@ def summary(devices: Mapping[str, Result]) -> dict[str, Any]:
     deployed model is less accurate than the one that they train alone. Of more than two classes, `confusion`
     counts the samples of all devices, and `recall_by_class` is that of these.
 
-    All of this is said of the devices with faults to be judged by. Of the others, `without_faults` has the number
-    and the mean share of false alarms, and `without_labels` the number; either is there where there are some.
+    All of this is said of the devices with faults to be judged by. Of the others, `without_faults` has the
+    number and the mean share of false alarms, and `without_labels` the number; either is there where some are.
 
     Args:
         devices: by name; one at least. Those with faults all have the same stages and classes, and all were

@@ -17,7 +17,7 @@ class Choice:
 
     Attributes:
         threshold: a sample is a fault if its score is strictly greater.
-        f1: F1 at the threshold on the samples it was chosen on; None where there is no fault and no alarm.
+        f1: F1 at the threshold on the samples it was chosen on; None where there is no fault.
         reason: a sentence that says why it is another one than the best for F1; None if it is that.
     """
 
@@ -145,7 +145,7 @@ def _too_few(normals: int, faults: int, minimum: int, minimum_of_each: int) -> s
 
 def _f1(hits: int, alarms: int, faults: int) -> float | None:
     """F1 from counts: 2 TP / (2 TP + FP + FN), where the denominator is alarms + faults."""
-    return 2 * hits / (alarms + faults) if alarms + faults else None
+    return 2 * hits / (alarms + faults) if faults else None
 
 
 def _between(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:

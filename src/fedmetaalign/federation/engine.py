@@ -74,7 +74,7 @@ class Engine(Protocol):
 
     @property
     def everyone(self) -> tuple[str, ...]:
-        """The same, and those without a label, which only receive what the others have learnt; sorted by name."""
+        """The same and those without a label, which only receive what the others learn, sorted by name."""
         ...
 
     def liveness(self) -> Mapping[str, Liveness]:

@@ -68,16 +68,8 @@ def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
         test[table.name] = held_out
     part = public_part(recipe, public, shared) if public else None
     federated, newcome = tuple(devices[: len(members)]), tuple(devices[len(members) : len(raw)])
-    return Fleet(
-        federated,
-        test,
-        part,
-        hashes(sources),
-        newcome,
-        shared.notices,
-        shared.target,
-        tuple(devices[len(raw) :]),
-    )
+    notices, target, others = shared.notices, shared.target, tuple(devices[len(raw) :])
+    return Fleet(federated, test, part, hashes(sources), newcome, notices, target, others)
 
 
 def raw_tables(recipe: Recipe) -> list[Table]:

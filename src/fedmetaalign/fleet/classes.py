@@ -41,10 +41,10 @@ class Labels:
 
 
 def unlabelled(raw: Raw, columns: Sequence[str]) -> tuple[np.ndarray, Raw]:
-    """Returns which rows have no label at all, (rows,) bool, and the file with that of the first other row there.
+    """Returns which rows have no label at all, (rows,) bool, and the file with that of another row there.
 
-    The file that comes back can be read as one that is labelled throughout, with no label that it had not; a row
-    that lacks some of several labels lacks them still.
+    The file that comes back can be read as one that is labelled throughout, with no label that it had not; a
+    row that lacks some of several labels lacks them still.
     """
     texts = [cells(raw, column) for column in columns]
     empty = np.all([text.is_null().to_numpy() for text in texts], axis=0)

@@ -30,7 +30,8 @@ class Device:
             an unseen device takes no part in, has no samples.
         own: all its training samples: the query set is phase 3's, the support set all others.
         known: what the labels of its training samples tell.
-        unlabelled: (rows, inputs) float32, what it has measured besides and nobody has labelled; None for nothing.
+        unlabelled: (rows, inputs) float32, what it has measured besides and nobody has labelled; None where
+            every sample has a label.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Device:
 
     @property
     def inputs(self) -> np.ndarray:
-        """What it has measured, but for its test set, (rows, inputs) float32: what a deployed network will see."""
+        """What it has measured, but for its test set, (rows, inputs) float32: such as its network will see."""
         return self.train.x if self.unlabelled is None else np.concatenate([self.train.x, self.unlabelled])
 
     @property

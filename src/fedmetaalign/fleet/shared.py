@@ -129,8 +129,8 @@ def check_faults(devices: Iterable[Known]) -> None:
     """
     if "faults" not in set(devices):
         raise DataError(
-            "No device has a fault: a classifier needs samples of both kinds, so give one of them some, or add a"
-            " device that has."
+            "No device has a fault, and a classifier needs samples of both kinds: give one of them some, or add"
+            " a device that has."
         )
 
 
@@ -142,8 +142,8 @@ def unlike(devices: Mapping[str, Hello]) -> Iterator[str]:
 
     if normal := named("normal"):
         yield (
-            "Devices with normal samples alone, which keep the fleet's model as it is and choose its threshold by"
-            f" false alarms: {joined(normal)}."
+            "Devices with normal samples alone, which keep the fleet's model as it is and choose its threshold"
+            f" by false alarms: {joined(normal)}."
         )
     if nothing := named("nothing"):
         yield (

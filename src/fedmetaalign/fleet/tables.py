@@ -176,7 +176,7 @@ def _apart(table: Table, empty: np.ndarray) -> Table:
 
 
 def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.ndarray]:
-    """Returns the classes of a file's rows, and which have none, (rows,) bool; those are there to be left out."""
+    """Returns the classes of a file's rows, and which have none, (rows,) bool: those have to be left out."""
     empty, raw = unlabelled(raw, columns.labels)
     kinds = bool(columns.normal or columns.kinds)
     if empty.all():

@@ -39,8 +39,8 @@ def evaluate(
         stages: (parameters,) global weights after each phase, by its name.
         personal: the device's own model.
         deployed: its quantised model.
-        alone: its model trained without the others; None if the recipe leaves it out, or the device has no faults
-            to train on.
+        alone: its model trained without the others; None if the recipe leaves it out, or the device has no
+            faults to train on.
         bundle: the digest of its bundle.
     """
     device, target, rivals = client.device, client.learner.target, client.device.known == "faults"

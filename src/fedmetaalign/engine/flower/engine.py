@@ -59,7 +59,7 @@ class FlowerEngine:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The devices that take part in the rounds, sorted by name: all but those that say they have no label."""
+        """The devices that take part in the rounds, sorted by name: none that says it has no label."""
         hellos = self.registry.hellos
         return tuple(n for n in self.registry.names if n not in hellos or hellos[n].known != "nothing")
 
