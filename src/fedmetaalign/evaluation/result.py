@@ -228,8 +228,8 @@ class Result(Reported):
     def _measured(self) -> Self:
         """A device with labels has test samples, so these two always exist; and all is of the same classes."""
         classes, labelled = self.classes or [], self.known != "nothing"
-        if labelled == (self.samples.get("test") == 0):
-            raise ValueError(f"a device that knows {self.known or 'faults'} cannot have these test samples")
+        if not labelled and self.samples.get("test") != 0:
+            raise ValueError("a device without labels has no test samples")
         if {self.majority is not None, self.one_rule is not None} != {self.known is None}:
             raise ValueError("majority and one_rule belong to devices with faults, and to these alone")
         if (self.known == "normal") != (self.false_alarms is not None) or (self.known and self.alone):
