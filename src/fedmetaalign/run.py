@@ -19,7 +19,7 @@ from fedmetaalign.federation.messages import Finish
 from fedmetaalign.federation.records import RoundError, why
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Fleet
-from fedmetaalign.methods import deployable
+from fedmetaalign.methods import deployable, find
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
@@ -142,7 +142,7 @@ def execute(
         status.update("running", "personalize")
         with clock.measure("personalize"):
             request = Finish(state.weights, 1, len(engine.names), state.stages)
-            replies = engine.exchange(engine.everyone, request, patience)
+            replies = engine.exchange(_receivers(recipe, engine, status, watcher), request, patience)
         # No checkpoint: this phase is short, and a run that is stopped in it does it again.
         finished = [replies.answers[name] for name in sorted(replies.answers)]
         missed = replies.misses(3, 1)
@@ -172,6 +172,19 @@ def execute(
         write_report(folder.path)
     status.end("done")
     return results
+
+
+def _receivers(recipe: Recipe, engine: Engine, status: Status, watcher: Watcher) -> tuple[str, ...]:
+    """Returns the devices that get a model: those without a label only where there is one of the fleet's."""
+    if find(recipe.method).federates:
+        return engine.everyone
+    for name in sorted(set(engine.everyone) - set(engine.names)):
+        sentence = (
+            f"{recipe.method} shares nothing that {name} could receive, which has no label: it gets no model."
+        )
+        status.notices = (*status.notices, sentence)
+        watcher.notice(sentence)
+    return engine.names
 
 
 def training_steps(recipe: Recipe, fleet: Fleet, plan: Sequence[Round], done: int = 0) -> int:
