@@ -122,9 +122,13 @@ def test_a_fleet_says_whom_it_is_made_of_and_needs_a_fault():
     assert share(fleet, RECIPE).notices == (
         "Devices with normal samples alone, which keep the fleet's model as it is and choose its threshold by"
         " false alarms: a.",
+        "Standardised by normal samples alone, they see faults elsewhere than the others do, and may find none:"
+        ' set fleet.scaling = "fleet".',
         "Devices without a label, which receive the fleet's model and cannot be judged: c.",
         "Samples without a label, which are not trained on and only say what is usual: 1,200 of b.",
     )
+    pooling = parse({"fleet": {"simulator": "feeder", "scaling": "fleet"}}, "test")
+    assert not any("Standardised" in sentence for sentence in share(fleet, pooling).notices)
     del fleet["b"]
     with pytest.raises(DataError, match="No device has a fault"):
         share(fleet, RECIPE)
