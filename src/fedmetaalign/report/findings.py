@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+from fedmetaalign.report import unjudged
 from fedmetaalign.report.numbers import NARROW, count, decimal, listing, percent, points
-from fedmetaalign.report.reading import DeviceReport, Run, mean
+from fedmetaalign.report.reading import DeviceReport, Run
 
 QUANTISATION_DROP = 0.01
 """A loss from the personalised to the deployed model above this is told, in `findings.toml` as 1 point."""
@@ -74,7 +75,7 @@ def headline(run: Run) -> str:
 
 def verdict(run: Run) -> tuple[str, ...]:
     """Returns the sentences after the headline: whom the federation serves, and whom it does not."""
-    return tuple(filter(None, (_beside_alone(run), _beside_baselines(run), *_not_judged(run))))
+    return tuple(filter(None, (_beside_alone(run), _beside_baselines(run), *unjudged.sentences(run))))
 
 
 def summary(run: Run) -> tuple[str, ...]:
@@ -102,7 +103,7 @@ def findings(run: Run) -> tuple[Finding, ...]:
         ),
         "quantisation drop": _quantisation,
         "threshold fallback": _fallback,
-        "too many false alarms": _false_alarms,
+        "too many false alarms": unjudged.false_alarms,
         UNSEEN: lambda d: ", ".join(d.unseen_kinds) or None,
         "class missing": _missing_class,
     }
@@ -185,22 +186,6 @@ def _beside_baselines(run: Run) -> str | None:
     accuracy = run.mean(run.stages[-1], "accuracy")
     mean = "; nor are the devices on average" if best and accuracy is not None and accuracy <= max(best) else ""
     return f"{_who(losers, compared)} {none}: {listing(losers)}{mean}."
-
-
-def _not_judged(run: Run) -> list[str]:
-    """Counts the devices without faults, or without labels, of which the figures say nothing."""
-    found = []
-    if normal := [device for device in run.devices if device.known == "normal"]:
-        shares = [device.false_alarms.share for device in normal if device.false_alarms]
-        alarms = f": {percent(mean(shares))} false alarms{' on average' * (len(normal) > 1)}" if shares else ""
-        has, it = ("has", "it is") if len(normal) == 1 else ("have", "they are")
-        found.append(
-            f"{count(len(normal), 'device')} {has} no faults to be judged by{alarms}; {it} in no other figure."
-        )
-    if nothing := [device for device in run.devices if device.known == "nothing"]:
-        has = "has" if len(nothing) == 1 else "have"
-        found.append(f"{count(len(nothing), 'device')} {has} no labels, and nothing can be judged there.")
-    return found
 
 
 def _kinds(run: Run) -> str | None:
@@ -305,16 +290,6 @@ def _fallback(device: DeviceReport) -> str | None:
     if device.known or not device.threshold_note:
         return None
     return f"threshold {decimal(device.threshold)}: {device.threshold_note}"
-
-
-def _false_alarms(device: DeviceReport) -> str | None:
-    """Tells of more false alarms than were asked for, if that is more than chance."""
-    found = device.false_alarms
-    if found is None or found.low <= found.allowed:
-        return None
-    return (
-        f"{percent(found.share)} of {found.samples} normal test samples, {percent(found.allowed)} were allowed"
-    )
 
 
 def _missing_class(device: DeviceReport) -> str | None:
