@@ -193,9 +193,9 @@ def training_steps(recipe: Recipe, fleet: Fleet, plan: Sequence[Round], done: in
     Of Fed-Meta-Align exactly; any other method has the same budget, which its rounds share.
     """
     devices = len(fleet.devices)
-    total = sum(own_steps(recipe, device) for device in fleet.devices)
+    rivals = [device for device in fleet.devices if device.known == "faults"]  # others are not fine-tuned
+    total = sum(own_steps(recipe, device) for device in rivals)
     if recipe.evaluation.alone:
-        rivals = [device for device in fleet.devices if device.known == "faults"]
         total += sum(all_steps(recipe, (device,), devices) for device in rivals)
     left = plan[done:]
     if recipe.method == "fed_meta_align":
