@@ -237,6 +237,21 @@ def test_kinds_of_fault_likewise(mixed, tmp_path):
     assert devices[NOTHING]["known"] == "nothing" and devices[NOTHING]["threshold"] == 0.5
 
 
+def test_a_device_with_a_single_fault_learns_from_it_and_is_judged_by_its_false_alarms(mixed, tmp_path):
+    for name in (NORMAL, "feeder-00"):
+        (tmp_path / f"{name}.csv").write_bytes((mixed.folder / f"{name}.csv").read_bytes())
+    fault = next(line for line in (tmp_path / "feeder-00.csv").read_text().splitlines()[1:] if ",1," in line)
+    with (tmp_path / f"{NORMAL}.csv").open("a", encoding="utf-8") as file:
+        file.write(f"{fault}\n")
+    (tmp_path / "recipe.toml").write_bytes((mixed.folder / "recipe.toml").read_bytes())
+    recipe = recipes.load(str(tmp_path / "recipe.toml"), SHORT)
+    found = run(recipe, tmp_path / "run")["devices"][NORMAL]
+    assert found["known"] == "normal" and found["false_alarms"]["samples"] == found["samples"]["test"]
+    assert "alone" not in found and found["stages"]["deployed"]["f1"] is None
+    lines = (tmp_path / "run" / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
+    assert (3, NORMAL) in {(each["phase"], each["device"]) for each in map(json.loads, lines)}
+
+
 def test_a_fleet_without_a_fault_is_refused(mixed, tmp_path):
     for name in (NORMAL, NOTHING):
         (tmp_path / f"{name}.csv").write_bytes((mixed.folder / f"{name}.csv").read_bytes())

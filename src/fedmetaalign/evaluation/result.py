@@ -202,8 +202,9 @@ class Result(Reported):
         unseen_kinds: those that the device is tested on and has no training sample of.
         majority_class: test accuracy of always naming the class that is most frequent in training, to be held
             against `class_accuracy`, as `majority` is against `accuracy`.
-        known: "normal" of a device without a fault, whose accuracy is the share of its normal samples that
-            raise no alarm, and "nothing" of one without a label, which cannot be judged; left out of others.
+        known: "normal" of a device without a fault to be tested on, whose accuracy is the share of its normal
+            samples that raise no alarm, and "nothing" of one without a label, which cannot be judged; left out
+            of others.
         false_alarms: of a device without a fault.
     """
 

@@ -67,6 +67,11 @@ def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
         devices.append(device)
         test[table.name] = held_out
     part = public_part(recipe, public, shared) if public else None
+    if not any(shared.target.faults(test[table.name].y).any() for table in members):
+        raise DataError(
+            "No device has a fault in its test set, and nothing can be judged: give one of them more faults,"
+            " or change [splits]."
+        )
     federated, newcome = tuple(devices[: len(members)]), tuple(devices[len(members) : len(raw)])
     notices, target, others = shared.notices, shared.target, tuple(devices[len(raw) :])
     return Fleet(federated, test, part, hashes(sources), newcome, notices, target, others)

@@ -11,7 +11,7 @@ from fedmetaalign.evaluation.rules import best_rule
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.online import Samples
-from fedmetaalign.model.target import Target
+from fedmetaalign.model.target import Target, known
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME
 from fedmetaalign.phases.deploy import Deployed
@@ -31,7 +31,8 @@ def evaluate(
     """Judges a device's models at every stage on its held-out samples.
 
     The global models of the stages are judged at a threshold of 0.5, the personal and the deployed one at the
-    device's own. A device without a fault is judged by its false alarms, one without a label not at all.
+    device's own. A device without a fault to be tested on is judged by its false alarms, one without a label
+    not at all.
 
     Args:
         client: the device.
@@ -40,10 +41,12 @@ def evaluate(
         personal: the device's own model.
         deployed: its quantised model.
         alone: its model trained without the others; None if the recipe leaves it out, or the device has no
-            faults to train on.
+            faults to be trained and tested on.
         bundle: the digest of its bundle.
     """
-    device, target, rivals = client.device, client.learner.target, client.device.known == "faults"
+    device, target = client.device, client.learner.target
+    tells = known(target.faults(test.y))
+    rivals = tells == "faults"
     y, train_y = test.y.astype(np.int64), device.train.y.astype(np.int64)
 
     def judged(probabilities: np.ndarray, threshold: float) -> Metrics:
@@ -77,8 +80,8 @@ def evaluate(
             "majority_class": majority(train_y, y) if rivals else None,
         }
     if not rivals:
-        result["known"] = device.known
-    if device.known == "normal":
+        result["known"] = tells
+    if tells == "normal":
         alarms = round((1 - (rows["deployed"].accuracy or 0)) * len(y))
         low, high = clopper_pearson(alarms, len(y))
         allowed = client.recipe.personalize.max_false_alarms
