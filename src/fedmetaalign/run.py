@@ -93,7 +93,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
                 method,
                 Outputs(fleet.test[device.name], out / "devices" / device.name),
             )
-            for device in fleet.devices
+            for device in (*fleet.devices, *fleet.unlabelled_devices)
         )
         server = Server(recipe, engine, learner, fleet.public)
         plan = pretraining(server) + method.rounds(server)
@@ -143,13 +143,16 @@ def execute(
         watcher.phase("personalize")
         status.update("running", "personalize")
         with clock.measure("personalize"):
+            receivers = _receivers(recipe, engine, status, watcher)
+            others = tuple(name for name in receivers if name not in engine.names)
             answers: dict[str, Finished] = {}
             failed: list[Record] = []
             for final in find(recipe.method).finals(engine.names, state):
                 request = Finish(final.weights, 1, len(engine.names), final.stages, final.vectors)
-                replies = engine.exchange(final.names, request, patience)
+                replies = engine.exchange((*final.names, *others), request, patience)
                 answers |= replies.answers
                 failed += replies.failed_records(3, 1)
+                others = ()
         # No checkpoint: this phase is short, and a run that is stopped in it does it again.
         finished = [answers[name] for name in sorted(answers)]
         folder.log([record.to_dict() for each in finished for record in each.records] + failed)
@@ -180,15 +183,29 @@ def execute(
     return results
 
 
+def _receivers(recipe: Recipe, engine: Engine, status: Status, watcher: Watcher) -> tuple[str, ...]:
+    """Returns the devices that get a model: those without a label only where there is one of the fleet's."""
+    if find(recipe.method).federates:
+        return engine.everyone
+    for name in sorted(set(engine.everyone) - set(engine.names)):
+        sentence = (
+            f"{recipe.method} shares nothing that {name} could receive, which has no label: it gets no model."
+        )
+        status.notices = (*status.notices, sentence)
+        watcher.notice(sentence)
+    return engine.names
+
+
 def training_steps(recipe: Recipe, fleet: Fleet, plan: Sequence[Round], done: int = 0) -> int:
     """Returns how many Adam steps the rounds of a plan that are left, phase 3 and the baseline take.
 
     Of Fed-Meta-Align exactly; any other method has the same budget, which its rounds share.
     """
     devices = len(fleet.devices)
-    total = sum(own_steps(recipe, device) for device in fleet.devices)
+    rivals = [device for device in fleet.devices if device.known == "faults"]  # others are not fine-tuned
+    total = sum(own_steps(recipe, device) for device in rivals)
     if recipe.evaluation.alone:
-        total += sum(all_steps(recipe, (device,), devices) for device in fleet.devices)
+        total += sum(all_steps(recipe, (device,), devices) for device in rivals)
     left = plan[done:]
     if recipe.method == "fed_meta_align":
         return total + sum(round_steps(recipe, fleet.devices, fleet.public, each) for each in left)
@@ -230,8 +247,8 @@ def checked_fleet(recipe: Recipe) -> tuple[Fleet, Shared]:
     """
     fleet, shared = build_shared(recipe)
     check_size(recipe, fleet.target)
-    for device in fleet.devices:
-        features.check(device.preparation, device.train.x)
+    for device in (*fleet.devices, *fleet.unlabelled_devices):
+        features.check(device.preparation, device.inputs)
     return fleet, shared
 
 

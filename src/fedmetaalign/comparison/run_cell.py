@@ -173,6 +173,10 @@ class _Metered:
     def names(self) -> tuple[str, ...]:
         return self.engine.names
 
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        return self.engine.everyone
+
     def liveness(self) -> Mapping[str, Liveness]:
         return self.engine.liveness()
 
@@ -237,31 +241,36 @@ def run_cell(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     except DivergenceError:
         return Cell(name, recipe.seed, rate, None, {}, (), fleet.unseen)
     end = given.checkpoint(begin.weights)
+    test = {device.name: fleet.test[device.name] for device in given.devices}
+    judges = {name: each for name, each in test.items() if learner.target.faults(each.y).any()}
     return Cell(
         method=name,
         seed=recipe.seed,
         learning_rate=rate,
         validation=_validation(given, outcome),
-        stages=_stages(given, outcome, end, fleet.test),
-        rounds=tuple(_accuracies(learner, weights, fleet.test) for weights in outcome.rounds),
+        stages=_stages(given, outcome, end, test),
+        rounds=tuple(_accuracies(learner, weights, judges) for weights in outcome.rounds),
         unseen=fleet.unseen,
     )
 
 
 def _validation(given: CellRun, outcome: Outcome) -> float:
-    """Returns the federated devices' mean Brier score on their validation parts.
+    """Returns the mean Brier score of the devices that have faults on their validation parts.
 
     A proper score of the probabilities themselves: it needs no threshold, and one sure mistake of a model does
-    not outweigh everything else, as it does in the cross-entropy.
+    not outweigh everything else, as it does in the cross-entropy. On normal samples alone a constant is best.
     """
     target, models = given.learner.target, outcome.models
-    own = [(models[device.name], device.own.query) for device in given.federated]
+    own = [(models[device.name], device.own.query) for device in given.federated if device.known == "faults"]
     return float(np.mean([brier(model.probabilities(query.x), query.y, target) for model, query in own]))
 
 
 def _stages(given: CellRun, outcome: Outcome, end: Checkpoint, test: Mapping[str, Samples]) -> dict[str, Stage]:
     def judge(probabilities: np.ndarray, samples: Samples, threshold: float) -> MetricValues:
+        """Nothing is defined without faults: a model trained alone on one class would be right always."""
         target = given.learner.target
+        samples = samples if target.faults(samples.y).any() else Samples(samples.x[:0], samples.y[:0])
+        probabilities = probabilities[: len(samples)]
         found = measure_classes(
             target, samples.y, fault_probability(probabilities, target), probabilities, threshold
         )

@@ -23,12 +23,17 @@ class LocalEngine:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The devices, sorted by name."""
+        """The devices that take part in the rounds, sorted by name."""
+        return tuple(name for name, each in self._runners.items() if each.device.known != "nothing")
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """All devices, sorted by name."""
         return tuple(self._runners)
 
     def liveness(self) -> Mapping[str, Liveness]:
         """All devices are there, and seen right now."""
-        return dict.fromkeys(self.names, Liveness(True, time.time()))
+        return dict.fromkeys(self.everyone, Liveness(True, time.time()))
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices; here everybody answers, so that nobody has to be waited for."""

@@ -118,6 +118,8 @@ class Personalize(Section):
     """None: the optimizer's."""
     threshold: Literal["f1"] | Share = "f1"
     """Maximise F1 on the validation part, or a fixed threshold."""
+    max_false_alarms: Share = 0.01
+    """Share of false alarms that a device may raise which has no fault to choose its threshold by."""
 
 
 class Groups(Section):

@@ -165,6 +165,8 @@ def labelled(classes, normal):
         (Hello(("a",), ("K\x07",)), "a feature or a unit that is called"),
         (Hello(("a", "b"), ("K",)), "Its units do not fit its features."),
         (Hello(("a", "a"), ("K", "mm")), "two features of one name"),
+        (Hello(("a",), ("K",), known="all"), "its labels tell 'all', and not faults, normal, nothing"),
+        (Hello(("a",), ("K",), unlabelled=-1), "-1 of its samples have no label"),
         # classes that no table has
         (labelled((), ()), "no classes, or more than 64"),
         (labelled(tuple(map(str, range(65))), ("0",)), "no classes, or more than 64"),
