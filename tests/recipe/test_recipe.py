@@ -63,6 +63,7 @@ BUILT_IN = (
     "feeders-samples",
     "floor",
     "joining",
+    "joining-parts",
     "kinds",
     "machines",
     "paper",
