@@ -40,7 +40,7 @@ def main() -> None:
 
 def measured(encoding: str, folder: Path) -> dict[str, Any]:
     """Makes the demo's bundles with an encoding, and returns what one of them takes on each core."""
-    run(recipes.load("demo", [f"fleet.encoding={encoding}"]), folder / encoding)
+    run(recipes.load("mixed", [f"fleet.encoding={encoding}"]), folder / encoding)
     home = folder / encoding / "devices" / DEVICE
     found = bundle.read(home)
     raw = golden.read(home / "golden.csv", found.preparation, found.labels).raw[:ROWS].astype(np.float32)

@@ -66,6 +66,7 @@ BUILT_IN = (
     "joining-parts",
     "kinds",
     "machines",
+    "mixed",
     "paper",
     "ratios",
     "rules",
@@ -81,7 +82,7 @@ def test_the_built_in_recipes():
 def test_fleet_is_there_to_be_extended():
     with pytest.raises(RecipeError, match=r"fleet\.toml: fleet needs a table or a simulator"):
         load("fleet")
-    mine = load("demo", ["extends=fleet"])
+    mine = load("demo")
     assert (mine.method, mine.fleet.encoding, mine.serial.decay) == ("fleet", "quantiles", "cosine")
 
 

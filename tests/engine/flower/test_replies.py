@@ -17,8 +17,8 @@ from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.sketch import Sketch
 
-POOLING = Header("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
-QUANTILES = Header("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet", "fleet.encoding=quantiles"]))
+POOLING = Header("pump", RUN, recipes.load("mixed", ["fleet.scaling=fleet"]))
+QUANTILES = Header("pump", RUN, recipes.load("mixed", ["fleet.scaling=fleet", "fleet.encoding=quantiles"]))
 
 
 @pytest.mark.parametrize(
