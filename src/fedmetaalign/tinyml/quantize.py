@@ -2,10 +2,10 @@
 
 What the integers stand for, and which the runtimes take, is said in `network`.
 
-Where ranges are clipped, the clip is chosen that gives the scores the least squared error, as PyTorch's
-HistogramObserver does for the values of one tensor. The error of values would not do: a row of a device that is
-off lies a hundred standard deviations away, and its own error outweighs what its range costs all other rows.
-That of a probability is at most 1, and so the score says what such a row is worth.
+Where ranges are clipped, the clip is chosen that gives the scores the least squared error. PyTorch's
+HistogramObserver takes the error of each tensor's values, which would not do here: a row of a device that was
+off lies thirty standard deviations away, and its own error outweighs what its range costs all other rows. That
+of a probability is at most 1, and so the score says what such a row is worth.
 """
 
 from collections.abc import Sequence
