@@ -90,7 +90,7 @@ def spoilt(client, rows):
 def test_the_weights_of_a_fold_never_meet_its_samples(toured):
     server, clients, _ = toured
     client, start = clients["feeder-01"], server.learner.initial()
-    request = Visit(start, 1, 7, 1, 1.0, {f"fold.{k}": start for k in range(3)})
+    request = Visit(start, 1, 7, 1, 1.0, 0, {f"fold.{k}": start for k in range(3)})
     dealt = folds(client.device.train, server.learner.target, 3, 0, client.name)
     before, after = fleet.hop(client, request), fleet.hop(spoilt(client, dealt == 1), request)
     same = [(before.vectors[f"fold.{k}"] == after.vectors[f"fold.{k}"]).all() for k in range(3)]
@@ -102,7 +102,7 @@ def test_a_rate_of_a_half_takes_other_steps(toured):
     server, clients, _ = toured
     start = server.learner.initial()
     vectors = {f"fold.{k}": start for k in range(3)}
-    whole, half = (fleet.hop(clients["feeder-00"], Visit(start, 1, 7, 1, r, vectors)) for r in (1.0, 0.5))
+    whole, half = (fleet.hop(clients["feeder-00"], Visit(start, 1, 7, 1, r, 0, vectors)) for r in (1.0, 0.5))
     assert np.linalg.norm(half.weights - start) < np.linalg.norm(whole.weights - start)
 
 
@@ -156,3 +156,23 @@ def test_a_run_says_what_each_device_was_taught_by(tmp_path):
     written = json.loads((tmp_path / "run" / "results.json").read_text())
     assert written == results
     assert all(d["model_bytes"] < 51_000 for d in results["devices"].values())
+
+
+def test_a_device_with_far_more_samples_trains_on_a_few_at_a_time():
+    devices = [
+        {"simulator": "feeder", "count": 3, "samples": 60},
+        {"name": "huge", "simulator": "feeder", "count": 1},
+    ]
+    devices[1]["samples"] = 1500
+    steps = []
+    of = recipe(fleet={"scaling": "fleet", "devices": devices}, serial={"rounds": 1}, groups={"cap": 2.0})
+    server, clients = federation(of)
+    counting = {name: replace(c, learner=c.learner.reporting(steps.append)) for name, c in clients.items()}
+    start = server.learner.initial()
+    state, _ = fleet.grouped(server, State(start))
+    assert state.memory[fleet.MEDIAN][0] == 45  # support of three devices; the fourth has a thousand more
+    vectors = {f"fold.{k}": start for k in range(3)}
+    whole = fleet.hop(counting["huge-00"], Visit(start, 1, 4, 1, 1.0, 96, vectors))
+    assert sum(steps) == 96 + 2 * 96  # each of three folds leaves out a third of what is drawn
+    again = fleet.hop(counting["huge-00"], Visit(start, 2, 4, 2, 1.0, 96, vectors))
+    assert (again.weights != whole.weights).any()

@@ -43,11 +43,13 @@ class Visit(Request["Local"]):
     Attributes:
         tour: numbers the tours from 1, over all rounds.
         rate: of the recipe's learning rate, in (0, 1], where the method lets it decay.
+        most: samples to train on, where the method bounds what one device can do; 0 for all.
         vectors: what else the method hands over.
     """
 
     tour: int
     rate: float = 1.0
+    most: int = 0
     vectors: Vectors = field(default_factory=dict)
 
 

@@ -13,6 +13,7 @@ Each part can be switched: groups.alignment = -1 makes one group, serial.decay a
 say, teaching.teachers names the teachers.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,7 +26,7 @@ from fedmetaalign.federation.messages import Last, Local, Personal, Train, Updat
 from fedmetaalign.federation.records import Record, record
 from fedmetaalign.methods._device import train, update
 from fedmetaalign.methods._method import Method
-from fedmetaalign.model.online import Samples
+from fedmetaalign.model.online import Trained
 from fedmetaalign.phases.client import Client, check_finite
 from fedmetaalign.phases.folds import folds, taken
 from fedmetaalign.phases.parallel import broadcast
@@ -39,8 +40,8 @@ OTHER = "other"
 """A device's update on the second half of its samples."""
 MODEL, FOLD = "model", "fold."
 """What a group's weights are called, and what the names of each fold's begin with."""
-GROUP = "group"
-"""Each device's group, in the order of the names."""
+GROUP, MEDIAN = "group", "median"
+"""Each device's group, in the order of the names; and how many samples the median device has."""
 
 
 def rounds(server: Server) -> list[Round]:
@@ -55,12 +56,13 @@ def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]
     if GROUP not in state.memory:
         state, records = grouped(server, state)
     names, kept = server.engine.names, dict(state.memory)
+    most = math.ceil(server.recipe.groups.cap * state.memory[MEDIAN][0])
     weights = state.weights
     for group, devices in members(names, state).items():
         order = generator(server.recipe.seed, "order", "fleet", number, group).permutation(len(devices))
         own = touring(server.recipe, state, group)
         for i in order:
-            own, seen = visited(server, number, devices[i], own)
+            own, seen = visited(server, number, devices[i], own, most)
             records += seen
         kept |= {f"{group}.{name}": each for name, each in own.items()}
         weights = own[MODEL] if group == 0 else weights
@@ -68,11 +70,11 @@ def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]
     return state, records
 
 
-def visited(server: Server, number: int, name: str, own: Vectors) -> tuple[Vectors, list[Record]]:
+def visited(server: Server, number: int, name: str, own: Vectors, most: int) -> tuple[Vectors, list[Record]]:
     """Hands weights to a device, and returns those that it hands back; its own where it does not answer."""
     rate = decayed(server.recipe.serial, number)
     rest = {key: each for key, each in own.items() if key != MODEL}
-    request = Visit(own[MODEL], number, len(server.engine.names), number, rate, rest)
+    request = Visit(own[MODEL], number, len(server.engine.names), number, rate, most, rest)
     replies = server.engine.exchange([name], request)
     failed = replies.failed_records(1, number)
     if name not in replies.answers:
@@ -93,7 +95,8 @@ def grouped(server: Server, state: State) -> tuple[State, list[Record]]:
     least = server.recipe.groups.alignment
     found |= dict(zip(updates, groups(alignments(*pair), least).tolist(), strict=True))
     numbers = np.array([found[name] for name in server.engine.names], np.int64)
-    return replace(state, memory={**state.memory, GROUP: numbers}), failed
+    median = np.array([np.median([each.samples for each in updates.values()])])
+    return replace(state, memory={**state.memory, GROUP: numbers, MEDIAN: median}), failed
 
 
 def members(names: tuple[str, ...], state: State) -> dict[int, list[str]]:
@@ -125,19 +128,26 @@ def halves(client: Client, request: Train) -> Update:
 
 
 def hop(client: Client, request: Visit) -> Local:
-    """Trains the weights on all of the device's samples, and those of each fold on all but that fold."""
+    """Trains the weights on all of the device's samples, and those of each fold on all but that fold.
+
+    Of a device that has far more samples than the others, each tour takes other ones: it would pull the weights
+    its way with all of them.
+    """
     samples, count = client.device.train, client.recipe.teaching.folds
     dealt = folds(samples, client.learner.target, count, client.recipe.seed, client.name)
     rate = request.rate * client.recipe.optimizer.learning_rate
+    drawn = generator(client.recipe.seed, "cap", request.number, client.name).permutation(len(samples))
+    now = np.isin(np.arange(len(samples)), drawn[: request.most or len(samples)])
 
-    def trained(weights: np.ndarray, own: Samples, *address: str | int) -> Any:
+    def trained(weights: np.ndarray, rows: np.ndarray, *address: str | int) -> Trained:
+        own = taken(samples, rows & now)
         return train(client, weights, own, "fleet", request.number, *address, learning_rate=rate)
 
-    whole = trained(request.weights, samples)
+    whole = trained(request.weights, now)
     found, losses, right = {}, [], []
     for fold in range(count):
         name = f"{FOLD}{fold}"
-        found[name] = trained(request.vectors[name], taken(samples, dealt != fold), fold).weights
+        found[name] = trained(request.vectors[name], dealt != fold, fold).weights
         loss, accuracy = client.learner.evaluate(found[name], taken(samples, dealt == fold))
         losses.append(loss)
         right.append(accuracy)

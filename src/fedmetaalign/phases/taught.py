@@ -17,6 +17,9 @@ from fedmetaalign.phases.teaching import Teacher, as_learner, blended, choose, e
 from fedmetaalign.randomness import generator
 from fedmetaalign.tinyml.decision import predict
 
+MOST_STEPS = 100_000
+"""Of a teacher's training: a network this small has learnt by then what a device's samples can teach it."""
+
 
 def taught(client: Client, weights: np.ndarray, without: Mapping[int, np.ndarray]) -> Personal:
     """Makes a device's own model; a device with one class has no say, and takes its group's model as it is.
@@ -79,7 +82,7 @@ def _teachers(
         return lambda x: each_class(learner.probabilities(trained, x))
 
     def trained(start: np.ndarray, epochs: int, name: str, rate: float, trainable: slice) -> np.ndarray:
-        cuts = np.linspace(0, epochs * len(samples), STRETCHES + 1).astype(int)
+        cuts = np.linspace(0, min(epochs * len(samples), MOST_STEPS), STRETCHES + 1).astype(int)
         where = (recipe.seed, "teacher", name, address, client.name)
         parts = [passes(samples, a, b, *where) for a, b in pairwise(cuts) if b > a]
         return decaying(learner, start, parts, rate, *where[1:], trainable=trainable)

@@ -129,6 +129,8 @@ class Groups(Section):
     """Least mean alignment within a group, corrected for noise; -1 makes one group of all devices."""
     epochs: Count = 6
     """Passes over half of its samples that a device's alignment is measured on."""
+    cap: Annotated[float, Field(ge=1, strict=True)] = 4.0
+    """Samples that a device trains on in a tour, at most: so many times those of the fleet's median device."""
 
 
 Teacher = Literal["forest", "own", "tuned", "fleet"]

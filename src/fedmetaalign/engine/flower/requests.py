@@ -71,7 +71,7 @@ def ask(header: Header, request: Request[Any], place: Place) -> RecordDict:
     values = {"weights": request.weights}
     match request:
         case Visit():
-            said |= {"tour": request.tour, "rate": request.rate}
+            said |= {"tour": request.tour, "rate": request.rate, "most": request.most}
             values |= _named(request.vectors)
         case Train():
             if request.packed is not None:
@@ -121,7 +121,8 @@ def read_request(records: RecordDict, model: Model) -> tuple[Request[Any], Place
     match said.get("kind"):
         case "visit":
             tour, rate = whole(said, "tour"), share(said, "rate")
-            request = Visit(weights, number, devices, tour, rate, read_vectors(values, network))
+            most = whole(said, "most") if said.get("most") != 0 else 0
+            request = Visit(weights, number, devices, tour, rate, most, read_vectors(values, network))
         case "train":
             request = Train(weights, number, devices, read_vectors(values, network), packed)
         case "finish":
