@@ -107,8 +107,14 @@ def fleet_table(name: str, results: Mapping[str, Any]) -> None:
         title += ": of alarms; macro-F1 and class accuracy are of kinds"
     columns["thresh-\nold"] = lambda row: _number(row.get("threshold"))
     columns["bytes"] = lambda row: f"{row['model_bytes']:,}" if "model_bytes" in row else ""
+    if any("blend" in row for row in devices.values()):
+        columns["blend"] = lambda row: row["blend"]["name"] if row.get("blend") else ""
 
     rows = [(device, *(cell(row) for cell in columns.values())) for device, row in devices.items()]
+    groups = fleet.get("groups", {})
+    if len({*groups.values()}) > 1:
+        columns["group"] = lambda row: ""
+        rows = [(*row, str(groups.get(row[0], ""))) for row in rows]
     mean = ("mean", *(cell(fleet) for cell in columns.values()))
     print_table(title, ["device", *columns], rows, mean=mean)
 
@@ -119,7 +125,7 @@ def _stage(stage: str, row: Mapping[str, Any]) -> str:
 
 def sentences(folder: Path) -> None:
     """Prints what the table means, in the words of the run's report."""
-    from fedmetaalign.report.findings import summary
+    from fedmetaalign.report.decision import summary
     from fedmetaalign.report.reading import read_run
 
     for sentence in summary(read_run(folder)):

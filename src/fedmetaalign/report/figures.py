@@ -124,7 +124,8 @@ def gains(run: Run) -> str:
         axes.set_xlabel("test accuracy in %")
 
     height = max(1.5, 0.65 + 0.205 * len(rows))
-    description = "Final test accuracy of each device beside training alone and its baselines"
+    other = "plain training" if run.lone else "training alone"
+    description = f"Final test accuracy of each device beside {other} and its baselines"
     return svg.render(draw, 4.6, height, "gains", description)
 
 
