@@ -140,14 +140,16 @@ def test_what_the_table_means_is_said_in_the_words_of_the_report(finished, resul
 def test_groups_and_what_models_have_learnt_from_have_columns_where_a_method_says_so(results, capsys):
     fleet_table("feeders", results)
     assert not {"blend", "group"} & set(capsys.readouterr().out.split())
-    results["devices"]["feeder-01"]["blend"] = {"name": "local", "estimates": {}}
+    for name, blend in (("feeder-00", "local"), ("feeder-01", "joint"), ("feeder-02", "joint")):
+        results["devices"][name]["blend"] = {"name": blend, "estimates": {}}
     results["fleet"]["groups"] = {"feeder-00": 1, "feeder-01": 2, "feeder-02": 1}
     fleet_table("feeders", results)
     text = capsys.readouterr().out
+    # feeder-01 is a group by itself, and has nobody to blend with
     assert [cells(text, f"feeder-0{i}")[-2:] for i in range(3)] == [
-        ["52,480", "1"],
+        ["local", "1"],
         ["local", "2"],
-        ["52,480", "1"],
+        ["joint", "1"],
     ]
     assert "blend  group" in text
 

@@ -131,7 +131,7 @@ def test_a_fleet_of_one_is_a_model_of_one_devices_samples(
     run = run_of(tmp_path, {"a": device})
     assert said(run) == says
     shown = page_of(tmp_path) + str(summary(run))
-    assert [word for word in ("federation", "The fleet", "training alone") if word in shown] == []
+    assert [word for word in ("federation", "he fleet", "training alone") if word in shown] == []
 
 
 def test_one_device_that_is_left_of_several_is_no_fleet_of_one(tmp_path: Path) -> None:
@@ -204,6 +204,14 @@ def test_a_group_with_others_between_is_named_in_parts(tmp_path: Path) -> None:
     )
     one = blended(tmp_path / "one", dict.fromkeys(names, "local"), dict.fromkeys(names, 1))
     assert received(one) == ("Each device's model has learnt from its own samples alone.",)
+
+
+def test_a_device_whose_group_did_not_finish_has_learnt_from_it_all_the_same(tmp_path: Path) -> None:
+    run = blended(tmp_path, {"a": "joint", "b": "joint"}, {"a": 1, "b": 2, "gone": 2})
+    assert [learnt_from(run, device) for device in run.devices] == [
+        "its own samples",
+        "its own and its group's samples",
+    ]
 
 
 def test_methods_without_teachers_and_groups_say_nothing_of_them(tmp_path: Path) -> None:

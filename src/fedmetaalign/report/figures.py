@@ -74,9 +74,8 @@ def stages(run: Run) -> str:
         axes.set_ylabel("test accuracy in %")
         _baselines(axes, run)
 
-    return svg.render(
-        draw, 5.4, 3.5, "stages", "Test accuracy of every device and the fleet's mean after each stage"
-    )
+    whose = "of the device" if run.lone else "of every device and the fleet's mean"
+    return svg.render(draw, 5.4, 3.5, "stages", f"Test accuracy {whose} after each stage")
 
 
 def _baselines(axes: Axes, run: Run) -> None:

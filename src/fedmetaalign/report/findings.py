@@ -59,7 +59,7 @@ class Finding:
 
 
 def verdict(run: Run) -> tuple[str, ...]:
-    """Returns the sentences after the headline: whom it serves to join, and whom it does not."""
+    """Returns the sentences after the headline: whom the federation serves, and whom it does not."""
     return tuple(filter(None, (_beside_alone(run), _beside_baselines(run))))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fedmetaalign.report.numbers import listing
-from fedmetaalign.report.reading import DeviceReport, Run
+from fedmetaalign.report.reading import DeviceReport, Run, mapping
 
 SHARED, GROUP, OWN = "its own and its group's samples", "its group's samples", "its own samples"
 """What a model has learnt from, where its method says so."""
@@ -39,7 +39,7 @@ def learnt_from(run: Run, device: DeviceReport) -> str | None:
     """
     if device.blend is None and device.group is None:
         return None
-    by_itself = sum(other.group == device.group for other in run.devices) == 1
+    by_itself = [*mapping(run.fleet.get("groups")).values()].count(device.group) == 1
     if device.blend == "local" or run.lone or (device.group is not None and by_itself):
         return OWN
     return SHARED if device.blend else GROUP
