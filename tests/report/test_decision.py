@@ -39,52 +39,48 @@ def constant(entry: dict[str, Any]) -> dict[str, Any]:
         # sd 2.066 points over 16 devices: 2.131 * 2.066 / 4 = 1.1 points to either side.
         (
             fleet(0.104),
-            "Deploy these models on all 16 devices: on 5,120 held-out samples they are right 90.4 % of"
-            " the time,"
-            " 10.4 points more than models trained alone [+9.3, +11.5].",
+            "Deploy these models on all 16 devices: on 5,120 held-out samples they are right 90.4 % of the"
+            " time, 10.4 points more than models trained alone [+9.3, +11.5].",
         ),
         (
             fleet(-0.104),
-            "Do not deploy these models: on 5,120 held-out samples they are right 69.6 % of the time,"
-            " 10.4 points"
-            " less than models trained alone [-11.5, -9.3].",
+            "Do not deploy these models: on 5,120 held-out samples they are right 69.6 % of the time, 10.4"
+            " points less than models trained alone [-11.5, -9.3].",
         ),
         (
             fleet(0.0),
-            "These models may be deployed on all 16 devices, but nothing shows that joining pays: on"
-            " 5,120 held-out"
-            " samples they are right 80.0 % of the time, as often as models trained alone [-1.1, +1.1].",
+            "These models may be deployed on all 16 devices, but nothing shows that joining pays: on 5,120"
+            " held-out samples they are right 80.0 % of the time, as often as models trained alone [-1.1,"
+            " +1.1].",
         ),
         (
             fleet(0.104, 14) | {"m-0": beside(0.5, 0.8, 320), "m-1": beside(0.6, 0.8, 80)},
-            "Deploy these models on 14 of 16 devices: there, on 4,480 held-out samples they are right"
-            " 90.4 % of the"
-            " time, 10.4 points more than models trained alone [+9.2, +11.6]; m-0 and m-1 do better with"
-            " the model"
-            " that they train alone.",
+            "Deploy these models on 14 of 16 devices: there, on 4,480 held-out samples they are right 90.4 %"
+            " of the time, 10.4 points more than models trained alone [+9.2, +11.6]; m-0 and m-1 do better"
+            " with the model that they train alone.",
         ),
         (
             fleet(0.104, 3) | {"bad": constant(plain(0.7)) | {"alone": metrics(0.7)}},
-            "Deploy these models on 3 of 4 devices: there, on 960 held-out samples they are right 91.1 % of the"
-            " time, 11.1 points more than models trained alone [+5.3, +16.8]; the model of bad gives the same"
-            " answer to every sample.",
+            "Deploy these models on 3 of 4 devices: there, on 960 held-out samples they are right 91.1 % of"
+            " the time, 11.1 points more than models trained alone [+5.3, +16.8]; the model of bad gives the"
+            " same answer to every sample.",
         ),
         (
             {name: constant(beside(0.7, 0.6)) for name in "abc"},
-            "Do not deploy these models: on 300 held-out samples they are right 70.0 % of the time, 10.0 points"
-            " more than models trained alone [+10.0, +10.0]; all 3 give the same answer to every sample.",
+            "Do not deploy these models: on 300 held-out samples they are right 70.0 % of the time, 10.0"
+            " points more than models trained alone [+10.0, +10.0]; all 3 give the same answer to every"
+            " sample.",
         ),
         (
             {name: constant(plain(0.7)) for name in "ab"},
-            "Do not deploy these models: on 200 held-out samples they are right 70.0 % of the time;"
-            " majority class"
-            " 70.0 %, best single-threshold rule 80.0 %; all 2 give the same answer to every sample.",
+            "Do not deploy these models: on 200 held-out samples they are right 70.0 % of the time; majority"
+            " class 70.0 %, best single-threshold rule 80.0 %; all 2 give the same answer to every sample.",
         ),
         # Of two devices there is no interval, only the luck of their test samples.
         (
             {"a": beside(0.9, 0.5), "b": beside(0.92, 0.5, 50)},
-            "Deploy these models on both devices: on 150 held-out samples they are right 91.0 % of the time on"
-            " average, 41.0 points more than models trained alone.",
+            "Deploy these models on both devices: on 150 held-out samples they are right 91.0 % of the time"
+            " on average, 41.0 points more than models trained alone.",
         ),
         (
             {"a": beside(0.9, 0.8), "b": plain(0.9)},
@@ -106,23 +102,18 @@ def test_many_losers_are_not_left_out_to_make_the_others_look_well(tmp_path: Pat
     [
         # 6 and 26 errors in 100: at most 32 samples on which one is right, 1.96 sqrt(32) + 1 = 12.1 by chance.
         (beside(0.94, 0.74), "Deploy this model of one device's samples: on 100 held-out"
-         " samples it is right 94.0 %"
-         " of the time, 20.0 points more than by plain training."),
+         " samples it is right 94.0 % of the time, 20.0 points more than by plain training."),
         (beside(0.74, 0.94), "Do not deploy this model of one device's samples: on 100"
-         " held-out samples it is right"
-         " 74.0 % of the time, 20.0 points less than by plain training."),
+         " held-out samples it is right 74.0 % of the time, 20.0 points less than by plain training."),
         (beside(0.90, 0.94), "Deploy this model of one device's samples: on 100 held-out"
-         " samples it is right 90.0 %"
-         " of the time, 4.0 points less than by plain training, which may be chance."),
+         " samples it is right 90.0 % of the time, 4.0 points less than by plain training, which may be"
+         " chance."),
         (plain(0.8), "This model of one device's samples may be deployed, but"
-         " nothing shows that it takes a network:"
-         " on 100 held-out samples it is right 80.0 % of the time; majority class 70.0 %, best"
-         " single-threshold rule"
-         " 80.0 %."),
+         " nothing shows that it takes a network: on 100 held-out samples it is right 80.0 % of the time;"
+         " majority class 70.0 %, best single-threshold rule 80.0 %."),
         (constant(beside(0.7, 0.7)), "Do not deploy this model of one device's samples: on 100"
-         " held-out samples it"
-         " is right 70.0 % of the time, as often as by plain training; it gives the same answer to"
-         " every sample."),
+         " held-out samples it is right 70.0 % of the time, as often as by plain training; it gives the same"
+         " answer to every sample."),
     ],
 )  # fmt: skip
 def test_a_fleet_of_one_is_a_model_of_one_devices_samples(
@@ -180,8 +171,8 @@ def test_what_each_model_has_learnt_from_and_who_shares_a_group(tmp_path: Path) 
     groups = dict.fromkeys(("f-0", "f-1", "f-2", "f-3"), 1) | {"m-0": 2, "m-1": 2, "z": 3}
     run = blended(tmp_path, blends, groups)
     assert received(run) == (
-        "On 4 of 7 devices the model has learnt from its own and its group's samples, on 1 from its group's samples"
-        " and on 2 from its own samples alone (f-1 and z).",
+        "On 4 of 7 devices the model has learnt from its own and its group's samples, on 1 from its group's"
+        " samples and on 2 from its own samples alone (f-1 and z).",
         "3 groups: f-0 \u2026 f-3; m-0 and m-1; z.",
     )
     assert summary(run)[-1].endswith("3 groups: f-0 ... f-3; m-0 and m-1; z.")
