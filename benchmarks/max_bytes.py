@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="rewrite the table in FILE")
     options = parser.parse_args()
     if options.criteria:
-        fleets = [load_recipe("demo", seed=seed) for seed in range(1, options.seeds + 1)]
+        fleets = [load_recipe("mixed", seed=seed) for seed in range(1, options.seeds + 1)]
         text = criteria([device for recipe in fleets for device in train(recipe)])
     else:
         rows = []

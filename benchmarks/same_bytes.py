@@ -26,11 +26,14 @@ MOST = 40
 
 HERE = Path(__file__).parents[1]
 
+MIXED = HERE / "recipes" / "mixed.toml"
+"""An old recipe, which the base knows by another name."""
+
 RENAMED: dict[str, str] = {}
 """Keys of results.json, rounds.jsonl and compare.json, from the base's name to this checkout's."""
 
 SMALL = (
-    *('extends = "demo"', "[[fleet.devices]]", 'simulator = "feeder"', "count = 4", "samples = 300"),
+    *(f"extends = {str(MIXED)!r}", "[[fleet.devices]]", 'simulator = "feeder"', "count = 4", "samples = 300"),
     *("[[fleet.devices]]", 'simulator = "rotating"', "count = 2", "samples = 300"),
     *("[splits]", "test = 0.5", "[serial]", "rounds = 2", "[parallel]", "rounds = 3", "[deploy]"),
     *("[personalize]", "epochs = 2"),
@@ -38,7 +41,7 @@ SMALL = (
 """A fleet that is soon trained, as TOML."""
 
 RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "demo": ("demo", ()),
+    "mixed": (str(MIXED), ()),
     "paper": ("paper", ()),
     "packed": ("small", ("transport.send=int8", "transport.receive=float16", "parallel.cohort=0.5")),
     "rules": (

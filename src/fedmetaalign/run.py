@@ -17,8 +17,9 @@ from fedmetaalign.federation.engine import Engine
 from fedmetaalign.federation.memory import Memory
 from fedmetaalign.federation.messages import Finish, Finished
 from fedmetaalign.federation.records import Record, RoundError, why
-from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.build import build_shared
 from fedmetaalign.fleet.device import Fleet
+from fedmetaalign.fleet.shared import Shared, save_shared
 from fedmetaalign.methods import deployable, find
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
@@ -29,7 +30,7 @@ from fedmetaalign.phases.size_limit import smallest_bytes, too_large
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
 from fedmetaalign.report.status import Status, utc
-from fedmetaalign.run_folder import RunFolder
+from fedmetaalign.run_folder import SHARED, RunFolder
 from fedmetaalign.tinyml import features
 
 RUN_ID = "run_id"
@@ -77,13 +78,14 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
     watcher = watcher or Watcher()
     clock = Clock()
     with clock.measure("data"):
-        fleet = checked_fleet(recipe)
+        fleet, shared = checked_fleet(recipe)
     for sentence in fleet.notices:
         watcher.notice(sentence)
     keeps = method.remembers or recipe.transport.send != "float32"
     if resume and keeps:
         check_engine(out / RUN_ID, "over Flower, with --engine flower or `fedmetaalign server`")
     with RunFolder.reopen(out, recipe) if resume else RunFolder.create(out, recipe) as folder:
+        save_shared(shared, out / SHARED)
         learner = learner_of(recipe, fleet.target, watcher.advance)
         engine = LocalEngine(
             DeviceRunner(
@@ -91,7 +93,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
                 method,
                 Outputs(fleet.test[device.name], out / "devices" / device.name),
             )
-            for device in fleet.devices
+            for device in (*fleet.devices, *fleet.unlabelled_devices)
         )
         server = Server(recipe, engine, learner, fleet.public)
         plan = pretraining(server) + method.rounds(server)
@@ -141,13 +143,16 @@ def execute(
         watcher.phase("personalize")
         status.update("running", "personalize")
         with clock.measure("personalize"):
+            receivers = _receivers(recipe, engine, status, watcher)
+            others = tuple(name for name in receivers if name not in engine.names)
             answers: dict[str, Finished] = {}
             failed: list[Record] = []
             for final in find(recipe.method).finals(engine.names, state):
                 request = Finish(final.weights, 1, len(engine.names), final.stages, final.vectors)
-                replies = engine.exchange(final.names, request, patience)
+                replies = engine.exchange((*final.names, *others), request, patience)
                 answers |= replies.answers
                 failed += replies.failed_records(3, 1)
+                others = ()
         # No checkpoint: this phase is short, and a run that is stopped in it does it again.
         finished = [answers[name] for name in sorted(answers)]
         folder.log([record.to_dict() for each in finished for record in each.records] + failed)
@@ -179,15 +184,29 @@ def execute(
     return results
 
 
+def _receivers(recipe: Recipe, engine: Engine, status: Status, watcher: Watcher) -> tuple[str, ...]:
+    """Returns the devices that get a model: those without a label only where there is one of the fleet's."""
+    if find(recipe.method).federates:
+        return engine.everyone
+    for name in sorted(set(engine.everyone) - set(engine.names)):
+        sentence = (
+            f"{recipe.method} shares nothing that {name} could receive, which has no label: it gets no model."
+        )
+        status.notices = (*status.notices, sentence)
+        watcher.notice(sentence)
+    return engine.names
+
+
 def training_steps(recipe: Recipe, fleet: Fleet, plan: Sequence[Round], done: int = 0) -> int:
     """Returns how many Adam steps the rounds of a plan that are left, phase 3 and the baseline take.
 
     Of Fed-Meta-Align exactly; any other method has the same budget, which its rounds share.
     """
     devices = len(fleet.devices)
-    total = sum(own_steps(recipe, device) for device in fleet.devices)
+    rivals = [device for device in fleet.devices if device.known == "faults"]  # others are not fine-tuned
+    total = sum(own_steps(recipe, device) for device in rivals)
     if recipe.evaluation.alone:
-        total += sum(all_steps(recipe, (device,), devices) for device in fleet.devices)
+        total += sum(all_steps(recipe, (device,), devices) for device in rivals)
     left = plan[done:]
     if recipe.method == "fed_meta_align":
         return total + sum(round_steps(recipe, fleet.devices, fleet.public, each) for each in left)
@@ -221,17 +240,17 @@ def _train(
     return state
 
 
-def checked_fleet(recipe: Recipe) -> Fleet:
-    """Makes the recipe's fleet; what its devices cannot have is known of before they train.
+def checked_fleet(recipe: Recipe) -> tuple[Fleet, Shared]:
+    """Makes the recipe's fleet and what it agrees on; what its devices cannot have is known before they train.
 
     Raises:
         FedMetaAlignError: the data cannot be used, or no model can be so small.
     """
-    fleet = build(recipe)
+    fleet, shared = build_shared(recipe)
     check_size(recipe, fleet.target)
-    for device in fleet.devices:
-        features.check(device.preparation, device.train.x)
-    return fleet
+    for device in (*fleet.devices, *fleet.unlabelled_devices):
+        features.check(device.preparation, device.inputs)
+    return fleet, shared
 
 
 def check_engine(path: Path, where: str) -> None:

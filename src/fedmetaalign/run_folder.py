@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import RunError
 from fedmetaalign.federation.engine import KINDS
@@ -17,6 +19,9 @@ from fedmetaalign.recipe import Recipe
 from fedmetaalign.system.locking import BusyError, Lock
 from fedmetaalign.system.sealed import sealed, unsealed
 from fedmetaalign.system.writing import replace, writing_to
+
+SHARED = "fleet.json"
+"""In the run folder: what the devices have agreed on, from the first start on."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +87,7 @@ class RunFolder:
         A run that is stopped in between leaves the records of an unfinished round in rounds.jsonl, and
         `restore` cuts them off.
         """
-        place = {"done": state.done, "rounds_jsonl_bytes": self.log(records), "stages": list(state.stages)}
-        arrays = {
-            "weights": state.weights,
-            **{f"stage.{name}": weights for name, weights in state.stages.items()},
-            **{f"memory.{name}": array for name, array in state.memory.items()},
-        }
+        arrays, place = checkpointed(state, self.log(records))
         with writing_to(self.path):
             replace(self.path / "checkpoint.safetensors", sealed(arrays, place))
             replace(self.path / "checkpoint.json", (json.dumps(place, indent=2) + "\n").encode())
@@ -108,19 +108,11 @@ class RunFolder:
             self._keep_records(0)
             return None
         try:
-            arrays, place = unsealed(path)
-            memory = {name: arrays.pop(name) for name in list(arrays) if name.startswith("memory.")}
-            if any(array.shape != (parameters,) for array in arrays.values()):
-                raise ValueError(f"its network does not have the recipe's {parameters} parameters")
-            if not log.exists() or log.stat().st_size < place["rounds_jsonl_bytes"]:
+            state, size = read_state(path, parameters)
+            if not log.exists() or log.stat().st_size < size:
                 raise ValueError("rounds.jsonl is shorter than it says")
-            self._keep_records(place["rounds_jsonl_bytes"])
-            return State(
-                arrays["weights"],
-                int(place["done"]),
-                {name: arrays[f"stage.{name}"] for name in place["stages"]},
-                {name.removeprefix("memory."): array for name, array in memory.items()},
-            )
+            self._keep_records(size)
+            return state
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"{path} is damaged ({error}): start the run again with another --out.") from None
 
@@ -143,6 +135,43 @@ class RunFolder:
         """Writes a JSON file, whole or not at all."""
         with writing_to(self.path / name):
             replace(self.path / name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def checkpointed(state: State, size: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Returns the arrays and the facts of a checkpoint; `size` is that of rounds.jsonl in bytes."""
+    place = {"done": state.done, "rounds_jsonl_bytes": size, "stages": list(state.stages)}
+    arrays = {
+        "weights": state.weights,
+        **{f"stage.{name}": weights for name, weights in state.stages.items()},
+        **{f"memory.{name}": array for name, array in state.memory.items()},
+    }
+    return arrays, place
+
+
+def read_state(path: Path, parameters: int) -> tuple[State, int]:
+    """Reads a checkpoint.
+
+    Args:
+        path: checkpoint.safetensors of a run folder.
+        parameters: length of the weight vector that the recipe's network has.
+
+    Returns:
+        The state, and the size in bytes that rounds.jsonl had then.
+
+    Raises:
+        OSError, KeyError, TypeError, ValueError: the file is damaged, or there is none.
+    """
+    arrays, place = unsealed(path)
+    memory = {name: arrays.pop(name) for name in list(arrays) if name.startswith("memory.")}
+    if any(array.shape != (parameters,) for array in arrays.values()):
+        raise ValueError(f"its network does not have the recipe's {parameters} parameters")
+    state = State(
+        arrays["weights"],
+        int(place["done"]),
+        {name: arrays[f"stage.{name}"] for name in place["stages"]},
+        {name.removeprefix("memory."): array for name, array in memory.items()},
+    )
+    return state, int(place["rounds_jsonl_bytes"])
 
 
 def check_free(path: Path) -> None:

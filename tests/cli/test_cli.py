@@ -13,7 +13,7 @@ from fedmetaalign import methods
 from fedmetaalign.recipe import load
 
 VERBS = [
-    *("run", "compare", "audit", "predict", "verify", "footprint", "adapt", "report"),
+    *("run", "compare", "audit", "predict", "verify", "footprint", "adapt", "report", "join"),
     *("server", "device", "enroll", "watch"),
     *("data", "data list", "data fetch", "data simulate"),
 ]
@@ -99,7 +99,7 @@ def test_a_program_called_with_nothing_explains_itself(cli):
     assert "fedmetaalign [OPTIONS] COMMAND" in outcome.out + outcome.err
 
 
-@pytest.mark.parametrize("where", ["fedmetaalign.run.build", "fedmetaalign.run.summary"])
+@pytest.mark.parametrize("where", ["fedmetaalign.run.build_shared", "fedmetaalign.run.summary"])
 @pytest.mark.usefixtures("no_report")
 def test_ctrl_c_ends_with_130_and_no_traceback(cli, here, csv_fleet, monkeypatch, where):
     def interrupted(*_):

@@ -137,6 +137,7 @@ DECIDES = {
     "parallel.cohort": 0.5,
     "personalize.freeze": 0.25,
     "fleet.scaling": "fleet",
+    "fleet.encoding": "quantiles",
     "fleet.unseen.count": 1,
 }
 OF_NO_MATTER = {
@@ -212,6 +213,13 @@ class TestKeys:
         for key in ("seed", "model.hidden", "foundation.epochs", "optimizer.learning_rate", "splits.query"):
             value = DECIDES.get(key, 0.5)
             assert start_key(with_settings(RECIPE, {key: value}), DATA) != START_KEY
+
+    def test_a_start_depends_on_the_fleet_too_whose_map_the_public_samples_go_through(self):
+        encoded = with_settings(RECIPE, {"fleet.encoding": "quantiles"})
+        keys = {start_key(recipe, DATA) for recipe in (RECIPE, encoded)}
+        for key in ("fleet.scaling", "fleet.unseen.count", "splits.test"):
+            keys.add(start_key(with_settings(encoded, {key: DECIDES[key]}), DATA))
+        assert len(keys) == 5
 
 
 class TestFolder:

@@ -64,7 +64,7 @@ def test_no_fault_and_no_alarm() -> None:
 
 def test_no_fault_but_an_alarm() -> None:
     m = measure(labels(0, 0), np.array([0.1, 0.9]), 0.5)
-    assert (m["accuracy"], m["f1"], m["precision"], m["recall"]) == (0.5, 0.0, 0.0, None)
+    assert (m["accuracy"], m["f1"], m["precision"], m["recall"]) == (0.5, None, None, None)
 
 
 def test_faults_but_no_alarm() -> None:

@@ -191,8 +191,6 @@ class TestImpossible:
     @pytest.mark.parametrize(
         ("given", "says"),
         [
-            # A single fault goes to the part with the largest share, parallel's support set.
-            (table([0] * 199 + [1]), "only normal samples in its test set"),
             (table([1] * 199 + [0]), "only faults in its test set"),
             (
                 table([0] * 200 + [1] * 20, reserved=(np.arange(220) < 20) | (np.arange(220) >= 200)),
@@ -202,6 +200,11 @@ class TestImpossible:
     )
     def test_a_set_of_one_class(self, given, says):
         assert says in self.sentence(given)
+
+    def test_a_single_fault_is_trained_on(self):
+        # It goes to the part with the largest share, parallel's support set.
+        rows = split(table([0] * 199 + [1]), Splits(), 0)
+        assert 199 in rows.parallel_support and len(rows.test) == 40
 
     def test_too_few_blocks(self):
         assert "too few samples" in self.sentence(table([0, 1] * 20), Splits(kind="blocks", block=20))

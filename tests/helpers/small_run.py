@@ -13,7 +13,7 @@ from fedmetaalign.model.mlp import Network
 
 RUN = "0123456789abcdef0123456789abcdef"
 RECIPE = recipes.load(
-    "demo", ["model.inputs=3", "model.hidden=[2]", "personalize.epochs=2", "fleet.scaling=device"]
+    "mixed", ["model.inputs=3", "model.hidden=[2]", "personalize.epochs=2", "fleet.scaling=device"]
 )
 NETWORK = Network(RECIPE.model.inputs, RECIPE.model.hidden)
 HEADER = Header("pump", RUN, RECIPE)

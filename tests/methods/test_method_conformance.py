@@ -27,7 +27,7 @@ LEARNER = NetworkLearner(NETWORK, 3e-3, 0)
 RULES = {"majority", "one_rule"}
 """Methods that learn next to nothing."""
 
-TREES = {"forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled"}
+TREES = {"forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled", "federated_boosting"}
 
 UNTRAINED = RULES | TREES
 """Methods without a network."""

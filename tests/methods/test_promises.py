@@ -70,7 +70,7 @@ def undisturbed(tmp_path_factory):
 
 
 def test_all_but_the_rules_the_trees_and_the_one_with_a_memory_of_samples_are_deployable():
-    trees = {"forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled"}
+    trees = {"forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled", "federated_boosting"}
     assert set(names()) - set(DEPLOYABLE) == {"knn_per", "majority", "one_rule"} | trees
     assert set(DEPLOYABLE) - set(ANYWHERE) == {"pooled"}
 

@@ -67,6 +67,17 @@ def test_what_each_format_makes_of_the_papers_network(layers, calibration):
     }
 
 
+@pytest.mark.parametrize("name", ["uint8", "int8", "int8-float-io", "int8-float-head", "int4"])
+def test_ranges_are_clipped_where_the_recipe_says_so(layers, calibration, name):
+    x = np.concatenate([calibration, np.full((1, 9), 200.0, np.float32)])
+    last = replace(layers[-1], weights=30 * layers[-1].weights)  # scores from 0 to 1
+    plain, clipped = (
+        convert([*layers[:-1], last], 4, x, Deploy(format=name, calibration=by)) for by in ("range", "error")
+    )
+    assert plain.input.scale > 0.7
+    assert clipped.input.scale < 0.1
+
+
 @pytest.mark.parametrize("name", ["uint8", "int8", "int8-float-io", "int8-float-head"])
 def test_scales_per_output(layers, calibration, name):
     network = convert(layers, 4, calibration, Deploy(format=name, per_channel=True))

@@ -62,8 +62,11 @@ BUILT_IN = (
     "feeders-kinds",
     "feeders-samples",
     "floor",
+    "joining",
+    "joining-parts",
     "kinds",
     "machines",
+    "mixed",
     "paper",
     "ratios",
     "rules",
@@ -73,7 +76,14 @@ BUILT_IN = (
 
 
 def test_the_built_in_recipes():
-    assert tuple(builtin()) == BUILT_IN
+    assert tuple(builtin()) == tuple(sorted((*BUILT_IN, "fleet")))
+
+
+def test_fleet_is_there_to_be_extended():
+    with pytest.raises(RecipeError, match=r"fleet\.toml: fleet needs a table or a simulator"):
+        load("fleet")
+    mine = load("demo")
+    assert (mine.method, mine.fleet.encoding, mine.serial.decay) == ("fleet", "quantiles", "cosine")
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -148,7 +158,7 @@ def test_a_recipe_with_every_kind_of_source_survives_being_dumped(written):
 
 def test_a_dump_holds_every_key_that_has_a_value():
     dumped = tomllib.loads(dump(parse(SIMULATED, "here")))
-    assert dumped["serial"] == {"rounds": 10, "epochs": 1, "tours": 1}
+    assert dumped["serial"] == {"rounds": 10, "epochs": 1, "tours": 1, "decay": "none"}
     assert dumped["compare"] == {
         "methods": [
             *("majority", "one_rule", "forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled"),
@@ -309,10 +319,12 @@ class TestSettings:
         given = {
             "plain": {"method": "fedavg"},
             "c = 0.3": {"method": "fed_meta_align", "settings": {"parallel.floor": 0.3}},
+            "encoded": {"method": "fedavg", "settings": {"fleet.encoding": "quantiles"}},
         }
         recipe = parse(SIMULATED | {"compare": {"variants": given}}, "here")
         found = variants(recipe)
-        assert list(found) == ["plain", "c = 0.3"]
+        assert list(found) == ["plain", "c = 0.3", "encoded"]
+        assert found["encoded"].fleet.encoding == "quantiles"
         assert found["plain"] == recipe
         assert found["c = 0.3"] == with_settings(recipe, {"parallel.floor": 0.3})
 

@@ -69,6 +69,7 @@ def test_a_finished_run_holds_these_files_and_no_other(finished):
     of_a_bundle = {"model.tflite", "bundle.json", "golden.csv", "weights.safetensors"}
     of_the_run = {
         "recipe.toml",
+        "fleet.json",
         "manifest.json",
         "rounds.jsonl",
         "results.json",

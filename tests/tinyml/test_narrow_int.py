@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.tinyml import codegen, head
 from fedmetaalign.tinyml.toolchain import FIRMWARE
@@ -46,6 +47,15 @@ def test_nothing_needs_a_wider_int(source, outputs, kind, every_format, network,
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     assert complaints(tmp_path / source, tmp_path) == ""
+
+
+def test_the_table_of_a_curve_needs_no_wider_int(every_format, network, samples, tmp_path):
+    deployed = every_format(network(1, (9, 24, 20, 7, 1)), samples(300))["uint8"]
+    names, curve = tuple("abcdefghi"), Curve.through([0.0, 1.0, 5.0], [-1.0, 0.0, 2.0])
+    preparation = Preparation(names, ("",) * 9, {}, (0.0,) * 9, (1.0,) * 9, tuple(range(9)), (curve,) * 9)
+    for name, text in codegen.files("pump", deployed, preparation, 0.5, np.eye(9)).items():
+        (tmp_path / name).write_text(text)
+    assert complaints(tmp_path / "fma_infer.c", tmp_path) == ""
 
 
 def test_softmax_needs_no_wider_int(tmp_path):

@@ -262,5 +262,5 @@ def report(
     sys.stdout.write(f"{write_report(folder)}\n")
 
 
-for command in (cli_fleet.server, cli_fleet.device, cli_fleet.enroll, cli_fleet.watch):
+for command in (cli_fleet.join, cli_fleet.server, cli_fleet.device, cli_fleet.enroll, cli_fleet.watch):
     app.command()(command)

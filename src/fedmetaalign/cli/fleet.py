@@ -214,3 +214,63 @@ def server(
         sys.stderr.write(f"fedmetaalign: stopped; go on with the same command and --resume --out {folder}\n")
         raise typer.Exit(130) from None
     print_results(folder, as_json, bundles="on the devices, in STATE/bundle")
+
+
+def join(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run, or a folder made by --export.")],
+    table: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The device's samples, labelled or not.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What the device is called.", show_default="as the table")
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The source or device of the recipe whose columns the table has."),
+    ] = None,
+    test: Annotated[
+        float,
+        typer.Option(
+            min=0, max=0.9, metavar="SHARE", help="Holds out so many of the labelled samples to test on."
+        ),
+    ] = 0.0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The device's folder.", show_default="in RUN; device-NAME if exported"
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Replaces the bundle of a device that has joined before.")
+    ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Writes what a device on another machine needs to join there."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Gives a device that comes when its fleet is trained its bundle, with few labelled samples or none."""
+    from fedmetaalign.join import join as execute
+    from fedmetaalign.join.trained import export as hand_over
+
+    if (table is None) == (export is None):
+        raise typer.BadParameter("give either --table or --export", param_hint="--table")
+    if export is not None:
+        hand_over(run, export)
+        sys.stdout.write(f"{export}\n")
+        return
+    assert table is not None  # noqa: S101 - else --export is given
+    told, places = execute(run, table, name, like, test, out, again)
+    if as_json:
+        print_json(told)
+        return
+    for notice in told["notices"]:
+        sys.stderr.write(f"fedmetaalign: {notice}\n")
+    sys.stdout.write(f"{told['device']} {told['did']}. {told['why']}\n")
+    if "test" in told:
+        found = told["test"]
+        given, deployed = (f"{100 * found[model]['accuracy']:.1f} %" for model in ("global", "deployed"))
+        sys.stdout.write(
+            f"Accuracy on {found['samples']} samples held out: {deployed}, of the global model {given}.\n"
+        )
+    sys.stdout.write(f"Bundle:  {places.bundle}\nRecord:  {places.record}\n")

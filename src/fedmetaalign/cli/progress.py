@@ -90,21 +90,24 @@ class RunWatcher(Bar, Watcher):
 
 
 def fleet_table(name: str, results: Mapping[str, Any]) -> None:
-    """Prints a line a device: its baselines, its test accuracy after every stage, and what it received."""
+    """Prints a line a device: its baselines, its test accuracy after every stage, and what it received.
+
+    A device without faults has no accuracy that the others' could be held against; see `findings.verdict`.
+    """
     devices, fleet = results["devices"], results["fleet"]
     columns: dict[str, Callable[[Any], str]] = {
         "majority\nclass": lambda row: _percent(row["majority"]),
         "one\nrule": lambda row: _percent(row["one_rule"]),
     }
     if "alone" in fleet:
-        columns["alone"] = lambda row: _percent(row["alone"])
+        columns["alone"] = lambda row: _percent(row.get("alone"))
     for stage in fleet["stages"]:
         columns[STAGES[stage]] = partial(_stage, stage)
-    columns["F1"] = lambda row: _number(row["stages"]["deployed"]["f1"])
+    columns["F1"] = lambda row: _number(_deployed(row, "f1"))
     title = f"{name}: accuracy in % on held-out samples"
     if "classes" in fleet:
-        columns["macro-\nF1"] = lambda row: _number(row["stages"]["deployed"]["macro_f1"])
-        columns["class\naccuracy"] = lambda row: _percent(row["stages"]["deployed"]["class_accuracy"])
+        columns["macro-\nF1"] = lambda row: _number(_deployed(row, "macro_f1"))
+        columns["class\naccuracy"] = lambda row: _percent(_deployed(row, "class_accuracy"))
         title += ": of alarms; macro-F1 and class accuracy are of kinds"
     columns["thresh-\nold"] = lambda row: _number(row.get("threshold"))
     columns["bytes"] = lambda row: f"{row['model_bytes']:,}" if "model_bytes" in row else ""
@@ -127,7 +130,12 @@ def _blend(row: Mapping[str, Any], members: int) -> str:
 
 
 def _stage(stage: str, row: Mapping[str, Any]) -> str:
-    return _percent(row["stages"][stage])
+    return _percent(None if row.get("known") else row["stages"][stage])
+
+
+def _deployed(row: Mapping[str, Any], metric: str) -> float | None:
+    value: float | None = None if row.get("known") else row["stages"].get("deployed", {}).get(metric)
+    return value
 
 
 def sentences(folder: Path) -> None:

@@ -19,7 +19,16 @@ from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.evaluation.metrics import brier, measure_classes
 from fedmetaalign.federation.engine import Liveness, Replies
-from fedmetaalign.federation.messages import Collected, Local, Personal, Personalize, Reply, Request, Update
+from fedmetaalign.federation.messages import (
+    Answer,
+    Collected,
+    Local,
+    Personal,
+    Personalize,
+    Reply,
+    Request,
+    Update,
+)
 from fedmetaalign.federation.transport import FLOAT_BYTES, sent_bytes
 from fedmetaalign.fleet.device import Device, Fleet, Part
 from fedmetaalign.methods._method import Method
@@ -164,6 +173,10 @@ class _Metered:
     def names(self) -> tuple[str, ...]:
         return self.engine.names
 
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        return self.engine.everyone
+
     def liveness(self) -> Mapping[str, Liveness]:
         return self.engine.liveness()
 
@@ -173,6 +186,9 @@ class _Metered:
             match reply:
                 case Collected():
                     self.spent.bytes += FLOAT_BYTES * len(reply.samples) * (reply.features + 1)
+                case Answer():
+                    arrays = [*getattr(request, "arrays", {}).values(), *reply.arrays.values()]
+                    self.spent.bytes += FLOAT_BYTES * sum(each.size for each in arrays)
                 case Local() | Update():
                     self.spent.bytes += sent_bytes(request, self.travels) + sent_bytes(reply, self.travels)
         return replies
@@ -225,31 +241,36 @@ def run_cell(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     except DivergenceError:
         return Cell(name, recipe.seed, rate, None, {}, (), fleet.unseen)
     end = given.checkpoint(begin.weights)
+    test = {device.name: fleet.test[device.name] for device in given.devices}
+    judges = {name: each for name, each in test.items() if learner.target.faults(each.y).any()}
     return Cell(
         method=name,
         seed=recipe.seed,
         learning_rate=rate,
         validation=_validation(given, outcome),
-        stages=_stages(given, outcome, end, fleet.test),
-        rounds=tuple(_accuracies(learner, weights, fleet.test) for weights in outcome.rounds),
+        stages=_stages(given, outcome, end, test),
+        rounds=tuple(_accuracies(learner, weights, judges) for weights in outcome.rounds),
         unseen=fleet.unseen,
     )
 
 
 def _validation(given: CellRun, outcome: Outcome) -> float:
-    """Returns the federated devices' mean Brier score on their validation parts.
+    """Returns the mean Brier score of the devices that have faults on their validation parts.
 
     A proper score of the probabilities themselves: it needs no threshold, and one sure mistake of a model does
-    not outweigh everything else, as it does in the cross-entropy.
+    not outweigh everything else, as it does in the cross-entropy. On normal samples alone a constant is best.
     """
     target, models = given.learner.target, outcome.models
-    own = [(models[device.name], device.own.query) for device in given.federated]
+    own = [(models[device.name], device.own.query) for device in given.federated if device.known == "faults"]
     return float(np.mean([brier(model.probabilities(query.x), query.y, target) for model, query in own]))
 
 
 def _stages(given: CellRun, outcome: Outcome, end: Checkpoint, test: Mapping[str, Samples]) -> dict[str, Stage]:
     def judge(probabilities: np.ndarray, samples: Samples, threshold: float) -> MetricValues:
+        """Nothing is defined without faults: a model trained alone on one class would be right always."""
         target = given.learner.target
+        samples = samples if target.faults(samples.y).any() else Samples(samples.x[:0], samples.y[:0])
+        probabilities = probabilities[: len(samples)]
         found = measure_classes(
             target, samples.y, fault_probability(probabilities, target), probabilities, threshold
         )

@@ -79,6 +79,8 @@ def start_key(recipe: Recipe, data: Mapping[str, str]) -> str:
     """Returns what names a start: a digest of what phase 0 depends on."""
     content = _content(recipe, data)
     wanted = [content[section] for section in ("seed", "model", "foundation", "optimizer")]
+    if recipe.fleet.encoding == "quantiles":  # the public samples go through the fleet's map
+        wanted += [content["fleet"], content["splits"]]
     return _digest([wanted, recipe.splits.query, _files(data), _code(*_modules(recipe))])
 
 

@@ -1,19 +1,23 @@
 """The device's side of every method, written once: engines only carry what is asked and answered."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from fedmetaalign.evaluation.result import Epoch
+from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.federation.messages import (
+    Ask,
     Collect,
     Collected,
     Finish,
     Finished,
+    Last,
+    Personal,
     Personalize,
     Reply,
     Request,
@@ -91,42 +95,76 @@ class DeviceRunner:
                 own = client.raw if request.everything else client.device.own.support
                 features, steps = len(client.device.preparation.features), client.all_steps(request.devices)
                 return cast(Reply, Collected(own, features, steps))
+            case Ask():
+                return cast(Reply, method.answer(client, request))
             case Personalize():
-                return cast(Reply, method.personal(client, request))
+                return cast(Reply, self._personal(request))
             case Finish():
                 return cast(Reply, self._finish(request))
         raise TypeError(f"no device knows what to do with {type(request).__name__}")
+
+    def _personal(self, request: Last[Any]) -> Personal:
+        """Makes the fleet's weights the device's own as the method says, or keeps them as they are.
+
+        A network that is tuned on one class alone ends as a constant, and without a label there is nothing to
+        tune it on.
+        """
+        if self._keeps:
+            return self.client.own(request.weights)
+        return self.method.personal(self.client, request)
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether the device keeps the fleet's weights as they are."""
+        known = self.client.device.known
+        return known == "nothing" or (known == "normal" and self.method.federates)
+
+    def _noted(self, choice: Choice) -> Choice:
+        """Returns the threshold of the deployed model, with a word on whose weights it is for."""
+        if not self._keeps:
+            return choice
+        words = ["These are the fleet's weights as they are.", *([choice.reason] if choice.reason else [])]
+        if self.method.travels(self.client.learner, self.client.recipe) is not None:
+            words.append(f"{self.client.recipe.method} shares some layers alone: the others are untrained.")
+        return replace(choice, reason=" ".join(words))
 
     def _finish(self, request: Finish) -> Finished:
         if self.outputs is None:
             raise TypeError(f"{self.client.name} was not made to finish")
         client, recipe = self.client, self.client.recipe
-        own = self.method.personal(client, request)
+        own = self._personal(request)
         alone = None
-        if recipe.evaluation.alone:
+        judged = client.learner.target.faults(self.outputs.test.y).any()
+        if recipe.evaluation.alone and judged:
             alone = train_alone(client, client.learner.initial(), client.all_steps(request.devices))
         deployed = deploy(client, network_of(recipe, client.learner.target), own)
-        digest = self._write_bundle(self.outputs.bundle, deployed)
+        deployed = replace(deployed, threshold=self._noted(deployed.threshold))
+        digest = write_bundle(client, deployed, self.outputs.bundle)
         result = evaluate(client, self.outputs.test, request.stages, own, deployed, alone, digest)
         return Finished(result, tuple(Epoch(**record) for record in own.records))
 
-    def _write_bundle(self, path: Path, deployed: Deployed) -> str:
-        """Writes the bundle, and returns the sha256 that it gives of itself."""
-        device = self.client.device
-        content = bundle.Bundle(
-            device=device.name,
-            preparation=device.preparation,
-            threshold=deployed.threshold.threshold,
-            threshold_note=deployed.threshold.reason,
-            target=self.client.recipe.deploy.target,
-            runtime=RUNTIME,
-            model=deployed.model,
-            labels=self.client.learner.target,
-        )
-        # The golden samples are the device's own: the bundle stays on the device that they come from.
-        with writing_to(path):
-            samples = np.concatenate([device.examples, golden.on_curves(device.preparation)])
-            return bundle.write(path, content, deployed.layers, samples, software())
+
+def write_bundle(client: Client, deployed: Deployed, path: Path) -> str:
+    """Writes a device's bundle, and returns the sha256 that it gives of itself.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    device = client.device
+    content = bundle.Bundle(
+        device=device.name,
+        preparation=device.preparation,
+        threshold=deployed.threshold.threshold,
+        threshold_note=deployed.threshold.reason,
+        target=client.recipe.deploy.target,
+        runtime=RUNTIME,
+        model=deployed.model,
+        labels=client.learner.target,
+    )
+    # The golden samples are the device's own: the bundle stays on the device that they come from.
+    with writing_to(path):
+        samples = np.concatenate([device.examples, golden.on_curves(device.preparation)])
+        return bundle.write(path, content, deployed.layers, samples, software())
 
 
 def network_of(recipe: Recipe, target: Target = BINARY) -> Network:

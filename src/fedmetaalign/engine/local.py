@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from fedmetaalign.engine.device_runner import DeviceRunner
 from fedmetaalign.federation.engine import Liveness, Replies
@@ -19,15 +19,21 @@ class LocalEngine:
         """Prepares the fleet; `workers` is the number of threads, by default one a core."""
         self._runners = {r.device.name: r for r in sorted(runners, key=lambda r: r.device.name)}
         self._workers = workers or cores()
+        self._pools = ThreadpoolController()  # to find the libraries takes as long as many a request
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The devices, sorted by name."""
+        """The devices that take part in the rounds, sorted by name."""
+        return tuple(name for name, each in self._runners.items() if each.device.known != "nothing")
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """All devices, sorted by name."""
         return tuple(self._runners)
 
     def liveness(self) -> Mapping[str, Liveness]:
         """All devices are there, and seen right now."""
-        return dict.fromkeys(self.names, Liveness(True, time.time()))
+        return dict.fromkeys(self.everyone, Liveness(True, time.time()))
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices; here everybody answers, so that nobody has to be waited for."""
@@ -35,7 +41,8 @@ class LocalEngine:
         # The longest first, so that no core is left alone with it at the end.
         asked.sort(key=lambda runner: -len(runner.device.own.support))
         # A matrix product on several threads would take the cores from the other devices, and mostly wait.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self._workers) as pool:
-            replies = pool.map(lambda runner: runner.answer(request), asked)
+        with self._pools.limit(limits=1, user_api="blas"), ThreadPoolExecutor(self._workers) as pool:
+            several = pool.map if self._workers > 1 else map  # one more thread would only be waited for
+            replies = several(lambda runner: runner.answer(request), asked)
             answers = {runner.device.name: reply for runner, reply in zip(asked, replies, strict=True)}
         return Replies(dict(sorted(answers.items())))

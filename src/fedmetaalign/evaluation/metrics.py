@@ -25,10 +25,10 @@ def measure(y: np.ndarray, fault_probability: np.ndarray, threshold: float) -> M
 
     Returns:
         `accuracy` share of right decisions; None without samples;
-        `precision` share of faults among the alarms; None without an alarm;
+        `precision` share of faults among the alarms; None without an alarm, or without a fault, which no alarm
+        could have met;
         `recall` share of the faults that raised an alarm; None without a fault;
-        `f1` harmonic mean of both, 2 TP / (2 TP + FP + FN); None if there is neither a fault nor an alarm, and
-        0 if there is only one of the two;
+        `f1` harmonic mean of both, 2 TP / (2 TP + FP + FN); None without a fault, and 0 without an alarm;
         `balanced_accuracy` mean of the recalls of both classes; None unless both classes are there;
         `mcc` Matthews' correlation coefficient; None unless both classes are there, and 0 for decisions that
         are all alike (the limit; D. Chicco and G. Jurman, BMC Genomics 21:6, 2020);
@@ -52,8 +52,8 @@ def measure(y: np.ndarray, fault_probability: np.ndarray, threshold: float) -> M
     both = faults and bool((y == 0).any())
     values = {
         "accuracy": metrics.accuracy_score(y, decisions) if some else None,
-        "f1": metrics.f1_score(y, decisions) if faults else 0.0 if alarms else None,
-        "precision": metrics.precision_score(y, decisions) if alarms else None,
+        "f1": metrics.f1_score(y, decisions) if faults else None,
+        "precision": metrics.precision_score(y, decisions) if faults and alarms else None,
         "recall": metrics.recall_score(y, decisions) if faults else None,
         "balanced_accuracy": metrics.balanced_accuracy_score(y, decisions) if both else None,
         "mcc": metrics.matthews_corrcoef(y, decisions) if both else None,

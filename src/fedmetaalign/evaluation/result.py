@@ -153,6 +153,24 @@ class Blend(Reported):
     estimates: dict[Words, Part]
 
 
+class FalseAlarms(Reported):
+    """What a device is judged by that has no fault: how many of its normal test samples raise an alarm.
+
+    Attributes:
+        share: of the samples; 1 less this is the accuracy of the deployed model.
+        low: the share in all of the device's normal samples is at least this, with 95 % confidence ...
+        high: ... and at most this.
+        allowed: the share that the recipe asks for.
+        samples: normal test samples.
+    """
+
+    share: Part
+    low: Part
+    high: Part
+    allowed: Part
+    samples: Amount
+
+
 class Candidate(Reported):
     """A model that the deployed one was chosen from: how a size is paid for.
 
@@ -181,9 +199,11 @@ class Result(Reported):
         stages: by name, in the order that the models were made in.
         threshold: of the deployed model.
         threshold_note: why it is not the one that maximises F1; None if it is.
-        majority: test accuracy of always saying the class that is most frequent in training.
-        one_rule: what one feature alone can tell.
-        alone: the model that the device trains without the others; left out where the recipe asks for none.
+        majority: test accuracy of always saying the class that is most frequent in training; None where that is
+            no rival: on a device without faults, or without labels.
+        one_rule: what one feature alone can tell; None where `majority` is.
+        alone: the model that the device trains without the others; left out where the recipe asks for none, and
+            where `majority` is None.
         samples: their number, by phase and in all.
         model_bytes: of the .tflite file.
         blend: what the device's model has learnt from; left out where its method has no teachers.
@@ -195,13 +215,17 @@ class Result(Reported):
         unseen_kinds: those that the device is tested on and has no training sample of.
         majority_class: test accuracy of always naming the class that is most frequent in training, to be held
             against `class_accuracy`, as `majority` is against `accuracy`.
+        known: "normal" of a device without a fault to be tested on, whose accuracy is the share of its normal
+            samples that raise no alarm, and "nothing" of one without a label, which cannot be judged; left out
+            of others.
+        false_alarms: of a device without a fault.
     """
 
     stages: dict[Words, Metrics]
     threshold: Threshold
     threshold_note: Words | None
-    majority: Part
-    one_rule: OneRule
+    majority: Part | None
+    one_rule: OneRule | None
     alone: Metrics | None = None
     samples: dict[Literal["serial", "parallel", "personalize", "train", "test"], Amount]
     model_bytes: Amount
@@ -212,16 +236,24 @@ class Result(Reported):
     normal_classes: list[Words] = []
     unseen_kinds: list[Words] = []
     majority_class: Part | None = None
+    known: Literal["normal", "nothing"] | None = None
+    false_alarms: FalseAlarms | None = None
 
     @model_validator(mode="after")
     def _measured(self) -> Self:
-        """A device has test samples, so these two always exist; and all is of the same classes."""
-        classes = self.classes or []
+        """A device with labels has test samples, so these two always exist; and all is of the same classes."""
+        classes, labelled = self.classes or [], self.known != "nothing"
+        if not labelled and self.samples.get("test") != 0:
+            raise ValueError("a device without labels has no test samples")
+        if {self.majority is not None, self.one_rule is not None} != {self.known is None}:
+            raise ValueError("majority and one_rule belong to devices with faults, and to these alone")
+        if (self.known == "normal") != (self.false_alarms is not None) or (self.known and self.alone):
+            raise ValueError("false_alarms belongs to devices without a fault, and alone to those with some")
         judged = {f"stages.{name}": metrics for name, metrics in self.stages.items()}
         for name, metrics in (judged | ({"alone": self.alone} if self.alone else {})).items():
             for key in ("accuracy", "brier"):
-                if getattr(metrics, key) is None:
-                    raise ValueError(f"{name}.{key} is missing")
+                if (getattr(metrics, key) is not None) != labelled:
+                    raise ValueError(f"{name}.{key} is {'missing' if labelled else 'not that of no samples'}")
             if not metrics.fits(len(classes), self.samples.get("test")):
                 raise ValueError(f"{name} is not of {len(classes) or 2} classes, or not of the test samples")
         by_class = ("normal_classes", "unseen_kinds", "majority_class")

@@ -16,20 +16,26 @@ def summary(devices: Mapping[str, Result]) -> dict[str, Any]:
     deployed model is less accurate than the one that they train alone. Of more than two classes, `confusion`
     counts the samples of all devices, and `recall_by_class` is that of these.
 
+    All of this is said of the devices with faults to be judged by. Of the others, `without_faults` has the
+    number and the mean share of false alarms, and `without_labels` the number; either is there where some are.
+
     Args:
-        devices: by name; one at least, all with the same stages and classes, and all trained alone or none.
+        devices: by name; one at least. Those with faults all have the same stages and classes, and all were
+            trained alone or none.
     """
-    every = list(devices.values())
-    accuracies = {name: _accuracy(result.stages["deployed"]) for name, result in devices.items()}
-    worst = min(accuracies, key=accuracies.__getitem__)
+    every = [result for result in devices.values() if result.known is None]
+    accuracies = {n: _accuracy(each.stages["deployed"]) for n, each in devices.items() if each.known is None}
+    worst = min(accuracies, key=accuracies.__getitem__) if accuracies else None
     result: dict[str, Any] = {
-        "devices": len(every),
-        "stages": {stage: _means(d.stages[stage] for d in every) for stage in every[0].stages},
+        "devices": len(devices),
+        "stages": {
+            stage: _means(d.stages[stage] for d in every) for stage in (every[0].stages if every else ())
+        },
         "majority": _mean(d.majority for d in every),
-        "one_rule": _mean(d.one_rule.accuracy for d in every),
-        "worst": {"device": worst, "accuracy": accuracies[worst]},
+        "one_rule": _mean(d.one_rule.accuracy for d in every if d.one_rule),
+        "worst": {"device": worst, "accuracy": accuracies[worst]} if worst is not None else None,
     }
-    if every[0].classes:
+    if every and every[0].classes:
         result |= {"classes": every[0].classes, "majority_class": _mean(d.majority_class for d in every)}
     alone = [d.alone for d in every if d.alone is not None]
     if alone:
@@ -39,7 +45,16 @@ def summary(devices: Mapping[str, Result]) -> dict[str, Any]:
             "gain_over_alone": _mean(gains),
             "worse_off": sum(gain < 0 for gain in gains) / len(gains),
         }
-    return result
+    return result | _others(devices.values())
+
+
+def _others(devices: Iterable[Result]) -> dict[str, Any]:
+    """What there is to say of devices without faults, and without labels."""
+    every = list(devices)
+    shares = [each.false_alarms.share for each in every if each.false_alarms is not None]
+    found: dict[str, Any] = {"without_faults": {"devices": len(shares), "false_alarms": _mean(shares)}}
+    found["without_labels"] = {"devices": sum(each.known == "nothing" for each in every)}
+    return {key: value for key, value in found.items() if value["devices"]}
 
 
 def _means(devices: Iterable[Metrics]) -> dict[str, Any]:

@@ -1,8 +1,14 @@
-"""The decision threshold of one device: phase 3 of the paper, tau* = argmax F1(tau)."""
+"""The decision threshold of one device: phase 3 of the paper, tau* = argmax F1(tau).
+
+A device without a fault has no F1. It takes the smallest threshold that raises few enough false alarms.
+"""
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
+
+from fedmetaalign.evaluation.intervals import clopper_pearson
 
 
 @dataclass(frozen=True)
@@ -11,8 +17,8 @@ class Choice:
 
     Attributes:
         threshold: a sample is a fault if its score is strictly greater.
-        f1: F1 at the threshold on the samples it was chosen on; None where there is no fault and no alarm.
-        reason: a sentence that says why the fallback was taken; None if the threshold maximises F1.
+        f1: F1 at the threshold on the samples it was chosen on; None where there is no fault.
+        reason: a sentence that says why it is another one than the best for F1; None if it is that.
     """
 
     threshold: float
@@ -79,6 +85,50 @@ def best_f1(
     return Choice(float(candidates[chosen]), float(f1[chosen]), None)
 
 
+def few_false_alarms(scores: np.ndarray, rate: float, fallback: float = 0.5) -> Choice:
+    """Chooses the smallest threshold that at most a share of normal samples lies above.
+
+    Fewer than 1 / rate samples cannot show that a threshold keeps to the rate: then the highest of them or the
+    fallback is taken, whichever is higher, and the reason says so. Either way it gives the 95 % interval of the
+    share of false alarms; see `clopper_pearson`.
+
+    Args:
+        scores: (samples,) floating point, finite, of normal samples that the scores were not fitted to.
+        rate: the share of false alarms that is allowed, above 0 and below 1.
+        fallback: the least threshold where the samples are too few.
+
+    Raises:
+        ValueError: the scores are not (samples,) finite floating-point numbers, or the rate is no such share.
+    """
+    scores = np.asarray(scores)
+    if scores.ndim != 1 or not np.issubdtype(scores.dtype, np.floating) or not np.isfinite(scores).all():
+        raise ValueError(
+            "scores must be (samples,) finite floating-point numbers to choose a threshold from them"
+        )
+    if not 0 < rate < 1:
+        raise ValueError(f"a share of false alarms lies between 0 and 1, and {rate} does not")
+    count = len(scores)
+    allowed = int(np.count_nonzero(np.arange(1, count) / count <= rate))  # rate * count would be rounded
+    threshold = float(np.sort(scores)[count - 1 - allowed]) if count else fallback
+    if allowed == 0:
+        threshold = max(threshold, fallback)
+    alarms = int(np.count_nonzero(scores.astype(np.float64) > threshold))
+    low, high = clopper_pearson(alarms, count)
+    found = (
+        f"{alarms} of {count} normal samples {'is' if alarms == 1 else 'are'} above the threshold, a share of"
+        f" {low:.1%} to {high:.1%} of all with 95 % confidence"
+    )
+    if allowed:
+        return Choice(threshold, None, f"There is no fault to choose it by: {found}, and {rate:.2%} may be.")
+    need = ceil(1 / rate)
+    return Choice(
+        threshold,
+        None,
+        f"There is no fault to choose it by, and {count} normal samples are too few to hold false alarms to"
+        f" {rate:.2%} ({need} needed): {found}.",
+    )
+
+
 def _too_few(normals: int, faults: int, minimum: int, minimum_of_each: int) -> str | None:
     """Returns the sentence that says why no threshold can be chosen, or None if one can."""
     total = normals + faults
@@ -95,7 +145,7 @@ def _too_few(normals: int, faults: int, minimum: int, minimum_of_each: int) -> s
 
 def _f1(hits: int, alarms: int, faults: int) -> float | None:
     """F1 from counts: 2 TP / (2 TP + FP + FN), where the denominator is alarms + faults."""
-    return 2 * hits / (alarms + faults) if alarms + faults else None
+    return 2 * hits / (alarms + faults) if faults else None
 
 
 def _between(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:

@@ -69,7 +69,12 @@ class Engine(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The devices of the federation, sorted by name, whether they are there or not."""
+        """The devices that take part in the rounds, sorted by name, whether they are there or not."""
+        ...
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """The same and those without a label, which only receive what the others learn, sorted by name."""
         ...
 
     def liveness(self) -> Mapping[str, Liveness]:

@@ -14,6 +14,9 @@ from fedmetaalign.model.online import Samples
 
 Reply = TypeVar("Reply", covariant=True)
 
+Arrays = Mapping[str, np.ndarray]
+"""What a method of its own kind says, by a name of its choice."""
+
 Vectors = Mapping[str, np.ndarray]
 """Further vectors of a method's own, (parameters,) float32 each, by a name of its choice."""
 
@@ -70,6 +73,26 @@ class Collect(Request["Collected"]):
     """
 
     everything: bool = False
+
+
+@dataclass(frozen=True)
+class Ask(Request["Answer"]):
+    """Do what only one method knows of, and only in one process; its `Method.answer` does it.
+
+    Attributes:
+        what: is asked.
+        arrays: what the method says with it.
+    """
+
+    what: str
+    arrays: Arrays
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a device says to `Ask`."""
+
+    arrays: Arrays = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

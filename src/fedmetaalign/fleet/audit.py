@@ -97,8 +97,8 @@ def audit_file(
     truth, labelled = labelled_rows(raw, labels, positive)
     y = truth.y
     if unlabelled := int(np.count_nonzero(~labelled)):
-        sentence = f"Rows without a label, left out here: {unlabelled:,}; label or remove them."
-        found.append(Finding("missing", "error", ", ".join(labels), sentence))
+        sentence = f"Rows without a label, left out here: {unlabelled:,}; nothing is trained on them."
+        found.append(Finding("missing", "warning", ", ".join(labels), sentence))
     features: dict[str, np.ndarray] = {}
     compare: dict[str, np.ndarray | pl.Series] = {}
     for name in raw.frame.columns:
@@ -164,7 +164,11 @@ def _balance(y: np.ndarray, majority: float) -> Finding:
     faults = int(y.sum())
     larger = "fault" if 2 * faults > len(y) else "normal"
     if majority == 1:
-        sentence = f"Every row is {'a fault' if faults else 'normal'}; nothing can be learnt or tested here."
+        sentence = (
+            "Every row is a fault; nothing can be learnt or tested here."
+            if faults
+            else "Every row is normal; nothing can be learnt here unless other devices have faults."
+        )
         return Finding("one-class", "error", None, sentence)
     sentence = (
         f"{faults:,} of {len(y):,} rows are faults ({faults / len(y):.2%}), so always answering '{larger}' is "

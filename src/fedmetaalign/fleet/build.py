@@ -10,12 +10,12 @@ from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, partition, simulators, tables
 from fedmetaalign.fleet.device import Device, Fleet, Moments, Part
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.shared import Hello, Place, Shared, share, union
+from fedmetaalign.fleet.shared import Hello, Place, Shared, check_faults, share, union
 from fedmetaalign.fleet.sketch import Sketch, curve_of
 from fedmetaalign.fleet.splits import Rows, split, split_newcomer
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import Preparation
-from fedmetaalign.model.target import Target
+from fedmetaalign.model.target import Target, known
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Model, Recipe, Source, Splits
 
@@ -36,13 +36,19 @@ def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
         DataError: a table or a device cannot be used; the sentence names it.
         RecipeError: the recipe holds devices out, and the caller has no use for them.
     """
+    return build_shared(recipe, unseen_devices=unseen_devices)[0]
+
+
+def build_shared(recipe: Recipe, *, unseen_devices: bool = False) -> tuple[Fleet, Shared]:
+    """As `build`, and what the devices agree on."""
     unseen = recipe.fleet.unseen
     if unseen.count and not unseen_devices:
         raise RecipeError(
             f"fleet.unseen.count = {unseen.count} holds devices out of the federation, which only"
             " `fedmetaalign compare` can do: compare this recipe, or set fleet.unseen.count = 0."
         )
-    raw = raw_tables(recipe)
+    every = raw_tables(recipe)
+    raw = [table for table in every if table.known != "nothing"]
     federated, new = raw[: len(raw) - unseen.count], raw[len(raw) - unseen.count :]
     if not federated or len(new) < unseen.count:
         raise DataError(
@@ -51,22 +57,31 @@ def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
         )
     rows = {table.name: split(table, recipe.splits, recipe.seed) for table in federated}
     rows |= {t.name: split_newcomer(t, recipe.splits, unseen.samples, recipe.seed) for t in new}
-    own = {table.name: own_of(table, rows[table.name].train, recipe) for table in raw}
+    bare = [table for table in every if table.known == "nothing"]
+    rows |= {table.name: split(table, recipe.splits, recipe.seed) for table in bare}
+    own = {table.name: own_of(table, rows[table.name].train, recipe) for table in every}
     pooling = recipe.fleet.scaling == "fleet"
-    hellos = {table.name: Hello.of(table, own[table.name] if pooling else ()) for table in raw}
+    hellos = {table.name: Hello.of(table, own[table.name] if pooling else ()) for table in every}
     public, sources = public_table(recipe)
-    sources |= {table.source for table in raw}
-    shared = share({t.name: hellos[t.name] for t in federated}, recipe, public)
+    sources |= {table.source for table in every}
+    shared = share({t.name: hellos[t.name] for t in (*federated, *bare)}, recipe, public)
     check_classes(federated, shared.target)
     devices, test = [], {}
-    for table in raw:
+    for table in (*raw, *bare):
         place = shared.place(hellos[table.name], recipe.model)
         device, held_out = prepared(table, rows[table.name], place, own[table.name])
         devices.append(device)
         test[table.name] = held_out
     part = public_part(recipe, public, shared) if public else None
-    took_part, others = tuple(devices[: len(federated)]), tuple(devices[len(federated) :])
-    return Fleet(took_part, test, part, hashes(sources), others, shared.notices, shared.target)
+    if not any(shared.target.faults(test[table.name].y).any() for table in federated):
+        raise DataError(
+            "No device has a fault in its test set, and nothing can be judged: give one of them more faults,"
+            " or change [splits]."
+        )
+    took_part, new_devices = tuple(devices[: len(federated)]), tuple(devices[len(federated) : len(raw)])
+    notices, target, others = shared.notices, shared.target, tuple(devices[len(raw) :])
+    fleet = Fleet(took_part, test, part, hashes(sources), new_devices, notices, target, others)
+    return fleet, shared
 
 
 def raw_tables(recipe: Recipe) -> list[Table]:
@@ -77,6 +92,7 @@ def raw_tables(recipe: Recipe) -> list[Table]:
     """
     raw = [table for source in recipe.fleet.sources for table in _tables(source, recipe.splits, recipe.seed)]
     check(raw, recipe.model)
+    check_faults(table.known for table in raw)
     return sorted(raw, key=lambda table: table.name)
 
 
@@ -164,12 +180,16 @@ def check(raw: list[Table], model: Model) -> None:
                 f"Device {table.name} has {len(table.features)} features and the network takes {model.inputs}:"
                 " raise model.inputs or name fewer features."
             )
-        if len(np.unique(table.faults)) < 2:
-            kind = "faults" if table.faults.any() else "normal samples"
-            raise DataError(
-                f"Device {table.name}{_origin(table)} has only {kind}: a classifier needs samples of both;"
-                " add some or leave the device out."
-            )
+        if table.faults.all() and len(table):
+            raise one_kind(table, "faults")
+
+
+def one_kind(table: Table, kind: str) -> DataError:
+    """Returns the error of a table that has one kind of sample where both are needed."""
+    return DataError(
+        f"Device {table.name}{_origin(table)} has only {kind}: a classifier needs samples of both; add some or"
+        " leave the device out."
+    )
 
 
 def check_classes(tables: Iterable[Table], target: Target) -> None:
@@ -188,13 +208,13 @@ def check_classes(tables: Iterable[Table], target: Target) -> None:
 
 
 def moments_of(table: Table, rows: np.ndarray) -> Moments:
-    """Returns the moments of some of a table's rows.
+    """Returns the moments of some of a table's rows, and of all without a label.
 
     Raises:
         DataError: a value's square is beyond float64.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        moments = Moments.of(table.x[rows])
+        moments = Moments.of(table.measured(rows))
     for name, square in zip(table.features, moments.squares, strict=True):
         if not np.isfinite(square):
             raise DataError(
@@ -213,7 +233,7 @@ def own_of(table: Table, rows: np.ndarray, recipe: Recipe) -> Moments | tuple[Sk
     moments = moments_of(table, rows)
     if recipe.fleet.encoding == "linear":
         return moments
-    return tuple(map(Sketch.of, table.x[rows].T))
+    return tuple(map(Sketch.of, table.measured(rows).T))
 
 
 def _origin(table: Table) -> str:
@@ -260,7 +280,11 @@ def _device(table: Table, rows: Rows, preparation: Preparation, target: Target) 
     parts = {phase: Part(samples(f"{phase}_support"), samples(f"{phase}_query")) for phase in PHASES}
     own = Part(samples("own_support"), parts["personalize"].query)
     examples = table.x[rows.personalize_query[:EXAMPLES]]
-    return Device(table.name, preparation, examples, parts, own)
+    more = None if table.unlabelled is None else preparation.apply(table.unlabelled)
+    if table.unlabelled is not None and table.known == "nothing":
+        examples = table.unlabelled[:EXAMPLES]
+    tells = known(target.faults(np.concatenate([own.support.y, own.query.y])))
+    return Device(table.name, preparation, examples, parts, own, tells, more)
 
 
 def public_table(recipe: Recipe) -> tuple[Table | None, set[Path | None]]:
@@ -275,6 +299,8 @@ def public_table(recipe: Recipe) -> tuple[Table | None, set[Path | None]]:
     seed = int(generator(recipe.seed, "public").integers(2**31))
     found = _tables(recipe.foundation, Splits(), seed)  # the fleet's units are not the public table's
     check(found, recipe.model)
+    if lacking := [each for each in found if each.known != "faults"]:
+        raise one_kind(lacking[0], "normal samples" if len(lacking[0]) else "samples without a label")
     table = found[0]
     if len(found) > 1:  # several simulated devices, or a glob: they are pooled
         if any(other.features != table.features for other in found):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -10,7 +10,7 @@ import polars as pl
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.evaluation.result import LONGEST_NAME, steers
-from fedmetaalign.fleet.files import Raw, filled, listed
+from fedmetaalign.fleet.files import Raw, cells, filled, listed
 from fedmetaalign.model.target import BINARY, MOST_CLASSES
 
 Value = str | int | float
@@ -38,6 +38,23 @@ class Labels:
     classes: tuple[str, ...]
     normal: tuple[str, ...]
     kinds: np.ndarray | None
+
+
+def unlabelled(raw: Raw, columns: Sequence[str]) -> tuple[np.ndarray, Raw]:
+    """Returns which rows have no label at all, (rows,) bool, and the file with that of another row there.
+
+    The file that comes back can be read as one that is labelled throughout, with no label that it had not; a
+    row that lacks some of several labels lacks them still.
+    """
+    texts = [cells(raw, column) for column in columns]
+    empty = np.all([text.is_null().to_numpy() for text in texts], axis=0)
+    if not empty.any() or empty.all():
+        return empty, raw
+    where, row = pl.Series(~empty), int(np.argmin(empty))
+    filled_up = [
+        text.zip_with(where, pl.Series(text.name, [text[row]] * len(text), pl.String)) for text in texts
+    ]
+    return empty, replace(raw, frame=raw.frame.with_columns(filled_up))
 
 
 def fault_or_not(raw: Raw, columns: Sequence[str], positive: Positive = (), *, strict: bool = True) -> Labels:

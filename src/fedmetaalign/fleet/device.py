@@ -7,7 +7,7 @@ import numpy as np
 
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import Preparation
-from fedmetaalign.model.target import BINARY, Target
+from fedmetaalign.model.target import BINARY, Known, Target
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,9 @@ class Device:
         parts: by phase, "serial", "parallel" and "personalize"; a phase that the recipe gives no share, or that
             an unseen device takes no part in, has no samples.
         own: all its training samples: the query set is phase 3's, the support set all others.
+        known: what the labels of its training samples tell.
+        unlabelled: (rows, inputs) float32, what it has measured besides and nobody has labelled; None where
+            every sample has a label.
     """
 
     name: str
@@ -36,6 +39,13 @@ class Device:
     examples: np.ndarray
     parts: Mapping[str, Part]
     own: Part
+    known: Known = "faults"
+    unlabelled: np.ndarray | None = None
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """What it has measured, but for its test set, (rows, inputs) float32: such as its network will see."""
+        return self.train.x if self.unlabelled is None else np.concatenate([self.train.x, self.unlabelled])
 
     @property
     def train(self) -> Samples:
@@ -55,6 +65,7 @@ class Fleet:
         unseen_devices: devices that take no part and only receive what the others have learnt, sorted by name.
         notices: what the user has to know of the fleet, one sentence each.
         target: what the labels mean.
+        unlabelled_devices: devices without a label, which only receive what the others have learnt.
     """
 
     devices: tuple[Device, ...]
@@ -64,6 +75,7 @@ class Fleet:
     unseen_devices: tuple[Device, ...] = ()
     notices: tuple[str, ...] = ()
     target: Target = BINARY
+    unlabelled_devices: tuple[Device, ...] = ()
 
     @property
     def unseen(self) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def notices(
     """
     units = _units({**devices, "the public table": public})
     if units:
-        yield f"The same name in unlike units is not the same feature: {_joined(units.values())}; use one unit."
+        yield f"The same name in unlike units is not the same feature: {joined(units.values())}; use one unit."
     lacking: dict[tuple[str, ...], list[str]] = {}
     adding: dict[tuple[str, ...], list[str]] = {}
     families = _families(devices)
@@ -149,7 +149,7 @@ def _units(devices: Mapping[str, Sequence[Feature]]) -> dict[str, str]:
     return {
         name: f"'{name}' "
         + ", ".join(
-            f"{f'in {unit}' if unit else 'without a unit'} on {_joined(who)}" for unit, who in units.items()
+            f"{f'in {unit}' if unit else 'without a unit'} on {joined(who)}" for unit, who in units.items()
         )
         for name, units in by_name.items()
         if len(units) > 1
@@ -157,11 +157,11 @@ def _units(devices: Mapping[str, Sequence[Feature]]) -> dict[str, str]:
 
 
 def _on(features: Mapping[tuple[str, ...], Sequence[str]]) -> str:
-    pieces = [f"{_joined([repr(name) for name in names])} on {_joined(who)}" for who, names in features.items()]
+    pieces = [f"{joined([repr(name) for name in names])} on {joined(who)}" for who, names in features.items()]
     return "; ".join(pieces[:_MOST]) + (f"; and {len(pieces) - _MOST} more" if len(pieces) > _MOST else "")
 
 
-def _joined(names: Iterable[str]) -> str:
+def joined(names: Iterable[str]) -> str:
     """Lists names as a sentence does."""
     first, rest = [*names][:_MOST], [*names][_MOST:]
     last = f"{len(rest)} more" if rest else first.pop()

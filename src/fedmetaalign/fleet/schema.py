@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.model.target import BINARY, Target
+from fedmetaalign.model.target import BINARY, Known, Target, known
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Table:
         source: file that the rows were read from; None for a simulator.
         classes: the names of the classes that the source tells, which may be fewer than the fleet's.
         normal: those that mean no fault.
+        unlabelled: (rows, features) float64, what it has measured besides and nobody has labelled; None where
+            every row has a label.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Table:
     source: Path | None = None
     classes: tuple[str, ...] = BINARY.classes
     normal: tuple[str, ...] = BINARY.classes[:1]
+    unlabelled: np.ndarray | None = None
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:
@@ -54,6 +57,16 @@ class Table:
     def faults(self) -> np.ndarray:
         """Which samples are faults, (rows,) int8: 0 normal and 1 fault."""
         return np.asarray([name not in self.normal for name in self.classes], np.int8).take(self.y)
+
+    @property
+    def known(self) -> Known:
+        """What its labels tell."""
+        return known(self.faults)
+
+    def measured(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the inputs of some rows and of all without a label, (rows, features) float64."""
+        # Joining nothing would change the order in memory, and with it the last bits of a mean.
+        return self.x[rows] if self.unlabelled is None else np.concatenate([self.x[rows], self.unlabelled])
 
     @property
     def strata(self) -> np.ndarray:
@@ -82,9 +95,10 @@ class Table:
         return len(self.y)
 
     def take(self, rows: np.ndarray, name: str | None = None) -> "Table":
-        """Returns the given rows, in the given order, as a table of its own."""
+        """Returns the given rows, in the given order, as a table of its own; those without a label stay out."""
         return replace(
             self,
+            unlabelled=None,
             name=self.name if name is None else name,
             x=self.x[rows],
             y=self.y[rows],

@@ -15,6 +15,9 @@ from fedmetaalign.model.curve import MOST_KNOTS, Curve
 _NORMAL = NormalDist()
 _LARGEST_SCORE = 3.0  # of a rank: one sample in 740 is beyond it
 _LEAST_SHARE = 1e-9
+_WIDER = 1 + 2.0**-16
+# Scores from -a to a end half a step beyond an 8-bit grid, on one side: the least or the greatest sample of a
+# feature would count as out of range. So those below 0 are a trifle wider.
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def curve_of(sketches: Sequence[Sketch]) -> Curve:
         return Curve.through([float(knots[len(knots) // 2])], [0.0])
     first = max(np.count_nonzero(levels == -_LARGEST_SCORE) - 1, 0)  # of those at an end the innermost stays
     knots, levels = knots[first:], levels[first:]
+    levels = np.where(levels < 0, levels * _WIDER, levels)
     rising = np.append(True, np.diff(levels) > 0)
     return Curve.through(knots[rising].tolist(), levels[rising].tolist())
 

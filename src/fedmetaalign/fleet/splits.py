@@ -20,7 +20,8 @@ class Rows:
 
     The parts are disjoint and complete, but for `reuse`, where `personalize_support` is all training rows
     other than `personalize_query`, and for an unseen device, which leaves some of its rows unused. Those of the
-    tour are empty where phase 1 has no share.
+    tour are empty where phase 1 has no share. A device without a fault is not fine-tuned: all of its share of
+    phase 3 is `personalize_query`. One without a label has no rows to divide.
     """
 
     test: np.ndarray
@@ -64,14 +65,19 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
         seed: the recipe's seed; the device's name is the rest of the address.
 
     Raises:
-        DataError: a part would be empty, or the test set or the training set would lack normal samples or
-            faults.
+        DataError: a part would be empty, the test set or the training set would lack normal samples, or all
+            faults would be in the test set.
     """
+    nothing = np.empty(0, np.int64)
+    if table.known == "nothing":
+        return Rows(*[nothing] * len(fields(Rows)))
     random = generator(seed, "split", table.name)
     groups = _groups(table, splits)
     test, train = _hold_out(table, groups, splits, random)
     wanted = {part: share for part, share in shares(splits).items() if part != "test"}
-    rows = Rows(test, **_deal(train, groups, table.strata, wanted, random))
+    if table.known == "normal":
+        wanted["personalize_query"] += wanted.pop("personalize_support")
+    rows = Rows(test, **({"personalize_support": nothing} | _deal(train, groups, table.strata, wanted, random)))
     _check(table, rows, [part for part, share in wanted.items() if share])
     if splits.reuse:
         rows = replace(rows, personalize_support=rows.own_support)
@@ -82,7 +88,7 @@ def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Row
     """Splits the samples of a device that takes no part in the federation and has only few to train on.
 
     It is tested on what it would be tested on as a member. Of its training rows so many are drawn, stratified
-    by label and at least one of each; a larger draw holds a smaller one. All of them are phase 3's.
+    by label and at least one of each that it has; a larger draw holds a smaller one. All of them are phase 3's.
 
     Args:
         table: as in `split`.
@@ -115,6 +121,29 @@ def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Row
     return rows
 
 
+def split_few(table: Table, rows: np.ndarray, splits: Splits, test: float, seed: int) -> Rows:
+    """Divides the labelled samples of a device that joins a trained fleet: all are phase 3's but a test share.
+
+    Args:
+        table: the device's samples.
+        rows: (rows,) int64, those with a label.
+        splits: the recipe's section; the shares of the phases do not matter here.
+        test: share that is held out for testing, may be 0.
+        seed: the recipe's seed.
+
+    Raises:
+        DataError: the split is by units, and the table does not say which.
+    """
+    random = generator(seed, "split", table.name)
+    groups, nothing = _groups(table, splits), np.empty(0, np.int64)
+    held = {"test": nothing, "train": rows}
+    if test:
+        held = _deal(rows, groups, table.strata, {"test": test, "train": 1 - test}, random)
+    wanted = {"personalize_support": 1 - splits.query, "personalize_query": splits.query}
+    parts = _deal(held["train"], groups, table.strata, wanted, random)
+    return Rows(held["test"], nothing, nothing, nothing, nothing, **parts)
+
+
 def _hold_out(
     table: Table, groups: np.ndarray, splits: Splits, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -127,7 +156,9 @@ def _hold_out(
 
 
 def _draw(rows: np.ndarray, fault: np.ndarray, samples: int, random: np.random.Generator) -> np.ndarray:
-    """Draws so many rows, at least one normal and one fault; both are there."""
+    """Draws so many rows, at least one normal and one fault where there are both."""
+    if not fault.any():
+        return np.sort(random.permutation(rows)[:samples])
     normal, faulty = (random.permutation(rows[fault == value]) for value in (0, 1))
     least, most = max(1, samples - len(normal)), min(samples - 1, len(faulty))
     faults = min(max(round(samples * len(faulty) / len(rows)), least), most)
@@ -184,9 +215,10 @@ def _check(table: Table, rows: Rows, parts: list[str]) -> None:
                 f"Device {table.name} has too few samples: of its {len(table)}, none is left for the"
                 f" {part.replace('_', ' ')} part; give it more, or change [splits]."
             )
-    for drawn, name in ((rows.test, "test"), (rows.train, "training")):
+    for drawn, name in ((rows.test, "test"), (rows.train, "training")) if table.known == "faults" else ():
         present = np.unique(table.faults[drawn])
-        if len(present) < 2:
+        # With a single fault or two a device can learn, and is judged by its false alarms, like one without.
+        if len(present) < 2 and (present[0] or name == "training"):
             kind = "faults" if present[0] else "normal samples"
             raise DataError(
                 f"Device {table.name} has only {kind} in its {name} set: give it more samples of both classes,"

@@ -23,6 +23,8 @@ def save_table(table: Table, path: Path) -> None:
     arrays: dict[str, np.ndarray] = {"x": table.x.astype(np.float64), "y": table.y.astype(np.int8)}
     if table.groups is not None:
         arrays["groups"] = np.unique(table.groups, return_inverse=True)[1].astype(np.int64)
+    if table.unlabelled is not None:
+        arrays["unlabelled"] = table.unlabelled.astype(np.float64)
     if table.reserved is not None:
         arrays["reserved"] = table.reserved.astype(np.uint8)
     facts = {
@@ -51,6 +53,9 @@ def load_table(path: Path, name: str) -> Table:
         classes = tuple(map(str, facts["classes"]))
         if x.shape != (len(y), len(features)) or not np.isfinite(x).all():
             raise ValueError("its samples do not fit its features, or are no numbers")
+        unlabelled = arrays.get("unlabelled", x[:0])
+        if unlabelled.ndim != 2 or unlabelled.shape[1] != len(features) or not np.isfinite(unlabelled).all():
+            raise ValueError("its samples without a label do not fit its features, or are no numbers")
         if not np.isin(y, range(len(classes))).all():
             raise ValueError("its labels are none of its classes")
         if any(len(arrays[key]) != len(y) for key in ("groups", "reserved") if key in arrays):
@@ -67,6 +72,7 @@ def load_table(path: Path, name: str) -> Table:
             source=path,
             classes=classes,
             normal=tuple(map(str, facts["normal"])),
+            unlabelled=arrays.get("unlabelled"),
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a table that this program wrote ({error}): give a CSV file.") from None

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import polars as pl
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.classes import (
+    Labels,
     Positive,
     Value,
     canonical,
@@ -22,9 +23,11 @@ from fedmetaalign.fleet.classes import (
     kind_names,
     kinds_of,
     positive_of,
+    unlabelled,
 )
 from fedmetaalign.fleet.files import Raw, cells, filled, listed, load, require
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.model.target import BINARY
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,17 @@ def read(path: Path, columns: Columns, name: str) -> Table:
         name: name of the device, made safe by `safe_name`.
 
     Returns:
-        The table, rows in the order of the file.
+        The table, rows in the order of the file; those whose label cells are all empty are its `unlabelled`.
 
     Raises:
         DataError: the file, its header, or a cell that is needed cannot be used.
     """
-    return _table(load(path), columns, safe_name(name), strict=False)
+    return of_raw(load(path), columns, name)
+
+
+def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
+    """As `read`, of a file that has been loaded."""
+    return _apart(*_table(raw, columns, safe_name(name), strict=False))
 
 
 def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = None) -> list[Table]:
@@ -109,7 +117,7 @@ def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | Non
     if not by:
         raise DataError(f"{path}: no column is named to cut the table into devices by; name at least one")
     require(raw, by)
-    whole = _table(raw, columns, safe_name(raw.path.stem), strict=True)
+    whole, empty = _table(raw, columns, safe_name(raw.path.stem), strict=True)
     rows: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for row, key in enumerate(zip(*(filled(raw, column) for column in by), strict=True)):
         rows[key].append(row)
@@ -122,7 +130,7 @@ def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | Non
             number += 1
             unique = f"{device}-{number}"
         taken.add(unique.casefold())
-        tables.append(whole.take(np.array(rows[key]), unique))
+        tables.append(_apart(whole.take(np.array(rows[key]), unique), empty[rows[key]]))
     return sorted(tables, key=lambda table: table.name)
 
 
@@ -165,7 +173,27 @@ def names_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> Table:
+def _apart(table: Table, empty: np.ndarray) -> Table:
+    """Takes the rows without a label, (rows,) bool, out of a table's samples."""
+    if not empty.any():
+        return table
+    return replace(table.take(np.flatnonzero(~empty)), unlabelled=table.x[empty])
+
+
+def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.ndarray]:
+    """Returns the classes of a file's rows, and which have none, (rows,) bool: those have to be left out."""
+    empty, raw = unlabelled(raw, columns.labels)
+    kinds = bool(columns.normal or columns.kinds)
+    if empty.all():
+        none = Labels(np.zeros(len(empty), np.int8), (), (), None)
+        return none if kinds else replace(none, classes=BINARY.classes, normal=BINARY.classes[:1]), empty
+    if kinds:
+        return kinds_of(raw, columns.labels, columns.normal, columns.classes, strict=strict), empty
+    return fault_or_not(raw, columns.labels, columns.positive, strict=strict), empty
+
+
+def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray]:
+    """Returns a table of all rows, and which of them have no label, (rows,) bool."""
     labels, features, path = columns.labels, columns.features, raw.path
     require(raw, (*labels, *features, *names_of(columns.kind), *names_of(columns.group)))
     require(raw, (*columns.categories, *columns.units))
@@ -178,17 +206,14 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> Table:
             )
         if feature in features[:index]:
             raise DataError(f"{path}: column '{feature}' is named twice among the features; remove one of them")
-    if columns.normal or columns.kinds:
-        found = kinds_of(raw, labels, columns.normal, columns.classes, strict=strict)
-    else:
-        found = fault_or_not(raw, labels, columns.positive, strict=strict)
+    found, empty = _labels(raw, columns, strict=strict)
     x = features_of(raw, features, columns.categories)
     kinds = found.kinds
     if columns.kind is not None:
         parts = [filled(raw, column) for column in names_of(columns.kind)]
         joint = "" if all(part.str.len_chars().max() == 1 for part in parts) else "-"
         kinds = np.array([joint.join(row) for row in zip(*parts, strict=True)], dtype=str)
-    return Table(
+    table = Table(
         name=name,
         features=features,
         x=x,
@@ -201,6 +226,7 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> Table:
         classes=found.classes,
         normal=found.normal,
     )
+    return table, empty
 
 
 def features_of(raw: Raw, names: tuple[str, ...], categories: Mapping[str, tuple[str, ...]]) -> np.ndarray:

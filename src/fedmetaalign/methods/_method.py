@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fedmetaalign.federation.messages import Last, Local, Personal, Train, Update, Visit
+from fedmetaalign.federation.messages import Answer, Ask, Last, Local, Personal, Train, Update, Visit
 from fedmetaalign.methods._device import plain, plain_hop
 from fedmetaalign.model.learner import Learner
 from fedmetaalign.phases.client import Client
@@ -33,6 +33,11 @@ def nothing_lacking(recipe: Recipe) -> str:
     return ""
 
 
+def no_answer(client: Client, request: Ask) -> Answer:
+    """Knows of nothing but what all methods ask."""
+    raise TypeError(f"{client.name} does not know what {request.what!r} means")
+
+
 @dataclass(frozen=True)
 class Method:
     """A method, as functions.
@@ -44,6 +49,7 @@ class Method:
         finals: what the devices are sent in the end, given their names; each of them once, and first what a
             device that took no part is sent.
         groups: each device's group by its name, from 1, once the rounds are over; empty where there are none.
+        answer: a device's part of what no other method asks.
         personal: what a device makes of the final weights.
         lacking: the sentence that says what a recipe lacks for it; empty where nothing.
         travels: how many of the weights travel, from the beginning of the vector; None for all.
@@ -61,6 +67,7 @@ class Method:
     hop: Callable[[Client, Visit], Local] = plain_hop
     finals: Callable[[tuple[str, ...], State], list[Final]] = one_for_all
     groups: Callable[[tuple[str, ...], State], Mapping[str, int]] = no_groups
+    answer: Callable[[Client, Ask], Answer] = no_answer
     personal: Callable[[Client, Last[Any]], Personal] = personalize
     lacking: Callable[[Recipe], str] = nothing_lacking
     travels: Callable[[Learner, Recipe], int | None] = lambda learner, recipe: None

@@ -5,12 +5,21 @@ each and their softmax. The probability of a fault is 1 - p(normal), whatever th
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.special import expit, log_softmax, logsumexp, softmax
 
 MOST_CLASSES = 64
 """A column with more values than this holds identifiers or measurements, surely."""
+
+Known = Literal["faults", "normal", "nothing"]
+"""What the labels of a device tell: some of its samples are faults, all are normal, or none has a label."""
+
+
+def known(faults: np.ndarray) -> Known:
+    """Returns what labels tell, of (rows,) 0 normal and 1 fault."""
+    return "nothing" if not len(faults) else "faults" if faults.any() else "normal"
 
 
 @dataclass(frozen=True)

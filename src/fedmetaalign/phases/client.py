@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedmetaalign.errors import RunError
-from fedmetaalign.evaluation.thresholds import Choice, best_f1
+from fedmetaalign.evaluation.thresholds import Choice, best_f1, few_false_alarms
 from fedmetaalign.federation.memory import Memory
 from fedmetaalign.federation.messages import Personal, Request
 from fedmetaalign.federation.records import Record
@@ -16,7 +16,7 @@ from fedmetaalign.fleet.device import Device
 from fedmetaalign.model import mlp
 from fedmetaalign.model.learner import Learner
 from fedmetaalign.model.online import Samples
-from fedmetaalign.model.target import Target
+from fedmetaalign.model.target import Known, Target
 from fedmetaalign.phases.budget import all_steps, own_steps, stretch
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Personalize, Recipe
@@ -88,17 +88,38 @@ class Client:
 
     def threshold(self, probabilities: Callable[[np.ndarray], np.ndarray]) -> Choice:
         """Chooses its threshold by the recipe's rule, on its validation part."""
-        validation = self.device.own.query
-        return choose_threshold(
-            self.learner.target, validation.y, probabilities(validation.x), self.recipe.personalize
-        )
+        validation, target = self.device.own.query, self.learner.target
+        found = probabilities(validation.x)
+        return choose_threshold(target, validation.y, found, self.recipe.personalize, self.device.known)
 
 
-def choose_threshold(target: Target, y: np.ndarray, probabilities: np.ndarray, settings: Personalize) -> Choice:
-    """Returns the threshold that the recipe asks for: the one with the best F1 of alarms, or a fixed one."""
-    if settings.threshold == "f1":
-        return best_f1(target.faults(y), fault_probability(probabilities, target))
-    return Choice(settings.threshold, None, None)
+def choose_threshold(
+    target: Target,
+    y: np.ndarray,
+    probabilities: np.ndarray,
+    settings: Personalize,
+    known: Known = "faults",
+) -> Choice:
+    """Returns the threshold that the recipe asks for: the one with the best F1 of alarms, or a fixed one.
+
+    A device that knows no fault takes the smallest one with few enough false alarms instead of the best F1, and
+    one without a label the fleet's.
+
+    Args:
+        target: the classes.
+        y: (rows,) labels of the device's validation part.
+        probabilities: of these rows, as `Learner.probabilities` or a deployed model gives them.
+        settings: the recipe's section.
+        known: what the labels of all of its training samples tell.
+    """
+    if settings.threshold != "f1":
+        return Choice(settings.threshold, None, None)
+    if known == "nothing":
+        return Choice(0.5, None, "None of its samples has a label to choose it by.")
+    scores = fault_probability(probabilities, target)
+    if known == "normal":
+        return few_false_alarms(scores, settings.max_false_alarms)
+    return best_f1(target.faults(y), scores)
 
 
 def check_finite(weights: np.ndarray, where: str) -> None:

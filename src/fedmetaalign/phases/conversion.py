@@ -28,19 +28,19 @@ def convert(
     Returns:
         The network that is deployed.
     """
-    per_channel = settings.per_channel
+    per_channel, by = settings.per_channel, settings.calibration
     widths: list[Bits] = bits_of_int4(layers) if bits == 4 else [8] * len(layers)
     match settings.format:
         case "float32":
             return layers
         case "int4":
-            return quantize(layers, calibration, bits=bits_of_int4(layers))
+            return quantize(layers, calibration, bits=bits_of_int4(layers), by=by)
         case "int8-float-head":
-            return quantize(layers, calibration, per_channel, widths[: len(layers) - head], head)
+            return quantize(layers, calibration, per_channel, widths[: len(layers) - head], head, by=by)
         case "int8-float-io":
-            return quantize(layers, calibration, per_channel, widths, edges="float32")
+            return quantize(layers, calibration, per_channel, widths, edges="float32", by=by)
         case "uint8" | "int8":
-            return quantize(layers, calibration, per_channel, widths, edges=settings.format)
+            return quantize(layers, calibration, per_channel, widths, edges=settings.format, by=by)
 
 
 def trained_layers(network: Network, settings: Personalize) -> int:

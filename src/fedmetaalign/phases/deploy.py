@@ -8,7 +8,7 @@ from fedmetaalign.evaluation.result import Candidate
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.model.mlp import Network
-from fedmetaalign.phases.client import Client, choose_threshold
+from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME, convert, trained_layers
 from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.size_limit import fit
@@ -62,15 +62,16 @@ def deploy(client: Client, network: Network, personal: Personal) -> Deployed:
     def threshold(model: bytes) -> Choice:
         if settings.threshold == "personalized":
             return personal.threshold
-        found = scores(model, validation.x, RUNTIME)
-        return choose_threshold(target, validation.y, found, recipe.personalize)
+        return client.threshold(lambda x: scores(model, x, RUNTIME))
 
     def accuracy(model: bytes) -> float | None:
+        if not len(validation):
+            return None
         alarms = predict(scores(model, validation.x, RUNTIME), target, threshold(model).threshold)
-        return float(np.mean(alarms == target.faults(validation.y))) if len(validation) else None
+        return float(np.mean(alarms == target.faults(validation.y)))
 
     if settings.max_bytes is None:
-        model = write(convert(layers, head, device.train.x, settings))
+        model = write(convert(layers, head, device.inputs, settings))
         return Deployed(model, threshold(model), layers, head)
     fitted, candidates = fit(layers, head, device, settings, recipe.seed, accuracy)
     return Deployed(fitted.model, threshold(fitted.model), fitted.layers, head, candidates)

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fedmetaalign.evaluation.intervals import clopper_pearson
 from fedmetaalign.evaluation.metrics import majority, measure_classes
-from fedmetaalign.evaluation.result import Metrics, OneRule, Result, harmless, names_of
+from fedmetaalign.evaluation.result import FalseAlarms, Metrics, OneRule, Result, harmless, names_of
 from fedmetaalign.evaluation.rules import best_rule
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.online import Samples
-from fedmetaalign.model.target import Target
+from fedmetaalign.model.target import Target, known
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME
 from fedmetaalign.phases.deploy import Deployed
@@ -30,7 +31,8 @@ def evaluate(
     """Judges a device's models at every stage on its held-out samples.
 
     The global models of the stages are judged at a threshold of 0.5, the personal and the deployed one at the
-    device's own.
+    device's own. A device without a fault to be tested on is judged by its false alarms, one without a label
+    not at all.
 
     Args:
         client: the device.
@@ -38,10 +40,13 @@ def evaluate(
         stages: (parameters,) global weights after each phase, by its name.
         personal: the device's own model.
         deployed: its quantised model.
-        alone: its model trained without the others; None if the recipe leaves it out.
+        alone: its model trained without the others; None if the recipe leaves it out, or the device has no
+            faults to be trained and tested on.
         bundle: the digest of its bundle.
     """
     device, target = client.device, client.learner.target
+    tells = known(target.faults(test.y))
+    rivals = tells == "faults"
     y, train_y = test.y.astype(np.int64), device.train.y.astype(np.int64)
 
     def judged(probabilities: np.ndarray, threshold: float) -> Metrics:
@@ -55,8 +60,8 @@ def evaluate(
         "stages": rows,
         "threshold": deployed.threshold.threshold,
         "threshold_note": deployed.threshold.reason,
-        "majority": majority(target.faults(train_y), target.faults(y)),
-        "one_rule": one_rule(device, test, target),
+        "majority": majority(target.faults(train_y), target.faults(y)) if rivals else None,
+        "one_rule": one_rule(device, test, target) if rivals else None,
         "samples": {phase: len(p.support) + len(p.query) for phase, p in device.parts.items()}
         | {"train": len(device.train), "test": len(y)},
         "model_bytes": len(deployed.model),
@@ -74,8 +79,17 @@ def evaluate(
             "classes": names,
             "normal_classes": [names[i] for i in target.normal],
             "unseen_kinds": [names[i] for i in np.setdiff1d(y, train_y)],
-            "majority_class": majority(train_y, y),
+            "majority_class": majority(train_y, y) if rivals else None,
         }
+    if not rivals:
+        result["known"] = tells
+    if tells == "normal":
+        alarms = round((1 - (rows["deployed"].accuracy or 0)) * len(y))
+        low, high = clopper_pearson(alarms, len(y))
+        allowed = client.recipe.personalize.max_false_alarms
+        result["false_alarms"] = FalseAlarms(
+            share=alarms / len(y), low=low, high=high, allowed=allowed, samples=len(y)
+        )
     return Result.model_validate(result)
 
 

@@ -46,10 +46,10 @@ def fit(
         RunError: no network fits.
     """
     assert settings.max_bytes is not None  # noqa: S101 - else there is nothing to fit
-    distillation = DistillationSet.of(layers, device.train.x, generator(seed, "lesson", device.name))
+    distillation = DistillationSet.of(layers, device.inputs, generator(seed, "lesson", device.name))
     found = candidates(
         layers,
-        precisions(head, device.train.x, settings),
+        precisions(head, device.inputs, settings),
         fixed_layers(layers, head, settings),
         settings.max_bytes,
         distillation,

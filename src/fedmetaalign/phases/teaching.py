@@ -49,8 +49,9 @@ def blends(teachers: Sequence[str]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for name, weights in BLENDS.items():
         own = {teacher: weight for teacher, weight in weights.items() if teacher in teachers}
-        if own and own not in found.values():
-            found[name] = {teacher: weight / sum(own.values()) for teacher, weight in own.items()}
+        shares = {teacher: weight / sum(own.values()) for teacher, weight in own.items()}
+        if own and shares not in found.values():
+            found[name] = shares
     return found
 
 

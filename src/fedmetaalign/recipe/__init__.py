@@ -118,6 +118,8 @@ class Personalize(Section):
     """None: the optimizer's."""
     threshold: Literal["f1"] | Share = "f1"
     """Maximise F1 on the validation part, or a fixed threshold."""
+    max_false_alarms: Share = 0.01
+    """Share of false alarms that a device may raise which has no fault to choose its threshold by."""
 
 
 class Groups(Section):
@@ -310,7 +312,7 @@ def variants(recipe: Recipe, origin: str = "recipe") -> dict[str, Recipe]:
 
 
 def _settings_of(name: str | None, whose: str) -> dict[str, Any]:
-    """Returns the keys of a built-in recipe that a variant takes over; how it deploys is no part of a comparison.
+    """Returns the keys of a built-in recipe that a variant takes over: all that a comparison does not decide.
 
     Raises:
         RecipeError: there is no such recipe.

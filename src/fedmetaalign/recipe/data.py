@@ -162,8 +162,8 @@ class Fleet(Source):
             raise ValueError("has devices and a table or simulator of its own: move the latter into devices")
         for i, source in enumerate(self.sources):
             if source.table is None and source.simulator is None:
-                where = f"devices[{i}]" if self.devices else "fleet"
-                raise ValueError(f"{where} needs a table or a simulator")
+                where = f"devices[{i}] " if self.devices else ""
+                raise ValueError(f"{where}needs a table or a simulator")
         return self
 
 

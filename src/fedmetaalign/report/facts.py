@@ -17,6 +17,7 @@ class Bundle:
 
     Attributes:
         inputs: (feature, (unit, mean, scale), places among the network's inputs); empty where they do not fit.
+        encoded: whether each feature becomes a normal score; else it is linear, by mean and scale.
         categories: feature -> its texts, for those features that are texts.
         width: the network's number of inputs.
         zeros: how many of them are always 0.
@@ -25,6 +26,7 @@ class Bundle:
     """
 
     inputs: tuple[tuple[str, tuple[object, ...], list[int]], ...]
+    encoded: bool
     categories: Mapping[str, Any]
     width: int
     zeros: int
@@ -49,6 +51,7 @@ def parted(content: Mapping[str, Any]) -> Bundle:
     shown = [*(["preparation"] if inputs else []), *(["bytes", "sha256"] if known_files else [])]
     return Bundle(
         inputs=inputs,
+        encoded=bool(preparation.get("curves")),
         categories=mapping(preparation.get("categories")),
         width=len(places),
         zeros=places.count(-1),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+from fedmetaalign.report import unjudged
 from fedmetaalign.report.numbers import decimal, listing, percent, points
 from fedmetaalign.report.reading import DeviceReport, Run
 
@@ -60,7 +61,7 @@ class Finding:
 
 def verdict(run: Run) -> tuple[str, ...]:
     """Returns the sentences after the headline: whom the federation serves, and whom it does not."""
-    return tuple(filter(None, (_beside_alone(run), _beside_baselines(run))))
+    return tuple(filter(None, (_beside_alone(run), _beside_baselines(run), *unjudged.sentences(run))))
 
 
 def findings(run: Run) -> tuple[Finding, ...]:
@@ -74,9 +75,8 @@ def findings(run: Run) -> tuple[Finding, ...]:
             f"last stage: {d.last or 'none'}" if "deployed" in run.stages and d.last != "deployed" else None
         ),
         "quantisation drop": _quantisation,
-        "threshold fallback": lambda d: (
-            d.threshold_note and f"threshold {decimal(d.threshold)}: {d.threshold_note}"
-        ),
+        "threshold fallback": _fallback,
+        "too many false alarms": unjudged.false_alarms,
         UNSEEN: lambda d: ", ".join(d.unseen_kinds) or None,
         "class missing": _missing_class,
     }
@@ -235,6 +235,12 @@ def _quantisation(device: DeviceReport) -> str | None:
     if before is None or after is None or before - after <= QUANTISATION_DROP + ROUNDING:
         return None
     return f"{percent(before)} before, {percent(after)} after: {points(before - after)} lost"
+
+
+def _fallback(device: DeviceReport) -> str | None:
+    if device.known or not device.threshold_note:
+        return None
+    return f"threshold {decimal(device.threshold)}: {device.threshold_note}"
 
 
 def _missing_class(device: DeviceReport) -> str | None:

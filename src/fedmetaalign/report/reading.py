@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmetaalign.errors import RunError
-from fedmetaalign.evaluation.result import Candidate, Metrics, OneRule, Result
+from fedmetaalign.evaluation.result import Candidate, FalseAlarms, Metrics, OneRule, Result
 from fedmetaalign.report.numbers import chance
 
 STAGES = {
@@ -31,7 +31,8 @@ class DeviceReport:
     """What `results.json` and the bundle say about one device; None where they say nothing.
 
     Attributes:
-        stages: stage name -> the `Metrics` that are known, in the order of `STAGES`.
+        stages: stage name -> the `Metrics` that are known, in the order of `STAGES`; none of a device without
+            faults, whose accuracy is another thing than that of the others.
         majority: test accuracy of always saying the majority class.
         one_rule: test accuracy of the best single-threshold rule, which is spelled out in `rule`.
         alone: metrics of the model that the device trained without the others; empty if it did not.
@@ -45,6 +46,8 @@ class DeviceReport:
         normal_classes: those of them that mean no fault.
         unseen_kinds: those that the device is tested on and never trained on.
         majority_class: as `majority`, of the classes.
+        known: "normal" of a device without a fault, "nothing" of one without a label.
+        false_alarms: what a device without a fault is judged by.
     """
 
     name: str
@@ -65,6 +68,8 @@ class DeviceReport:
     normal_classes: tuple[str, ...] = ()
     unseen_kinds: tuple[str, ...] = ()
     majority_class: float | None = None
+    known: str | None = None
+    false_alarms: FalseAlarms | None = None
 
     @property
     def last(self) -> str | None:
@@ -227,9 +232,10 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any], grou
     found, rule = Result.usable(entry), OneRule.usable(entry.get("one_rule"))
     stages, ladder = mapping(entry.get("stages")), entry.get("ladder")
     candidates = map(Candidate.read, ladder if isinstance(ladder, list) else ())
+    known = found.get("known")
     return DeviceReport(
         name=name,
-        stages={stage: Metrics.usable(stages[stage]) for stage in STAGES if stages.get(stage)},
+        stages={s: {} if known else Metrics.usable(stages[s]) for s in STAGES if stages.get(s)},
         threshold=found.get("threshold"),
         threshold_note=found.get("threshold_note"),
         majority=found.get("majority"),
@@ -246,6 +252,8 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any], grou
         normal_classes=tuple(found.get("normal_classes", ())),
         unseen_kinds=tuple(found.get("unseen_kinds", ())),
         majority_class=found.get("majority_class"),
+        known=known,
+        false_alarms=FalseAlarms.read(entry.get("false_alarms")),
     )
 
 

@@ -33,11 +33,8 @@ from fedmetaalign.recipe.data import Positive, Section, Whole
 from fedmetaalign.recipe.errors import dotted
 from fedmetaalign.report.status import Status
 from fedmetaalign.run import MEMORY, RUN_ID, Clock, Watcher, check_engine, check_size, execute
-from fedmetaalign.run_folder import RunFolder, free_folder
+from fedmetaalign.run_folder import SHARED, RunFolder, free_folder
 from fedmetaalign.system.writing import replace, writing_to
-
-SHARED = "fleet.json"
-"""In the run folder: what the devices have agreed on, from the first start on."""
 
 app = ServerApp()
 

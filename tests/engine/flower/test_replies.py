@@ -17,8 +17,8 @@ from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.sketch import Sketch
 
-POOLING = Header("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
-QUANTILES = Header("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet", "fleet.encoding=quantiles"]))
+POOLING = Header("pump", RUN, recipes.load("mixed", ["fleet.scaling=fleet"]))
+QUANTILES = Header("pump", RUN, recipes.load("mixed", ["fleet.scaling=fleet", "fleet.encoding=quantiles"]))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_metrics_that_nobody_asked_for_are_left_out():
         ({"round": 2}, "round 2, and was asked 3"),
         ({"run": "another"}, "run 'another', and was asked"),
         ({"kind": "visit"}, "kind 'visit', and was asked 'train'"),
-        ({"protocol": 99}, "protocol 99, and was asked 2"),
+        ({"protocol": 99}, "protocol 99, and was asked 3"),
         ({"error": "no table"}, "no table"),
         ({"error": 3}, "'error' is missing, or no text"),
     ],
@@ -165,6 +165,8 @@ def labelled(classes, normal):
         (Hello(("a",), ("K\x07",)), "a feature or a unit that is called"),
         (Hello(("a", "b"), ("K",)), "Its units do not fit its features."),
         (Hello(("a", "a"), ("K", "mm")), "two features of one name"),
+        (Hello(("a",), ("K",), known="all"), "its labels tell 'all', and not faults, normal, nothing"),
+        (Hello(("a",), ("K",), unlabelled=-1), "-1 of its samples have no label"),
         # classes that no table has
         (labelled((), ()), "no classes, or more than 64"),
         (labelled(tuple(map(str, range(65))), ("0",)), "no classes, or more than 64"),
@@ -189,7 +191,7 @@ def test_a_name_that_no_folder_can_have_is_refused(name):
 @pytest.mark.parametrize(
     ("said", "wrong"),
     [
-        ({"protocol": 3}, "version 3 of the protocol, and this device version 2: install the same version"),
+        ({"protocol": 4}, "version 4 of the protocol, and this device version 3: install the same version"),
         ({"run": "../../etc"}, "calls the run '../../etc'"),
         ({"run": "a" * 65}, "calls the run"),
         ({"run": "é"}, "calls the run"),

@@ -28,8 +28,8 @@ from fedmetaalign.model.target import Target
 
 LAYERS = layer_sizes(NETWORK)
 MOMENTS = Moments(5, np.array([0.1, -2.0, 1e9]), np.array([0.0, 0.3, 7.0]))
-POOLING = Header("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet"]))
-QUANTILES = Header("pump", RUN, recipes.load("demo", ["fleet.scaling=fleet", "fleet.encoding=quantiles"]))
+POOLING = Header("pump", RUN, recipes.load("mixed", ["fleet.scaling=fleet"]))
+QUANTILES = Header("pump", RUN, recipes.load("mixed", ["fleet.scaling=fleet", "fleet.encoding=quantiles"]))
 
 weights = st.lists(
     st.floats(-9000, 9000, width=32), min_size=NETWORK.parameters, max_size=NETWORK.parameters

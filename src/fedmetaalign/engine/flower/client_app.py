@@ -106,7 +106,7 @@ def _tell(news: str) -> None:
 def _check_features(device: Device) -> None:
     """Raises a DataError where the microcontroller could not tell the values of a feature apart."""
     try:
-        features.check(device.preparation, device.train.x)
+        features.check(device.preparation, device.inputs)
     except BundleError as error:
         raise DataError(str(error)) from None
 

@@ -59,6 +59,12 @@ class FlowerEngine:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The devices that take part in the rounds, sorted by name: none that says it has no label."""
+        hellos = self.registry.hellos
+        return tuple(n for n in self.registry.names if n not in hellos or hellos[n].known != "nothing")
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
         """The devices that may take part, sorted by name, whether they are online or not."""
         return self.registry.names
 
@@ -79,7 +85,7 @@ class FlowerEngine:
             failed += self._late()
             looked = time.monotonic()  # who answers while others are looked at is not late for that
             came = self.registry.mailbox.poll([q.message for q in unanswered if q.message])
-            awaited = set(self.names) if looked < began + patience else set()
+            awaited = set(self.everyone) if looked < began + patience else set()
             for pending in list(unanswered):
                 patient = pending.device in awaited
                 content = came.get(pending.message)

@@ -6,7 +6,7 @@ right one; besides it has "arrays" and "metrics", and after phase 3 only what re
 
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
@@ -33,7 +33,7 @@ from fedmetaalign.federation.messages import Finish, Finished, Local, Reply, Req
 from fedmetaalign.fleet.shared import Hello
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.model.mlp import Network
-from fedmetaalign.model.target import BINARY, MOST_CLASSES, Target
+from fedmetaalign.model.target import BINARY, MOST_CLASSES, Known, Target
 
 UPDATE = ("score", "steps", "left_steps")
 """What it says besides of a parallel round."""
@@ -46,6 +46,7 @@ def write_hello(device: str, run: str, hello: Hello) -> RecordDict:
     """Returns a device's hello as records."""
     said: dict[str, Any] = {"device": device, **_hello_keys(run)}
     said |= {key: [*getattr(hello, key)] for key in ("features", "units", "classes", "normal")}
+    said |= {"known": hello.known, "unlabelled": hello.unlabelled}
     records = RecordDict()
     if hello.moments is not None:
         said["count"] = hello.moments.count
@@ -102,17 +103,20 @@ def read_hello(records: RecordDict, header: Header) -> Hello:
     said = read_config(records, "reply")
     _check_repeated(said, _hello_keys(header.run))
     features, units = _features(said, header.recipe.model.inputs)
-    classes, normal = _classes(said)
+    known, unlabelled = _labels(said)
+    classes, normal = _classes(said, known)
     moments, sketches, fleet = read_moments(records, said), read_sketches(records, said), header.recipe.fleet
     if fleet.scaling == "device":
-        return Hello(features, units, None, classes, normal)
-    if fleet.encoding == "quantiles":
+        moments, sketches = None, ()
+    elif fleet.encoding == "quantiles":
         if len(sketches) != len(features):
             raise WireError("Its quantiles do not fit its features.")
-        return Hello(features, units, None, classes, normal, sketches)
-    if moments is None or len(moments.mean) != len(features):
+        moments = None
+    elif moments is None or len(moments.mean) != len(features):
         raise WireError("Its moments do not fit its features.")
-    return Hello(features, units, moments, classes, normal)
+    else:
+        sketches = ()
+    return Hello(features, units, moments, classes, normal, sketches, known, unlabelled)
 
 
 def read_reply(
@@ -204,10 +208,25 @@ def _features(said: Mapping[str, Any], inputs: int) -> tuple[tuple[str, ...], tu
     return tuple(names), tuple(units)
 
 
-def _classes(said: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _labels(said: Mapping[str, Any]) -> tuple[Known, int]:
+    """Returns what a device's labels tell, and how many of its samples have none."""
+    known, unlabelled = said.get("known"), said.get("unlabelled")
+    if known not in get_args(Known):
+        raise WireError(f"It says that its labels tell {known!r}, and not {', '.join(get_args(Known))}.")
+    if not isinstance(unlabelled, int) or isinstance(unlabelled, bool) or not 0 <= unlabelled <= MOST_SAMPLES:
+        raise WireError(f"It says that {unlabelled!r} of its samples have no label.")
+    return cast(Known, known), unlabelled
+
+
+def _classes(said: Mapping[str, Any], known: Known) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the names of a device's classes, and which of them are normal."""
     classes, normal = said.get("classes"), said.get("normal")
-    if not isinstance(classes, list) or not 0 < len(classes) <= MOST_CLASSES or not isinstance(normal, list):
+    least = 0 if known == "nothing" else 1
+    if (
+        not isinstance(classes, list)
+        or not least <= len(classes) <= MOST_CLASSES
+        or not isinstance(normal, list)
+    ):
         raise WireError(f"It has no classes, or more than {MOST_CLASSES}.")
     if not all(map(_printable, classes)) or len(set(classes)) < len(classes) or not set(normal) <= {*classes}:
         raise WireError("Its classes are no names, or not unlike.")

@@ -64,7 +64,8 @@ def _check(message: ResultMessage, device: str, request: Finish, recipe: Recipe,
     result, given = message.result, message.result.model_fields_set
     if result.stages.keys() != {*request.stages, "personalized", "deployed"}:
         raise ValueError(f"the stages are {', '.join(sorted(result.stages))}")
-    for key, due in (("alone", recipe.evaluation.alone), ("ladder", recipe.deploy.max_bytes is not None)):
+    alone = recipe.evaluation.alone and result.known is None  # what has met one class alone is no rival
+    for key, due in (("alone", alone), ("ladder", recipe.deploy.max_bytes is not None)):
         if (key in given) != due or (getattr(result, key) is not None) != due:
             raise ValueError(f"the key {key} is {'missing' if due else 'not asked for'}")
     if result.classes != names_of(target.classes):

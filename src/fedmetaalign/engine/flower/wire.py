@@ -20,7 +20,7 @@ from fedmetaalign.model.curve import MOST_KNOTS, Curve
 from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged, layer_sizes
 from fedmetaalign.model.target import Target
 
-PROTOCOL = 2
+PROTOCOL = 3
 """The version of these records: a device and a server must have the same."""
 
 VECTOR = "vector."

@@ -26,6 +26,7 @@ _LABELS = {
     "feddf": "FedDF",
     "fednova": "FedNova",
     "fedprox": "FedProx",
+    "federated_boosting": "Federated boosting",
     "fedrep": "FedRep",
     "fedyogi": "FedYogi",
     "forest_alone": "Random forest, alone",

@@ -1,0 +1,201 @@
+"""A device that comes when its fleet is trained: from a table, perhaps without labels, to its samples."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+
+from fedmetaalign.errors import DataError, RecipeError
+from fedmetaalign.fleet import files, simulators, tables
+from fedmetaalign.fleet.build import EXAMPLES, columns_of, own_of, prepared
+from fedmetaalign.fleet.device import Device, Part
+from fedmetaalign.fleet.files import Raw, cells, listed
+from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.shared import Hello, Shared
+from fedmetaalign.fleet.splits import split_few
+from fedmetaalign.fleet.units import in_units
+from fedmetaalign.model.online import Samples
+from fedmetaalign.recipe import Recipe, Source
+
+FEWEST_ROWS = 10
+"""Samples below which a device's own mean and deviation would be no guess at all."""
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """A device and what its table has told.
+
+    Attributes:
+        device: phase 3's part has its labelled samples, but for the test set; the other phases' have none.
+        calibration: the same device, whose own samples are all that are not held out, also those without a
+            label: enough to calibrate a model on, and never to be trained on.
+        test: its held-out samples, perhaps none.
+        rows: of its table.
+        labelled: how many of them have a label, those held out included.
+        kin: devices of the fleet that came, or may have come, of the same source.
+        classes: how many labelled samples that are not held out each class has, of the classes that occur.
+    """
+
+    device: Device
+    calibration: Device
+    test: Samples
+    rows: int
+    labelled: int
+    kin: frozenset[str]
+    classes: Mapping[str, int]
+
+
+def newcomer(
+    recipe: Recipe,
+    shared: Shared,
+    federated: Sequence[str],
+    raw: Raw,
+    name: str,
+    like: str | None,
+    test: float,
+) -> Newcomer:
+    """Makes a device of a table that need not be as large as a member's.
+
+    Args:
+        recipe: the fleet's.
+        shared: what its devices have agreed on.
+        federated: their names.
+        raw: the table, with the features of one of the recipe's sources. Its label may be missing, as a column
+            or in some rows.
+        name: of the device.
+        like: names the source, or a device that came of it, where the recipe has several.
+        test: share of the labelled samples to hold out.
+
+    Raises:
+        DataError: the table cannot be used, or its features are not the fleet's.
+        RecipeError: the recipe does not say which columns the table has.
+    """
+    source, raw = _columns(recipe, raw, like)
+    table, has_label = _table(shared, source, raw, name)
+    rows = split_few(table, np.flatnonzero(has_label), recipe.splits, test, recipe.seed)
+    kept = np.setdiff1d(np.arange(len(table)), rows.test)
+    if not len(kept):
+        raise DataError(f"{raw.path} leaves no sample beside the test set: lower --test.")
+    if recipe.fleet.scaling == "device" and len(kept) < FEWEST_ROWS:
+        raise DataError(
+            f"{raw.path} has {len(kept)} samples to standardise the device with, and the fleet has agreed on"
+            f' nothing better (scaling = "device"): give it at least {FEWEST_ROWS}, labelled or not.'
+        )
+    own = own_of(table, kept, recipe)
+    place = shared.place(Hello.of(table, own if recipe.fleet.scaling == "fleet" else ()), recipe.model)
+    device, held_out = prepared(table, rows, place, own)
+    device = replace(device, examples=table.x[kept[:EXAMPLES]])
+    inputs = device.preparation.apply(table.x[kept])
+    every = Part(Samples(inputs, np.zeros(len(kept), np.float32)), Samples(inputs[:0], np.empty(0, np.float32)))
+    counts = Counter(table.classes[i] for i in table.y[rows.train])
+    found = {name: counts[name] for name in table.classes if name in counts}
+    labelled = int(has_label.sum())
+    alike = [each for each in recipe.fleet.sources if _meaning(recipe, each) == source]
+    kin = frozenset(each for each in federated if any(_is_like(one, each) for one in alike))
+    return Newcomer(device, replace(device, own=every), held_out, len(table), labelled, kin, found)
+
+
+def _table(shared: Shared, source: tables.Columns, raw: Raw, name: str) -> tuple[Table, np.ndarray]:
+    """Returns the samples, and which of them have a label, (rows,) bool; the others count as normal."""
+    known = {feature for family in shared.layout.families for feature in family}
+    strange = [f for f in source.features if (f, source.units.get(f, "")) not in known]
+    if strange:
+        unit = source.units.get(strange[0])
+        in_unit = f" in {unit}" if unit else ""
+        raise DataError(f"No device of the fleet has '{strange[0]}'{in_unit}: its model knows nothing of it.")
+    texts = {label: cells(raw, label) for label in source.labels if label in raw.frame.columns}
+    has_label = np.ones(len(raw.frame), bool)
+    for text in texts.values():
+        has_label &= ~text.is_null().to_numpy()
+    if not texts or not has_label.any():
+        x = tables.features_of(raw, source.features, source.categories)
+        return Table(
+            name=name,
+            features=source.features,
+            x=x,
+            y=np.zeros(len(x), np.int8),
+            units=tuple(source.units.get(feature, "") for feature in source.features),
+            groups=np.arange(len(x)).astype(str),
+            categories={f: tuple(source.categories[f]) for f in source.features if f in source.categories},
+            source=raw.path,
+            classes=shared.target.classes,
+            normal=tuple(shared.target.classes[i] for i in shared.target.normal),
+        ), np.zeros(len(x), bool)
+    first = int(np.argmax(has_label))
+    full = raw.frame.with_columns(text.fill_null(text[first]).alias(label) for label, text in texts.items())
+    table = tables.of_raw(replace(raw, frame=full), source, name)
+    table.labels(shared.target)  # raises where the fleet has no such class
+    return table, has_label
+
+
+def _columns(recipe: Recipe, raw: Raw, like: str | None) -> tuple[tables.Columns, Raw]:
+    """Returns what the columns mean, and the table with the features under their own names.
+
+    Raises:
+        DataError: the table lacks a feature.
+        RecipeError: several sources come into question.
+    """
+    sources = [source for source in recipe.fleet.sources if like is None or _is_like(source, like)]
+    if not sources:
+        raise RecipeError(
+            f"The fleet has no source or device '{like}': give --like one of {_named(recipe.fleet.sources)}."
+        )
+    meanings: list[tables.Columns] = []
+    for source in sources:
+        meaning = _meaning(recipe, source)
+        if meaning not in meanings:
+            meanings.append(meaning)
+    fitting = []
+    for meaning in meanings:
+        try:
+            renamed = in_units(raw, meaning.features, [meaning.units.get(f, "") for f in meaning.features])
+            files.require(renamed, meaning.features)
+            fitting.append((meaning, renamed))
+        except DataError:
+            if len(meanings) == 1:
+                raise
+    if len(fitting) != 1:
+        which = "several sources" if fitting else "no source"
+        raise RecipeError(
+            f"{raw.path} has the features of {which} of the fleet: say whose columns it has with --like, one of"
+            f" {_named(sources)}."
+        )
+    return fitting[0]
+
+
+def _is_like(source: Source, like: str) -> bool:
+    """Tells whether a source has a name, or may be where a device of this name came from."""
+    stem = Path(source.table).stem if source.table else str(source.simulator)
+    if like in (source.name, source.simulator, source.table):
+        return True
+    if source.name is not None:
+        return like.startswith(f"{source.name}-") or like.startswith(f"{tables.safe_name(source.name)}-")
+    if source.device:  # its values are the names
+        return True
+    several = source.simulator is not None or source.partition is not None
+    return fnmatch(like, f"{stem}-*" if several else stem)
+
+
+def _named(sources: Sequence[Source]) -> str:
+    return listed([s.name or s.simulator or Path(str(s.table)).name for s in sources])
+
+
+def _meaning(recipe: Recipe, source: Source) -> tables.Columns:
+    """Returns what columns the table of a newcomer has: a simulator's are those that `data simulate` writes."""
+    if source.simulator is None:
+        return replace(columns_of(source, recipe.splits), kind=None)
+    machines = simulators.find(source.simulator)(1, source.samples, recipe.seed)
+    units = dict(zip(machines[0].features, machines[0].units, strict=True))
+    group = "event" if recipe.splits.kind == "units" else None
+    kinds = simulators.kinds(source.simulator, machines) if source.kinds else ()
+    return tables.Columns(
+        label="kind" if kinds else "fault",
+        features=machines[0].features,
+        normal=kinds[:1],
+        classes=kinds,
+        group=group,
+        units=units,
+    )

@@ -1,0 +1,158 @@
+"""The method fleet: groups, tours beside those of the folds, and devices that teachers teach."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
+from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.federation.engine import FailedReply, Replies
+from fedmetaalign.federation.messages import Personalize, Train, Visit
+from fedmetaalign.fleet.build import build
+from fedmetaalign.methods import fleet
+from fedmetaalign.model.online import Samples
+from fedmetaalign.phases.client import Client
+from fedmetaalign.phases.folds import folds
+from fedmetaalign.phases.server import Server, State, rounds
+from fedmetaalign.recipe import parse
+from fedmetaalign.run import run
+
+
+def recipe(**sections):
+    given = {
+        "method": "fleet",
+        "fleet": {
+            "scaling": "fleet",
+            "devices": [
+                {"simulator": "feeder", "count": 4, "samples": 150},
+                {"simulator": "milling", "count": 3, "samples": 150},
+            ],
+        },
+        "model": {"hidden": [8, 4]},
+        "optimizer": {"learning_rate": 3e-3},
+        "serial": {"rounds": 2, "decay": "cosine"},
+        "parallel": {"rounds": 0},
+        "personalize": {"epochs": 2, "threshold": 0.5},
+        "teaching": {"samples": 500},
+    }
+    return parse(given | sections, "here")
+
+
+def federation(of):
+    """The server of a recipe's devices in this process."""
+    built = build(of)
+    learner = learner_of(of, built.target)
+    clients = {device.name: Client(of, device, learner) for device in built.devices}
+    engine = LocalEngine([DeviceRunner(client, fleet.METHOD) for client in clients.values()])
+    return Server(of, engine, learner), clients
+
+
+@pytest.fixture(scope="module")
+def toured():
+    server, clients = federation(recipe())
+    *_, (_, state, _) = rounds(fleet.rounds(server), State(server.learner.initial()))
+    return server, clients, state
+
+
+def test_feeders_and_mills_are_two_groups(toured):
+    server, _, state = toured
+    feeders, mills = fleet.members(server.engine.names, state).values()
+    assert {name[:6] for name in feeders} == {"feeder"} and len(feeders) == 4
+    assert {name[:7] for name in mills} == {"milling"} and len(mills) == 3
+
+
+def test_each_group_is_sent_its_own_model_and_folds(toured):
+    server, _, state = toured
+    first, second = fleet.finals(server.engine.names, state)
+    assert len(first.names) == 4 and (first.weights == state.weights).all()
+    assert (second.weights != first.weights).any() and (second.stages["serial"] == second.weights).all()
+    assert set(first.vectors) == {"fold.0", "fold.1", "fold.2"}
+
+
+def test_one_group_is_all_devices_where_the_recipe_says_so():
+    server, _ = federation(recipe(groups={"alignment": -1.0}, serial={"rounds": 1}))
+    *_, (_, state, _) = rounds(fleet.rounds(server), State(server.learner.initial()))
+    [all_of_them] = fleet.finals(server.engine.names, state)
+    assert all_of_them.names == server.engine.names
+
+
+def spoilt(client, rows):
+    """The client with other inputs in some of its training samples."""
+    own, x = client.device.own, client.device.train.x.copy()
+    x[rows] = -x[rows]
+    count = len(own.support)
+    parts = replace(own, support=Samples(x[:count], own.support.y), query=Samples(x[count:], own.query.y))
+    return replace(client, device=replace(client.device, own=parts))
+
+
+def test_the_weights_of_a_fold_never_meet_its_samples(toured):
+    server, clients, _ = toured
+    client, start = clients["feeder-01"], server.learner.initial()
+    request = Visit(start, 1, 7, 1, 1.0, {f"fold.{k}": start for k in range(3)})
+    dealt = folds(client.device.train, server.learner.target, 3, 0, client.name)
+    before, after = fleet.hop(client, request), fleet.hop(spoilt(client, dealt == 1), request)
+    same = [(before.vectors[f"fold.{k}"] == after.vectors[f"fold.{k}"]).all() for k in range(3)]
+    assert same == [False, True, False]
+    assert (before.weights != after.weights).any() and before.query_loss != after.query_loss
+
+
+def test_a_rate_of_a_half_takes_other_steps(toured):
+    server, clients, _ = toured
+    start = server.learner.initial()
+    vectors = {f"fold.{k}": start for k in range(3)}
+    whole, half = (fleet.hop(clients["feeder-00"], Visit(start, 1, 7, 1, r, vectors)) for r in (1.0, 0.5))
+    assert np.linalg.norm(half.weights - start) < np.linalg.norm(whole.weights - start)
+
+
+def test_a_device_that_gives_no_update_joins_the_largest_group_and_a_tour_goes_on_without_it():
+    server, _ = federation(recipe(serial={"rounds": 1}))
+
+    class Deaf:
+        names = server.engine.names
+
+        def exchange(self, names, request, patience=0.0):
+            there = [name for name in names if name != "milling-01"]
+            found = server.engine.exchange(there, request) if there else Replies({})
+            gone = [name for name in names if name == "milling-01"]
+            return Replies(found.answers, tuple(FailedReply(name, "absent", "it is off") for name in gone))
+
+    deaf = replace(server, engine=Deaf())
+    *_, (_, state, records) = rounds(fleet.rounds(deaf), State(server.learner.initial()))
+    assert "milling-01" in fleet.members(server.engine.names, state)[0]
+    assert [r["absent"] for r in records if r["device"] == "milling-01"] == ["it is off"] * 2
+    assert sum("support_loss" in r for r in records) == 6
+
+
+def test_the_halves_share_no_sample(toured):
+    server, clients, _ = toured
+    start = server.learner.initial()
+    update = fleet.halves(clients["feeder-00"], Train(start, 1, 7, {fleet.OTHER: start}))
+    assert (update.delta != update.vectors[fleet.OTHER]).any()
+    assert np.isfinite(update.delta).all()
+
+
+def test_a_device_of_one_class_takes_its_groups_model(toured):
+    server, clients, state = toured
+    client = clients["feeder-00"]
+    own = client.device.own
+    normal = replace(
+        own,
+        support=Samples(own.support.x, np.zeros_like(own.support.y)),
+        query=Samples(own.query.x, np.zeros_like(own.query.y)),
+    )
+    client = replace(client, device=replace(client.device, own=normal))
+    [final, _] = fleet.finals(server.engine.names, state)
+    request = Personalize(final.weights, 1, 7, final.stages, final.vectors)
+    personal = fleet.personal(client, request)
+    assert (personal.weights == final.weights).all() and personal.choice is None
+
+
+def test_a_run_says_what_each_device_was_taught_by(tmp_path):
+    results = run(recipe(), tmp_path / "run")
+    blends = {device["blend"]["name"] for device in results["devices"].values()}
+    assert blends <= {"joint", "local"}
+    written = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert written == results
+    assert all(d["model_bytes"] < 51_000 for d in results["devices"].values())

@@ -1,0 +1,72 @@
+"""What the report says of devices without faults, or without labels: their false alarms, and no more."""
+
+from run_folder import device, metrics, write_run
+
+from fedmetaalign.report.decision import headline
+from fedmetaalign.report.findings import findings, verdict
+from fedmetaalign.report.page import build
+from fedmetaalign.report.reading import read_run
+
+
+def without_faults(share, low):
+    """A device's part of results.json, with as many false alarms as that."""
+    return {
+        "stages": {"deployed": metrics(1 - share) | {"f1": None, "recall": None, "balanced_accuracy": None}},
+        "threshold": 0.4,
+        "threshold_note": "There is no fault to choose it by.",
+        "majority": None,
+        "one_rule": None,
+        "samples": {"test": 40, "train": 160},
+        "model_bytes": 48_000,
+        "known": "normal",
+        "false_alarms": {"share": share, "low": low, "high": 0.5, "allowed": 0.01, "samples": 40},
+    }
+
+
+NOTHING = without_faults(0.0, 0.0) | {"known": "nothing", "false_alarms": None}
+
+
+def run_of(folder, devices):
+    return read_run(write_run(folder, list(devices), {"devices": devices, "fleet": {}}, entries=[]))
+
+
+def words(run):
+    return [sentence.replace("\u202f", " ") for sentence in verdict(run)]
+
+
+def test_they_are_counted_and_change_no_other_figure(tmp_path):
+    judged = {"a": device(0), "b": device(1)}
+    others = {"c": without_faults(0.05, 0.006), "d": without_faults(0.025, 0.0006), "e": NOTHING}
+    alone, run = run_of(tmp_path / "two", judged), run_of(tmp_path / "five", judged | others)
+    assert headline(run) == headline(alone).replace("both devices", "the 2 devices that could be judged")
+    assert words(run) == [
+        *words(alone),
+        "2 devices have no faults to be judged by: 3.8 % false alarms on average; they are in no other figure.",
+        "1 device has no labels, and nothing can be judged there.",
+    ]
+    assert [finding.tag for finding in findings(run)] == [finding.tag for finding in findings(alone)]
+
+
+def test_more_false_alarms_than_allowed_are_told_if_that_is_no_chance(tmp_path):
+    run = run_of(tmp_path, {"a": device(0), "b": without_faults(0.1, 0.028), "c": without_faults(0.1, 0.01)})
+    [found] = [finding for finding in findings(run) if finding.tag == "too many false alarms"]
+    [(name, text)] = found.devices
+    assert (name, text.replace("\u202f", " ")) == ("b", "10.0 % of 40 normal test samples, 1.0 % were allowed")
+
+
+def test_the_page_calls_their_accuracy_what_it_is(tmp_path):
+    page = build(run_of(tmp_path, {"a": device(0), "b": without_faults(0.05, 0.006), "c": NOTHING}))
+    section = page.split("<h2>Devices without faults</h2>")[1].split("</section>")[0].replace("\u202f", " ")
+    assert "Accuracy on them" in section and "95.0 %" in section and "0.6 to 50.0" in section
+    assert "no labels" in section
+    assert "95.0 %" not in page.replace("\u202f", " ").replace(section, "")
+
+
+def test_a_fleet_that_nobody_can_judge_has_a_page(tmp_path):
+    run = run_of(tmp_path, {"b": without_faults(0.05, 0.006), "c": NOTHING})
+    assert headline(run) == "2 devices: no test accuracy was measured."
+    assert "1 device has no labels" in build(run)
+
+
+def test_a_fleet_whose_devices_all_have_faults_has_no_such_section(tmp_path):
+    assert "Devices without faults" not in build(run_of(tmp_path, {"a": device(0)}))
