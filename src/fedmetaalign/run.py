@@ -159,9 +159,10 @@ def execute(
         if not finished:
             raise RunError(f"No device finished phase 3{why(failed)}: see to them, then use --resume.")
         devices = {name: answers[name].result for name in sorted(answers)}
+        grouped = find(recipe.method).groups(engine.names, state)
         results = {
             "devices": {name: result.to_dict() for name, result in devices.items()},
-            "fleet": summary(devices),
+            "fleet": summary(devices) | ({"groups": {**grouped}} if grouped else {}),
         }
         folder.write_json("results.json", results)
         folder.write_json(

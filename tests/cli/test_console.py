@@ -13,7 +13,7 @@ import pytest
 import fedmetaalign.run
 from fedmetaalign.cli.comparison import CompareWatcher
 from fedmetaalign.cli.progress import PHASES, RunWatcher, fleet_table, sentences
-from fedmetaalign.report.findings import summary
+from fedmetaalign.report.decision import summary
 from fedmetaalign.report.reading import read_run
 
 
@@ -130,11 +130,28 @@ def test_what_the_table_means_is_said_in_the_words_of_the_report(finished, resul
     lines = capsys.readouterr().out.splitlines()
     assert lines == list(summary(read_run(tmp_path)))
     assert 2 <= len(lines) <= 4
-    assert lines[0].startswith("3 devices: the federation lost 25.0 points on average against training alone")
+    assert "25.0 points less than models trained alone" in lines[0]
     beaten = (
         "2 of 3 devices are no better than a baseline that needs no neural network: feeder-01 and feeder-02"
     )
     assert lines[2].startswith(beaten)
+
+
+def test_groups_and_what_models_have_learnt_from_have_columns_where_a_method_says_so(results, capsys):
+    fleet_table("feeders", results)
+    assert not {"blend", "group"} & set(capsys.readouterr().out.split())
+    for name, blend in (("feeder-00", "local"), ("feeder-01", "joint"), ("feeder-02", "joint")):
+        results["devices"][name]["blend"] = {"name": blend, "estimates": {}}
+    results["fleet"]["groups"] = {"feeder-00": 1, "feeder-01": 2, "feeder-02": 1}
+    fleet_table("feeders", results)
+    text = capsys.readouterr().out
+    # feeder-01 is a group by itself, and has nobody to blend with
+    assert [cells(text, f"feeder-0{i}")[-2:] for i in range(3)] == [
+        ["local", "1"],
+        ["local", "2"],
+        ["joint", "1"],
+    ]
+    assert "blend  group" in text
 
 
 def test_a_run_that_did_not_train_alone_has_no_such_column(results, capsys):

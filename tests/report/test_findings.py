@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from run_folder import device, fleet_names, metrics, write_run
 
-from fedmetaalign.report.findings import findings, headline, summary, verdict
+from fedmetaalign.report.decision import headline, summary
+from fedmetaalign.report.findings import findings, verdict
 from fedmetaalign.report.reading import Run, read_run
 
 
@@ -102,40 +102,10 @@ def test_what_is_said_of_runs(tmp_path: Path, snapshot: Callable[[str, str], Non
     snapshot("findings.txt", "\n\n".join(parts).replace("\u202f", " "))
 
 
-def test_the_fleets_own_means_win(tmp_path: Path) -> None:
-    fleet = {"stages": {"deployed": {"accuracy": 0.5}}, "majority": 0.25, "one_rule": {"accuracy": 0.75}}
-    run = run_of(tmp_path, {"a": plain(0.9)}, fleet)
-    assert headline(run).replace("\u202f", " ") == (
-        "1 device: test accuracy 50.0 % deployed; majority class 25.0 %, best single-threshold rule 75.0 %."
-    )
-
-
 def test_the_made_up_fleet_has_one_loser_of_each_kind(tmp_path: Path) -> None:
     run = run_of(tmp_path, {name: device(i) for i, name in enumerate(fleet_names(12))})
     assert [name for name, _ in told(run)["not better than one rule"]] == ["feeder-03"]
     assert [name for name, _ in told(run)["worse than alone"]] == ["feeder-06"]
-
-
-@pytest.mark.parametrize(
-    ("accuracies", "says"),
-    [
-        # 6 and 26 errors in 100: at most 32 samples on which one is right, 1.96 sqrt(32) + 1 = 12.1 by chance.
-        ((0.94, 0.74), "gained 20.0 points over training alone"),
-        ((0.74, 0.94), "lost 20.0 points against training alone"),
-        ((0.94, 0.90), "gained 4.0 points over training alone, which may be chance"),
-        ((0.90, 0.94), "lost 4.0 points against training alone, which may be chance"),
-        ((0.94, 0.94), "gained nothing over training alone"),
-    ],
-)
-def test_the_headline_says_what_the_federation_gained(
-    tmp_path: Path, accuracies: tuple[float, float], says: str
-) -> None:
-    run = run_of(tmp_path, {"a": beside(*accuracies)})
-    assert headline(run).replace("\u202f", " ") == (
-        f"1 device: the federation {says} "
-        f"(test accuracy {100 * accuracies[0]:.1f} % deployed, {100 * accuracies[1]:.1f} % alone)."
-    )
-    assert verdict(run) == ("It beats the baselines that need no neural network.",)
 
 
 def test_of_chance_nothing_is_said_where_the_number_of_test_samples_is_not_known(tmp_path: Path) -> None:
@@ -155,12 +125,6 @@ def test_devices_that_did_not_train_alone_are_not_counted_among_those_that_did(t
     assert verdict(run_of(tmp_path, devices))[0].startswith("Both devices are better off")
 
 
-def test_the_runs_own_gain_wins(tmp_path: Path) -> None:
-    run = run_of(tmp_path, {"a": beside(0.9, 0.6)}, {"gain_over_alone": -0.25, "alone": {"accuracy": 0.5}})
-    assert "lost 25.0 points" in headline(run)
-    assert headline(run).replace("\u202f", " ").endswith("90.0 % deployed, 50.0 % alone).")
-
-
 def test_a_terminal_gets_four_short_lines(tmp_path: Path) -> None:
     devices = {name: beside(0.7, 0.9) | {"threshold_note": "too few"} for name in fleet_names(40)}
     devices |= {"good": beside(0.95, 0.9), "poor": plain(0.31, 0.3, 0.4)}
@@ -170,7 +134,7 @@ def test_a_terminal_gets_four_short_lines(tmp_path: Path) -> None:
     assert len(lines) == 4
     assert all(len(line) < 200 and "\n" not in line and "\u202f" not in line for line in lines)
     assert lines[0].startswith(
-        "42 devices: the federation lost 19.4 points on average against training alone ("
+        "Do not deploy these models: on 4,100 held-out samples they are right 70.6 % of the time, 19.4 points"
     )
     assert lines[1].endswith("feeder-01, feeder-02, feeder-03, feeder-04 and 36 more.")
     assert lines[3] == (

@@ -200,3 +200,12 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.startswith("pumps  running")
     command(folder, as_json=True)
     assert json.loads(capsys.readouterr().out)["devices"]["pump-0001"]["missed"]["rejected"] == 1
+
+
+def test_a_fleet_of_one_is_said_to_have_learnt_from_its_own_samples(tmp_path: Path) -> None:
+    sentence = "which has learnt from its own samples alone"
+    assert [line for line in lines(make(tmp_path / "one", 1, state="done")) if sentence in line] == [
+        f"1 device, {sentence}: ● 1 present, ○ 0 away"
+    ]
+    for count, state in ((1, "waiting"), (3, "done")):  # more may come; there are others
+        assert sentence not in "\n".join(lines(make(tmp_path / f"{count}{state}", count, state=state)))

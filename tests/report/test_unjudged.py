@@ -2,7 +2,8 @@
 
 from run_folder import device, metrics, write_run
 
-from fedmetaalign.report.findings import findings, headline, verdict
+from fedmetaalign.report.decision import headline
+from fedmetaalign.report.findings import findings, verdict
 from fedmetaalign.report.page import build
 from fedmetaalign.report.reading import read_run
 
@@ -37,7 +38,7 @@ def test_they_are_counted_and_change_no_other_figure(tmp_path):
     judged = {"a": device(0), "b": device(1)}
     others = {"c": without_faults(0.05, 0.006), "d": without_faults(0.025, 0.0006), "e": NOTHING}
     alone, run = run_of(tmp_path / "two", judged), run_of(tmp_path / "five", judged | others)
-    assert headline(run) == headline(alone).replace("2 devices", "5 devices")
+    assert headline(run) == headline(alone).replace("both devices", "the 2 devices that could be judged")
     assert words(run) == [
         *words(alone),
         "2 devices have no faults to be judged by: 3.8 % false alarms on average; they are in no other figure.",

@@ -3,6 +3,7 @@
 import json
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -110,10 +111,22 @@ def fleet_table(name: str, results: Mapping[str, Any]) -> None:
         title += ": of alarms; macro-F1 and class accuracy are of kinds"
     columns["thresh-\nold"] = lambda row: _number(row.get("threshold"))
     columns["bytes"] = lambda row: f"{row['model_bytes']:,}" if "model_bytes" in row else ""
+    groups = fleet.get("groups", {})
+    sizes = Counter(groups.values())
+    if len(devices) > 1 and any("blend" in row for row in devices.values()):
+        columns["blend"] = lambda row: _blend(row, sizes[row.get("group", 0)])
+    if len(sizes) > 1:
+        columns["group"] = lambda row: str(row.get("group", ""))
 
-    rows = [(device, *(cell(row) for cell in columns.values())) for device, row in devices.items()]
+    named = {name: row | ({"group": groups[name]} if name in groups else {}) for name, row in devices.items()}
+    rows = [(device, *(cell(row) for cell in columns.values())) for device, row in named.items()]
     mean = ("mean", *(cell(fleet) for cell in columns.values()))
     print_table(title, ["device", *columns], rows, mean=mean)
+
+
+def _blend(row: Mapping[str, Any], members: int) -> str:
+    """The name of a device's blend; in a group of one there is nobody to blend with."""
+    return "" if not row.get("blend") else "local" if members == 1 else str(row["blend"]["name"])
 
 
 def _stage(stage: str, row: Mapping[str, Any]) -> str:
@@ -127,7 +140,7 @@ def _deployed(row: Mapping[str, Any], metric: str) -> float | None:
 
 def sentences(folder: Path) -> None:
     """Prints what the table means, in the words of the run's report."""
-    from fedmetaalign.report.findings import summary
+    from fedmetaalign.report.decision import summary
     from fedmetaalign.report.reading import read_run
 
     for sentence in summary(read_run(folder)):

@@ -130,6 +130,8 @@ def _state(live: Live, now: datetime) -> Text:
 def _presence(live: Live, options: ConsoleOptions) -> Text:
     count = len(live.devices)
     text = f"{count} device{'' if count == 1 else 's'}" if count else "no device has answered yet"
+    if count == 1 and live.over:
+        text += ", which has learnt from its own samples alone"
     present = sum(device.present is True for device in live.devices)
     away = sum(device.present is False for device in live.devices)
     if present or away:

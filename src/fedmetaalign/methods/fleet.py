@@ -105,6 +105,11 @@ def members(names: tuple[str, ...], state: State) -> dict[int, list[str]]:
     return {group: [name for name in names if of[name] == group] for group in sorted(set(of.values()))}
 
 
+def numbered(names: tuple[str, ...], state: State) -> Mapping[str, int]:
+    """Returns each device's group as people count, from 1."""
+    return {name: group + 1 for name, group in zip(names, state.memory[GROUP].tolist(), strict=True)}
+
+
 def touring(recipe: Recipe, state: State, group: int) -> Vectors:
     """Returns what tours a group: its model, and that of each fold; before the first tour all are alike."""
     names = (MODEL, *(f"{FOLD}{fold}" for fold in range(recipe.teaching.folds)))
@@ -182,6 +187,7 @@ METHOD = Method(
     local=halves,
     hop=hop,
     finals=finals,
+    groups=numbered,
     personal=personal,
     lacking=lacking,
     tuned=False,

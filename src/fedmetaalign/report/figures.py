@@ -74,9 +74,8 @@ def stages(run: Run) -> str:
         axes.set_ylabel("test accuracy in %")
         _baselines(axes, run)
 
-    return svg.render(
-        draw, 5.4, 3.5, "stages", "Test accuracy of every device and the fleet's mean after each stage"
-    )
+    whose = "of the device" if run.lone else "of every device and the fleet's mean"
+    return svg.render(draw, 5.4, 3.5, "stages", f"Test accuracy {whose} after each stage")
 
 
 def _baselines(axes: Axes, run: Run) -> None:
@@ -124,7 +123,8 @@ def gains(run: Run) -> str:
         axes.set_xlabel("test accuracy in %")
 
     height = max(1.5, 0.65 + 0.205 * len(rows))
-    description = "Final test accuracy of each device beside training alone and its baselines"
+    other = "plain training" if run.lone else "training alone"
+    description = f"Final test accuracy of each device beside {other} and its baselines"
     return svg.render(draw, 4.6, height, "gains", description)
 
 

@@ -1,13 +1,13 @@
-"""What a reader must not overlook, in words: the headline and the warnings. Plain text, not HTML."""
+"""What a reader must not overlook, in words: whom the fleet serves, and the warnings. Plain text, not HTML."""
 
+import re
 import tomllib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
 from fedmetaalign.report import unjudged
-from fedmetaalign.report.numbers import NARROW, count, decimal, listing, percent, points
+from fedmetaalign.report.numbers import decimal, listing, percent, points
 from fedmetaalign.report.reading import DeviceReport, Run
 
 QUANTISATION_DROP = 0.01
@@ -27,6 +27,12 @@ UNSEEN = "unseen kinds"
 """The tag of devices that a terminal names the kinds of."""
 
 
+FALLBACK = "threshold fallback"
+"""The tag of devices that give the same reason, but for the number of their samples."""
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
 @dataclass(frozen=True)
 class Finding:
     """One kind of warning and the devices it concerns.
@@ -43,52 +49,19 @@ class Finding:
     advice: str
     devices: tuple[tuple[str, str], ...]
 
-
-def headline(run: Run) -> str:
-    """Returns the sentence that says what the federation gained over training alone.
-
-    Where the run did not measure that, it is what the run ended with, beside what needs no training at all.
-    """
-    devices = count(len(run.devices), "device")
-    stage = run.stages[-1] if run.stages else None
-    accuracy = run.mean(stage, "accuracy") if stage else None
-    if accuracy is None or stage is None:
-        return f"{devices}: no test accuracy was measured."
-    what = "mean test accuracy" if len(run.devices) > 1 else "test accuracy"
-    if run.gain is not None:
-        average = " on average" if len(run.devices) > 1 else ""
-        return (
-            f"{devices}: the federation {_gained(run.gain, run.luck, average)} "
-            f"({what} {percent(accuracy)} {stage}, {percent(run.alone('accuracy'))} alone)."
-        )
-    reported = f"{devices}: {what} {percent(accuracy)} {stage}"
-    baselines = [
-        f"{name} {percent(value)}"
-        for name, value in (
-            ("majority class", run.baseline("majority")),
-            ("best single-threshold rule", run.baseline("one_rule")),
-        )
-        if value is not None
-    ]
-    return f"{reported}; {', '.join(baselines)}." if baselines else f"{reported}; no baseline was measured."
+    @property
+    def grouped(self) -> tuple[tuple[tuple[str, ...], str], ...]:
+        """Each sentence once, with the devices that it is said of; of thresholds whatever the numbers are."""
+        sharing: dict[str, list[tuple[str, str]]] = {}
+        for name, text in self.devices:
+            kind = _NUMBER.sub("#", text) if self.tag == FALLBACK else text
+            sharing.setdefault(kind, []).append((name, text))
+        return tuple((tuple(n for n, _ in some), _ranged([t for _, t in some])) for some in sharing.values())
 
 
 def verdict(run: Run) -> tuple[str, ...]:
     """Returns the sentences after the headline: whom the federation serves, and whom it does not."""
     return tuple(filter(None, (_beside_alone(run), _beside_baselines(run), *unjudged.sentences(run))))
-
-
-def summary(run: Run) -> tuple[str, ...]:
-    """Returns up to six sentences for a terminal: the headline, the verdict, and what else needs attention."""
-    others = [
-        f"{finding.title[0].lower()}{finding.title[1:]} ({_counted(finding)})"
-        for finding in findings(run)
-        if finding.tag not in (*BEATEN, UNSEEN)
-    ]
-    also = f"Also needs attention: {'; '.join(others)}." if others else None
-    found = filter(None, (headline(run), *verdict(run), _kinds(run), _unseen_kinds(run), also))
-    # A terminal's font may lack the page's narrow space.
-    return tuple(text.replace(NARROW, " ") for text in found)
 
 
 def findings(run: Run) -> tuple[Finding, ...]:
@@ -135,22 +108,9 @@ def beyond_chance(gain: float | None, luck: float | None) -> bool | None:
     return None if gain is None or luck is None else abs(gain) > luck + ROUNDING
 
 
-def _gained(gain: float, luck: float | None, average: str) -> str:
-    if abs(gain) < 0.0005:
-        return f"gained nothing{average} over training alone"
-    reported = (
-        f"gained {points(gain)}{average} over training alone"
-        if gain > 0
-        else f"lost {points(-gain)}{average} against training alone"
-    )
-    return reported if beyond_chance(gain, luck) is not False else f"{reported}, which may be chance"
-
-
 def _beside_alone(run: Run) -> str | None:
     compared = [device for device in run.devices if device.gain is not None]
-    if not compared:
-        return "This run did not train its devices alone: what the federation gained them is not known."
-    if len(compared) == 1:
+    if len(compared) < 2:
         return None  # the headline has said it
     better = [device for device in compared if (device.gain or 0) > ROUNDING]
     worse = [device for device in compared if (device.gain or 0) < -ROUNDING]
@@ -188,22 +148,6 @@ def _beside_baselines(run: Run) -> str | None:
     return f"{_who(losers, compared)} {none}: {listing(losers)}{mean}."
 
 
-def _kinds(run: Run) -> str | None:
-    """How well kinds of fault are distinguished, beside training alone; None of two classes."""
-    means = {stage: run.mean(stage, "macro_f1") for stage in run.stages[-1:]} | {"alone": run.alone("macro_f1")}
-    parts = [f"{decimal(value)} {stage}" for stage, value in means.items() if value is not None]
-    return f"Of the kinds of fault: mean macro-F1 {', '.join(parts)}." if parts else None
-
-
-def _unseen_kinds(run: Run) -> str | None:
-    """Which kinds are tested and not trained on, the most frequent first; None where there are none."""
-    kinds = Counter(kind for device in run.devices for kind in device.unseen_kinds)
-    if not kinds:
-        return None
-    parts = [f"{kind} ({count(number, 'device')})" for kind, number in kinds.most_common()]
-    return f"Tested on kinds of fault never trained on: {listing(parts)}."
-
-
 def _who(some: Sequence[object], compared: Sequence[DeviceReport]) -> str:
     """The start of a sentence: "3 of 10 devices are", "1 of 2 devices is", "All 4 devices are"."""
     if len(some) == len(compared):
@@ -223,9 +167,16 @@ def _beyond(devices: list[DeviceReport]) -> str:
     return f" ({sum(map(bool, known))} by more than chance)"
 
 
-def _counted(finding: Finding) -> str:
-    names = [name for name, _ in finding.devices]
-    return names[0] if len(names) == 1 else count(len(names), "device")
+def _ranged(texts: Sequence[str]) -> str:
+    """One text for several that differ in numbers: "9 samples" and "12 samples" as "9 to 12 samples"."""
+    numbers = zip(*(_NUMBER.findall(text) for text in texts), strict=True)
+    ends = iter([(min(each, key=float), max(each, key=float)) for each in numbers])
+
+    def written(found: re.Match[str]) -> str:
+        low, high = next(ends)
+        return low if low == high else f"{low} to {high}"
+
+    return _NUMBER.sub(written, texts[0])
 
 
 def _concerned(

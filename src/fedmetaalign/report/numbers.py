@@ -1,7 +1,10 @@
-"""How numbers look on the page, and the two small statistics it adds to them."""
+"""How numbers look on the page, and the small statistics it adds to them."""
 
 import math
+import statistics
 from collections.abc import Sequence
+
+from scipy.special import stdtrit
 
 ABSENT = "\u2013"
 """What stands where a value does not exist."""
@@ -71,6 +74,34 @@ def interval(share: float | None, samples: int | None) -> tuple[float, float] | 
     centre = (share + z2 / (2 * samples)) / (1 + z2 / samples)
     spread = math.sqrt(z2 * (share * (1 - share) / samples + z2 / (4 * samples**2))) / (1 + z2 / samples)
     return max(0.0, centre - spread), min(1.0, centre + spread)
+
+
+def interval_of_mean(values: Sequence[float]) -> tuple[float, float] | None:
+    """Returns Student's 95 % interval of a mean; None of fewer than three values.
+
+    Of devices it asks what others of their kind would get. Two leave one degree of freedom, and an interval of
+    nearly thirteen standard errors to either side. With few, a bootstrap's percentiles would be too narrow.
+    """
+    if len(values) < 3:
+        return None
+    centre, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
+    spread = float(stdtrit(len(values) - 1, 0.975)) * error
+    return centre - spread, centre + spread
+
+
+def tells_apart(balanced: float | None, majority: float | None, samples: int | None) -> bool:
+    """Tells whether a balanced accuracy is above one half by more than chance.
+
+    Guessing has recalls with variances of at most 1 / (4 n) and 1 / (4 m) on n normal samples and m faults.
+
+    Args:
+        balanced: mean of the recalls of both classes.
+        majority: the share of one of them.
+        samples: of both.
+    """
+    if balanced is None or not samples or majority is None or not 0 < majority < 1:
+        return False
+    return balanced - 0.5 > _Z / 4 * math.sqrt(1 / (majority * samples) + 1 / ((1 - majority) * samples))
 
 
 def chance(compared: Sequence[tuple[float, float, int]]) -> float:

@@ -8,11 +8,13 @@ from jinja2 import Environment
 from fedmetaalign.errors import RunError
 from fedmetaalign.report import facts, figures
 from fedmetaalign.report.candidates import kinds, titled
-from fedmetaalign.report.findings import BEATEN, beyond_chance, findings, headline, standing, verdict
+from fedmetaalign.report.decision import doubtful, headline
+from fedmetaalign.report.findings import BEATEN, findings, standing, verdict
 from fedmetaalign.report.kinds import confusion, fleet_confusion
 from fedmetaalign.report.numbers import ABSENT, MINUS, NARROW, interval
 from fedmetaalign.report.reading import STAGES, DeviceReport, Run, read_run
 from fedmetaalign.report.rendering import environment
+from fedmetaalign.report.sharing import learnt_from, received
 from fedmetaalign.system.writing import replace
 
 
@@ -56,7 +58,8 @@ def build(run: Run) -> str:
         .render(
             run=run,
             headline=headline(run),
-            verdict=verdict(run),
+            doubtful=doubtful(run),
+            verdict=(*verdict(run), *received(run)),
             found=found,
             tags=tags,
             colours=figures.colours(run),
@@ -87,8 +90,8 @@ def _environment() -> Environment:
     }
     found.globals |= {
         "STAGES": STAGES,
-        "beyond_chance": beyond_chance,
         "interval": interval,
+        "learnt_from": learnt_from,
         "standing": standing,
         "titled": titled,
     }

@@ -7,7 +7,7 @@ this program. What makes a run (recipe, manifest, rounds, results) has to be the
 import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class DeviceReport:
         candidates: the models that the deployed one was chosen from, the largest first; empty without
             `max_bytes`.
         bundle: `bundle.json`, empty if there is none.
+        blend: "joint" or "local", see `evaluation.result.Blend`; None where its method has no teachers.
+        group: the number of its group, from 1; None where its method makes no groups.
         classes: more than two, in the order of `confusion`; empty of two.
         normal_classes: those of them that mean no fault.
         unseen_kinds: those that the device is tested on and never trained on.
@@ -60,6 +62,8 @@ class DeviceReport:
     model_bytes: int | None
     candidates: tuple[Candidate, ...]
     bundle: Mapping[str, Any]
+    blend: str | None = None
+    group: int | None = None
     classes: tuple[str, ...] = ()
     normal_classes: tuple[str, ...] = ()
     unseen_kinds: tuple[str, ...] = ()
@@ -116,6 +120,18 @@ class Run:
     stages: tuple[str, ...]
     fleet: Mapping[str, Any]
 
+    @property
+    def lone(self) -> bool:
+        """Only one device has taken part: there is nobody to learn from."""
+        names = {device.name for device in self.devices}
+        return len(names) == 1 and all(each.get("device") in names for each in self.rounds if each.get("phase"))
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the devices of each group, in the order of its number; empty where there are none."""
+        numbers = sorted({device.group for device in self.devices if device.group is not None})
+        return tuple(tuple(d.name for d in self.devices if d.group == each) for each in numbers)
+
     def mean(self, stage: str, metric: str) -> float | None:
         """The fleet's mean of a metric: as `results.json` has it, else over the devices that have one."""
         given = number(mapping(mapping(self.fleet.get("stages")).get(stage)).get(metric))
@@ -140,13 +156,7 @@ class Run:
     @property
     def luck(self) -> float | None:
         """How far from 0 chance may carry `gain`; None where a number of test samples is not known."""
-        compared = [
-            (d.accuracy, d.alone.get("accuracy"), d.samples.get("test"))
-            for d in self.devices
-            if d.gain is not None
-        ]
-        known = [(a, b, n) for a, b, n in compared if a is not None and b is not None and n]
-        return chance(known) if known and len(known) == len(compared) else None
+        return luck(self.devices)
 
 
 def read_run(folder: Path) -> Run:
@@ -171,7 +181,11 @@ def read_run(folder: Path) -> Run:
     if not entries:
         raise RunError(f"{folder / 'results.json'} names no devices; run the recipe again.")
     bundles = _bundles(folder / "devices")
-    devices = tuple(_device(name, mapping(entry), bundles.get(name, {})) for name, entry in entries.items())
+    groups = mapping(mapping(results.get("fleet")).get("groups"))
+    devices = tuple(
+        _device(name, mapping(entry), bundles.get(name, {}), groups.get(name))
+        for name, entry in entries.items()
+    )
     return Run(
         name=str(recipe.get("name") or folder.resolve().name),
         recipe=recipe,
@@ -182,6 +196,18 @@ def read_run(folder: Path) -> Run:
         stages=tuple(stage for stage in STAGES if any(stage in device.stages for device in devices)),
         fleet=mapping(results.get("fleet")),
     )
+
+
+def luck(devices: Iterable[DeviceReport]) -> float | None:
+    """Returns how far from 0 chance may carry the mean gain of those devices that trained alone, too.
+
+    None where a number of test samples is not known.
+    """
+    compared = [
+        (d.accuracy, d.alone.get("accuracy"), d.samples.get("test")) for d in devices if d.gain is not None
+    ]
+    known = [(a, b, n) for a, b, n in compared if a is not None and b is not None and n]
+    return chance(known) if known and len(known) == len(compared) else None
 
 
 def number(value: object) -> float | None:
@@ -202,7 +228,7 @@ def mean(values: Any) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> DeviceReport:
+def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any], group: object) -> DeviceReport:
     found, rule = Result.usable(entry), OneRule.usable(entry.get("one_rule"))
     stages, ladder = mapping(entry.get("stages")), entry.get("ladder")
     candidates = map(Candidate.read, ladder if isinstance(ladder, list) else ())
@@ -220,6 +246,8 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any]) -> D
         model_bytes=found.get("model_bytes"),
         candidates=tuple(candidate for candidate in candidates if candidate),
         bundle=bundle,
+        blend=(found.get("blend") or {}).get("name"),
+        group=group if isinstance(group, int) else None,
         classes=tuple(found.get("classes") or ()),
         normal_classes=tuple(found.get("normal_classes", ())),
         unseen_kinds=tuple(found.get("unseen_kinds", ())),
