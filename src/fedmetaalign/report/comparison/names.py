@@ -28,6 +28,7 @@ _LABELS = {
     "fedprox": "FedProx",
     "federated_boosting": "Federated boosting",
     "fedrep": "FedRep",
+    "fleet": "Fleet",
     "fedyogi": "FedYogi",
     "forest_alone": "Random forest, alone",
     "forest_pooled": "Random forest, pooled data",
