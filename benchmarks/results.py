@@ -28,7 +28,7 @@ from fedmetaalign.report.comparison.reading import Source, of_unseen
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 FIGURES = PAGE.parent / "figures"
-SEEDS = 10
+SEEDS, FEW_SEEDS = 10, 3
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Entry:
         settings: keys that replace the recipe's.
         every_method: compare all methods that can run.
         variants: it is about variants of one method, whose global models would only double the rows.
+        seeds: how many.
     """
 
     name: str
@@ -48,8 +49,11 @@ class Entry:
     settings: tuple[str, ...] = ()
     every_method: bool = False
     variants: bool = False
+    seeds: int = SEEDS
 
 
+JOINED = ("feeders", "mixed", "machines", "equipment", "paper")
+"""The fleets on which joining is compared."""
 PRINTED = "compare.learning_rates=[1e-5]"  # the paper's only one
 FEEDERS = "extends=feeders"
 ENTRIES = (
@@ -76,6 +80,9 @@ ENTRIES = (
     Entry("equipment", "equipment"),
     Entry("machines", "machines"),
     Entry("unseen", "unseen"),
+    *(Entry(f"joining-{fleet}", "joining", (f"extends={fleet}",)) for fleet in JOINED),
+    Entry("parts", "joining-parts", variants=True, seeds=FEW_SEEDS),
+    Entry("parts-mixed", "joining-parts", ("extends=mixed",), variants=True, seeds=FEW_SEEDS),
 )
 
 FIGURE_KINDS = ("accuracy", "gains", "rounds", "stages", "sweep", "sweep-unseen")
@@ -109,14 +116,14 @@ def main() -> None:
             print(command(entry, arguments.data, arguments.out))
             continue
         print(entry.name, flush=True)
-        compare(recipe(entry, arguments.data), arguments.out / entry.name, SEEDS, cells=arguments.out / "cells")
+        compare(recipe(entry, arguments.data), arguments.out / entry.name, entry.seeds, cells=arguments.out / "cells")
     if not arguments.list:
         write_page(arguments.out)
 
 
 def command(entry: Entry, data: Path, out: Path) -> str:
     """Returns the call that makes an entry's comparison by itself; this script lets all share their runs."""
-    words = ["fedmetaalign", "compare", entry.recipe, "--data", str(data), "--seeds", str(SEEDS)]
+    words = ["fedmetaalign", "compare", entry.recipe, "--data", str(data), "--seeds", str(entry.seeds)]
     words += ["--out", str(out / entry.name)]
     words += [word for setting in entry.settings for word in ("--set", setting)]
     words += ["--methods", "all"] if entry.every_method else []
