@@ -116,7 +116,12 @@ def main() -> None:
             print(command(entry, arguments.data, arguments.out))
             continue
         print(entry.name, flush=True)
-        compare(recipe(entry, arguments.data), arguments.out / entry.name, entry.seeds, cells=arguments.out / "cells")
+        compare(
+            recipe(entry, arguments.data),
+            arguments.out / entry.name,
+            entry.seeds,
+            cells=arguments.out / "cells",
+        )
     if not arguments.list:
         write_page(arguments.out)
 
