@@ -69,6 +69,15 @@ def layout(devices: Mapping[str, Sequence[Feature]], inputs: int) -> Layout:
     return Layout(tuple(families))
 
 
+def relatives(devices: Mapping[str, Sequence[Feature]]) -> dict[str, int]:
+    """Returns the family of each device: those that share features, also by way of others, have one number."""
+    families = _families(devices)
+    return {
+        name: next(i for i, family in enumerate(families) if family.issuperset(features))
+        for name, features in devices.items()
+    }
+
+
 def notices(
     devices: Mapping[str, Sequence[Feature]], inputs: int, public: Sequence[Feature] = ()
 ) -> Iterator[str]:
