@@ -62,7 +62,7 @@ def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]
     of, names = group_of(state), server.engine.names
     records += [record(1, number, name, absent=UNTOLD) for name in names if name not in of]
     weights, kept = state.weights, dict(state.memory)
-    for group, devices in members([name for name in names if name in of], of).items():
+    for group, devices in members([name for name in names if name in of], state).items():
         order = generator(server.recipe.seed, "order", "fleet", number, group).permutation(len(devices))
         own = touring(server.recipe, state, group)
         for i in order:
@@ -123,9 +123,9 @@ def group_of(state: State) -> dict[str, int]:
     return {name[prefix:]: int(of[0]) for name, of in state.memory.items() if name.startswith(GROUP)}
 
 
-def members(names: Sequence[str], of: Mapping[str, int]) -> dict[int, list[str]]:
+def members(names: Sequence[str], state: State) -> dict[int, list[str]]:
     """Returns the devices of each group, by its number, sorted by name; who has none is with the largest."""
-    found: dict[int, list[str]] = {}
+    of, found = group_of(state), dict[int, list[str]]()
     for name in sorted(names):
         found.setdefault(of.get(name, 0), []).append(name)
     return dict(sorted(found.items()))
@@ -176,7 +176,7 @@ def hop(client: Client, request: Visit) -> Local:
 def finals(names: tuple[str, ...], state: State) -> list[Final]:
     """Sends each device the weights of its group and of the folds; who took no part, those of the largest."""
     found = []
-    for group, devices in members(names, group_of(state)).items():
+    for group, devices in members(names, state).items():
         own = {k.removeprefix(f"{group}."): v for k, v in state.memory.items() if k.startswith(f"{group}.")}
         weights = own.pop(MODEL)
         found.append(Final(tuple(devices), weights, {**state.stages, "serial": weights}, own))
