@@ -40,7 +40,7 @@ def recipe(request, tmp_path):
     return recipes.parse(
         {
             "method": "fleet",
-            "fleet": {"devices": sources, "scaling": "fleet", "encoding": "quantiles"},
+            "fleet": {"devices": sources, "scaling": "fleet", "encoding": "quantiles", "missing": "regression"},
             "model": {"hidden": [4]},
             "optimizer": {"learning_rate": 1e-2},
             "serial": {"rounds": 2},
@@ -59,6 +59,14 @@ def test_fans_and_pumps_are_apart_in_this_process_and_over_flower(recipe, tmp_pa
     (tmp_path / "recipe.toml").write_text(recipes.dump(recipe), encoding="utf-8")
     with InProcessGrid(client_app, nodes_of(recipe, tmp_path / "nodes")) as grid:
         serve(grid, Settings(recipe=str(tmp_path / "recipe.toml"), out=str(tmp_path / "flower"), devices=4))
+    told = json.loads((tmp_path / "flower/fleet.json").read_text())["correlations"]
+    assert [name for name, _ in told[0]] == [
+        "flow",
+        "level",
+        "load",
+        "temp",
+        "vib",
+    ]  # of which each device lacks some
     kept = load_file(tmp_path / "local/checkpoint.safetensors")
     group = {name: int(kept[f"memory.group.{name}"][0]) for name in COLUMNS}
     assert {group["fan-1"], group["fan-2"]}.isdisjoint({group["pump-1"], group["pump-2"]})

@@ -334,7 +334,7 @@ def _settings_of(name: str | None, whose: str) -> dict[str, Any]:
 
 def _tested_on(recipe: Recipe) -> tuple[Fleet, dict[str, Any]]:
     """Returns what decides the devices and their test sets."""
-    fleet = recipe.fleet.model_copy(update={"scaling": "device", "encoding": "linear"})
+    fleet = recipe.fleet.model_copy(update={"scaling": "device", "encoding": "linear", "missing": "zero"})
     return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit"})
 
 
