@@ -137,19 +137,9 @@ def touring(recipe: Recipe, state: State, group: int) -> Vectors:
     return {name: state.memory.get(f"{group}.{name}", state.memory[START]) for name in names}
 
 
-def folded(client: Client, weights: np.ndarray) -> np.ndarray:
-    """Returns weights as the device works with them, whose own features make up for those that it lacks."""
-    return client.device.fill.folded(weights, client.recipe.model.hidden[0])
-
-
-def unfolded(client: Client, weights: np.ndarray) -> np.ndarray:
-    """Returns what weights that the device has worked with mean to its group."""
-    return client.device.fill.unfolded(weights, client.recipe.model.hidden[0])
-
-
 def halves(client: Client, request: Train) -> Update:
     """Trains the weights on either half of the device's samples."""
-    request = replace(request, weights=folded(client, request.weights))
+    request = replace(request, weights=client.folded(request.weights))
     samples, settings = client.device.train, client.recipe.groups
     half = folds(samples, client.learner.target, 2, client.recipe.seed, client.name)
     deltas = []
@@ -173,17 +163,17 @@ def hop(client: Client, request: Visit) -> Local:
     def trained(weights: np.ndarray, own: Samples, *address: str | int) -> Any:
         return train(client, weights, own, "fleet", request.number, *address, learning_rate=rate)
 
-    whole = trained(folded(client, request.weights), samples)
+    whole = trained(client.folded(request.weights), samples)
     found, losses, right = {}, [], []
     for fold in range(count):
         name = f"{FOLD}{fold}"
-        own = trained(folded(client, request.vectors[name]), taken(samples, dealt != fold), fold).weights
+        own = trained(client.folded(request.vectors[name]), taken(samples, dealt != fold), fold).weights
         loss, accuracy = client.learner.evaluate(own, taken(samples, dealt == fold))
-        found[name] = unfolded(client, own)
+        found[name] = client.unfolded(own)
         losses.append(loss)
         right.append(accuracy)
     measured = whole.loss, float(np.mean(losses)), float(np.mean(right))
-    return Local(unfolded(client, whole.weights), *measured, len(samples), found)
+    return Local(client.unfolded(whole.weights), *measured, len(samples), found)
 
 
 def finals(names: tuple[str, ...], state: State) -> list[Final]:
@@ -199,11 +189,11 @@ def finals(names: tuple[str, ...], state: State) -> list[Final]:
 def personal(client: Client, request: Last[Any]) -> Personal:
     """Lets the device's teachers teach a network of its own."""
     fleet: Mapping[int, np.ndarray] = {
-        int(name.removeprefix(FOLD)): folded(client, each)
+        int(name.removeprefix(FOLD)): client.folded(each)
         for name, each in request.vectors.items()
         if name.startswith(FOLD)
     }
-    return taught(client, folded(client, request.weights), fleet)
+    return taught(client, client.folded(request.weights), fleet)
 
 
 def lacking(recipe: Recipe) -> str:
