@@ -6,7 +6,7 @@ predict it, W_x <- W_x + a W_w, and the missing input stays zero. The microcontr
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -59,11 +59,11 @@ class Correlations:
 
     Attributes:
         features: sorted.
-        values: (features, features) float64; 0 for two that no device has both.
+        values: (features, features), symmetric; 0 for two that no device has both.
     """
 
     features: tuple[Feature, ...] = ()
-    values: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    values: tuple[tuple[float, ...], ...] = ()
 
     def fill(self, columns: np.ndarray, own: Sequence[Feature], family: Mapping[Feature, int]) -> Fill:
         """Returns what makes up for the features that a device lacks.
@@ -84,8 +84,9 @@ class Correlations:
             return Fill()
         there = [place[own[columns[i]]] for i in inputs]
         # Each pair has been measured by other devices: together they may be no correlations at all.
-        scales, axes = np.linalg.eigh(self.values[np.ix_(there, there)])
-        across = axes.T @ self.values[np.ix_(there, [*lacking.values()])]
+        values = np.array(self.values)
+        scales, axes = np.linalg.eigh(values[np.ix_(there, there)])
+        across = axes.T @ values[np.ix_(there, [*lacking.values()])]
         found = axes @ (across / (np.maximum(scales, 0) + _RIDGE)[:, None])
         shares = np.zeros((len(lacking), len(columns)))
         # Rounded, since the last bits are the library's.
@@ -114,4 +115,4 @@ def pooled(devices: Iterable[tuple[Sequence[Feature], np.ndarray, int]]) -> Corr
         where = np.ix_(*[[place[feature] for feature in own]] * 2)
         total[where] += count * values
         weight[where] += count
-    return Correlations(tuple(features), total / np.maximum(weight, 1))
+    return Correlations(tuple(features), tuple(map(tuple, (total / np.maximum(weight, 1)).tolist())))

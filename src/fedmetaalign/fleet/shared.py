@@ -263,7 +263,7 @@ def save_shared(shared: Shared, path: Path) -> None:
             for feature, moments in shared.moments.items()
         ],
         "curves": [[*feature, curve.knots, curve.levels] for feature, curve in shared.curves.items()],
-        "correlations": [shared.correlations.features, shared.correlations.values.tolist()],
+        "correlations": [shared.correlations.features, shared.correlations.values],
         "notices": shared.notices,
         "classes": shared.target.classes,
         "normal": shared.target.normal,
@@ -292,7 +292,7 @@ def load_shared(path: Path) -> Shared:
     features, values = facts["correlations"]
     together = Correlations(
         tuple((str(name), str(unit)) for name, unit in features),
-        np.array(values, np.float64).reshape(len(features), len(features)),
+        tuple(tuple(map(float, row)) for row in values),
     )
     told = tuple(map(str, facts["notices"]))
     return Shared(Layout(tuple(families)), moments, told, target, curves, together)
