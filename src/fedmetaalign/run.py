@@ -25,7 +25,7 @@ from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
 from fedmetaalign.phases.schedule import pretraining, round_steps
-from fedmetaalign.phases.server import Round, Server, State, rounds
+from fedmetaalign.phases.server import Final, Round, Server, State, rounds
 from fedmetaalign.phases.size_limit import smallest_bytes, too_large
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
@@ -147,12 +147,14 @@ def execute(
             others = tuple(name for name in receivers if name not in engine.names)
             answers: dict[str, Finished] = {}
             failed: list[Record] = []
-            for final in find(recipe.method).finals(engine.names, state):
+            finals = find(recipe.method).finals(engine.names, state)
+            nearest = {name: nearest_final(finals, name, engine.families()) for name in others}
+            for i, final in enumerate(finals):
                 request = Finish(final.weights, 1, len(engine.names), final.stages, final.vectors)
-                replies = engine.exchange((*final.names, *others), request, patience)
+                asked = (*final.names, *(name for name in others if nearest[name] == i))
+                replies = engine.exchange(asked, request, patience)
                 answers |= replies.answers
                 failed += replies.failed_records(3, 1)
-                others = ()
         # No checkpoint: this phase is short, and a run that is stopped in it does it again.
         finished = [answers[name] for name in sorted(answers)]
         folder.log([record.to_dict() for each in finished for record in each.records] + failed)
@@ -182,6 +184,12 @@ def execute(
         write_report(folder.path)
     status.end("done")
     return results
+
+
+def nearest_final(finals: Sequence[Final], name: str, families: Mapping[str, int]) -> int:
+    """Returns which final a device gets that took no part: the first of its family, or else the first."""
+    kin = {other for other, family in families.items() if family == families.get(name)}
+    return next((i for i, final in enumerate(finals) if kin.intersection(final.names)), 0)
 
 
 def _receivers(recipe: Recipe, engine: Engine, status: Status, watcher: Watcher) -> tuple[str, ...]:

@@ -71,11 +71,12 @@ def test_each_group_is_sent_its_own_model_and_folds(toured):
     assert set(first.vectors) == {"fold.0", "fold.1", "fold.2"}
 
 
-def test_one_group_is_all_devices_where_the_recipe_says_so():
+def test_one_group_is_all_devices_of_a_family_where_the_recipe_says_so():
     server, _ = federation(recipe(groups={"alignment": -1.0}, serial={"rounds": 1}))
     *_, (_, state, _) = rounds(fleet.rounds(server), State(server.learner.initial()))
-    [all_of_them] = fleet.finals(server.engine.names, state)
-    assert all_of_them.names == server.engine.names
+    feeders, mills = fleet.finals(server.engine.names, state)
+    assert feeders.names + mills.names == server.engine.names
+    assert feeders.names == ("feeder-00", "feeder-01", "feeder-02", "feeder-03")
 
 
 def spoilt(client, rows):
@@ -106,11 +107,12 @@ def test_a_rate_of_a_half_takes_other_steps(toured):
     assert np.linalg.norm(half.weights - start) < np.linalg.norm(whole.weights - start)
 
 
-def test_a_device_that_gives_no_update_joins_the_largest_group_and_a_tour_goes_on_without_it():
+def test_a_device_that_gives_no_update_joins_the_largest_group_of_its_family_and_a_tour_goes_on_without_it():
     server, _ = federation(recipe(serial={"rounds": 1}))
 
     class Deaf:
         names = server.engine.names
+        families = staticmethod(server.engine.families)
 
         def exchange(self, names, request, patience=0.0):
             there = [name for name in names if name != "milling-01"]
@@ -120,7 +122,7 @@ def test_a_device_that_gives_no_update_joins_the_largest_group_and_a_tour_goes_o
 
     deaf = replace(server, engine=Deaf())
     *_, (_, state, records) = rounds(fleet.rounds(deaf), State(server.learner.initial()))
-    assert "milling-01" in fleet.members(server.engine.names, state)[0]
+    assert fleet.group_of(state)["milling-01"] == fleet.group_of(state)["milling-00"]
     assert [r["absent"] for r in records if r["device"] == "milling-01"] == ["it is off"] * 2
     assert sum("support_loss" in r for r in records) == 6
 

@@ -29,7 +29,10 @@ alignment = {}
 
 
 def test_groups_are_numbered_from_one_as_the_server_has_them() -> None:
-    state = State(np.zeros(2, np.float32), memory={GROUP: np.array([0, 1, 0])})
+    state = State(
+        np.zeros(2, np.float32),
+        memory={f"{GROUP}{name}": np.array([group]) for name, group in zip("abc", (0, 1, 0), strict=True)},
+    )
     assert METHOD.groups(("a", "b", "c"), state) == {"a": 1, "b": 2, "c": 1}
     assert members(("a", "b", "c"), state) == {0: ["a", "c"], 1: ["b"]}
 

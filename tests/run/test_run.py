@@ -106,7 +106,7 @@ def test_the_order_in_which_the_recipe_lists_the_devices_changes_nothing(csv_fle
     listed = recipes.load(str(csv_fleet / "recipe.toml"))
     sources = [
         listed.fleet.model_copy(update={"table": str(csv_fleet / f"feeder-0{i}.csv")}).model_dump(
-            exclude={"devices", "scaling", "unseen"}, exclude_none=True
+            exclude={"devices", "scaling", "encoding", "missing", "unseen"}, exclude_none=True
         )
         for i in range(3)
     ]

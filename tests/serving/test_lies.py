@@ -71,6 +71,9 @@ class WithoutLiars:
     def liveness(self) -> Mapping[str, Liveness]:
         return self.engine.liveness()
 
+    def families(self) -> Mapping[str, int]:
+        return self.engine.families()
+
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         if isinstance(request, Train):
             names = [name for name in names if request.number not in self.left_out.get(name, ())]

@@ -33,26 +33,37 @@ def alignments(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(corrected, -1, 1))
 
 
-def groups(alignment: np.ndarray, least: float) -> np.ndarray:
+def groups(alignment: np.ndarray, least: float, families: np.ndarray) -> np.ndarray:
     """Divides devices into groups by average linkage: the mean alignment between two groups is below `least`.
 
     Args:
         alignment: (devices, devices), as `alignments` returns.
-        least: the alignment above which groups are joined; -1 joins all.
+        least: the alignment above which groups are joined; -1 joins all of a family.
+        families: (devices,) int, the family of each: those of unlike families share no feature, and their
+            updates move the same weights for nothing that is common to them.
 
     Returns:
         (devices,) int64, the group of each, 0 the largest; of equals the one with the first device.
     """
-    if len(alignment) < 2 or least <= -1:
-        return np.zeros(len(alignment), np.int64)
-    distance = 1 - alignment
-    np.fill_diagonal(distance, 0)
-    found = fcluster(linkage(squareform(distance, checks=False), "average"), 1 - least, "distance")
+    found = np.zeros(len(families), np.int64)
+    for family in np.unique(families):
+        own = np.flatnonzero(families == family)
+        found[own] = found.max() + 1 + _linked(alignment[np.ix_(own, own)], least)
     _, first, inverse, counts = np.unique(found, return_index=True, return_inverse=True, return_counts=True)
     rank: np.ndarray = np.empty(len(counts), np.int64)
     rank[np.lexsort((first, -counts))] = np.arange(len(counts))
     numbers: np.ndarray = rank[inverse]
     return numbers
+
+
+def _linked(alignment: np.ndarray, least: float) -> np.ndarray:
+    """Divides the devices of one family, (devices,) int64 from 0 on."""
+    if len(alignment) < 2 or least <= -1:
+        return np.zeros(len(alignment), np.int64)
+    distance = 1 - alignment
+    np.fill_diagonal(distance, 0)
+    found = fcluster(linkage(squareform(distance, checks=False), "average"), 1 - least, "distance")
+    return np.asarray(found - 1, np.int64)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -180,6 +180,9 @@ class _Metered:
     def liveness(self) -> Mapping[str, Liveness]:
         return self.engine.liveness()
 
+    def families(self) -> Mapping[str, int]:
+        return self.engine.families()
+
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         replies = self.engine.exchange(names, request, patience)
         for reply in replies.answers.values():

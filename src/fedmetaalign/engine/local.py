@@ -9,6 +9,7 @@ from threadpoolctl import ThreadpoolController
 from fedmetaalign.engine.device_runner import DeviceRunner
 from fedmetaalign.federation.engine import Liveness, Replies
 from fedmetaalign.federation.messages import Reply, Request
+from fedmetaalign.fleet.placement import relatives
 from fedmetaalign.system.cores import cores
 
 
@@ -34,6 +35,10 @@ class LocalEngine:
     def liveness(self) -> Mapping[str, Liveness]:
         """All devices are there, and seen right now."""
         return dict.fromkeys(self.everyone, Liveness(True, time.time()))
+
+    def families(self) -> Mapping[str, int]:
+        """Tells the family of each device."""
+        return relatives({name: r.device.preparation.sensors for name, r in self._runners.items()})
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices; here everybody answers, so that nobody has to be waited for."""

@@ -81,6 +81,10 @@ class Engine(Protocol):
         """Tells of every device whether it is there."""
         ...
 
+    def families(self) -> Mapping[str, int]:
+        """Tells the family of each device that has told its features; unlike families share no feature."""
+        ...
+
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices, and waits for their answers.
 

@@ -9,6 +9,7 @@ import numpy as np
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, partition, simulators, tables
 from fedmetaalign.fleet.device import Device, Fleet, Moments, Part
+from fedmetaalign.fleet.imputation import correlations_of
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place, Shared, check_faults, share, union
 from fedmetaalign.fleet.sketch import Sketch, curve_of
@@ -60,8 +61,7 @@ def build_shared(recipe: Recipe, *, unseen_devices: bool = False) -> tuple[Fleet
     bare = [table for table in every if table.known == "nothing"]
     rows |= {table.name: split(table, recipe.splits, recipe.seed) for table in bare}
     own = {table.name: own_of(table, rows[table.name].train, recipe) for table in every}
-    pooling = recipe.fleet.scaling == "fleet"
-    hellos = {table.name: Hello.of(table, own[table.name] if pooling else ()) for table in every}
+    hellos = {table.name: hello_of(table, rows[table.name].train, own[table.name], recipe) for table in every}
     public, sources = public_table(recipe)
     sources |= {table.source for table in every}
     shared = share({t.name: hellos[t.name] for t in (*federated, *bare)}, recipe, public)
@@ -236,6 +236,20 @@ def own_of(table: Table, rows: np.ndarray, recipe: Recipe) -> Moments | tuple[Sk
     return tuple(map(Sketch.of, table.measured(rows).T))
 
 
+def hello_of(table: Table, rows: np.ndarray, own: Moments | tuple[Sketch, ...], recipe: Recipe) -> Hello:
+    """Returns what a device tells of itself, and of its training samples no more than the recipe needs."""
+    if recipe.fleet.scaling == "device":
+        return Hello.of(table)
+    if recipe.fleet.missing == "zero":
+        return Hello.of(table, own)
+    x = table.measured(rows)
+    if isinstance(own, Moments):
+        mean, scale = own.standardization()
+        return Hello.of(table, own, correlations_of((x - mean) / scale))
+    scores = [curve_of([sketch]).apply(values) for sketch, values in zip(own, x.T, strict=True)]
+    return Hello.of(table, own, correlations_of(np.column_stack(scores)))
+
+
 def _origin(table: Table) -> str:
     return f" in {table.source}" if table.source else ""
 
@@ -252,9 +266,8 @@ def prepared(
         own: what it knows of its samples, by which it is encoded where the fleet says nothing.
     """
     preparation = _preparation(table, place, own)
-    return _device(table, rows, preparation, place.target), _samples(
-        table, rows.test, preparation, place.target
-    )
+    device = replace(_device(table, rows, preparation, place.target), fill=place.fill)
+    return device, _samples(table, rows.test, preparation, place.target)
 
 
 def _preparation(table: Table, place: Place, own: Moments | tuple[Sketch, ...]) -> Preparation:

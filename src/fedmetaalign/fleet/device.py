@@ -1,10 +1,11 @@
 """A device as the phases see it: its samples, standardised and divided, without its test set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from fedmetaalign.fleet.imputation import Fill
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Known, Target
@@ -32,6 +33,7 @@ class Device:
         known: what the labels of its training samples tell.
         unlabelled: (rows, inputs) float32, what it has measured besides and nobody has labelled; None where
             every sample has a label.
+        fill: what of its inputs makes up for those that it lacks.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Device:
     own: Part
     known: Known = "faults"
     unlabelled: np.ndarray | None = None
+    fill: Fill = field(default_factory=Fill)
 
     @property
     def inputs(self) -> np.ndarray:

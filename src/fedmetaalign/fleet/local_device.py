@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet import tables
-from fedmetaalign.fleet.build import check, columns_of, own_of, prepared
+from fedmetaalign.fleet.build import check, columns_of, hello_of, own_of, prepared
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place
@@ -41,8 +41,8 @@ def hello(recipe: Recipe, table: Table) -> Hello:
     Raises:
         DataError: it has too few samples, or such that cannot be standardised.
     """
-    own = own_of(table, split(table, recipe.splits, recipe.seed).train, recipe)
-    return Hello.of(table, own if recipe.fleet.scaling == "fleet" else ())
+    rows = split(table, recipe.splits, recipe.seed).train
+    return hello_of(table, rows, own_of(table, rows, recipe), recipe)
 
 
 def build_device(recipe: Recipe, table: Table, place: Place) -> tuple[Device, Samples]:

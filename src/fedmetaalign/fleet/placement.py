@@ -36,8 +36,7 @@ class Layout:
             model: how many inputs there are, and what those do that no feature of its family takes: they are
                 zero, or repeat the device's own. An input of a feature that the device lacks is always zero.
         """
-        kin = [family for family in self.families if not family.keys().isdisjoint(features)]
-        theirs = {feature: place for family in kin for feature, place in family.items()}
+        theirs = self.family(features)
         used = {place for family in self.families for place in family.values()}
         own = _placed(features, theirs, used, model.inputs)
         columns = np.full(model.inputs, -1)
@@ -46,6 +45,11 @@ class Layout:
             free = np.setdiff1d(np.flatnonzero(columns < 0), [*theirs.values()])
             columns[free] = np.resize(columns[columns >= 0], len(free))
         return columns
+
+    def family(self, features: Sequence[Feature]) -> dict[Feature, int]:
+        """Returns the input of each feature of the families that a device shares one with."""
+        kin = [family for family in self.families if not family.keys().isdisjoint(features)]
+        return {feature: place for family in kin for feature, place in family.items()}
 
 
 def layout(devices: Mapping[str, Sequence[Feature]], inputs: int) -> Layout:
@@ -67,6 +71,15 @@ def layout(devices: Mapping[str, Sequence[Feature]], inputs: int) -> Layout:
         for feature, place in _placed(devices[name], family, set(taken.values()), inputs).items():
             taken[feature] = family.setdefault(feature, place)
     return Layout(tuple(families))
+
+
+def relatives(devices: Mapping[str, Sequence[Feature]]) -> dict[str, int]:
+    """Returns the family of each device: those that share features, also by way of others, have one number."""
+    families = _families(devices)
+    return {
+        name: next(i for i, family in enumerate(families) if family.issuperset(features))
+        for name, features in devices.items()
+    }
 
 
 def notices(

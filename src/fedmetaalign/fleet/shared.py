@@ -11,6 +11,7 @@ from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.classes import in_order, text_of, too_many
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.files import listed
+from fedmetaalign.fleet.imputation import Correlations, Fill, pooled
 from fedmetaalign.fleet.placement import Feature, Layout, joined, layout, notices
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.sketch import Sketch, curve_of
@@ -33,6 +34,7 @@ class Hello:
         sketches: of each feature's training samples, in place of moments, under `encoding = "quantiles"`.
         known: what its labels tell; without any it takes no part in the rounds.
         unlabelled: samples without a label.
+        correlations: (features, features) of its training samples, under `missing = "regression"`.
     """
 
     features: tuple[str, ...]
@@ -43,19 +45,29 @@ class Hello:
     sketches: tuple[Sketch, ...] = ()
     known: Known = "faults"
     unlabelled: int = 0
+    correlations: np.ndarray | None = None
 
     @classmethod
-    def of(cls, table: Table, own: Moments | tuple[Sketch, ...] = ()) -> "Hello":
+    def of(
+        cls, table: Table, own: Moments | tuple[Sketch, ...] = (), correlations: np.ndarray | None = None
+    ) -> "Hello":
         """Returns the hello of the device that has a table; `own` is what it tells of its samples."""
         moments, sketches = (own, ()) if isinstance(own, Moments) else (None, own)
         more = 0 if table.unlabelled is None else len(table.unlabelled)
         names = table.classes, table.normal
-        return cls(table.features, table.units, moments, *names, sketches, table.known, more)
+        return cls(table.features, table.units, moments, *names, sketches, table.known, more, correlations)
 
     @property
     def sensors(self) -> tuple[Feature, ...]:
         """Name and unit of each feature."""
         return tuple(zip(self.features, self.units, strict=True))
+
+    @property
+    def count(self) -> int:
+        """Samples that what it tells rests on."""
+        return (
+            self.moments.count if self.moments else max((sketch.count for sketch in self.sketches), default=0)
+        )
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,7 @@ class Place:
         scale: (features,) in raw units, to be divided by; empty where it takes its own.
         target: what labels mean, in all of the fleet.
         curves: (features,) the map of each to a normal score; empty where it takes its own, or has none.
+        fill: what makes up for the inputs that it lacks.
     """
 
     columns: tuple[int, ...]
@@ -75,6 +88,7 @@ class Place:
     scale: tuple[float, ...] = ()
     target: Target = BINARY
     curves: tuple[Curve, ...] = ()
+    fill: Fill = field(default_factory=Fill)
 
 
 @dataclass(frozen=True)
@@ -87,6 +101,7 @@ class Shared:
         notices: what the user has to know of the fleet, one sentence each.
         target: what labels mean.
         curves: of each feature, over all devices that have told its quantiles.
+        correlations: of the features, over all devices that have told theirs.
     """
 
     layout: Layout = field(default_factory=Layout)
@@ -94,23 +109,26 @@ class Shared:
     notices: tuple[str, ...] = ()
     target: Target = BINARY
     curves: Mapping[Feature, Curve] = field(default_factory=dict)
+    correlations: Correlations = field(default_factory=Correlations)
 
     def place(self, device: Hello, model: Model) -> Place:
         """Returns a device's place, which need not be one of those that have agreed: it then changes nothing.
 
         A feature that none of them has is encoded with the device's own moments, or its own quantiles.
         """
-        columns = tuple(self.layout.columns(device.sensors, model).tolist())
+        placed = self.layout.columns(device.sensors, model)
+        columns = tuple(placed.tolist())
+        fill = self.correlations.fill(placed, device.sensors, self.layout.family(device.sensors))
         if device.sketches:
             told = zip(device.sensors, device.sketches, strict=True)
             curves = (self.curves.get(feature) or curve_of([sketch]) for feature, sketch in told)
-            return Place(columns, target=self.target, curves=tuple(curves))
+            return Place(columns, target=self.target, curves=tuple(curves), fill=fill)
         if device.moments is None:
-            return Place(columns, target=self.target)
+            return Place(columns, target=self.target, fill=fill)
         own = zip(device.sensors, device.moments.each(), strict=True)
         found = [self.moments.get(feature, moments).standardization() for feature, moments in own]
         mean, scale = (np.concatenate(parts).tolist() for parts in zip(*found, strict=True))
-        return Place(columns, tuple(mean), tuple(scale), self.target)
+        return Place(columns, tuple(mean), tuple(scale), self.target, fill=fill)
 
 
 def share(devices: Mapping[str, Hello], recipe: Recipe, public: Table | None = None) -> Shared:
@@ -133,6 +151,11 @@ def share(devices: Mapping[str, Hello], recipe: Recipe, public: Table | None = N
         (*notices(sensors, inputs, public.sensors if public else ()), *unlike(devices, recipe.fleet.scaling)),
         union(devices, [text_of(value) for source in recipe.fleet.sources for value in source.classes]),
         _merged(devices.values()),
+        pooled(
+            (each.sensors, each.correlations, each.count)
+            for _, each in sorted(devices.items())
+            if each.correlations is not None
+        ),
     )
 
 
@@ -240,6 +263,7 @@ def save_shared(shared: Shared, path: Path) -> None:
             for feature, moments in shared.moments.items()
         ],
         "curves": [[*feature, curve.knots, curve.levels] for feature, curve in shared.curves.items()],
+        "correlations": [shared.correlations.features, shared.correlations.values],
         "notices": shared.notices,
         "classes": shared.target.classes,
         "normal": shared.target.normal,
@@ -265,4 +289,10 @@ def load_shared(path: Path) -> Shared:
         for name, unit, knots, levels in facts["curves"]
     }
     target = Target(tuple(map(str, facts["classes"])), tuple(map(int, facts["normal"])))
-    return Shared(Layout(tuple(families)), moments, tuple(map(str, facts["notices"])), target, curves)
+    features, values = facts["correlations"]
+    together = Correlations(
+        tuple((str(name), str(unit)) for name, unit in features),
+        tuple(tuple(map(float, row)) for row in values),
+    )
+    told = tuple(map(str, facts["notices"]))
+    return Shared(Layout(tuple(families)), moments, told, target, curves, together)

@@ -1,7 +1,7 @@
 """Joining pays: groups, tours with a decaying rate, and a model of each device's own that several have taught.
 
     1  Each device trains the start on either half of its samples. Devices whose updates point the same way are
-       a group (aggregation/groups).
+       a group (aggregation/groups); those that share no feature, also by way of others, never are.
     2  In each group the weights tour the devices, as in the paper's Algorithm 2, with nothing held back and a
        rate that decays. Beside them tour the weights of each fold, which no device trains on that fold of its
        samples.
@@ -9,12 +9,13 @@
        fine-tuned. Those of the folds tell, on all of its samples, whether the joint blend or the local one
        serves it better (phases/teaching). One network learns what the blend says (phases/distillation).
 
-Each part can be switched: groups.alignment = -1 makes one group, serial.decay and fleet.encoding say what they
-say, teaching.teachers names the teachers.
+Each part can be switched: groups.alignment = -1 makes one group a family, serial.decay and fleet.encoding say
+what they say, teaching.teachers names the teachers.
 """
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -40,8 +41,13 @@ OTHER = "other"
 """A device's update on the second half of its samples."""
 MODEL, FOLD = "model", "fold."
 """What a group's weights are called, and what the names of each fold's begin with."""
-GROUP, MEDIAN = "group", "median"
-"""Each device's group, in the order of the names; and how many samples the median device has."""
+START = "start"
+"""What a group begins with."""
+GROUP = "group."
+"""What the names of each device's group begin with."""
+UNTOLD = "It has not told yet what it measures."
+MEDIAN = "median"
+"""How many samples the median device has."""
 
 
 def rounds(server: Server) -> list[Round]:
@@ -53,12 +59,14 @@ def rounds(server: Server) -> list[Round]:
 def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]]:
     """Takes each group's weights, and those of its folds, to its devices in a fresh random order."""
     records: list[Record] = []
-    if GROUP not in state.memory:
+    if START not in state.memory:
         state, records = grouped(server, state)
-    names, kept = server.engine.names, dict(state.memory)
+    state = joined(server, state)
+    of, names = group_of(state), server.engine.names
+    records += [record(1, number, name, absent=UNTOLD) for name in names if name not in of]
+    weights, kept = state.weights, dict(state.memory)
     most = math.ceil(server.recipe.groups.cap * state.memory[MEDIAN][0])
-    weights = state.weights
-    for group, devices in members(names, state).items():
+    for group, devices in members([name for name in names if name in of], state).items():
         order = generator(server.recipe.seed, "order", "fleet", number, group).permutation(len(devices))
         own = touring(server.recipe, state, group)
         for i in order:
@@ -85,39 +93,64 @@ def visited(server: Server, number: int, name: str, own: Vectors, most: int) -> 
 
 
 def grouped(server: Server, state: State) -> tuple[State, list[Record]]:
-    """Divides the devices into groups by their updates; one that sends none joins the largest."""
+    """Divides the devices that send updates into groups, by their features and these."""
     updates, failed = broadcast(server, state.weights, 1, {OTHER: np.zeros_like(state.weights)})
-    found = dict.fromkeys(server.engine.names, 0)
     pair = (
         np.stack([u.delta for u in updates.values()]),
         np.stack([u.vectors[OTHER] for u in updates.values()]),
     )
+    families = server.engine.families()
     least = server.recipe.groups.alignment
-    found |= dict(zip(updates, groups(alignments(*pair), least).tolist(), strict=True))
-    numbers = np.array([found[name] for name in server.engine.names], np.int64)
+    found = groups(alignments(*pair), least, np.array([families[name] for name in updates]))
+    numbers = {f"{GROUP}{name}": found[i : i + 1] for i, name in enumerate(updates)}
     median = np.array([np.median([each.samples for each in updates.values()])])
-    return replace(state, memory={**state.memory, GROUP: numbers, MEDIAN: median}), failed
+    kept = {**state.memory, START: state.weights, MEDIAN: median, **numbers}
+    return replace(state, memory=kept), failed
 
 
-def members(names: tuple[str, ...], state: State) -> dict[int, list[str]]:
-    """Returns the devices of each group, by its number, sorted by name."""
-    of = dict(zip(names, state.memory[GROUP].tolist(), strict=True))
-    return {group: [name for name in names if of[name] == group] for group in sorted(set(of.values()))}
+def joined(server: Server, state: State) -> State:
+    """Lets each device without a group join the largest of its family, or begin one.
+
+    A device that has not told its features yet waits for the next tour.
+    """
+    families, found = server.engine.families(), group_of(state)
+    for name in server.engine.names:
+        if name not in found and name in families:
+            kin = Counter(group for other, group in found.items() if families.get(other) == families[name])
+            largest = min(kin, key=lambda group: (-kin[group], group), default=max(found.values()) + 1)
+            found[name] = largest
+    numbers = {f"{GROUP}{name}": np.array([group], np.int64) for name, group in found.items()}
+    return replace(state, memory={**state.memory, **numbers})
+
+
+def group_of(state: State) -> dict[str, int]:
+    """Returns the group of each device that has one."""
+    prefix = len(GROUP)
+    return {name[prefix:]: int(of[0]) for name, of in state.memory.items() if name.startswith(GROUP)}
+
+
+def members(names: Sequence[str], state: State) -> dict[int, list[str]]:
+    """Returns the devices of each group, by its number, sorted by name; who has none is with the largest."""
+    of, found = group_of(state), dict[int, list[str]]()
+    for name in sorted(names):
+        found.setdefault(of.get(name, 0), []).append(name)
+    return dict(sorted(found.items()))
 
 
 def numbered(names: tuple[str, ...], state: State) -> Mapping[str, int]:
     """Returns each device's group as people count, from 1."""
-    return {name: group + 1 for name, group in zip(names, state.memory[GROUP].tolist(), strict=True)}
+    return {name: group_of(state).get(name, 0) + 1 for name in names}
 
 
 def touring(recipe: Recipe, state: State, group: int) -> Vectors:
-    """Returns what tours a group: its model, and that of each fold; before the first tour all are alike."""
+    """Returns what tours a group: its model, and that of each fold; before its first tour all are alike."""
     names = (MODEL, *(f"{FOLD}{fold}" for fold in range(recipe.teaching.folds)))
-    return {name: state.memory.get(f"{group}.{name}", state.weights) for name in names}
+    return {name: state.memory.get(f"{group}.{name}", state.memory[START]) for name in names}
 
 
 def halves(client: Client, request: Train) -> Update:
     """Trains the weights on either half of the device's samples."""
+    request = replace(request, weights=client.folded(request.weights))
     samples, settings = client.device.train, client.recipe.groups
     half = folds(samples, client.learner.target, 2, client.recipe.seed, client.name)
     deltas = []
@@ -148,19 +181,21 @@ def hop(client: Client, request: Visit) -> Local:
         own = taken(samples, rows & now)
         return train(client, weights, own, "fleet", request.number, *address, learning_rate=rate)
 
-    whole = trained(request.weights, now)
+    whole = trained(client.folded(request.weights), now)
     found, losses, right = {}, [], []
     for fold in range(count):
         name = f"{FOLD}{fold}"
-        found[name] = trained(request.vectors[name], dealt != fold, fold).weights
-        loss, accuracy = client.learner.evaluate(found[name], taken(samples, dealt == fold))
+        own = trained(client.folded(request.vectors[name]), dealt != fold, fold).weights
+        loss, accuracy = client.learner.evaluate(own, taken(samples, dealt == fold))
+        found[name] = client.unfolded(own)
         losses.append(loss)
         right.append(accuracy)
-    return Local(whole.weights, whole.loss, float(np.mean(losses)), float(np.mean(right)), len(samples), found)
+    measured = whole.loss, float(np.mean(losses)), float(np.mean(right))
+    return Local(client.unfolded(whole.weights), *measured, len(samples), found)
 
 
 def finals(names: tuple[str, ...], state: State) -> list[Final]:
-    """Sends each device the weights of its group and of the folds."""
+    """Sends each device the weights of its group and of the folds; who took no part, those of the largest."""
     found = []
     for group, devices in members(names, state).items():
         own = {k.removeprefix(f"{group}."): v for k, v in state.memory.items() if k.startswith(f"{group}.")}
@@ -172,9 +207,11 @@ def finals(names: tuple[str, ...], state: State) -> list[Final]:
 def personal(client: Client, request: Last[Any]) -> Personal:
     """Lets the device's teachers teach a network of its own."""
     fleet: Mapping[int, np.ndarray] = {
-        int(name.removeprefix(FOLD)): each for name, each in request.vectors.items() if name.startswith(FOLD)
+        int(name.removeprefix(FOLD)): client.folded(each)
+        for name, each in request.vectors.items()
+        if name.startswith(FOLD)
     }
-    return taught(client, request.weights, fleet)
+    return taught(client, client.folded(request.weights), fleet)
 
 
 def lacking(recipe: Recipe) -> str:

@@ -42,6 +42,11 @@ class Preparation:
         if self.curves and len(self.curves) != len(self.features):
             raise ValueError("there must be a curve for each feature, or none at all")
 
+    @property
+    def sensors(self) -> tuple[tuple[str, str], ...]:
+        """Name and unit of each feature."""
+        return tuple(zip(self.features, self.units, strict=True))
+
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Turns raw features, (rows, features) float64, into inputs, (rows, inputs) float32."""
         with_zero = np.concatenate([self._encoded(x), np.zeros((len(x), 1))], axis=1)

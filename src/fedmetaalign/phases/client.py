@@ -57,6 +57,14 @@ class Client:
         train = self.device.train
         return Samples(self.device.preparation.raw_in_place(train.x), train.y)
 
+    def folded(self, weights: np.ndarray) -> np.ndarray:
+        """Returns a fleet's weights as it works with them: its features make up for those that it lacks."""
+        return self.device.fill.folded(weights, self.recipe.model.hidden[0])
+
+    def unfolded(self, weights: np.ndarray) -> np.ndarray:
+        """Returns what weights that it has worked with mean to its fleet."""
+        return self.device.fill.unfolded(weights, self.recipe.model.hidden[0])
+
     def all_steps(self, devices: int) -> int:
         """Returns the gradient steps that it may take in all, in a federation of so many devices."""
         return all_steps(self.recipe, self.federated or (self.device,), devices)

@@ -21,6 +21,7 @@ from fedmetaalign.recipe.data import Splits as Splits
 from fedmetaalign.recipe.deploy import Deploy as Deploy
 from fedmetaalign.recipe.errors import Location, dotted, sentence
 from fedmetaalign.recipe.file import builtin as builtin
+from fedmetaalign.recipe.inputs import LEAST, enough
 from fedmetaalign.system import plugins
 
 AnySource = TypeVar("AnySource", bound=Source)
@@ -29,7 +30,8 @@ AnySource = TypeVar("AnySource", bound=Source)
 class Model(Section):
     """The network."""
 
-    inputs: Count = 9
+    inputs: Count = LEAST
+    """A recipe may also say "features": as many as related devices have between them, and no fewer than 9."""
     hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (256, 128, 64, 32, 16, 12, 8)
     padding: Literal["zeros", "repeat"] = "zeros"
     """What a device with fewer features feeds the other inputs: zeros (the mean), or its features again."""
@@ -334,7 +336,7 @@ def _settings_of(name: str | None, whose: str) -> dict[str, Any]:
 
 def _tested_on(recipe: Recipe) -> tuple[Fleet, dict[str, Any]]:
     """Returns what decides the devices and their test sets."""
-    fleet = recipe.fleet.model_copy(update={"scaling": "device", "encoding": "linear"})
+    fleet = recipe.fleet.model_copy(update={"scaling": "device", "encoding": "linear", "missing": "zero"})
     return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit"})
 
 
@@ -347,10 +349,18 @@ def _checked(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recip
 
 
 def _validated(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recipe:
+    model: Any = raw.get("model")
+    counted = isinstance(model, Mapping) and model.get("inputs") == "features"
+    if counted:  # from here on, also in what is written down and sent, it is a number
+        raw = {**raw, "model": {**model, "inputs": LEAST}}
     try:
-        return Recipe.model_validate(raw)
+        recipe = Recipe.model_validate(raw)
     except ValidationError as error:
         raise RecipeError(f"{origin(error.errors()[0]['loc'])}: {sentence(error, Recipe)}") from None
+    if counted:
+        inputs = enough(recipe.fleet.sources, recipe.foundation)
+        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"inputs": inputs})})
+    return recipe
 
 
 def _located(recipe: Recipe, folder: Path) -> Recipe:

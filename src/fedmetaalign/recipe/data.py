@@ -148,6 +148,9 @@ class Fleet(Source):
     """Standardise with a device's own moments, or each feature with those of all devices that have it."""
     encoding: Literal["linear", "quantiles"] = "linear"
     """Standardise features, or turn each into the normal score of its rank among the samples that scale it."""
+    missing: Literal["zero", "regression"] = "zero"
+    """What the method `fleet` puts in the place of a feature that a device lacks and others have: its median,
+    or what linear regression makes of the device's own, by correlations that the devices send."""
     unseen: Unseen = Unseen()
 
     @property
@@ -164,6 +167,8 @@ class Fleet(Source):
             if source.table is None and source.simulator is None:
                 where = f"devices[{i}] " if self.devices else ""
                 raise ValueError(f"{where}needs a table or a simulator")
+        if self.missing == "regression" and self.scaling == "device":
+            raise ValueError('has missing = "regression", which needs scaling = "fleet"')
         return self
 
 

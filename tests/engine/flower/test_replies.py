@@ -14,6 +14,7 @@ from fedmetaalign.engine.flower.wire import WireError, plain
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.federation.messages import Local, Update, Visit
 from fedmetaalign.fleet.device import Moments
+from fedmetaalign.fleet.imputation import Fill
 from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.sketch import Sketch
 
@@ -228,6 +229,42 @@ def test_a_server_that_cannot_be_followed_hears_so(said, wrong):
 def test_a_place_that_no_device_can_take_is_refused(place):
     with pytest.raises(WireError, match="no place that fits 3 inputs"):
         requests.read_request(travelled(requests.ask(HEADER, TRAIN, place)), RECIPE.model)
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        Fill((1,), ((0.5, 0.0),)),
+        Fill((2,), ((0.5, 0.0, 0.0),)),  # it has this one
+        Fill((3,), ((0.5, 0.0, 0.0),)),
+        Fill((1, 1), ((0.5, 0.0, 0.0),) * 2),
+        Fill((1,), ((4.1, 0.0, 0.0),)),
+        Fill((1,), ((float("nan"), 0.0, 0.0),)),
+    ],
+)
+def test_what_cannot_make_up_for_a_missing_feature_is_refused(fill):
+    asked = requests.ask(HEADER, TRAIN, Place((0, -1, 1), fill=fill))
+    with pytest.raises(WireError, match=r"^What the server puts in the place of missing features cannot"):
+        requests.read_request(travelled(asked), RECIPE.model)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        None,
+        np.eye(2),
+        np.eye(3, dtype=np.float32),
+        np.full((3, 3), np.nan),
+        17 * np.eye(3),
+        np.arange(9.0).reshape(3, 3),
+    ],
+)
+def test_correlations_that_would_spoil_those_of_the_others_are_refused(values):
+    regression = {"fleet.missing": "regression", "fleet.scaling": "fleet"}
+    header = replace(HEADER, recipe=recipes.with_settings(RECIPE, regression))
+    content = travelled(replies.write_hello("pump", RUN, replace(pooled(), correlations=values)))
+    with pytest.raises(WireError, match=r"^Its correlations do not fit its features\.$"):
+        replies.read_hello(content, header)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from fedmetaalign.federation.compression import pack as pack_vector
 from fedmetaalign.federation.compression import unpack as unpack_vector
 from fedmetaalign.federation.messages import Finish, Local, Train, Update, Visit
 from fedmetaalign.fleet.device import Moments
+from fedmetaalign.fleet.imputation import Fill
 from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.sketch import Sketch
 from fedmetaalign.model.curve import Curve
@@ -50,7 +51,8 @@ def packed(vector, format):
 def test_a_request_of_phase_2_arrives_bit_for_bit_in_every_format(vector, format):
     arrived, how = packed(vector, format)
     curves = Curve((0.1, 1 / 3, 1e9), (-4.0, 5e-324, 1 / 3)), Curve((7.0,), (0.0,))
-    place = Place((2, -1, 0), (0.1, 1 / 3, -1e9), (5e-324, 1.0, 1e300), Target(("ok", "jäm")), curves)
+    fill = Fill((1,), ((1 / 3, 0.0, -4.0),))
+    place = Place((2, -1, 0), (0.1, 1 / 3, -1e9), (5e-324, 1.0, 1e300), Target(("ok", "jäm")), curves, fill)
     content = travelled(
         requests.ask(HEADER, Train(arrived, 7, 12, {"control": vector, "own": -vector}, how), place)
     )
@@ -119,6 +121,15 @@ def test_quantiles_arrive_bit_for_bit():
     assert found.moments is None and len(found.sketches) == 3
     for told, sketch in zip(found.sketches, sketches, strict=True):
         assert told.count == 200 and same(told.knots, sketch.knots) and same(told.ranks, sketch.ranks)
+
+
+def test_correlations_arrive_bit_for_bit_where_the_recipe_asks_for_them():
+    values = np.array([[1, 1 / 3, -1e-9], [1 / 3, 1, 0], [-1e-9, 0, 1]])
+    hello = replace(Hello(("a", "b", "c"), ("", "K", "mm"), MOMENTS), correlations=values)
+    content = travelled(replies.write_hello("pump", RUN, hello))
+    regression = replace(POOLING, recipe=recipes.with_settings(POOLING.recipe, {"fleet.missing": "regression"}))
+    assert same(replies.read_hello(content, regression).correlations, values)
+    assert replies.read_hello(content, POOLING).correlations is None
 
 
 def npy(array):

@@ -14,6 +14,7 @@ from fedmetaalign.engine.flower.requests import Header, ask, kind
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.federation.engine import FailedReply, Liveness, Replies
 from fedmetaalign.federation.messages import Reply, Request
+from fedmetaalign.fleet.placement import relatives
 from fedmetaalign.fleet.shared import Shared
 from fedmetaalign.model.mlp import Network
 
@@ -71,6 +72,10 @@ class FlowerEngine:
     def liveness(self) -> Mapping[str, Liveness]:
         """Tells which of them were online at the last look."""
         return self.registry.liveness()
+
+    def families(self) -> Mapping[str, int]:
+        """Tells the family of each device that has been online."""
+        return relatives({name: hello.sensors for name, hello in self.registry.hellos.items()})
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices that are online, and waits for each until its deadline."""

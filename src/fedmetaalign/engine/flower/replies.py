@@ -20,6 +20,7 @@ from fedmetaalign.engine.flower.wire import (
     packed_arrays,
     read_arrays,
     read_config,
+    read_correlations,
     read_moments,
     read_sketches,
     read_vector,
@@ -54,6 +55,8 @@ def write_hello(device: str, run: str, hello: Hello) -> RecordDict:
     if hello.sketches:
         said["count"] = hello.sketches[0].count
         records["sketches"] = sketches_record(hello.sketches)
+    if hello.correlations is not None:
+        records["correlations"] = arrays({"values": hello.correlations})
     records["reply"] = ConfigRecord(said)
     return records
 
@@ -116,7 +119,8 @@ def read_hello(records: RecordDict, header: Header) -> Hello:
         raise WireError("Its moments do not fit its features.")
     else:
         sketches = ()
-    return Hello(features, units, moments, classes, normal, sketches, known, unlabelled)
+    together = read_correlations(records, len(features)) if fleet.missing == "regression" else None
+    return Hello(features, units, moments, classes, normal, sketches, known, unlabelled, together)
 
 
 def read_reply(

@@ -14,9 +14,10 @@ from fedmetaalign.evaluation.result import MOST_SAMPLES
 from fedmetaalign.federation.compression import Packed, unpack
 from fedmetaalign.federation.messages import Vectors
 from fedmetaalign.fleet.device import Moments
+from fedmetaalign.fleet.imputation import LARGEST_SHARE, Fill
 from fedmetaalign.fleet.shared import Place
 from fedmetaalign.fleet.sketch import Sketch
-from fedmetaalign.model.curve import MOST_KNOTS, Curve
+from fedmetaalign.model.curve import LARGEST_LEVEL, MOST_KNOTS, Curve
 from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged, layer_sizes
 from fedmetaalign.model.target import Target
 
@@ -241,6 +242,27 @@ def read_sketches(records: RecordDict, values: Mapping[str, Any]) -> tuple[Sketc
     return tuple(Sketch(count, *pair) for pair in pairs)
 
 
+def read_correlations(records: RecordDict, features: int) -> np.ndarray:
+    """Returns how a device's features go together, (features, features) float64.
+
+    Raises:
+        WireError: it does not say so.
+    """
+    found = (
+        read_arrays(records, "correlations").get("values", np.empty(0)) if "correlations" in records else None
+    )
+    sound = (
+        found is not None
+        and found.dtype == np.float64
+        and found.shape == (features, features)
+        and (np.abs(found) <= LARGEST_LEVEL**2).all()
+        and (found == found.T).all()
+    )
+    if found is None or not sound:
+        raise WireError("Its correlations do not fit its features.")
+    return found
+
+
 def place_record(place: Place) -> ConfigRecord:
     """Makes a record of a device's place in its fleet."""
     return ConfigRecord(
@@ -253,6 +275,8 @@ def place_record(place: Place) -> ConfigRecord:
             "lengths": [len(curve.knots) for curve in place.curves],
             "knots": [knot for curve in place.curves for knot in curve.knots],
             "levels": [level for curve in place.curves for level in curve.levels],
+            "missing": [*place.fill.missing],
+            "shares": [share for shares in place.fill.shares for share in shares],
         }
     )
 
@@ -278,7 +302,22 @@ def read_place(records: RecordDict, inputs: int) -> Place:
         target = Target(*(tuple(said.get(key) or ()) for key in ("classes", "normal")))
     except (TypeError, ValueError) as error:
         raise WireError(f"The server's classes cannot be used: {error}") from None
-    return Place(columns, mean, scale, target, _curves(said))
+    return Place(columns, mean, scale, target, _curves(said), _fill(said, columns))
+
+
+def _fill(said: Mapping[str, Any], columns: Sequence[int]) -> Fill:
+    """Returns what makes up for a device's missing inputs."""
+    missing, shares = (tuple(said.get(key) or ()) for key in ("missing", "shares"))
+    sound = (
+        len(shares) == len(missing) * len(columns)
+        and len(set(missing)) == len(missing)
+        and all(isinstance(i, int) and 0 <= i < len(columns) and columns[i] < 0 for i in missing)
+        and all(isinstance(share, float) and abs(share) <= LARGEST_SHARE for share in shares)
+    )
+    if not sound:
+        raise WireError("What the server puts in the place of missing features cannot be used.")
+    width = len(columns)
+    return Fill(missing, tuple(shares[i * width : (i + 1) * width] for i in range(len(missing))))
 
 
 def _curves(said: Mapping[str, Any]) -> tuple[Curve, ...]:

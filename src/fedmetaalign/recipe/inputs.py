@@ -1,0 +1,37 @@
+"""How many inputs a network needs whose recipe says `model.inputs = "features"`."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from fedmetaalign.recipe.data import Source
+
+LEAST = 9
+"""The paper's: narrower tables share its network, whose further inputs are zero."""
+
+SIMULATED: Mapping[str, int] = MappingProxyType({"feeder": 6, "milling": 6, "rotating": 9})
+"""Features of each simulator of this package; those of another's are not known before it has run."""
+
+
+def enough(fleet: Iterable[Source], public: Source) -> int:
+    """Returns the inputs with which no device's features share one with those of its family; `LEAST` at least.
+
+    It is the same wherever the recipe is read, also on a machine without the tables.
+
+    Args:
+        fleet: the sources of devices. Those that share a feature, also by way of others, are one family;
+            devices of unlike families lie over each other.
+        public: that of public samples.
+    """
+    families: list[set[tuple[str, str]]] = []
+    for source in fleet:
+        kin = [family for family in families if not family.isdisjoint(_features(source))]
+        families = [family for family in families if family not in kin]
+        families.append(_features(source).union(*kin))
+    return max(LEAST, len(_features(public)), *map(len, families))
+
+
+def _features(source: Source) -> set[tuple[str, str]]:
+    """Returns name and unit of each feature; a simulator's are numbered."""
+    if source.simulator is not None:
+        return {(source.simulator, str(number)) for number in range(SIMULATED.get(source.simulator, 0))}
+    return {(name, source.units.get(name, "")) for name in source.features}
