@@ -156,3 +156,17 @@ def test_a_run_says_what_each_device_was_taught_by(tmp_path):
     written = json.loads((tmp_path / "run" / "results.json").read_text())
     assert written == results
     assert all(d["model_bytes"] < 51_000 for d in results["devices"].values())
+    assert not any("threshold_interval" in d for d in results["devices"].values())
+
+
+def test_a_threshold_by_f1_is_as_sure_as_it_says(tmp_path):
+    by_f1 = recipe(personalize={"epochs": 2, "threshold": "f1"}, deploy={"threshold": "personalized"})
+    results = run(by_f1, tmp_path / "run")
+    for device in results["devices"].values():
+        if device["threshold_note"] is None:
+            sure = device["threshold_interval"]
+            assert sure["low"] <= sure["high"] and sure["f1_low"] <= sure["f1"] <= sure["f1_high"]
+        else:
+            assert device["threshold"] == 0.5 and "threshold_interval" not in device
+            assert "no more than one standard error" in device["threshold_note"]
+    assert len({device["threshold_note"] is None for device in results["devices"].values()}) == 2
