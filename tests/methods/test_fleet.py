@@ -178,3 +178,18 @@ def test_a_device_with_far_more_samples_trains_on_a_few_at_a_time():
     assert sum(steps) == 96 + 2 * 96  # each of three folds leaves out a third of what is drawn
     again = fleet.hop(counting["huge-00"], Visit(start, 2, 4, 2, 1.0, 96, vectors))
     assert (again.weights != whole.weights).any()
+
+    assert not any("threshold_interval" in d for d in results["devices"].values())
+
+
+def test_a_threshold_by_f1_is_as_sure_as_it_says(tmp_path):
+    by_f1 = recipe(personalize={"epochs": 2, "threshold": "f1"}, deploy={"threshold": "personalized"})
+    results = run(by_f1, tmp_path / "run")
+    for device in results["devices"].values():
+        if device["threshold_note"] is None:
+            sure = device["threshold_interval"]
+            assert sure["low"] <= sure["high"] and sure["f1_low"] <= sure["f1"] <= sure["f1_high"]
+        else:
+            assert device["threshold"] == 0.5 and "threshold_interval" not in device
+            assert "no more than one standard error" in device["threshold_note"]
+    assert len({device["threshold_note"] is None for device in results["devices"].values()}) == 2

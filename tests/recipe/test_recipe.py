@@ -213,6 +213,16 @@ def test_settings_replace_keys_and_make_sections(written):
     assert recipe.splits.reuse is True
 
 
+def test_costs_say_where_the_threshold_lies(written):
+    settings = ["personalize.threshold=cost", "personalize.costs={ miss = 20, false_alarm = 1.0 }"]
+    recipe = load(str(written(FEEDERS)), settings)
+    # An alarm is worth it where 20 p > 1 - p.
+    assert recipe.personalize.fixed_threshold == 1 / 21
+    assert tomllib.loads(dump(recipe))["personalize"]["costs"] == {"miss": 20.0, "false_alarm": 1.0}
+    assert load(str(written(FEEDERS))).personalize.fixed_threshold is None
+    assert load(str(written(FEEDERS)), ["personalize.threshold=0.25"]).personalize.fixed_threshold == 0.25
+
+
 def test_a_value_may_hold_an_equals_sign(written):
     assert load(str(written(FEEDERS)), ["name=a=b"]).name == "a=b"
 

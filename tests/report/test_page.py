@@ -167,6 +167,17 @@ def test_a_threshold_is_said_to_be_chosen_as_the_recipe_chose_it(tmp_path: Path)
     assert tables(page)[DETAIL][0][9] == "recipe: 0.4"
 
 
+def test_how_sure_a_threshold_is(tmp_path: Path) -> None:
+    result = results(fleet_names(2))
+    sure = {"low": 0.33, "high": 0.52, "f1": 0.875, "f1_low": 0.8, "f1_high": 0.925}
+    result["devices"]["feeder-01"] |= {"threshold": 0.41, "threshold_interval": sure}
+    recipe = "[personalize]\nbeta = 2.0\n"
+    page = page_of(write_run(tmp_path, fleet_names(2), result, entries=[], recipe=recipe))
+    first, second = tables(page)[DETAIL]
+    assert first[8:10] == ["0.410 [0.330, 0.520]", "greatest F2: 0.875 [0.800, 0.925] on its samples"]
+    assert second[9] == "greatest F2"
+
+
 def test_the_floor_is_drawn_only_where_it_counts(tmp_path: Path) -> None:
     recipe = '[parallel]\naggregation = "{}"\nfloor = 0.1\n'
     entries: list[dict[str, Any]] = [

@@ -153,6 +153,24 @@ class Blend(Reported):
     estimates: dict[Words, Part]
 
 
+class ThresholdInterval(Reported):
+    """Where other samples of a device might have put its threshold, and what it might be worth on them.
+
+    Attributes:
+        low: one in twenty bootstrap samples has its best threshold below this ...
+        high: ... and one in twenty above this.
+        f1: F1, or F-beta, of the device's threshold on its samples.
+        f1_low: one in twenty bootstrap samples gives that threshold an F1 below this ...
+        f1_high: ... and one in twenty above this.
+    """
+
+    low: Threshold
+    high: Threshold
+    f1: Part
+    f1_low: Part
+    f1_high: Part
+
+
 class FalseAlarms(Reported):
     """What a device is judged by that has no fault: how many of its normal test samples raise an alarm.
 
@@ -199,6 +217,7 @@ class Result(Reported):
         stages: by name, in the order that the models were made in.
         threshold: of the deployed model.
         threshold_note: why it is not the one that maximises F1; None if it is.
+        threshold_interval: how sure it is; left out where that was not asked, and of a fallback.
         majority: test accuracy of always saying the class that is most frequent in training; None where that is
             no rival: on a device without faults, or without labels.
         one_rule: what one feature alone can tell; None where `majority` is.
@@ -230,6 +249,7 @@ class Result(Reported):
     samples: dict[Literal["serial", "parallel", "personalize", "train", "test"], Amount]
     model_bytes: Amount
     blend: Blend | None = None
+    threshold_interval: ThresholdInterval | None = None
     ladder: list[Candidate] | None = None
     bundle: Sha256
     classes: Annotated[list[Words], Field(min_length=3, max_length=64)] | None = None

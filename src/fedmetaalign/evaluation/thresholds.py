@@ -1,5 +1,6 @@
 """The decision threshold of one device: phase 3 of the paper, tau* = argmax F1(tau).
 
+F1 weighs missed faults and false alarms alike, F-beta (van Rijsbergen, 1979) the missed ones beta^2 times.
 A device without a fault has no F1. It takes the smallest threshold that raises few enough false alarms.
 """
 
@@ -9,6 +10,7 @@ from math import ceil
 import numpy as np
 
 from fedmetaalign.evaluation.intervals import clopper_pearson
+from fedmetaalign.evaluation.result import ThresholdInterval
 
 
 @dataclass(frozen=True)
@@ -17,13 +19,15 @@ class Choice:
 
     Attributes:
         threshold: a sample is a fault if its score is strictly greater.
-        f1: F1 at the threshold on the samples it was chosen on; None where there is no fault.
+        f1: F1, or F-beta, at the threshold on the samples it was chosen on; None where there is no fault.
         reason: a sentence that says why it is another one than the best for F1; None if it is that.
+        interval: where other samples of the device might have put it; None where nobody has asked.
     """
 
     threshold: float
     f1: float | None
     reason: str | None
+    interval: ThresholdInterval | None = None
 
 
 def best_f1(
@@ -32,6 +36,7 @@ def best_f1(
     fallback: float = 0.5,
     minimum: int = 30,
     minimum_of_each: int = 5,
+    beta: float = 1.0,
 ) -> Choice:
     """Chooses the threshold with the greatest F1 over all thresholds, in O(n log n).
 
@@ -54,6 +59,7 @@ def best_f1(
         fallback: the threshold where none can be chosen.
         minimum: least number of samples to choose from.
         minimum_of_each: least number of samples of either class.
+        beta: of the F-beta that is greatest.
 
     Raises:
         ValueError: the shapes differ or are not (rows,), a label is neither 0 nor 1, or the scores are not
@@ -69,15 +75,14 @@ def best_f1(
     faults = int(np.count_nonzero(y))
     reason = _too_few(len(y) - faults, faults, minimum, minimum_of_each)
     if reason is not None:
-        alarm = scores.astype(np.float64) > fallback
-        return Choice(fallback, _f1(int(np.count_nonzero(y[alarm])), int(alarm.sum()), faults), reason)
+        return Choice(fallback, f_beta(y, scores, fallback, beta) if faults else None, reason)
 
     order = np.argsort(scores)
     values, first = np.unique(scores[order], return_index=True)
     hits_below = np.concatenate(([0], np.cumsum(y[order], dtype=np.int64)))
     # Candidate i lies just below values[i]: the samples from first[i] on, in rising order, are alarms.
     hits, alarms = faults - hits_below[first], len(y) - first
-    f1 = 2 * hits / (alarms + faults)
+    f1 = _f_beta(hits, alarms, faults, beta)
     candidates = np.concatenate(([_below(values[0])], _between(values[:-1], values[1:])))
     best = np.flatnonzero(f1 == f1.max())
     # argmin takes the first, hence the lower, of two candidates that are equally far from 0.5.
@@ -143,9 +148,17 @@ def _too_few(normals: int, faults: int, minimum: int, minimum_of_each: int) -> s
     return None
 
 
-def _f1(hits: int, alarms: int, faults: int) -> float | None:
-    """F1 from counts: 2 TP / (2 TP + FP + FN), where the denominator is alarms + faults."""
-    return 2 * hits / (alarms + faults) if faults else None
+def f_beta(y: np.ndarray, scores: np.ndarray, threshold: float, beta: float = 1.0) -> float:
+    """Returns F-beta at a threshold, of labels and scores as for `best_f1`, at least one of them a fault."""
+    alarm = scores.astype(np.float64) > threshold
+    hits, alarms = np.count_nonzero(y[alarm]), np.count_nonzero(alarm)
+    return float(_f_beta(np.array(hits), np.array(alarms), int(np.count_nonzero(y)), beta))
+
+
+def _f_beta(hits: np.ndarray, alarms: np.ndarray, faults: int, beta: float) -> np.ndarray:
+    """F-beta from counts: (1 + b^2) TP / ((1 + b^2) TP + FP + b^2 FN), which divides by alarms + b^2 faults."""
+    weight = beta * beta
+    return np.asarray((1 + weight) * hits / (alarms + weight * faults))
 
 
 def _between(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:

@@ -120,14 +120,14 @@ def choose_threshold(
         settings: the recipe's section.
         known: what the labels of all of its training samples tell.
     """
-    if settings.threshold != "f1":
-        return Choice(settings.threshold, None, None)
+    if settings.fixed_threshold is not None:
+        return Choice(settings.fixed_threshold, None, None)
     if known == "nothing":
         return Choice(0.5, None, "None of its samples has a label to choose it by.")
     scores = fault_probability(probabilities, target)
     if known == "normal":
         return few_false_alarms(scores, settings.max_false_alarms)
-    return best_f1(target.faults(y), scores)
+    return best_f1(target.faults(y), scores, beta=settings.beta)
 
 
 def check_finite(weights: np.ndarray, where: str) -> None:

@@ -72,6 +72,8 @@ def evaluate(
         result["alone"] = judged(alone.probabilities(test.x), alone.threshold.threshold)
     if personal.choice is not None:
         result["blend"] = personal.choice
+    if deployed.threshold.interval is not None:
+        result["threshold_interval"] = deployed.threshold.interval
     if deployed.candidates:
         result["ladder"] = list(deployed.candidates)
     if names := names_of(target.classes):

@@ -7,15 +7,17 @@ from itertools import pairwise
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
+from fedmetaalign.evaluation.few_samples import shrunk_f1
+from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.federation.records import record
 from fedmetaalign.model.online import Samples
-from fedmetaalign.phases.client import Client, choose_threshold, passes
+from fedmetaalign.phases.client import Client, passes
 from fedmetaalign.phases.distillation import STRETCHES, decaying, distil
 from fedmetaalign.phases.folds import folds, taken
 from fedmetaalign.phases.teaching import Teacher, as_learner, blended, choose, each_class
 from fedmetaalign.randomness import generator
-from fedmetaalign.tinyml.decision import predict
+from fedmetaalign.tinyml.decision import fault_probability, predict
 
 MOST_STEPS = 100_000
 """Of a teacher's training: a network this small has learnt by then what a device's samples can teach it."""
@@ -54,11 +56,21 @@ def taught(client: Client, weights: np.ndarray, without: Mapping[int, np.ndarray
     rate, count = recipe.optimizer.learning_rate, settings.samples
     own = distil(client.learner, start, blend, samples.x, count, rate, recipe.seed, client.name)
     scores = as_learner(chosen.probabilities, target)
-    threshold = choose_threshold(target, samples.y, scores, recipe.personalize)
+    threshold = _threshold(client, scores)
     right = predict(scores, target, threshold.threshold) == target.faults(samples.y)
     loss, _ = client.learner.evaluate(own, samples)
     seen = record(3, 1, client.name, support_loss=loss, accuracy=float(np.mean(right)))
     return Personal(partial(client.learner.probabilities, own), threshold, own, (seen,), chosen.verdict)
+
+
+def _threshold(client: Client, scores: np.ndarray) -> Choice:
+    """Returns the threshold that the recipe asks for, from what unseen teachers say of all of its samples."""
+    settings, target = client.recipe.personalize, client.learner.target
+    if settings.fixed_threshold is not None:
+        return Choice(settings.fixed_threshold, None, None)
+    random = generator(client.recipe.seed, "threshold", client.name)
+    faults, alarms = target.faults(client.device.train.y), fault_probability(scores, target)
+    return shrunk_f1(faults, alarms, random, settings.beta)
 
 
 def _teachers(

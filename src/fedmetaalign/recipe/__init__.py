@@ -110,6 +110,13 @@ class Transport(Section):
     """What it sends its delta in; what rounding loses is added to its next delta."""
 
 
+class Costs(Section):
+    """What mistakes cost, in any one unit: only their ratio counts."""
+
+    miss: Positive
+    false_alarm: Positive
+
+
 class Personalize(Section):
     """Phase 3: fine-tuning and the threshold."""
 
@@ -118,10 +125,40 @@ class Personalize(Section):
     """Share of the layers, counted from the input, that stay as they are."""
     learning_rate: Rate | None = None
     """None: the optimizer's."""
-    threshold: Literal["f1"] | Share = "f1"
-    """Maximise F1 on the validation part, or a fixed threshold."""
+    threshold: Literal["f1", "cost"] | Share = "f1"
+    """Maximise F1 on the validation part, expect the least cost of mistakes, or a fixed threshold."""
+    beta: Positive = 1.0
+    """For "f1": F-beta in its place, to which a missed fault counts beta^2 times a false alarm."""
+    costs: Costs | None = None
+    """For "cost"."""
     max_false_alarms: Share = 0.01
     """Share of false alarms that a device may raise which has no fault to choose its threshold by."""
+
+    @model_validator(mode="after")
+    def _threshold_is_whole(self) -> "Personalize":
+        if self.threshold == "cost" and self.costs is None:
+            raise ValueError(
+                'has threshold = "cost" and says no costs: add costs = { miss = 20.0, false_alarm = 1.0 }, or'
+                " what a mistake costs you"
+            )
+        if self.threshold != "cost" and self.costs is not None:
+            raise ValueError('has costs, which only threshold = "cost" uses: set that, or take costs out')
+        if self.threshold != "f1" and self.beta != 1:
+            raise ValueError(
+                f'has beta = {self.beta:g}, which only threshold = "f1" uses: set that, or take beta out'
+            )
+        return self
+
+    @property
+    def fixed_threshold(self) -> float | None:
+        """The threshold that no sample has a say in; None of the one that is best for F1.
+
+        With costs it is that of least expected cost, for a score that is the probability of a fault: an alarm
+        costs (1 - p) false_alarm, and none p miss (Elkan, "The foundations of cost-sensitive learning", 2001).
+        """
+        if self.costs is not None:
+            return 1 / (1 + self.costs.miss / self.costs.false_alarm)
+        return None if isinstance(self.threshold, str) else self.threshold
 
 
 class Groups(Section):

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from fedmetaalign.errors import RunError
-from fedmetaalign.evaluation.result import Candidate, FalseAlarms, Metrics, OneRule, Result
+from fedmetaalign.evaluation.result import (
+    Candidate,
+    FalseAlarms,
+    Metrics,
+    OneRule,
+    Result,
+    ThresholdInterval,
+)
 from fedmetaalign.report.numbers import chance
 
 STAGES = {
@@ -37,6 +44,7 @@ class DeviceReport:
         one_rule: test accuracy of the best single-threshold rule, which is spelled out in `rule`.
         alone: metrics of the model that the device trained without the others; empty if it did not.
         samples: part name -> number of samples.
+        threshold_interval: how sure the threshold is.
         candidates: the models that the deployed one was chosen from, the largest first; empty without
             `max_bytes`.
         bundle: `bundle.json`, empty if there is none.
@@ -70,6 +78,7 @@ class DeviceReport:
     majority_class: float | None = None
     known: str | None = None
     false_alarms: FalseAlarms | None = None
+    threshold_interval: ThresholdInterval | None = None
 
     @property
     def last(self) -> str | None:
@@ -254,6 +263,7 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any], grou
         majority_class=found.get("majority_class"),
         known=known,
         false_alarms=FalseAlarms.read(entry.get("false_alarms")),
+        threshold_interval=ThresholdInterval.read(entry.get("threshold_interval")),
     )
 
 
