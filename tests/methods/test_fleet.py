@@ -158,6 +158,7 @@ def test_a_run_says_what_each_device_was_taught_by(tmp_path):
     written = json.loads((tmp_path / "run" / "results.json").read_text())
     assert written == results
     assert all(d["model_bytes"] < 51_000 for d in results["devices"].values())
+    assert not any("threshold_interval" in d for d in results["devices"].values())
 
 
 def test_a_device_with_far_more_samples_trains_on_a_few_at_a_time():
@@ -178,8 +179,6 @@ def test_a_device_with_far_more_samples_trains_on_a_few_at_a_time():
     assert sum(steps) == 96 + 2 * 96  # each of three folds leaves out a third of what is drawn
     again = fleet.hop(counting["huge-00"], Visit(start, 2, 4, 2, 1.0, 96, vectors))
     assert (again.weights != whole.weights).any()
-
-    assert not any("threshold_interval" in d for d in results["devices"].values())
 
 
 def test_a_threshold_by_f1_is_as_sure_as_it_says(tmp_path):

@@ -1,20 +1,20 @@
 """The recipe: everything that decides a result, in TOML, with a default for every key.
 
-The sections and their keys are the classes below and those of `data`, `deploy` and `compare` beside this file;
+The sections and their keys are the classes of `data`, `training`, `deploy` and `compare` beside this file;
 an unknown key is an error that names the nearest known one.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tomli_w
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.recipe import file as recipe_file
 from fedmetaalign.recipe.compare import Compare
-from fedmetaalign.recipe.data import Count, Fleet, Positive, Rate, Section, Share, Whole, one_of
+from fedmetaalign.recipe.data import Fleet, Section, Whole
 from fedmetaalign.recipe.data import Partition as Partition
 from fedmetaalign.recipe.data import Source as Source
 from fedmetaalign.recipe.data import Splits as Splits
@@ -22,182 +22,20 @@ from fedmetaalign.recipe.deploy import Deploy as Deploy
 from fedmetaalign.recipe.errors import Location, dotted, sentence
 from fedmetaalign.recipe.file import builtin as builtin
 from fedmetaalign.recipe.inputs import LEAST, enough
-from fedmetaalign.system import plugins
+from fedmetaalign.recipe.training import RULES as RULES
+from fedmetaalign.recipe.training import Costs as Costs
+from fedmetaalign.recipe.training import Evaluation as Evaluation
+from fedmetaalign.recipe.training import Foundation as Foundation
+from fedmetaalign.recipe.training import Groups as Groups
+from fedmetaalign.recipe.training import Model as Model
+from fedmetaalign.recipe.training import Optimizer as Optimizer
+from fedmetaalign.recipe.training import Parallel as Parallel
+from fedmetaalign.recipe.training import Personalize as Personalize
+from fedmetaalign.recipe.training import Serial as Serial
+from fedmetaalign.recipe.training import Teaching as Teaching
+from fedmetaalign.recipe.training import Transport as Transport
 
 AnySource = TypeVar("AnySource", bound=Source)
-
-
-class Model(Section):
-    """The network."""
-
-    inputs: Count = LEAST
-    """A recipe may also say "features": as many as related devices have between them, and no fewer than 9."""
-    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (256, 128, 64, 32, 16, 12, 8)
-    padding: Literal["zeros", "repeat"] = "zeros"
-    """What a device with fewer features feeds the other inputs: zeros (the mean), or its features again."""
-
-
-class Optimizer(Section):
-    """How every phase trains."""
-
-    name: Literal["adam"] = "adam"
-    learning_rate: Rate = 1e-5
-    batch_size: Literal[1] = 1
-
-
-class Foundation(Source):
-    """Phase 0: pre-training on public data."""
-
-    enabled: bool = True
-    epochs: Count = 10
-    learning_rate: Rate | None = None
-    """None: the optimizer's."""
-
-
-class Serial(Section):
-    """Phase 1: the tour."""
-
-    rounds: Whole = 10
-    epochs: Count = 1
-    tours: Count = 1
-    """Passes over all devices in a round."""
-    decay: Literal["none", "cosine"] = "none"
-    """Of the learning rate, over all tours."""
-
-
-RULES = (
-    *("similarity", "mean", "fedadp", "fltrust", "fedfv", "fednova"),
-    *("median", "trimmed_mean", "krum"),
-)
-"""The rules of this package."""
-
-
-class Parallel(Section):
-    """Phase 2: rounds of similarity-aware aggregation."""
-
-    rounds: Whole = 10
-    epochs: Count = 1
-    aggregation: Annotated[str, AfterValidator(one_of(RULES, plugins.RULES))] = "similarity"
-    """A rule of `aggregation`, or of another package."""
-    floor: Annotated[float, Field(ge=0, le=1, strict=True)] = 0.1
-    reference: Literal["mean", "others", "root"] = "mean"
-    """What similarity compares a delta with: the mean, the others' mean, or the server's own on public data."""
-    unit_norm: bool = False
-    criteria: tuple[Literal["score", "alignment"], ...] = ("score", "alignment")
-    """What the weights of similarity are the product of; none: all weigh the same."""
-    byzantine: Annotated[float, Field(ge=0, lt=0.5, strict=True)] = 0.2
-    """Share of the devices that may lie, for trimmed_mean and krum."""
-    keep: Count = 1
-    """Devices that krum averages; more than one is Multi-Krum."""
-    server_learning_rate: Positive = 1.0
-    cohort: Rate = 1.0
-    """Share of the devices that takes part in a round."""
-    minimum_devices: Count = 1
-    """A round that fewer of them answer ends the run, to be resumed."""
-
-    @property
-    def needs_root(self) -> bool:
-        """The server trains on public data, too: the rule compares the devices' deltas with its own."""
-        return self.aggregation == "fltrust" or (self.aggregation == "similarity" and self.reference == "root")
-
-
-class Transport(Section):
-    """How the weights of phase 2 travel; both engines round them alike."""
-
-    receive: Literal["float32", "float16"] = "float32"
-    """What a device is sent the global weights in."""
-    send: Literal["float32", "float16", "int8"] = "float32"
-    """What it sends its delta in; what rounding loses is added to its next delta."""
-
-
-class Costs(Section):
-    """What mistakes cost, in any one unit: only their ratio counts."""
-
-    miss: Positive
-    false_alarm: Positive
-
-
-class Personalize(Section):
-    """Phase 3: fine-tuning and the threshold."""
-
-    epochs: Count = 10
-    freeze: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.5
-    """Share of the layers, counted from the input, that stay as they are."""
-    learning_rate: Rate | None = None
-    """None: the optimizer's."""
-    threshold: Literal["f1", "cost"] | Share = "f1"
-    """Maximise F1 on the validation part, expect the least cost of mistakes, or a fixed threshold."""
-    beta: Positive = 1.0
-    """For "f1": F-beta in its place, to which a missed fault counts beta^2 times a false alarm."""
-    costs: Costs | None = None
-    """For "cost"."""
-    max_false_alarms: Share = 0.01
-    """Share of false alarms that a device may raise which has no fault to choose its threshold by."""
-
-    @model_validator(mode="after")
-    def _threshold_is_whole(self) -> "Personalize":
-        if self.threshold == "cost" and self.costs is None:
-            raise ValueError(
-                'has threshold = "cost" and says no costs: add costs = { miss = 20.0, false_alarm = 1.0 }, or'
-                " what a mistake costs you"
-            )
-        if self.threshold != "cost" and self.costs is not None:
-            raise ValueError('has costs, which only threshold = "cost" uses: set that, or take costs out')
-        if self.threshold != "f1" and self.beta != 1:
-            raise ValueError(
-                f'has beta = {self.beta:g}, which only threshold = "f1" uses: set that, or take beta out'
-            )
-        return self
-
-    @property
-    def fixed_threshold(self) -> float | None:
-        """The threshold that no sample has a say in; None of the one that is best for F1.
-
-        With costs it is that of least expected cost, for a score that is the probability of a fault: an alarm
-        costs (1 - p) false_alarm, and none p miss (Elkan, "The foundations of cost-sensitive learning", 2001).
-        """
-        if self.costs is not None:
-            return 1 / (1 + self.costs.miss / self.costs.false_alarm)
-        return None if isinstance(self.threshold, str) else self.threshold
-
-
-class Groups(Section):
-    """Which devices of the method `fleet` train one model."""
-
-    alignment: Annotated[float, Field(ge=-1, le=1, strict=True)] = 0.2
-    """Least mean alignment within a group, corrected for noise; -1 makes one group of all devices."""
-    epochs: Count = 6
-    """Passes over half of its samples that a device's alignment is measured on."""
-    cap: Annotated[float, Field(ge=1, strict=True)] = 4.0
-    """Samples that a device trains on in a tour, at most: so many times those of the fleet's median device."""
-
-
-Teacher = Literal["forest", "own", "tuned", "fleet"]
-
-
-class Teaching(Section):
-    """What a device of the method `fleet` makes its own model of.
-
-    forest: a random forest on its own samples.
-    own: a network trained on its own samples.
-    tuned: its group's model, fine-tuned on its own samples.
-    fleet: its group's model.
-    """
-
-    teachers: Annotated[tuple[Teacher, ...], Field(min_length=1)] = ("forest", "own", "tuned", "fleet")
-    folds: Annotated[int, Field(ge=2, le=10, strict=True)] = 3
-    """Parts of its samples: a teacher is judged on each by one of its kind that has not seen that part."""
-    margin: Annotated[float, Field(ge=0, strict=True)] = 1.0
-    """Standard errors by which another blend of teachers must beat the joint one to be taken."""
-    samples: Count = 24_000
-    """Synthetic samples that the network learns from its teachers."""
-
-
-class Evaluation(Section):
-    """What a run is compared with."""
-
-    alone: bool = True
-    """Train every device by itself too, with as many steps, to tell what the federation gains."""
 
 
 class Recipe(Section):
