@@ -85,6 +85,8 @@ ENTRIES = (
     Entry("parts-mixed", "joining-parts", ("extends=mixed",), variants=True, seeds=FEW_SEEDS),
 )
 
+LEAST = "least gains"
+
 FIGURE_KINDS = ("accuracy", "gains", "rounds", "stages", "sweep", "sweep-unseen")
 
 TABLE_1 = {  # Table I of the paper, in %
@@ -145,6 +147,7 @@ def write_page(out: Path) -> None:
     wanted = markers(PAGE)
     drawn = re.findall(r"figures/([\w.-]+)\.svg", PAGE.read_text(encoding="utf-8"))
     FIGURES.mkdir(exist_ok=True)
+    replace_between(PAGE, LEAST, least_gains(out))
     for entry in ENTRIES:
         found = read(out, entry)
         if found is None:
@@ -182,6 +185,24 @@ def table(found: Json, kind: str, *metric: str) -> str:
         "findings": markdown.findings,
     }
     return kinds[kind](found)
+
+
+def least_gains(out: Path) -> str:
+    """Returns the device of each joined fleet that gains least, in points of accuracy over training alone."""
+    lines = [
+        "| fleet | devices | least mean gain of a device | devices with a mean loss |",
+        "|---|---:|---:|---:|",
+    ]
+    for fleet in JOINED:
+        found = read(out, next(entry for entry in ENTRIES if entry.name == f"joining-{fleet}"))
+        if found is None:
+            continue
+        own, alone = (found["methods"][name]["devices"] for name in ("fleet", "local_only"))
+        gains = {d: 100 * (own[d]["accuracy"]["mean"] - alone[d]["accuracy"]["mean"]) for d in found["devices"]}
+        least = min(gains, key=gains.__getitem__)
+        losing = sum(gain < 0 for gain in gains.values())
+        lines.append(f"| {fleet} | {len(gains)} | {gains[least]:+.1f} ({least}) | {losing} |")
+    return "\n".join(lines)
 
 
 def figure(found: Json, kind: str) -> str:
