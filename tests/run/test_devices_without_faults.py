@@ -267,3 +267,20 @@ def test_the_rows_without_a_label_say_what_is_usual(mixed):
     assert (nothing.known, nothing.unlabelled, nothing.moments.count) == ("nothing", 400, 400)
     assert nothing.moments.mean == pytest.approx(mixed.devices[NOTHING].x.mean(axis=0))
     assert (normal.known, normal.unlabelled) == ("normal", 0)
+
+
+def test_the_method_fleet_serves_them_too_and_says_how_unlike_the_fleet_they_are(mixed, tmp_path):
+    settings = {
+        "method": "fleet",
+        "fleet.encoding": "quantiles",
+        "serial.rounds": 2,
+        "parallel.rounds": 0,
+        "teaching.samples": 300,
+    }
+    results = run(recipes.with_settings(mixed.recipe, settings), tmp_path / "run")
+    for name in (NORMAL, NOTHING):
+        novelty = results["devices"][name]["novelty"]
+        assert novelty["feature"] in mixed.devices[name].features and 0 < novelty["distance"] < 0.6
+        assert "blend" not in results["devices"][name]
+    assert "novelty" not in results["devices"]["feeder-00"]
+    assert "Most unlike the fleet" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

@@ -171,6 +171,18 @@ class ThresholdInterval(Reported):
     f1_high: Part
 
 
+class Novelty(Reported):
+    """How unlike its fleet a device is: see `evaluation.novelty`.
+
+    Attributes:
+        feature: what it measures most unlike the fleet.
+        distance: between the device's values of that and the fleet's, 0 for alike and 1 for apart.
+    """
+
+    feature: Words
+    distance: Part
+
+
 class FalseAlarms(Reported):
     """What a device is judged by that has no fault: how many of its normal test samples raise an alarm.
 
@@ -234,6 +246,7 @@ class Result(Reported):
         unseen_kinds: those that the device is tested on and has no training sample of.
         majority_class: test accuracy of always naming the class that is most frequent in training, to be held
             against `class_accuracy`, as `majority` is against `accuracy`.
+        novelty: of a device that is `known`; left out where the fleet has no quantiles to be unlike.
         known: "normal" of a device without a fault to be tested on, whose accuracy is the share of its normal
             samples that raise no alarm, and "nothing" of one without a label, which cannot be judged; left out
             of others.
@@ -257,6 +270,7 @@ class Result(Reported):
     unseen_kinds: list[Words] = []
     majority_class: Part | None = None
     known: Literal["normal", "nothing"] | None = None
+    novelty: Novelty | None = None
     false_alarms: FalseAlarms | None = None
 
     @model_validator(mode="after")

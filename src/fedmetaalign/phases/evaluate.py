@@ -6,7 +6,8 @@ import numpy as np
 
 from fedmetaalign.evaluation.intervals import clopper_pearson
 from fedmetaalign.evaluation.metrics import majority, measure_classes
-from fedmetaalign.evaluation.result import FalseAlarms, Metrics, OneRule, Result, harmless, names_of
+from fedmetaalign.evaluation.novelty import most_unlike
+from fedmetaalign.evaluation.result import FalseAlarms, Metrics, Novelty, OneRule, Result, harmless, names_of
 from fedmetaalign.evaluation.rules import best_rule
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.device import Device
@@ -85,6 +86,8 @@ def evaluate(
         }
     if not rivals:
         result["known"] = tells
+        if device.preparation.curves and client.recipe.fleet.scaling == "fleet":
+            result["novelty"] = novelty(device)
     if tells == "normal":
         alarms = round((1 - (rows["deployed"].accuracy or 0)) * len(y))
         low, high = clopper_pearson(alarms, len(y))
@@ -93,6 +96,14 @@ def evaluate(
             share=alarms / len(y), low=low, high=high, allowed=allowed, samples=len(y)
         )
     return Result.model_validate(result)
+
+
+def novelty(device: Device) -> Novelty:
+    """Says how unlike its fleet a device is whose labels say little."""
+    prepare = device.preparation
+    first = [prepare.columns.index(feature) for feature in range(len(prepare.features))]
+    worst, distance = most_unlike(device.inputs[:, first])
+    return Novelty(feature=harmless(prepare.features[worst]), distance=distance)
 
 
 def one_rule(device: Device, test: Samples, target: Target) -> OneRule:

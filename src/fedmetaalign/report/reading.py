@@ -17,6 +17,7 @@ from fedmetaalign.evaluation.result import (
     Candidate,
     FalseAlarms,
     Metrics,
+    Novelty,
     OneRule,
     Result,
     ThresholdInterval,
@@ -56,6 +57,7 @@ class DeviceReport:
         majority_class: as `majority`, of the classes.
         known: "normal" of a device without a fault, "nothing" of one without a label.
         false_alarms: what a device without a fault is judged by.
+        novelty: how unlike the fleet it is.
     """
 
     name: str
@@ -78,6 +80,7 @@ class DeviceReport:
     majority_class: float | None = None
     known: str | None = None
     false_alarms: FalseAlarms | None = None
+    novelty: Novelty | None = None
     threshold_interval: ThresholdInterval | None = None
 
     @property
@@ -263,6 +266,7 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any], grou
         majority_class=found.get("majority_class"),
         known=known,
         false_alarms=FalseAlarms.read(entry.get("false_alarms")),
+        novelty=Novelty.read(entry.get("novelty")),
         threshold_interval=ThresholdInterval.read(entry.get("threshold_interval")),
     )
 
