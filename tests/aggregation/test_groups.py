@@ -40,21 +40,21 @@ def test_opposed_and_unrelated_devices_come_apart():
     a, b = np.zeros(2000), np.zeros(2000)
     a[:1000], b[1000:] = 1, 1
     first, second = noisy(np.stack([b, a, -a, a, b, a]), 0.7)
-    np.testing.assert_array_equal(groups(alignments(first, second), 0.2), [1, 0, 2, 0, 1, 0])
+    np.testing.assert_array_equal(groups(alignments(first, second), 0.2, np.zeros(6, int)), [1, 0, 2, 0, 1, 0])
 
 
 def test_minus_one_puts_all_in_one():
-    np.testing.assert_array_equal(groups(np.array([[1.0, -1.0], [-1.0, 1.0]]), -1), [0, 0])
+    np.testing.assert_array_equal(groups(np.array([[1.0, -1.0], [-1.0, 1.0]]), -1, np.zeros(2, int)), [0, 0])
 
 
 def test_a_device_alone_is_a_group():
-    np.testing.assert_array_equal(groups(np.ones((1, 1)), 0.2), [0])
+    np.testing.assert_array_equal(groups(np.ones((1, 1)), 0.2, np.zeros(1, int)), [0])
 
 
 @given(st.integers(2, 8), st.integers(0, 100), st.floats(-0.9, 0.9))
 def test_groups_are_numbered_by_size_whatever_the_alignments(devices, seed, least):
     random = np.random.default_rng(seed)
     updates = random.standard_normal((2, devices, 5))
-    found = groups(alignments(*updates), least)
+    found = groups(alignments(*updates), least, random.integers(2, size=devices))
     sizes = np.bincount(found)
     assert (sizes > 0).all() and (np.diff(sizes) <= 0).all()
