@@ -139,7 +139,8 @@ def members(names: Sequence[str], state: State) -> dict[int, list[str]]:
 
 def numbered(names: tuple[str, ...], state: State) -> Mapping[str, int]:
     """Returns each device's group as people count, from 1."""
-    return {name: group_of(state).get(name, 0) + 1 for name in names}
+    of = group_of(state)
+    return {name: of.get(name, 0) + 1 for name in names}
 
 
 def touring(recipe: Recipe, state: State, group: int) -> Vectors:
@@ -206,12 +207,8 @@ def finals(names: tuple[str, ...], state: State) -> list[Final]:
 
 def personal(client: Client, request: Last[Any]) -> Personal:
     """Lets the device's teachers teach a network of its own."""
-    fleet: Mapping[int, np.ndarray] = {
-        int(name.removeprefix(FOLD)): client.folded(each)
-        for name, each in request.vectors.items()
-        if name.startswith(FOLD)
-    }
-    return taught(client, client.folded(request.weights), fleet)
+    without = {int(name.removeprefix(FOLD)): client.folded(each) for name, each in request.vectors.items()}
+    return taught(client, client.folded(request.weights), without)
 
 
 def lacking(recipe: Recipe) -> str:

@@ -1,5 +1,6 @@
 """How many gradient steps the paper's phases give a device: the budget of every method that is compared."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,19 @@ def participation(share: float, devices: int) -> float:
         devices: in the federation.
     """
     return cohort_size(share, devices) / devices
+
+
+def cosine(done: int, steps: int, least: float) -> float:
+    """Returns the share of a learning rate that falls along half a cosine, from 1 to `least`.
+
+    Loshchilov & Hutter, "SGDR", 2017, without restarts.
+
+    Args:
+        done: steps taken before this one, of so many.
+        steps: all of them.
+        least: the share is no smaller.
+    """
+    return max(0.5 * (1 + math.cos(math.pi * done / steps)), least)
 
 
 def tours(recipe: Recipe) -> int:

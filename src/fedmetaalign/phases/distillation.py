@@ -6,7 +6,6 @@ those of other samples, or by standard normal numbers. The latter reach where th
 fleet has. A teacher can label as many as the network needs, which the device's own samples are far too few for.
 """
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from fedmetaalign.model.learner import Learner
 from fedmetaalign.model.online import ALL_LAYERS, Samples
+from fedmetaalign.phases.budget import cosine
 from fedmetaalign.phases.client import check_finite
 from fedmetaalign.phases.teaching import Teacher, as_learner
 from fedmetaalign.randomness import generator
@@ -105,9 +105,7 @@ def decaying(
         DivergenceError: training has run away.
     """
     for i, samples in enumerate(stretches):
-        share = max(0.5 * (1 + math.cos(math.pi * i / len(stretches))), 0.02)
-        weights = learner.train(
-            weights, samples, *address, i, learning_rate=share * learning_rate, trainable=trainable
-        ).weights
+        rate = cosine(i, len(stretches), 0.02) * learning_rate
+        weights = learner.train(weights, samples, *address, i, learning_rate=rate, trainable=trainable).weights
     check_finite(weights, f"on {address[-1]}")
     return weights

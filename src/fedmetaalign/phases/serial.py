@@ -1,6 +1,5 @@
 """Phase 1: serial meta-initialisation (the paper's Algorithm 2)."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from fedmetaalign.federation.messages import Local, Visit
 from fedmetaalign.federation.records import Record, RoundError, record, why
+from fedmetaalign.phases.budget import cosine
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.server import Server, State
 from fedmetaalign.randomness import generator
@@ -103,16 +103,15 @@ def tour_devices(
 def decayed(settings: Serial, tour: int) -> float:
     """Returns the share of the learning rate that a tour trains with.
 
-    With `decay = "cosine"` it falls along half a cosine, from 1 towards 0 (Loshchilov & Hutter, 2017, without
-    restarts): a tour ends nearest to the device that it visits last, and a small last step leaves none of them
-    ahead of the others.
+    With `decay = "cosine"` it falls: a tour ends nearest to the device that it visits last, and a small last
+    step leaves none of them ahead of the others.
 
     Args:
         settings: say how many tours there are, and whether the rate decays.
         tour: from 1.
     """
     tours = settings.rounds * settings.tours
-    return 1.0 if settings.decay == "none" else max(0.5 * (1 + math.cos(math.pi * (tour - 1) / tours)), 0.05)
+    return 1.0 if settings.decay == "none" else cosine(tour - 1, tours, 0.05)
 
 
 def moved(state: State, weights: np.ndarray, number: int, records: Sequence[Record]) -> State:
