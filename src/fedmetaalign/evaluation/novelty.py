@@ -1,7 +1,6 @@
 """How unlike its fleet a device is, from what it has measured, without any label."""
 
 import numpy as np
-from scipy.stats import ks_1samp, norm
 
 
 def most_unlike(scores: np.ndarray) -> tuple[int, float]:
@@ -17,6 +16,8 @@ def most_unlike(scores: np.ndarray) -> tuple[int, float]:
         The number of the feature, and the distance, in [0, 1]: 1 where no sample of the fleet is beside one of
         the device's.
     """
+    from scipy.stats import ks_1samp, norm  # half a second, which every message over Flower would wait for
+
     distances = [float(ks_1samp(column, norm.cdf).statistic) for column in scores.astype(np.float64).T]
     worst = int(np.argmax(distances))
     return worst, distances[worst]
