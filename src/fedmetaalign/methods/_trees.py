@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from fedmetaalign.evaluation.thresholds import Choice
@@ -21,8 +21,10 @@ from fedmetaalign.methods._method import Method
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import Target
+from fedmetaalign.phases import trees
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.server import Round, Server, State
+from fedmetaalign.phases.teaching import as_learner
 from fedmetaalign.randomness import generator
 
 NODE = 4
@@ -34,7 +36,7 @@ Fit = Callable[[Samples, Target, int], Model]
 
 def forest(samples: Samples, target: Target, random_state: int) -> Model:
     """Trains a random forest."""
-    trained = RandomForestClassifier(random_state=random_state, n_jobs=1).fit(*samples)
+    trained = trees.forest(samples, random_state)
     nodes = sum(tree.tree_.node_count for tree in trained.estimators_)
     return _model(trained, target, nodes * (NODE + target.outputs))
 
@@ -44,7 +46,7 @@ def boosting(samples: Samples, target: Target, random_state: int) -> Model:
     counts = np.bincount(samples.y.astype(np.intp))
     seen = np.flatnonzero(counts)
     if len(seen) == 1:
-        return Model(partial(constant, spread(np.ones((1, 1)), seen, target)[0]), 1)
+        return Model(partial(constant, as_learner(np.eye(len(target.classes))[seen], target)[0]), 1)
     # Beyond 10,000 samples it stops early, by a tenth that has every class: one sample cannot be parted.
     early: Any = "auto" if counts[seen].min() > 1 else False
     settings = HistGradientBoostingClassifier(random_state=random_state, early_stopping=early)
@@ -59,19 +61,6 @@ def constant(probabilities: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.full((len(x), *probabilities.shape), probabilities)
 
 
-def spread(probabilities: np.ndarray, seen: np.ndarray, target: Target) -> np.ndarray:
-    """Returns probabilities as a learner's: of two classes the fault's, else each class's.
-
-    Args:
-        probabilities: (rows, seen), of the classes that were trained on.
-        seen: (seen,) their indices. Of all others the probability is 0.
-        target: all classes.
-    """
-    every = np.zeros((len(probabilities), len(target.classes)))
-    every[:, seen] = np.clip(probabilities, 0, 1)  # a mean of many may be rounded to more than 1
-    return every[:, 1] if target.outputs == 1 else every
-
-
 def alone(name: str, fit: Fit) -> Method:
     """Returns the method in which each device trains such a model on its own samples."""
 
@@ -83,7 +72,7 @@ def alone(name: str, fit: Fit) -> Method:
 
 
 def pooled(name: str, fit: Fit) -> Method:
-    """Returns the method in which one such model is trained on the samples of all members."""
+    """Returns the method in which one such model is trained on the samples of all devices."""
 
     def train(server: Server, state: State) -> tuple[State, list[Record]]:
         names = server.engine.names
@@ -133,5 +122,4 @@ def _model(trained: Any, target: Target, numbers: int) -> Model:
 
 
 def _said(trained: Any, target: Target, x: np.ndarray) -> np.ndarray:
-    with threadpool_limits(1, "openmp"):
-        return spread(trained.predict_proba(x), trained.classes_.astype(np.intp), target)
+    return as_learner(trees.of_every_class(trained, len(target.classes), x), target)

@@ -28,9 +28,11 @@ from fedmetaalign.methods._ensemble import Ensemble, Tree, ensemble, tree
 from fedmetaalign.methods._growing import Node, grow, leaf_values, node
 from fedmetaalign.methods._histograms import answer
 from fedmetaalign.methods._method import Method
-from fedmetaalign.methods._trees import NODE, constant, handed_over, no_bundle, spread
+from fedmetaalign.methods._trees import NODE, constant, handed_over, no_bundle
 from fedmetaalign.model.target import Target
 from fedmetaalign.phases.server import Round, Server, State
+from fedmetaalign.phases.teaching import as_learner
+from fedmetaalign.phases.trees import spread
 
 ITERATIONS = 100
 LEARNING_RATE = 0.1
@@ -65,7 +67,7 @@ def train(server: Server, state: State) -> tuple[State, list[Record]]:
     told = members.ask("sketch", classes=np.array(len(target.classes)))
     counts = np.sum([each["counts"] for each in told], axis=0)
     seen = np.flatnonzero(counts)
-    model = Model(partial(constant, spread(np.ones((1, 1)), seen[:1], target)[0]), 1)
+    model = Model(partial(constant, as_learner(np.eye(len(target.classes))[seen[:1]], target)[0]), 1)
     if len(seen) > 1:
         logs = np.log(counts[seen] / counts.sum())
         grown = _grown(members, told, seen, logs[1:] - logs[0] if len(seen) == 2 else logs)
@@ -126,7 +128,7 @@ def _edges(told: Sequence[Arrays]) -> list[np.ndarray]:
 
 
 def _said(ensemble: Ensemble, seen: np.ndarray, target: Target, x: np.ndarray) -> np.ndarray:
-    return spread(ensemble.probabilities(x), seen, target)
+    return as_learner(spread(ensemble.probabilities(x), seen, len(target.classes)), target)
 
 
 METHOD = Method(

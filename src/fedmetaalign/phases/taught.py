@@ -5,7 +5,6 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
 
 from fedmetaalign.evaluation.few_samples import shrunk_f1
 from fedmetaalign.evaluation.thresholds import Choice
@@ -16,6 +15,7 @@ from fedmetaalign.phases.client import Client, passes
 from fedmetaalign.phases.distillation import STRETCHES, decaying, distil
 from fedmetaalign.phases.folds import folds, taken
 from fedmetaalign.phases.teaching import Teacher, as_learner, blended, choose, each_class
+from fedmetaalign.phases.trees import forest, of_every_class
 from fedmetaalign.randomness import generator
 from fedmetaalign.tinyml.decision import fault_probability, predict
 
@@ -112,14 +112,6 @@ def _teachers(
 
 
 def _forest(client: Client, samples: Samples, address: int) -> Teacher:
-    """Trains a random forest (Breiman, 2001) with scikit-learn's defaults; a class it has not seen gets 0."""
+    """Trains a random forest."""
     seed = int(generator(client.recipe.seed, "teacher", "forest", address, client.name).integers(2**32))
-    trained = RandomForestClassifier(random_state=seed, n_jobs=1).fit(*samples)
-    seen, classes = trained.classes_.astype(np.intp), len(client.learner.target.classes)
-
-    def teacher(x: np.ndarray) -> np.ndarray:
-        probabilities = np.zeros((len(x), classes))
-        probabilities[:, seen] = trained.predict_proba(x)
-        return probabilities
-
-    return teacher
+    return partial(of_every_class, forest(samples, seed), len(client.learner.target.classes))
