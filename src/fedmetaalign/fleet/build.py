@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import DataError, RecipeError
-from fedmetaalign.fleet import files, partition, simulators, tables
-from fedmetaalign.fleet.device import Device, Fleet, Moments, Part
+from fedmetaalign.fleet import files, partition, periods, simulators, tables
+from fedmetaalign.fleet.device import Device, Fleet, Moments, Part, Period
 from fedmetaalign.fleet.imputation import correlations_of
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place, Shared, check_faults, share, union
 from fedmetaalign.fleet.sketch import Sketch, curve_of
 from fedmetaalign.fleet.splits import Rows, split, split_newcomer
+from fedmetaalign.fleet.stamps import Clock
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import Target, known
@@ -69,7 +70,7 @@ def build_shared(recipe: Recipe, *, unseen_devices: bool = False) -> tuple[Fleet
     devices, test = [], {}
     for table in (*raw, *bare):
         place = shared.place(hellos[table.name], recipe.model)
-        device, held_out = prepared(table, rows[table.name], place, own[table.name])
+        device, held_out = prepared(table, rows[table.name], place, own[table.name], recipe)
         devices.append(device)
         test[table.name] = held_out
     part = public_part(recipe, public, shared) if public else None
@@ -79,7 +80,8 @@ def build_shared(recipe: Recipe, *, unseen_devices: bool = False) -> tuple[Fleet
             " or change [splits]."
         )
     took_part, new_devices = tuple(devices[: len(federated)]), tuple(devices[len(federated) : len(raw)])
-    notices, target, others = shared.notices, shared.target, tuple(devices[len(raw) :])
+    told = periods.notices([(t, rows[t.name].test, rows[t.name].train) for t in federated], recipe.splits)
+    notices, target, others = (*shared.notices, *told), shared.target, tuple(devices[len(raw) :])
     fleet = Fleet(took_part, test, part, hashes(sources), new_devices, notices, target, others)
     return fleet, shared
 
@@ -135,7 +137,8 @@ def _tables(source: Source, splits: Splits, seed: int) -> list[Table]:
         raise DataError(f"{path} never has the label {', '.join(missing)}: correct {named}.")
     table = tables.read(path, columns, source.name or path.stem)
     if source.partition is not None:
-        return partition.dirichlet(table, source.partition, splits.test, seed)
+        cut = partition.dirichlet(table, source.partition, splits.test, seed)
+        return [device.in_order() for device in cut]
     return [table]
 
 
@@ -160,6 +163,7 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         kind=source.partition.by or None if source.partition else None,
         group=splits.unit if splits.kind == "units" else None,
         units=source.units,
+        clock=Clock(tables.names_of(source.time), source.time_format, source.zone),
     )
 
 
@@ -255,7 +259,7 @@ def _origin(table: Table) -> str:
 
 
 def prepared(
-    table: Table, rows: Rows, place: Place, own: Moments | tuple[Sketch, ...]
+    table: Table, rows: Rows, place: Place, own: Moments | tuple[Sketch, ...], recipe: Recipe
 ) -> tuple[Device, Samples]:
     """Returns a device, and apart from it its test set.
 
@@ -264,9 +268,14 @@ def prepared(
         rows: how they are divided.
         place: in its fleet.
         own: what it knows of its samples, by which it is encoded where the fleet says nothing.
+        recipe: whether it is split by time.
     """
     preparation = _preparation(table, place, own)
     device = replace(_device(table, rows, preparation, place.target), fill=place.fill)
+    if recipe.splits.kind == "time" and table.times is not None:
+        train = np.concatenate([rows.own_support, rows.personalize_query])
+        times = table.times.values
+        device = replace(device, period=Period(times[train], times[rows.test], table.times.dated))
     return device, _samples(table, rows.test, preparation, place.target)
 
 

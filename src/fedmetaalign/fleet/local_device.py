@@ -57,7 +57,7 @@ def build_device(recipe: Recipe, table: Table, place: Place) -> tuple[Device, Sa
         DataError: it has too few samples.
     """
     rows = split(table, recipe.splits, recipe.seed)
-    return prepared(table, rows, place, own_of(table, rows.train, recipe))
+    return prepared(table, rows, place, own_of(table, rows.train, recipe), recipe)
 
 
 def _source(recipe: Recipe, name: str) -> Source:

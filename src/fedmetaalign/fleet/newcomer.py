@@ -11,11 +11,13 @@ import numpy as np
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, simulators, tables
 from fedmetaalign.fleet.build import EXAMPLES, columns_of, own_of, prepared
+from fedmetaalign.fleet.clock import times_of
 from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.fleet.files import Raw, cells, listed
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared
 from fedmetaalign.fleet.splits import split_few
+from fedmetaalign.fleet.stamps import Clock
 from fedmetaalign.fleet.units import in_units
 from fedmetaalign.model.online import Samples
 from fedmetaalign.recipe import Recipe, Source
@@ -74,7 +76,11 @@ def newcomer(
         RecipeError: the recipe does not say which columns the table has.
     """
     source, raw = _columns(recipe, raw, like)
-    table, has_label = _table(shared, source, raw, name)
+    table, has_label = _table(shared, replace(source, clock=Clock()), raw, name)
+    if source.clock.columns and set(source.clock.columns) <= set(raw.frame.columns):
+        times = times_of(raw, source.clock)
+        has_label = has_label[np.argsort(times.values, kind="stable")]
+        table = replace(table, times=times).in_order()
     rows = split_few(table, np.flatnonzero(has_label), recipe.splits, test, recipe.seed)
     kept = np.setdiff1d(np.arange(len(table)), rows.test)
     if not len(kept):
@@ -86,7 +92,7 @@ def newcomer(
         )
     own = own_of(table, kept, recipe)
     place = shared.place(Hello.of(table, own if recipe.fleet.scaling == "fleet" else ()), recipe.model)
-    device, held_out = prepared(table, rows, place, own)
+    device, held_out = prepared(table, rows, place, own, recipe)
     device = replace(device, examples=table.x[kept[:EXAMPLES]])
     inputs = device.preparation.apply(table.x[kept])
     every = Part(Samples(inputs, np.zeros(len(kept), np.float32)), Samples(inputs[:0], np.empty(0, np.float32)))

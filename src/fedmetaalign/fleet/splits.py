@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet import periods
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Splits
@@ -75,10 +76,12 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
     groups = _groups(table, splits)
     test, train = _hold_out(table, groups, splits, random)
     wanted = {part: share for part, share in shares(splits).items() if part != "test"}
-    if table.known == "normal":
+    if table.known == "normal" or (_by_time(table, splits) and not table.faults[train].any()):
         wanted["personalize_query"] += wanted.pop("personalize_support")
-    rows = Rows(test, **({"personalize_support": nothing} | _deal(train, groups, table.strata, wanted, random)))
-    _check(table, rows, [part for part, share in wanted.items() if share])
+    rows = Rows(
+        test, **({"personalize_support": nothing} | _parts(train, table, groups, wanted, splits, random))
+    )
+    _check(table, rows, [part for part, share in wanted.items() if share], splits)
     if splits.reuse:
         rows = replace(rows, personalize_support=rows.own_support)
     return rows
@@ -104,7 +107,7 @@ def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Row
     test, train = _hold_out(table, groups, splits, random)
     nothing = np.empty(0, np.int64)
     rows = Rows(test, nothing, nothing, nothing, nothing, train, nothing)
-    _check(table, rows, ["personalize_support"])
+    _check(table, rows, ["personalize_support"], splits)
     if len(train) < samples:
         raise DataError(
             f"Device {table.name} has {len(train)} training samples, and fleet.unseen.samples asks for"
@@ -112,7 +115,7 @@ def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Row
         )
     drawn = _draw(train, table.faults[train], samples, generator(seed, "newcomer", table.name))
     wanted = {"personalize_support": 1 - splits.query, "personalize_query": splits.query}
-    rows = replace(rows, **_deal(drawn, groups, table.strata, wanted, random))
+    rows = replace(rows, **_parts(drawn, table, groups, wanted, splits, random))
     if not len(rows.personalize_support) or not len(rows.personalize_query):
         raise DataError(
             f"Device {table.name}: {samples} training samples are too few to train on some and choose a"
@@ -137,10 +140,13 @@ def split_few(table: Table, rows: np.ndarray, splits: Splits, test: float, seed:
     random = generator(seed, "split", table.name)
     groups, nothing = _groups(table, splits), np.empty(0, np.int64)
     held = {"test": nothing, "train": rows}
-    if test:
+    if test and _by_time(table, splits):
+        late, early = periods.later(table.take(rows), test)
+        held = {"test": rows[late], "train": rows[early]}
+    elif test:
         held = _deal(rows, groups, table.strata, {"test": test, "train": 1 - test}, random)
     wanted = {"personalize_support": 1 - splits.query, "personalize_query": splits.query}
-    parts = _deal(held["train"], groups, table.strata, wanted, random)
+    parts = _parts(held["train"], table, groups, wanted, splits, random)
     return Rows(held["test"], nothing, nothing, nothing, nothing, **parts)
 
 
@@ -150,9 +156,31 @@ def _hold_out(
     """Returns the test rows and the training rows, rising."""
     if table.reserved is not None:
         return np.flatnonzero(table.reserved), np.flatnonzero(~table.reserved)
+    if _by_time(table, splits):
+        return periods.later(table, splits.test)
     wanted = {"test": splits.test, "train": 1 - splits.test}
     parts = _deal(np.arange(len(table)), groups, table.strata, wanted, random)
     return parts["test"], parts["train"]
+
+
+def _by_time(table: Table, splits: Splits) -> bool:
+    """Whether it is tested on its later part; a device whose source tells no time is split by rows."""
+    return splits.kind == "time" and table.times is not None
+
+
+def _parts(
+    rows: np.ndarray,
+    table: Table,
+    groups: np.ndarray,
+    wanted: dict[str, float],
+    splits: Splits,
+    random: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Deals training rows to parts, in blocks of time or in groups."""
+    if not _by_time(table, splits) or not len(rows):
+        return _deal(rows, groups, table.strata, wanted, random)
+    dealt = periods.deal(periods.blocks(len(rows), wanted), table.strata[rows], wanted, random)
+    return {part: rows[own] for part, own in dealt.items()}
 
 
 def _draw(rows: np.ndarray, fault: np.ndarray, samples: int, random: np.random.Generator) -> np.ndarray:
@@ -167,7 +195,7 @@ def _draw(rows: np.ndarray, fault: np.ndarray, samples: int, random: np.random.G
 
 def _groups(table: Table, splits: Splits) -> np.ndarray:
     """Returns the group of each row, (rows,) int64."""
-    if splits.kind == "rows":
+    if splits.kind in ("rows", "time"):  # the blocks of a time are those of its training period
         return np.arange(len(table))
     if splits.kind == "blocks":
         return np.arange(len(table)) // splits.block
@@ -208,14 +236,19 @@ def _deal(
     return {name: np.sort(rows[part_of[inverse] == i]) for i, name in enumerate(names)}
 
 
-def _check(table: Table, rows: Rows, parts: list[str]) -> None:
+def _check(table: Table, rows: Rows, parts: list[str], splits: Splits) -> None:
     for part in ["test", *parts]:
         if not len(getattr(rows, part)):
             raise DataError(
                 f"Device {table.name} has too few samples: of its {len(table)}, none is left for the"
                 f" {part.replace('_', ' ')} part; give it more, or change [splits]."
             )
-    for drawn, name in ((rows.test, "test"), (rows.train, "training")) if table.known == "faults" else ():
+    both = [(rows.test, "test"), (rows.train, "training")]
+    if _by_time(
+        table, splits
+    ):  # time brings what it brings: only without a normal sample nothing can be learnt
+        both = [each for each in both[1:] if table.faults[each[0]].all()]
+    for drawn, name in both if table.known == "faults" else ():
         present = np.unique(table.faults[drawn])
         # With a single fault or two a device can learn, and is judged by its false alarms, like one without.
         if len(present) < 2 and (present[0] or name == "training"):

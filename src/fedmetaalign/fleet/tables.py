@@ -25,8 +25,10 @@ from fedmetaalign.fleet.classes import (
     positive_of,
     unlabelled,
 )
+from fedmetaalign.fleet.clock import ordered, times_of
 from fedmetaalign.fleet.files import Raw, cells, filled, listed, load, require
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.stamps import Clock
 from fedmetaalign.model.target import BINARY
 
 
@@ -48,6 +50,7 @@ class Columns:
             combination ("1001") unless given.
         group: column that becomes `Table.groups`.
         units: physical unit of a feature; "" for one that is not named here.
+        clock: what tells the time of a row.
     """
 
     label: str | tuple[str, ...]
@@ -60,6 +63,7 @@ class Columns:
     kind: str | tuple[str, ...] | None = None
     group: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -94,7 +98,7 @@ def read(path: Path, columns: Columns, name: str) -> Table:
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
     """As `read`, of a file that has been loaded."""
-    return _apart(*_table(raw, columns, safe_name(name), strict=False))
+    return ordered(_apart(*_table(raw, columns, safe_name(name), strict=False)))
 
 
 def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = None) -> list[Table]:
@@ -130,7 +134,7 @@ def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | Non
             number += 1
             unique = f"{device}-{number}"
         taken.add(unique.casefold())
-        tables.append(_apart(whole.take(np.array(rows[key]), unique), empty[rows[key]]))
+        tables.append(ordered(_apart(whole.take(np.array(rows[key]), unique), empty[rows[key]])))
     return sorted(tables, key=lambda table: table.name)
 
 
@@ -225,6 +229,7 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
         source=path,
         classes=found.classes,
         normal=found.normal,
+        times=times_of(raw, columns.clock) if columns.clock.columns else None,
     )
     return table, empty
 

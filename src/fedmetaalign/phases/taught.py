@@ -38,7 +38,7 @@ def taught(client: Client, weights: np.ndarray, without: Mapping[int, np.ndarray
     samples = client.device.train
     if len(np.unique(target.faults(samples.y))) < 2:
         return client.own(weights)
-    dealt = folds(samples, target, settings.folds, recipe.seed, client.name)
+    dealt = folds(samples, target, settings.folds, recipe.seed, client.name, client.device.period)
     said: dict[str, np.ndarray] = {
         name: np.empty((len(samples), len(target.classes))) for name in settings.teachers
     }
