@@ -175,12 +175,15 @@ def predict(
     preparation = content.preparation
     raw = in_units(files.load(csv), preparation.features, preparation.units)
     x = tables.features_of(raw, preparation.features, preparation.categories)
-    found = predictions.of(content, content.scores(x, runtime))
+    scores = content.scores(x, runtime)
+    found, drift = predictions.of(content, scores), content.drift(x, scores)
     if outside := content.outside(x):
         sys.stderr.write(
             f"fedmetaalign: {outside} of {len(x)} samples lie outside the range that the model was calibrated"
             " on: check their units and columns.\n"
         )
+    if drift:
+        sys.stderr.write(f"fedmetaalign: {predictions.drift_sentence(drift)}\n")
     text = predictions.text(found)
     if out is not None:
         try:
@@ -188,7 +191,8 @@ def predict(
         except OSError as error:
             raise FedMetaAlignError(f"Cannot write {out}: {error.strerror}; choose another --out.") from None
     if as_json:
-        print_json({"device": content.device, "threshold": content.threshold, **found})
+        told = {} if content.reference is None else {"drift": drift}
+        print_json({"device": content.device, "threshold": content.threshold, **found, **told})
     elif out is None:
         sys.stdout.write(text)
 

@@ -276,7 +276,14 @@ def prepared(
         train = np.concatenate([rows.own_support, rows.personalize_query])
         times = table.times.values
         device = replace(device, period=Period(times[train], times[rows.test], table.times.dated))
+    if tells_drift(table, recipe):
+        device = replace(device, raw=table.measured(np.concatenate([rows.own_support, rows.personalize_query])))
     return device, _samples(table, rows.test, preparation, place.target)
+
+
+def tells_drift(table: Table, recipe: Recipe) -> bool:
+    """Whether the device's bundle carries how its samples were distributed."""
+    return table.times is not None if recipe.deploy.drift is None else recipe.deploy.drift
 
 
 def _preparation(table: Table, place: Place, own: Moments | tuple[Sketch, ...]) -> Preparation:

@@ -50,6 +50,7 @@ class Device:
             every sample has a label.
         fill: what of its inputs makes up for those that it lacks.
         period: when its samples were taken; None where they are not split by time.
+        raw: (rows, features) float64, what `inputs` were made of; None where its bundle does not need that.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Device:
     unlabelled: np.ndarray | None = None
     fill: Fill = field(default_factory=Fill)
     period: Period | None = None
+    raw: np.ndarray | None = None
 
     @property
     def inputs(self) -> np.ndarray:

@@ -101,7 +101,10 @@ def newcomer(
     labelled = int(has_label.sum())
     alike = [each for each in recipe.fleet.sources if _meaning(recipe, each) == source]
     kin = frozenset(each for each in federated if any(_is_like(one, each) for one in alike))
-    return Newcomer(device, replace(device, own=every), held_out, len(table), labelled, kin, found)
+    calibration = replace(device, own=every, period=None, raw=None if device.raw is None else table.x[kept])
+    if device.period is not None and table.times is not None:
+        calibration = replace(calibration, period=replace(device.period, train=table.times.values[kept]))
+    return Newcomer(device, calibration, held_out, len(table), labelled, kin, found)
 
 
 def _table(shared: Shared, source: tables.Columns, raw: Raw, name: str) -> tuple[Table, np.ndarray]:

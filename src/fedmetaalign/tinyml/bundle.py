@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from fedmetaalign.drift import Reference, follow
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.preparation import Preparation
@@ -54,6 +55,7 @@ class Bundle:
         runtime: whose rounding the threshold was chosen with.
         model: the .tflite file.
         labels: the classes that it tells apart.
+        reference: how its training samples were distributed; None where it cannot tell drift.
     """
 
     device: str
@@ -64,6 +66,7 @@ class Bundle:
     runtime: Runtime
     model: bytes
     labels: Target = BINARY
+    reference: Reference | None = None
 
     @cached_property
     def network(self) -> DeployedNetwork:
@@ -86,6 +89,18 @@ class Bundle:
     def kinds(self, scores: np.ndarray) -> np.ndarray | None:
         """Returns the likeliest fault of each sample, (rows,) int64, from their scores; None of two classes."""
         return decision.kinds(scores, self.labels) if self.labels.outputs > 1 else None
+
+    def drift(self, x: np.ndarray, scores: np.ndarray) -> dict[str, int]:
+        """Returns the features of samples that drift away from those of training, and from which row on.
+
+        Args:
+            x: (rows, features) float64, in order of time.
+            scores: of them, as `scores` returns them.
+        """
+        if self.reference is None:
+            return {}
+        found = follow(self.reference, x, self.faults(scores))
+        return {self.preparation.features[i]: int(found.since[i]) for i in found.drifted}
 
     def outside(self, x: np.ndarray) -> int:
         """Counts the samples with an input beyond the calibrated range, where the model saturates."""
@@ -126,6 +141,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         raw,
         header(network, bundle.labels),
         bundle.labels,
+        bundle.reference,
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
@@ -137,6 +153,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         "target": bundle.target,
         "runtime": bundle.runtime,
         **({} if bundle.labels == BINARY else asdict(bundle.labels)),
+        **({} if bundle.reference is None else {"drift": bundle.reference.to_dict()}),
         "quantization": _quantization(network),
         "bytes": {name: len(data) for name, data in files.items()},
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
@@ -222,7 +239,10 @@ def read(folder: Path) -> Bundle:
             runtime=facts["runtime"],
             model=contents["model.tflite"],
             labels=labels,
+            reference=Reference.read(facts["drift"]) if "drift" in facts else None,
         )
+        if bundle.reference and bundle.reference.edges.shape[1] != len(preparation.features):
+            raise ValueError("its drift is not that of its features")
         if not math.isfinite(bundle.threshold) or bundle.runtime not in get_args(Runtime):
             raise ValueError(f"threshold {bundle.threshold} or runtime {bundle.runtime!r} is not one")
         if Interface.of(bundle.network).inputs != len(preparation.columns):

@@ -10,6 +10,8 @@ import numpy as np
 from fedmetaalign.tinyml import decision
 from fedmetaalign.tinyml.bundle import Bundle
 
+_SHOWN = 5  # features that have drifted
+
 
 def of(bundle: Bundle, scores: np.ndarray) -> dict[str, Any]:
     """Returns what there is to say of samples, for JSON.
@@ -49,3 +51,13 @@ def text(found: Mapping[str, Any]) -> str:
     for row, values in enumerate(zip(*columns, strict=True), 1):
         table.writerow([row, *(repr(v) if isinstance(v, float) else v for v in values)])
     return out.getvalue()
+
+
+def drift_sentence(drift: Mapping[str, int]) -> str:
+    """Says which features have drifted, as `Bundle.drift` returns them, and what that means."""
+    shown = [f"{name} (from row {row + 1} on)" for name, row in [*drift.items()][:_SHOWN]]
+    more = f" and {len(drift) - _SHOWN} more" if len(drift) > _SHOWN else ""
+    return (
+        f"The inputs have drifted from those that the model was trained on: {', '.join(shown)}{more}. Its"
+        " scores may mean little there: look at the sensors, and train again with samples of now."
+    )

@@ -1,0 +1,164 @@
+"""How a device's training samples were distributed: edges of bins for each feature, and counts.
+
+Samples that the model calls faults have a distribution of their own where there are enough of them: a fault
+that lasts is then no drift, since it looks as faults did in training.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+EDGES = 9
+"""Of a feature: where the training samples begin, their eighths, and where they end."""
+
+BINS = EDGES + 1
+"""Eight with an eighth of the samples each, as far as equal values let them, and one beyond either end."""
+
+FEWEST = 50
+"""Samples that the faults, and the others, need for a distribution of their own."""
+
+UNIT = 32
+"""Of the scores: so many are a standard deviation."""
+
+LIMIT = 25 * UNIT
+"""What a sum of scores has to reach for an alarm, at least; `detector` says why."""
+
+MOST = 20 * LIMIT
+"""That limit at most, which 16 bits hold."""
+
+RAREST = 1024
+"""Every so manieth sample is looked at, at least."""
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a bundle carries of its device's training samples.
+
+    Attributes:
+        edges: (references, features, EDGES) float32, in raw units, none less than that before it; of one
+            reference for all samples, or of two: of those that the model calls normal, and of its faults.
+        counts: (references, features, BINS) int64, the samples below the first edge, from each edge to the
+            next, and from the last on.
+        limits: (features,) int64, the sum of scores that is an alarm.
+        every: only every so manieth sample is looked at, where they come and go slowly.
+    """
+
+    edges: np.ndarray
+    counts: np.ndarray
+    limits: np.ndarray
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where this is no reference, as in a damaged file."""
+        references, features = self.edges.shape[:2]
+        if self.edges.shape != (references, features, EDGES) or references not in (1, 2) or not features:
+            raise ValueError("the edges of drift are not of one or two references")
+        if self.counts.shape != (references, features, BINS) or self.limits.shape != (features,):
+            raise ValueError("the edges, counts and limits of drift are not of the same features")
+        if not np.isfinite(self.edges).all() or (np.diff(self.edges, axis=2) < 0).any():
+            raise ValueError("the edges of drift must be finite, and rise")
+        totals = self.counts.sum(axis=2)
+        if (self.counts < 0).any() or (totals < 1).any() or (totals != totals[:, :1]).any():
+            raise ValueError("the counts of drift must be those of as many samples of each feature")
+        if (self.limits < LIMIT).any() or (self.limits > MOST).any():
+            raise ValueError(f"the limits of drift lie between {LIMIT} and {MOST}")
+        if not 1 <= self.every <= RAREST:
+            raise ValueError(f"every sample is looked at, or one of at most {RAREST}")
+
+    @classmethod
+    def of(cls, raw: np.ndarray, faults: np.ndarray) -> "Reference":
+        """Takes the distribution of training samples.
+
+        Args:
+            raw: (rows, features) float64, at least one row, finite.
+            faults: (rows,) bool, which of them the deployed model calls faults.
+        """
+        several = min(np.count_nonzero(faults), np.count_nonzero(~faults)) >= FEWEST
+        parts = [raw[~faults], raw[faults]] if several else [raw]
+        edges = np.stack([np.stack([edges_of(column) for column in single(part).T]) for part in parts])
+        counts = np.stack(
+            [
+                np.stack([np.bincount(bins, minlength=BINS) for bins in binned(each, single(part)).T])
+                for each, part in zip(edges, parts, strict=True)
+            ]
+        )
+        return cls(edges, counts, np.full(raw.shape[1], LIMIT))
+
+    @property
+    def slack(self) -> np.ndarray:
+        """What a mean score may be off, (references,) int64.
+
+        A quarter of a standard deviation, and two standard errors of the mean of the training samples.
+        """
+        samples = self.counts.sum(axis=2)[:, 0]
+        found = np.minimum(UNIT // 4 + np.ceil(2 * UNIT / np.sqrt(samples)), 3 * UNIT // 4)
+        return np.asarray(found, np.int64)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The scores of each bin, (references, features, BINS, 2) int8: where a value lies, and how far out.
+
+        Both have a mean of 0 among the training samples, and a standard deviation of `UNIT` at most. The first
+        is the middle rank of the bin's samples, the second the square of that.
+        """
+        share = self.counts / self.counts.sum(axis=2, keepdims=True)
+        place = np.cumsum(share, axis=2) - share / 2 - 0.5
+        place = _standard(place, share, 0.125)
+        both = np.stack([place, _standard(place**2, share, 0.25)], axis=3)
+        return np.asarray(np.rint(UNIT * both), np.int8)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as bundle.json has it."""
+        arrays = {"edges": self.edges, "counts": self.counts, "limits": self.limits}
+        return {"every": self.every, **{name: array.tolist() for name, array in arrays.items()}}
+
+    @classmethod
+    def read(cls, facts: Any) -> "Reference":
+        """Reads what `to_dict` returns.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        return cls(
+            np.array(facts["edges"], np.float32),
+            np.array(facts["counts"], np.int64),
+            np.array(facts["limits"], np.int64),
+            int(facts["every"]),
+        )
+
+
+def single(raw: np.ndarray) -> np.ndarray:
+    """Returns raw values as a device has them, float32."""
+    with np.errstate(over="ignore"):
+        return raw.astype(np.float32)
+
+
+def binned(edges: np.ndarray, raw: np.ndarray) -> np.ndarray:
+    """Returns the bin of each value, (rows, features) int64.
+
+    Args:
+        edges: (features, EDGES) float32.
+        raw: (rows, features) float32; the bin of NaN means nothing.
+    """
+    return np.column_stack(
+        [np.searchsorted(own, column, side="right") for own, column in zip(edges, raw.T, strict=True)]
+    )
+
+
+def edges_of(values: np.ndarray) -> np.ndarray:
+    """Returns the edges of a feature, (EDGES,) float32: those that equal values leave out are its end."""
+    ordered = np.clip(np.sort(values), -_LARGEST, _LARGEST)
+    end = np.nextafter(ordered[-1], np.float32(_LARGEST), dtype=np.float32)
+    eighths = np.unique(ordered[[len(ordered) * i // 8 for i in range(8)]])
+    return np.concatenate([eighths, np.full(EDGES - len(eighths), end, np.float32)])
+
+
+def _standard(values: np.ndarray, share: np.ndarray, least: float) -> np.ndarray:
+    """Takes the mean away and divides by the standard deviation, at least so much; 4 of these are the most."""
+    centred = values - (share * values).sum(axis=2, keepdims=True)
+    spread = np.sqrt((share * centred**2).sum(axis=2, keepdims=True))
+    found = np.clip(centred / np.maximum(spread, least), -(127 / UNIT), 127 / UNIT)
+    return np.asarray(found)

@@ -1,0 +1,42 @@
+/* See fma_drift.h. */
+
+#include "fma_drift.h"
+#include "fma_reference.h"
+
+#ifdef __FAST_MATH__
+#error "fma_drift needs NaN to be unlike itself: turn -ffast-math off"
+#endif
+
+void fma_drift_reset(fma_drift_t *drift) {
+    for (int i = 0; i < FMA_FEATURES; i++)
+        for (int j = 0; j < 4; j++) drift->sums[i][j] = 0;
+    drift->seen = 0;
+}
+
+int fma_drifted(const fma_drift_t *drift, int feature) {
+    int found = 0;
+    for (int j = 0; j < 4; j++) found |= drift->sums[feature][j] >= fma_drift_limits[feature];
+    return found;
+}
+
+int fma_drift(fma_drift_t *drift, const float *raw, int fault) {
+    const int which = FMA_REFERENCES > 1 && fault, looks = drift->seen == 0;
+    int drifted = 0;
+    drift->seen = (int16_t)((drift->seen + 1) % FMA_DRIFT_EVERY);
+    for (int i = 0; i < FMA_FEATURES; i++) {
+        const float x = raw[i], *const edges = fma_drift_edges[which * FMA_FEATURES + i];
+        const int limit = fma_drift_limits[i];
+        const int8_t *scores = fma_drift_scores[which * FMA_FEATURES + i];
+        if (looks && x == x) {
+            for (int e = 0; e < FMA_DRIFT_EDGES; e++) scores += x >= edges[e] ? 2 : 0;
+            for (int j = 0; j < 4; j++) {
+                const int score = scores[j / 2];
+                const int sum = drift->sums[i][j] + (j % 2 ? -score : score) - fma_drift_slack[which];
+                if (drift->sums[i][j] >= limit) continue; /* an alarm stands */
+                drift->sums[i][j] = (int16_t)(sum < 0 ? 0 : sum < limit ? sum : limit);
+            }
+        }
+        drifted += fma_drifted(drift, i);
+    }
+    return drifted;
+}
