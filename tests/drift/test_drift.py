@@ -120,8 +120,8 @@ def test_following_in_parts_is_following_at_once(cut, seed, every):
 def test_the_alarms_are_those_of_rivers_page_hinkley():
     """The rows at which river 0.26.1's PageHinkley detects changes in the same scores.
 
-    PageHinkley(min_instances=1, delta=slack, threshold=limit - 1, alpha=1) on either score of each feature, whose
-    mean is fixed at 0, that of training, and whose least and largest sums begin with 0, not with the first sample.
+    PageHinkley(min_instances=1, delta=slack, threshold=limit - 1, alpha=1) on either score of each feature; its
+    mean is fixed at 0, that of training, and its least and largest sums begin with 0, not the first sample.
     """
     random = np.random.default_rng(7)
     reference = Reference.of(random.normal(size=(400, 6)), np.zeros(400, bool))
