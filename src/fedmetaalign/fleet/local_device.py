@@ -33,7 +33,7 @@ def read_table(recipe: Recipe, name: str, path: Path) -> Table:
         table = load_table(path, name)
     else:
         table = tables.read(path, columns_of(_source(recipe, name), recipe.splits), name)
-    check([table], recipe.model)
+    check(table, recipe.model)
     return table
 
 

@@ -1,30 +1,92 @@
 """A recipe's sources become tables: files are read, a table is cut into devices, devices are simulated."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet import files, partition, simulators, tables
+from fedmetaalign.fleet.files import listed
+from fedmetaalign.fleet.patterns import is_pattern, like
+from fedmetaalign.fleet.placement import joined
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.shared import check_faults
-from fedmetaalign.fleet.usable import check
+from fedmetaalign.fleet.tables import Candidate
+from fedmetaalign.fleet.usable import LeftOut, check, check_names, refuse
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe, Source, Splits
 
 
-def raw_tables(recipe: Recipe) -> list[Table]:
-    """Reads, cuts or simulates all devices of a recipe, sorted by name.
+@dataclass(frozen=True)
+class Found:
+    """The devices of a recipe's sources.
+
+    Attributes:
+        tables: those that can be read, sorted by name.
+        left_out: those that cannot.
+        notices: what the user has to know of them, one sentence each.
+    """
+
+    tables: tuple[Table, ...]
+    left_out: tuple[LeftOut, ...]
+    notices: tuple[str, ...]
+
+
+def find_devices(recipe: Recipe) -> Found:
+    """Reads, cuts or simulates all devices of a recipe.
 
     Raises:
-        DataError: a table cannot be used.
+        DataError: a source cannot be used at all, two devices have one name, or `fleet.exclude` names nobody.
     """
-    raw = [table for source in recipe.fleet.sources for table in tables_of(source, recipe.splits, recipe.seed)]
-    check(raw, recipe.model)
-    check_faults(table.known for table in raw)
-    return sorted(raw, key=lambda table: table.name)
+    excluded, unused = recipe.fleet.exclude, set(recipe.fleet.exclude)
+    found: list[Table] = []
+    left_out: list[LeftOut] = []
+    renamed: dict[str, str] = {}
+    every: list[Candidate] = []
+    unusable: list[Problem] = []
+    for source in recipe.fleet.sources:
+        with noting(unusable):
+            every += candidates(source, recipe.splits, recipe.seed)
+    for candidate in every:
+        if by := {each for each in excluded if like(each, candidate.name) or each == candidate.called}:
+            unused -= by
+            continue
+        if candidate.called != candidate.name:
+            renamed[candidate.called] = candidate.name
+        try:
+            table = candidate.read()
+            check(table, recipe.model)
+            found.append(table)
+        except DataError as error:
+            left_out.append(LeftOut(candidate.name, error.on(candidate.name)))
+    if unusable:
+        raise refuse(left_out, *unusable)
+    if unused:
+        raise DataError(
+            f"fleet.exclude names {listed(sorted(unused))}, and no device is called so: the fleet has"
+            f" {listed(sorted(each.name for each in every))}."
+        )
+    check_names(found)
+    notices = []
+    if renamed:
+        pairs = joined(f"{called!r} is {name!r}" for called, name in renamed.items())
+        notices.append(f"Devices are called as their folders can be: {pairs}.")
+    tables = tuple(sorted(found, key=lambda table: table.name))
+    return Found(tables, tuple(sorted(left_out, key=lambda each: each.name)), tuple(notices))
+
+
+def raw_tables(recipe: Recipe) -> list[Table]:
+    """Returns the tables of all devices of a recipe that can be read, sorted by name.
+
+    Raises:
+        DataError: as `find_devices`, or none can.
+    """
+    found = find_devices(recipe)
+    if not found.tables:
+        raise refuse(found.left_out)
+    return [*found.tables]
 
 
 def hashes(sources: Iterable[Path | None]) -> dict[str, str]:
@@ -33,24 +95,35 @@ def hashes(sources: Iterable[Path | None]) -> dict[str, str]:
 
 
 def tables_of(source: Source, splits: Splits, seed: int) -> list[Table]:
-    """Reads or simulates the devices of one source."""
+    """Reads or simulates all devices of one source.
+
+    Raises:
+        DataErrors: one cannot be used.
+    """
+    found: list[Table] = []
+    problems: list[Problem] = []
+    for candidate in candidates(source, splits, seed):
+        with noting(problems):
+            found.append(candidate.read())
+    if problems:
+        raise DataErrors(problems)
+    return found
+
+
+def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]:
+    """Yields what may become the devices of one source.
+
+    Raises:
+        DataError: the source cannot be used at all.
+    """
     if source.simulator is not None:
-        simulator = simulators.find(source.simulator)
-        if source.name is not None:  # a named group of devices is another one than the group without a name
-            seed = int(generator(seed, source.name).integers(2**31))
-        devices = simulator(source.count, source.samples, seed)
-        if source.name is not None:
-            prefix = tables.safe_name(source.name)
-            devices = [replace(device, name=f"{prefix}-{i:02d}") for i, device in enumerate(devices)]
-        if not source.kinds:
-            return devices
-        kinds = simulators.kinds(source.simulator, devices)
-        return [_of_kinds(device, kinds) for device in devices]
+        yield from map(_made, _simulated(source, seed))
+        return
     assert source.table is not None  # noqa: S101 - the recipe's validators saw to it
     columns, named = columns_of(source, splits), "normal" if source.normal else "positive"
-    pattern = path = Path(source.table)
-    if any(wildcard in path.name for wildcard in "*?"):
-        paths = sorted(pattern.parent.glob(pattern.name))
+    path = Path(source.table)
+    if is_pattern(path.name):
+        paths = sorted(path.parent.glob(path.name))
         if not paths:
             raise DataError(f"No file matches {source.table}: check the recipe's table and --data.")
         if missing := tables.unseen(columns, paths):
@@ -58,16 +131,47 @@ def tables_of(source: Source, splits: Splits, seed: int) -> list[Table]:
                 f"No file that matches {source.table} has the label {', '.join(missing)}: correct {named}."
             )
         prefix = f"{source.name}-" if source.name else ""
-        return [tables.read(path, columns, prefix + path.stem) for path in paths]
+        called = [prefix + each.stem for each in paths]
+        for each, text, name in zip(paths, called, tables.unique_names(called), strict=True):
+            yield Candidate(text, name, partial(tables.read, each, columns, name))
+        return
     if source.device:
         by = (source.device,) if isinstance(source.device, str) else source.device
-        return tables.read_many(path, columns, by, source.name)
+        yield from tables.cut(path, columns, by, source.name)
+        return
+    only = source.name or path.stem
+    if source.partition is not None:
+        whole = _read_one(path, columns, only, named)
+        yield from map(_made, partition.dirichlet(whole, source.partition, splits.test, seed))
+        return
+    yield Candidate(only, tables.safe_name(only), partial(_read_one, path, columns, only, named))
+
+
+def _made(table: Table) -> Candidate:
+    """Returns a device that there is already."""
+    return Candidate(table.name, table.name, lambda: table)
+
+
+def _read_one(path: Path, columns: tables.Columns, name: str, named: str) -> Table:
+    table = tables.read(path, columns, name)
     if missing := tables.unseen(columns, [path]):
         raise DataError(f"{path} never has the label {', '.join(missing)}: correct {named}.")
-    table = tables.read(path, columns, source.name or path.stem)
-    if source.partition is not None:
-        return partition.dirichlet(table, source.partition, splits.test, seed)
-    return [table]
+    return table
+
+
+def _simulated(source: Source, seed: int) -> list[Table]:
+    assert source.simulator is not None  # noqa: S101 - the caller saw to it
+    simulator = simulators.find(source.simulator)
+    if source.name is not None:  # a named group of devices is another one than the group without a name
+        seed = int(generator(seed, source.name).integers(2**31))
+    devices = simulator(source.count, source.samples, seed)
+    if source.name is not None:
+        prefix = tables.safe_name(source.name)
+        devices = [replace(device, name=f"{prefix}-{i:02d}") for i, device in enumerate(devices)]
+    if not source.kinds:
+        return devices
+    kinds = simulators.kinds(source.simulator, devices)
+    return [_of_kinds(device, kinds) for device in devices]
 
 
 def _of_kinds(table: Table, classes: tuple[str, ...]) -> Table:

@@ -5,27 +5,27 @@ import math
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet.classes import (
     Labels,
     Positive,
     Value,
     canonical,
     fault_or_not,
-    first,
     kind_names,
     kinds_of,
     positive_of,
     unlabelled,
 )
-from fedmetaalign.fleet.files import Raw, cells, filled, listed, load, require
+from fedmetaalign.fleet.files import Raw, cells, filled, listed, load, require, require_all, wrong_cells
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.target import BINARY
 
@@ -97,7 +97,22 @@ def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
     return _apart(*_table(raw, columns, safe_name(name), strict=False))
 
 
-def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = None) -> list[Table]:
+@dataclass(frozen=True)
+class Candidate:
+    """What may become a device.
+
+    Attributes:
+        called: what a file's name, the cells of a table or the recipe call it.
+        name: the same made safe, and unique, also on a file system that ignores case ("Pump-New_York").
+        read: returns its table, or raises a DataError where that cannot be used.
+    """
+
+    called: str
+    name: str
+    read: Callable[[], Table]
+
+
+def cut(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = None) -> list[Candidate]:
     """Cuts one table into devices, one for each combination of values of some columns.
 
     Args:
@@ -107,50 +122,81 @@ def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | Non
         name: put in front of every device's name where given.
 
     Returns:
-        The devices sorted by name, which is made of the cut values ("Pump-New_York") and is unique, also on
-        a file system that ignores case. Rows keep the order of the file.
+        The devices sorted by name.
 
     Raises:
-        DataError: as `read`, nothing to cut by, or a value that is named and never occurs.
+        DataError: as `read`, nothing to cut by, or a value that is named and never occurs; but what is wrong
+            with the rows of some devices alone is no error of the others.
     """
     raw = load(path)
     if not by:
         raise DataError(f"{path}: no column is named to cut the table into devices by; name at least one")
     require(raw, by)
-    whole, empty = _table(raw, columns, safe_name(raw.path.stem), strict=True)
     rows: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for row, key in enumerate(zip(*(filled(raw, column) for column in by), strict=True)):
         rows[key].append(row)
-    tables: list[Table] = []
+    keys = sorted(rows)
+    called = ["-".join((*([name] if name else []), *key)) for key in keys]
+    parts = zip(called, unique_names(called), (np.array(rows[key]) for key in keys), strict=True)
+    return sorted(_parts(raw, columns, list(parts)), key=lambda found: found.name)
+
+
+def _parts(raw: Raw, columns: Columns, devices: list[tuple[str, str, np.ndarray]]) -> Iterator[Candidate]:
+    """Yields the devices of a table, each given by what it is called, its name and its rows."""
+    try:
+        whole, empty = _table(raw, columns, safe_name(raw.path.stem), strict=True)
+    except DataError as error:
+        each = [Candidate(text, name, partial(of_raw, raw.take(r), columns, name)) for text, name, r in devices]
+        if sum(map(_can_be_read, each)) in (0, len(each)):
+            raise error from None  # it is nobody's in particular
+        yield from each
+        return
+    for text, name, rows in devices:
+        yield Candidate(text, name, partial(_apart, whole.take(rows, name), empty[rows]))
+
+
+def _can_be_read(candidate: Candidate) -> bool:
+    try:
+        candidate.read()
+    except DataError:
+        return False
+    return True
+
+
+def unique_names(called: Iterable[str]) -> list[str]:
+    """Returns a safe name for each text, all of them unlike, also on a file system that ignores case."""
+    names: list[str] = []
     taken: set[str] = set()
-    for key in sorted(rows):
-        device = unique = safe_name("-".join((*([name] if name else []), *key)))
+    for text in called:
+        name = unique = safe_name(text)
         number = 1
         while unique.casefold() in taken:
             number += 1
-            unique = f"{device}-{number}"
+            unique = f"{name}-{number}"
         taken.add(unique.casefold())
-        tables.append(_apart(whole.take(np.array(rows[key]), unique), empty[rows[key]]))
-    return sorted(tables, key=lambda table: table.name)
+        names.append(unique)
+    return names
 
 
 def unseen(columns: Columns, paths: Iterable[Path]) -> tuple[str, ...]:
     """The values of `columns.positive` or `columns.normal` that are the label of no row of any of the files.
 
-    A fleet that was put together by `read` has misspelt them, or has no such sample on any device.
-
-    Raises:
-        DataError: a file cannot be read, or lacks a label column.
+    A fleet that was put together by `read` has misspelt them, or has no such sample on any device. Files that
+    cannot be read say nothing, here.
     """
-    missing = {canonical(value): str(value) for value in columns.named}
+    missing, said = {canonical(value): str(value) for value in columns.named}, False
     for path in paths if missing else ():
-        require(raw := load(path), columns.labels)
-        if columns.normal and len(columns.labels) > 1:
-            found = [*kind_names(raw, columns.labels, bits=False)]
-        else:
-            found = [cell for name in columns.labels for cell in cells(raw, name).drop_nulls().unique()]
+        try:
+            require(raw := load(path), columns.labels)
+            if columns.normal and len(columns.labels) > 1:
+                found = [*kind_names(raw, columns.labels, bits=False)]
+            else:
+                found = [cell for name in columns.labels for cell in cells(raw, name).drop_nulls().unique()]
+        except DataError:
+            continue
+        said = True
         missing = {key: value for key, value in missing.items() if key not in map(canonical, found)}
-    return tuple(missing.values())
+    return tuple(missing.values()) if said else ()
 
 
 def safe_name(text: str) -> str:
@@ -195,8 +241,8 @@ def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.nda
 def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray]:
     """Returns a table of all rows, and which of them have no label, (rows,) bool."""
     labels, features, path = columns.labels, columns.features, raw.path
-    require(raw, (*labels, *features, *names_of(columns.kind), *names_of(columns.group)))
-    require(raw, (*columns.categories, *columns.units))
+    needed = (*labels, *features, *names_of(columns.kind), *names_of(columns.group))
+    require_all(raw, (*needed, *columns.categories, *columns.units))
     if not labels or not features:
         raise DataError(f"{path}: no {'feature' if labels else 'label'} is named; name at least one column")
     for index, feature in enumerate(features):
@@ -206,8 +252,13 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
             )
         if feature in features[:index]:
             raise DataError(f"{path}: column '{feature}' is named twice among the features; remove one of them")
-    found, empty = _labels(raw, columns, strict=strict)
-    x = features_of(raw, features, columns.categories)
+    problems: list[Problem] = []
+    with noting(problems):
+        found, empty = _labels(raw, columns, strict=strict)
+    with noting(problems):
+        x = features_of(raw, features, columns.categories)
+    if problems:
+        raise DataErrors(problems)
     kinds = found.kinds
     if columns.kind is not None:
         parts = [filled(raw, column) for column in names_of(columns.kind)]
@@ -233,12 +284,15 @@ def features_of(raw: Raw, names: tuple[str, ...], categories: Mapping[str, tuple
     """Returns the named columns as numbers, (rows, features) float64, all finite.
 
     Raises:
-        DataError: a column is missing, or a cell is neither a number nor among its column's categories.
+        DataErrors: columns are missing, or cells are neither numbers nor among their column's categories.
     """
-    require(raw, names)
-    values = [
-        _ordinals(raw, name, categories[name]) if name in categories else _numbers(raw, name) for name in names
-    ]
+    values, found = [], list[Problem]()
+    for name in names:
+        with noting(found):
+            require(raw, (name,))
+            values.append(_ordinals(raw, name, categories[name]) if name in categories else _numbers(raw, name))
+    if found:
+        raise DataErrors(found)
     return np.stack(values, axis=1)
 
 
@@ -249,29 +303,49 @@ def _numbers(raw: Raw, column: str) -> np.ndarray:
     numeric = series.dtype.is_numeric() or series.dtype == pl.Boolean
     values = (series if numeric else text).cast(pl.Float64, strict=False).to_numpy()
     if (wrong := ~np.isfinite(values)).any():
-        row = int(np.argmax(wrong))
-        where, cell = raw.where(row, column), text[row]
-        if cell is None:
-            filled(raw, column)  # raises: the first wrong cell is the first empty one
-        if canonical(cell) in ("nan", math.inf, -math.inf):
-            raise DataError(
-                f"{where} holds '{cell}', which is not a finite number; correct it or remove the row"
-            )
-        raise DataError(
-            f"{where} holds '{cell[:40]}', which is not a number; correct it, leave the column out of the "
-            "features, or list its values as categories"
-        )
+        raise DataErrors(_no_numbers(raw, column, text, np.flatnonzero(wrong)))
     return np.asarray(values, np.float64)
+
+
+def _no_numbers(raw: Raw, column: str, text: pl.Series, rows: np.ndarray) -> list[Problem]:
+    """Says which of some rows' cells are empty, not finite, or no numbers; what comes first is told first."""
+    kinds: dict[str, list[int]] = {}
+    for row in rows.tolist():
+        cell = text[row]
+        kind = "empty" if cell is None else "number"
+        if cell is not None and canonical(cell) in ("nan", math.inf, -math.inf):
+            kind = "finite"
+        kinds.setdefault(kind, []).append(row)
+    found = []
+    for kind, those in kinds.items():
+        cell = str(text[those[0]])[:40]
+        what, do = {
+            "empty": ("is empty", "fill the cell in or remove the row"),
+            "finite": (f"holds '{cell}', which is not a finite number", "correct it or remove the row"),
+            "number": (
+                f"holds '{cell}', which is not a number",
+                "correct it, leave the column out of the features, or list its values as categories",
+            ),
+        }[kind]
+        found.append(wrong_cells(raw, column, np.array(those), kind, what, do))
+    return found
 
 
 def _ordinals(raw: Raw, column: str, categories: tuple[str, ...]) -> np.ndarray:
     """A text column as (rows,) float64: the place of each value among its categories."""
     place = {canonical(category): float(index) for index, category in enumerate(categories)}
     text = filled(raw, column)
-    for cell in text.unique(maintain_order=True):
-        if canonical(cell) not in place:
-            raise DataError(
-                f"{raw.where(first(text, cell), column)} holds '{cell[:40]}', which is not among its "
-                f"categories {listed(categories)}; add it or correct the cell"
+    strange = [cell for cell in text.unique(maintain_order=True) if canonical(cell) not in place]
+    if strange:
+        raise DataErrors(
+            wrong_cells(
+                raw,
+                column,
+                np.flatnonzero((text == cell).to_numpy()),
+                "category",
+                f"holds '{cell[:40]}', which is not among its categories {listed(categories)}",
+                "add it or correct the cell",
             )
+            for cell in strange
+        )
     return np.array([place[canonical(cell)] for cell in text], np.float64)

@@ -212,7 +212,7 @@ def _settings_of(name: str | None, whose: str) -> dict[str, Any]:
 def _tested_on(recipe: Recipe) -> tuple[Fleet, dict[str, Any]]:
     """Returns what decides the devices and their test sets."""
     fleet = recipe.fleet.model_copy(update={"scaling": "device", "encoding": "linear", "missing": "zero"})
-    return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit"})
+    return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit", "stratify"})
 
 
 def _checked(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recipe:
