@@ -19,6 +19,7 @@ from fedmetaalign.federation.messages import Finish, Finished
 from fedmetaalign.federation.records import Record, RoundError, why
 from fedmetaalign.fleet.build import build_shared
 from fedmetaalign.fleet.device import Fleet
+from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.shared import Shared, save_shared
 from fedmetaalign.fleet.usable import LeftOut, of_left_out
 from fedmetaalign.methods import deployable, find
@@ -75,6 +76,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         FedMetaAlignError: the method cannot run on the recipe, or the data, the folder or the training failed;
             the sentence says how.
     """
+    recipe = resolved(recipe)
     method = deployable(recipe, elsewhere=False)
     watcher = watcher or Watcher()
     clock = Clock()

@@ -8,6 +8,7 @@ from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet.device import Fleet, Moments
 from fedmetaalign.fleet.prepare import hello_of, own_of, prepared
 from fedmetaalign.fleet.public import public_part, public_table
+from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared, check_faults, share
 from fedmetaalign.fleet.sketch import Sketch
@@ -36,6 +37,7 @@ def build_shared(
     recipe: Recipe, *, unseen_devices: bool = False, unusable: Mapping[str, DataError] = MappingProxyType({})
 ) -> tuple[Fleet, Shared]:
     """As `build`, and what the devices agree on; those that are known to be `unusable` are left out."""
+    recipe = resolved(recipe)
     unseen = recipe.fleet.unseen
     if unseen.count and not unseen_devices:
         raise RecipeError(

@@ -9,11 +9,12 @@ import numpy as np
 
 from fedmetaalign.errors import DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet import files, partition, simulators, tables
+from fedmetaalign.fleet.cutting import Candidate, cut, unique_names
 from fedmetaalign.fleet.files import listed
 from fedmetaalign.fleet.patterns import is_pattern, like
-from fedmetaalign.fleet.placement import joined
+from fedmetaalign.fleet.placement import conversions_told, converted, joined
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.tables import Candidate
+from fedmetaalign.fleet.twins import twins
 from fedmetaalign.fleet.usable import LeftOut, check, check_names, refuse
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe, Source, Splits
@@ -40,41 +41,43 @@ def find_devices(recipe: Recipe) -> Found:
     Raises:
         DataError: a source cannot be used at all, two devices have one name, or `fleet.exclude` names nobody.
     """
-    excluded, unused = recipe.fleet.exclude, set(recipe.fleet.exclude)
-    found: list[Table] = []
-    left_out: list[LeftOut] = []
-    renamed: dict[str, str] = {}
     every: list[Candidate] = []
     unusable: list[Problem] = []
     for source in recipe.fleet.sources:
         with noting(unusable):
             every += candidates(source, recipe.splits, recipe.seed)
-    for candidate in every:
-        if by := {each for each in excluded if like(each, candidate.name) or each == candidate.called}:
-            unused -= by
-            continue
-        if candidate.called != candidate.name:
-            renamed[candidate.called] = candidate.name
+    excluded = recipe.fleet.exclude
+    chosen = [each for each in every if not any(_is_meant(each, name) for name in excluded)]
+    found: list[Table] = []
+    left_out: list[LeftOut] = []
+    for candidate in chosen:
         try:
-            table = candidate.read()
+            table = converted(candidate.read(), recipe.fleet.conversions)
             check(table, recipe.model)
             found.append(table)
         except DataError as error:
             left_out.append(LeftOut(candidate.name, error.on(candidate.name)))
     if unusable:
         raise refuse(left_out, *unusable)
-    if unused:
+    if nobody := [name for name in excluded if not any(_is_meant(each, name) for each in every)]:
         raise DataError(
-            f"fleet.exclude names {listed(sorted(unused))}, and no device is called so: the fleet has"
+            f"fleet.exclude names {listed(nobody)}, and no device is called so: the fleet has"
             f" {listed(sorted(each.name for each in every))}."
         )
     check_names(found)
     notices = []
-    if renamed:
-        pairs = joined(f"{called!r} is {name!r}" for called, name in renamed.items())
-        notices.append(f"Devices are called as their folders can be: {pairs}.")
-    tables = tuple(sorted(found, key=lambda table: table.name))
-    return Found(tables, tuple(sorted(left_out, key=lambda each: each.name)), tuple(notices))
+    if renamed := [f"{each.called!r} is {each.name!r}" for each in chosen if each.called != each.name]:
+        notices.append(f"Devices are called as their folders can be: {joined(renamed)}.")
+    return Found(
+        tuple(sorted(found, key=lambda table: table.name)),
+        tuple(sorted(left_out, key=lambda each: each.name)),
+        (*notices, *conversions_told(found), *twins(found)),
+    )
+
+
+def _is_meant(candidate: Candidate, name: str) -> bool:
+    """Tells whether a name, or a pattern of names, is a candidate's, also before it was made a folder's."""
+    return like(name, candidate.name) or name == candidate.called
 
 
 def raw_tables(recipe: Recipe) -> list[Table]:
@@ -123,21 +126,19 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
     columns, named = columns_of(source, splits), "normal" if source.normal else "positive"
     path = Path(source.table)
     if is_pattern(path.name):
-        paths = sorted(path.parent.glob(path.name))
-        if not paths:
-            raise DataError(f"No file matches {source.table}: check the recipe's table and --data.")
+        paths = files_of(path)
         if missing := tables.unseen(columns, paths):
             raise DataError(
                 f"No file that matches {source.table} has the label {', '.join(missing)}: correct {named}."
             )
         prefix = f"{source.name}-" if source.name else ""
         called = [prefix + each.stem for each in paths]
-        for each, text, name in zip(paths, called, tables.unique_names(called), strict=True):
+        for each, text, name in zip(paths, called, unique_names(called), strict=True):
             yield Candidate(text, name, partial(tables.read, each, columns, name))
         return
     if source.device:
         by = (source.device,) if isinstance(source.device, str) else source.device
-        yield from tables.cut(path, columns, by, source.name)
+        yield from cut(path, columns, by, source.name)
         return
     only = source.name or path.stem
     if source.partition is not None:
@@ -145,6 +146,19 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
         yield from map(_made, partition.dirichlet(whole, source.partition, splits.test, seed))
         return
     yield Candidate(only, tables.safe_name(only), partial(_read_one, path, columns, only, named))
+
+
+def files_of(path: Path) -> list[Path]:
+    """Returns the files that a path with a pattern for a name stands for, else itself.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not is_pattern(path.name):
+        return [path]
+    if not (paths := sorted(path.parent.glob(path.name))):
+        raise DataError(f"No file matches {path}: check the recipe's table and --data.")
+    return paths
 
 
 def _made(table: Table) -> Candidate:
@@ -195,4 +209,6 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         kind=source.partition.by or None if source.partition else None,
         group=splits.unit if splits.kind == "units" else None,
         units=source.units,
+        others=tables.names_of(source.device),
+        lacking=source.table is not None and is_pattern(Path(source.table).name),
     )

@@ -4,10 +4,8 @@ import hashlib
 import math
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +24,9 @@ from fedmetaalign.fleet.classes import (
     unlabelled,
 )
 from fedmetaalign.fleet.files import Raw, cells, filled, listed, load, require, require_all, wrong_cells
+from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.units import without_units
 from fedmetaalign.model.target import BINARY
 
 
@@ -37,7 +37,8 @@ class Columns:
     Attributes:
         label: a column of 0/1 (also 0.0/1.0, true/false), or of any values with `positive` or `normal`; or
             several columns, where a row is a fault if any of them is set (nonzero, true, or in `positive`).
-        features: the columns that become `Table.x`, in this order.
+        features: the columns that become `Table.x`, in this order; `*` and `?` stand for any characters, and
+            then for those of the file, in its order, that have no other meaning.
         positive: the values of the label that mean fault, of several columns those of each by its name; empty
             for a label that is 0/1 already.
         normal: the values that mean no fault; each other value is a kind of fault.
@@ -48,6 +49,8 @@ class Columns:
             combination ("1001") unless given.
         group: column that becomes `Table.groups`.
         units: physical unit of a feature; "" for one that is not named here.
+        others: columns with a meaning of another kind, such as the one that a table is cut by.
+        lacking: a feature that the file does not have is one that the device lacks, and no error.
     """
 
     label: str | tuple[str, ...]
@@ -60,6 +63,8 @@ class Columns:
     kind: str | tuple[str, ...] | None = None
     group: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    lacking: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -94,88 +99,7 @@ def read(path: Path, columns: Columns, name: str) -> Table:
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
     """As `read`, of a file that has been loaded."""
-    return _apart(*_table(raw, columns, safe_name(name), strict=False))
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What may become a device.
-
-    Attributes:
-        called: what a file's name, the cells of a table or the recipe call it.
-        name: the same made safe, and unique, also on a file system that ignores case ("Pump-New_York").
-        read: returns its table, or raises a DataError where that cannot be used.
-    """
-
-    called: str
-    name: str
-    read: Callable[[], Table]
-
-
-def cut(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = None) -> list[Candidate]:
-    """Cuts one table into devices, one for each combination of values of some columns.
-
-    Args:
-        path: as in `read`.
-        columns: as in `read`.
-        by: the columns to cut by.
-        name: put in front of every device's name where given.
-
-    Returns:
-        The devices sorted by name.
-
-    Raises:
-        DataError: as `read`, nothing to cut by, or a value that is named and never occurs; but what is wrong
-            with the rows of some devices alone is no error of the others.
-    """
-    raw = load(path)
-    if not by:
-        raise DataError(f"{path}: no column is named to cut the table into devices by; name at least one")
-    require(raw, by)
-    rows: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for row, key in enumerate(zip(*(filled(raw, column) for column in by), strict=True)):
-        rows[key].append(row)
-    keys = sorted(rows)
-    called = ["-".join((*([name] if name else []), *key)) for key in keys]
-    parts = zip(called, unique_names(called), (np.array(rows[key]) for key in keys), strict=True)
-    return sorted(_parts(raw, columns, list(parts)), key=lambda found: found.name)
-
-
-def _parts(raw: Raw, columns: Columns, devices: list[tuple[str, str, np.ndarray]]) -> Iterator[Candidate]:
-    """Yields the devices of a table, each given by what it is called, its name and its rows."""
-    try:
-        whole, empty = _table(raw, columns, safe_name(raw.path.stem), strict=True)
-    except DataError as error:
-        each = [Candidate(text, name, partial(of_raw, raw.take(r), columns, name)) for text, name, r in devices]
-        if sum(map(_can_be_read, each)) in (0, len(each)):
-            raise error from None  # it is nobody's in particular
-        yield from each
-        return
-    for text, name, rows in devices:
-        yield Candidate(text, name, partial(_apart, whole.take(rows, name), empty[rows]))
-
-
-def _can_be_read(candidate: Candidate) -> bool:
-    try:
-        candidate.read()
-    except DataError:
-        return False
-    return True
-
-
-def unique_names(called: Iterable[str]) -> list[str]:
-    """Returns a safe name for each text, all of them unlike, also on a file system that ignores case."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for text in called:
-        name = unique = safe_name(text)
-        number = 1
-        while unique.casefold() in taken:
-            number += 1
-            unique = f"{name}-{number}"
-        taken.add(unique.casefold())
-        names.append(unique)
-    return names
+    return apart(*table_of(raw, columns, safe_name(name), strict=False))
 
 
 def unseen(columns: Columns, paths: Iterable[Path]) -> tuple[str, ...]:
@@ -219,7 +143,7 @@ def names_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _apart(table: Table, empty: np.ndarray) -> Table:
+def apart(table: Table, empty: np.ndarray) -> Table:
     """Takes the rows without a label, (rows,) bool, out of a table's samples."""
     if not empty.any():
         return table
@@ -238,11 +162,17 @@ def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.nda
     return fault_or_not(raw, columns.labels, columns.positive, strict=strict), empty
 
 
-def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray]:
+def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray]:
     """Returns a table of all rows, and which of them have no label, (rows,) bool."""
-    labels, features, path = columns.labels, columns.features, raw.path
+    labels, path = columns.labels, raw.path
+    raw, in_header = without_units(raw, columns.features)
+    features = matching(raw.frame.columns, columns)
     needed = (*labels, *features, *names_of(columns.kind), *names_of(columns.group))
-    require_all(raw, (*needed, *columns.categories, *columns.units))
+    require_all(raw, needed if columns.lacking else (*needed, *columns.categories, *columns.units))
+    if columns.features and not features:
+        raise DataError(
+            f"{path} has none of the features {listed(columns.features)}; it has {listed(raw.frame.columns)}"
+        )
     if not labels or not features:
         raise DataError(f"{path}: no {'feature' if labels else 'label'} is named; name at least one column")
     for index, feature in enumerate(features):
@@ -269,7 +199,7 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
         features=features,
         x=x,
         y=found.y,
-        units=tuple(columns.units.get(feature, "") for feature in features),
+        units=tuple(in_header.get(feature, columns.units.get(feature, "")) for feature in features),
         kinds=kinds,
         groups=None if columns.group is None else filled(raw, columns.group).to_numpy().astype(str),
         categories={f: tuple(map(str, columns.categories[f])) for f in features if f in columns.categories},
@@ -278,6 +208,18 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
         normal=found.normal,
     )
     return table, empty
+
+
+def matching(there: Sequence[str], columns: Columns) -> tuple[str, ...]:
+    """Returns the features of a file with some columns: what patterns stand for, and without what it lacks."""
+    named = {*columns.labels, *names_of(columns.kind), *names_of(columns.group), *columns.others}
+    found: list[str] = []
+    for feature in columns.features:
+        if feature in there or not is_pattern(feature):
+            found += [feature] * (feature in there or not columns.lacking)
+        else:
+            found += [name for name in there if like(feature, name) and name not in (*named, *found)]
+    return tuple(found)
 
 
 def features_of(raw: Raw, names: tuple[str, ...], categories: Mapping[str, tuple[str, ...]]) -> np.ndarray:

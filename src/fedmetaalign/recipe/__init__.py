@@ -225,9 +225,9 @@ def _checked(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recip
 
 def _validated(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recipe:
     model: Any = raw.get("model")
-    counted = isinstance(model, Mapping) and model.get("inputs") == "features"
+    counted = model is None or (isinstance(model, Mapping) and model.get("inputs", "features") == "features")
     if counted:  # from here on, also in what is written down and sent, it is a number
-        raw = {**raw, "model": {**model, "inputs": LEAST}}
+        raw = {**raw, "model": {**(model or {}), "inputs": LEAST}}
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:

@@ -132,6 +132,15 @@ class Source(Section):
         return self
 
 
+class Conversion(Section):
+    """What a value in one unit is in another: value * factor + offset."""
+
+    to: Annotated[str, Field(min_length=1)]
+    """The other unit."""
+    factor: Positive
+    offset: float = 0.0
+
+
 class Unseen(Section):
     """Devices that take no part in the federation and only receive its model."""
 
@@ -153,6 +162,9 @@ class Fleet(Source):
     """What the method `fleet` puts in the place of a feature that a device lacks and others have: its median,
     or what linear regression makes of the device's own, by correlations that the devices send."""
     unseen: Unseen = Unseen()
+    conversions: Mapping[str, Conversion] = {}
+    """By unit: which other it is turned into, such as F = { to = "degC", factor = 0.5556, offset = -17.78 }. A
+    device's units are those of its source, or stand in its header, as in "temp [F]"."""
     exclude: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Devices that take no part, by name; `*` and `?` stand for any characters."""
     strict: Annotated[bool, Field(strict=True)] = False

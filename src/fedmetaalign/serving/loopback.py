@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fedmetaalign.errors import RunError
+from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.table_file import SUFFIX, save_table
 from fedmetaalign.fleet.usable import of_left_out
@@ -46,6 +47,7 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
             another run writes to the folder, or this one failed.
     """
     # What cannot be used is known of before anything is started.
+    recipe = resolved(recipe)
     deployable(recipe, elsewhere=True)
     fleet, _ = checked_fleet(recipe)
     unusable = {each.name for each in fleet.left_out}
