@@ -18,6 +18,7 @@ from fedmetaalign.comparison.summary import Json, Tuning, summarise
 from fedmetaalign.comparison.table import to_csv
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report.comparison import figures, markdown
@@ -117,6 +118,7 @@ def compare(
     """
     watcher = watcher or Watcher()
     check_folder(out)
+    recipe = resolved(recipe)
     points = dict(_points(recipe))
     notice = cache(watcher.notice)  # once, however many of the fleets it is true of
     arms = {value: _arms(point, notice) for value, point in points.items()}
