@@ -126,7 +126,8 @@ def _columns(raw: Raw, found: Mapping[str, dict[str, int] | None]) -> tuple[tupl
         name for name, seen in few.items() if TELLING_VALUES & _folded(seen) and not _ranks(name, seen)
     ]:
         told.sort(key=lambda name: not LABEL_NAMES & words(name))
-        return (told[0],), "by its values"
+        known = listed(sorted(TELLING_VALUES & _folded(few[told[0]])))
+        return (told[0],), f"by its values, such as {known}"
     if named := [name for name in two if LABEL_NAMES & words(name)]:
         return (named[-1],), "by its name and because it has two values"
     for names in (FAULT_NAMES, LABEL_NAMES):

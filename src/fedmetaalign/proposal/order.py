@@ -61,7 +61,8 @@ def _correlation(features: Mapping[str, np.ndarray], devices: np.ndarray, lag: i
 
 def _block(features: Mapping[str, np.ndarray], kinds: np.ndarray, devices: np.ndarray) -> int:
     """A block's rows: as many as it takes until rows are unlike, and as each class has enough blocks for."""
-    rarest = min(np.unique(kinds, return_counts=True)[1])
+    each = [np.unique(kinds[devices == device], return_counts=True)[1].min() for device in np.unique(devices)]
+    rarest = int(np.median(each))
     lags: Sequence[int] = [lag for lag in _LAGS if lag < len(kinds)]
     far = next((lag for lag in lags if _correlation(features, devices, lag) < _ALIKE), _LAGS[-1])
     return int(max(min(far, rarest // _BLOCKS), 2))

@@ -1,6 +1,6 @@
 """Looks at tables and proposes a recipe for them, by what columns are called and what they hold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,9 @@ from fedmetaalign.proposal.units import units_of
 
 LEAVES = {"clock", "constant", "empty", "identifier", "leak", "suspect", "text", "missing", "mixed"}
 """The codes of findings for which a column is no feature."""
+MOST_ROWS = 200_000
+"""The rows that are looked at; of more, every second, third, ... row is."""
+Ask = Callable[[Family, Choice], Choice]
 _KIND_ROWS = 10
 """The rows that each kind of fault has to have, to be a class of its own."""
 
@@ -33,6 +36,7 @@ def propose(
     label: Sequence[str] = (),
     normal: Sequence[Value] = (),
     left: Sequence[str] = (),
+    ask: Ask | None = None,
 ) -> Proposal:
     """Proposes a recipe's data.
 
@@ -42,6 +46,7 @@ def propose(
         label: the label columns where they are known.
         normal: the label's values that mean no fault where they are known.
         left: sentences about tables that could not be read.
+        ask: shows somebody a choice, and returns the one to take.
 
     Raises:
         DataError: no table has a label, or a feature.
@@ -49,7 +54,8 @@ def propose(
     choices, sorry = [], [*left]
     for family in families:
         try:
-            choices.append(choose(family, guess(family.pooled, label, (), normal)))
+            choice = choose(family, guess(family.pooled, label, (), normal))
+            choices.append(ask(family, choice) if ask else choice)
         except DataError as error:
             sorry.append(str(error))
     if not choices:
@@ -57,18 +63,27 @@ def propose(
     return Proposal(safe_name(name), tuple(choices), tuple(sorry))
 
 
-def choose(family: Family, label: Guess, device: Sequence[str] | None = None) -> Choice:
+def choose(
+    family: Family,
+    label: Guess,
+    device: Sequence[str] | None = None,
+    drop: Container[str] = (),
+    keep: Container[str] = (),
+) -> Choice:
     """Proposes what to make of tables of one kind.
 
     Args:
         family: the tables.
         label: what their label is.
         device: the columns that name devices, none where each file is one; None to look for them.
+        drop: columns to leave out, whatever they hold.
+        keep: columns of numbers that are features, whatever speaks against them.
 
     Raises:
         DataError: no feature is left.
     """
-    raw = family.pooled
+    step = -(-family.pooled.frame.height // MOST_ROWS)
+    raw = replace(family.pooled, frame=family.pooled.frame.gather_every(step))
     truth, labelled = labelled_rows(raw, label)
     known = replace(raw, frame=raw.frame.filter(labelled))
     kinds = truth.y.astype(str) if truth.kinds is None else truth.kinds
@@ -81,27 +96,36 @@ def choose(family: Family, label: Guess, device: Sequence[str] | None = None) ->
     apart = {*parts, *device, *([unit] if unit else [])}
     audit = audit_raw(raw, label, apart)
     left = {name: f"it names parts of a split ({listed(_few(known, name))})" for name in parts}
-    left |= {f.column: f.sentence for f in audit.findings if f.column in others and f.code in LEAVES}
+    left |= {
+        f.column: f.sentence
+        for f in audit.findings
+        if f.column in others and f.code in LEAVES and not (f.code == "missing" and _whole(family, f.column))
+    }
+    left |= {name: f"'{name}' is left out as asked" for name in others if name in drop}
+    left = {name: reason for name, reason in left.items() if name not in keep}
     categories = _categories(known, audit, left)
-    features = [name for name in others if (name in audit.features and name not in left) or name in categories]
+    features = [
+        name for name in others if name not in left and (name in {*audit.features, *categories} or name in keep)
+    ]
     groups = whose.codes_of(known, unit) if unit else None
-    machines = whose.codes_of(known, *device) if device else _files(family, labelled)
+    machines = whose.codes_of(known, *device) if device else _files(family, step, labelled)
     if unit and groups is not None and _pure(kinds, groups):
         reason = f"it is one value in each '{unit}': a setting that tells recordings apart, not a measurement"
         left |= dict.fromkeys(whose.constant_within(known, groups, features), reason)
-    if device:
+    if machines.any():  # there are several
         reason = "it is one value on each device, which tells devices apart and nothing else"
-        left |= dict.fromkeys(whose.constant_within(known, machines, features), reason)
+        texts = [f.column for f in audit.findings if f.column in left and f.code == "text"]
+        left |= dict.fromkeys(whose.constant_within(known, machines, [*features, *texts]), reason)
     features = [name for name in features if name not in left]
     if not features:
         raise DataError(f"{raw.path} has no column that can be a feature: " + " ".join([*left.values()][:3]))
-    signal = is_signal(features, kinds, groups)
+    signal = is_signal(features, kinds, groups, step)
     numbers = {name: _numbers(known, name) for name in features if name not in categories}
     split = split_of(numbers, kinds, machines, unit, np.zeros(0, np.int64) if groups is None else groups)
     draws = None
     if signal and unit:
         draws, split = Draws(10, 400), Split("rows", "rows are drawn at random from the recordings")
-    kinds_too, counts = _classes(label, kinds)
+    kinds_too, counts = _classes(label, kinds, step)
     return Choice(
         label=label,
         kinds=kinds_too,
@@ -113,9 +137,14 @@ def choose(family: Family, label: Guess, device: Sequence[str] | None = None) ->
         categories={name: categories[name] for name in features if name in categories},
         left={name: left[name] for name in others + parts if name in left},
         split=split,
-        notes=tuple(_notes(family, label, unit if signal else None, features, counts)),
+        notes=tuple(_notes(family, label, unit if signal else None, features, step)),
         audit=audit,
     )
+
+
+def _whole(family: Family, column: str) -> bool:
+    """Whether no table that has a column lacks a cell of it."""
+    return not any(raw.frame[column].null_count() for raw in family.raws if column in raw.frame.columns)
 
 
 def _parts(family: Family, label: Guess, features: Sequence[str]) -> tuple[Part, ...]:
@@ -128,10 +157,11 @@ def _parts(family: Family, label: Guess, features: Sequence[str]) -> tuple[Part,
     return tuple(Part(tuple(paths), own) for own, paths in found.items() if own)
 
 
-def _classes(label: Guess, kinds: np.ndarray) -> tuple[bool, Mapping[str, int]]:
+def _classes(label: Guess, kinds: np.ndarray, step: int) -> tuple[bool, Mapping[str, int]]:
     """Whether kinds of fault are classes, and the rows of each class."""
     names, counts = np.unique(kinds, return_counts=True)
-    by_name = dict(zip(map(str, names), map(int, counts), strict=True))
+    by_name = dict(zip(map(str, names), map(int, step * counts), strict=True))
+    by_name = {name: by_name[name] for name in sorted(by_name, key=lambda name: name not in label.normal)}
     several = len(label.columns) > 1 or len(label.faults) > 1
     return several and min(by_name.values()) >= _KIND_ROWS, by_name
 
@@ -140,18 +170,19 @@ def _categories(known: Raw, audit: Audit, left: dict[str, str]) -> dict[str, tup
     """The text columns whose values have an order, or are two; they no longer count as left out."""
     found = {}
     for finding in audit.findings:
-        if finding.code == "text" and finding.column is not None:
-            values = set(cells(known, finding.column).drop_nulls().unique().to_list())
-            order = ordered(values) or (tuple(sorted(values)) if len(values) == 2 else ())
-            if order and not cells(known, finding.column).null_count():
-                found[finding.column] = order
-                del left[finding.column]
+        name = finding.column
+        if finding.code != "text" or name is None or left.get(name) != finding.sentence:
+            continue
+        text = cells(known, name)
+        values = set(text.drop_nulls().unique().to_list())
+        order = ordered(values) or (tuple(sorted(values)) if len(values) == 2 else ())
+        if order and not text.null_count():
+            found[name] = order
+            del left[name]
     return found
 
 
-def _notes(
-    family: Family, label: Guess, signal: str | None, features: Sequence[str], counts: Mapping[str, int]
-) -> list[str]:
+def _notes(family: Family, label: Guess, signal: str | None, features: Sequence[str], step: int) -> list[str]:
     notes = []
     if not label.sure:
         healthy, faults = listed(label.normal), listed(label.faults)
@@ -162,16 +193,18 @@ def _notes(
     if signal:
         notes.append(
             f"CHECK the rows: they are samples of a signal ({listed(features)}), one '{signal}' after the"
-            " other, and one sample says next to nothing of a fault. It takes windows: cut each recording into windows"
-            " of some 1,000 samples, make features of each (root mean square, kurtosis, bands of its spectrum)"
-            f" in a table of one row a window, keep '{signal}' as a column, and call init on that table. What"
-            " follows draws single samples, so that everything runs; do not deploy it."
+            " other, and one sample says next to nothing of a fault. It takes windows: cut each recording into"
+            " windows of some 1,000 samples, make features of each (root mean square, kurtosis, bands of its"
+            f" spectrum) in a table of one row a window, keep '{signal}' as a column, and call init on that"
+            " table. What follows draws single samples, so that everything runs; do not deploy it."
         )
     elif found := points(features):
         notes.append(
             f"Each row is a window of {found[1]} points ('{found[0]}...'): the network takes them as they are,"
             " and knows nothing of shifts in time."
         )
+    if step > 1:
+        notes.append(f"The tables are large: one row in {step} was looked at, and numbers of rows are rounded.")
     lacking = {name: len(family.lacking(name)) for name in features if family.lacking(name)}
     if lacking:
         notes.append(
@@ -182,9 +215,10 @@ def _notes(
     return notes
 
 
-def _files(family: Family, labelled: np.ndarray) -> np.ndarray:
-    """The number of the file of each labelled row."""
-    return np.repeat(np.arange(len(family.raws)), [raw.frame.height for raw in family.raws])[labelled]
+def _files(family: Family, step: int, labelled: np.ndarray) -> np.ndarray:
+    """The number of the file of each labelled row, of every so many."""
+    files: np.ndarray = np.repeat(np.arange(len(family.raws)), [raw.frame.height for raw in family.raws])
+    return np.asarray(files[::step][labelled], np.int64)
 
 
 def _is_split_marker(raw: Raw, name: str) -> bool:
@@ -207,7 +241,7 @@ def _few(raw: Raw, name: str) -> list[str]:
 
 def _numbers(raw: Raw, name: str) -> np.ndarray:
     text = raw.frame[name].cast(pl.String).str.strip_chars()
-    return np.asarray(text.cast(pl.Float64, strict=False), np.float64)
+    return np.array(text.cast(pl.Float64, strict=False).to_list(), np.float64)
 
 
 def _pure(kinds: np.ndarray, units: np.ndarray) -> bool:

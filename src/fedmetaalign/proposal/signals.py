@@ -10,17 +10,18 @@ _NARROW = 12  # the features that a table of samples has at most
 _POINTS = 20  # the columns of a window at least
 
 
-def is_signal(features: Sequence[str], kinds: np.ndarray, units: np.ndarray | None) -> bool:
+def is_signal(features: Sequence[str], kinds: np.ndarray, units: np.ndarray | None, step: int) -> bool:
     """Whether rows are samples of a signal: long recordings of few sensors, each of one class.
 
     Args:
         features: their names.
         kinds: (rows,) the class of each row.
         units: (rows,) int64, the recording of each row; None where no column names any.
+        step: how many rows of the tables each of these stands for.
     """
     if units is None or not 1 <= len(features) <= _NARROW:
         return False
-    sizes = np.bincount(units)
+    sizes = step * np.bincount(units)
     return bool(np.median(sizes[sizes > 0]) >= _LONG) and _pure(kinds, units)
 
 

@@ -12,18 +12,19 @@ from fedmetaalign.fleet.files import listed
 from fedmetaalign.proposal.proposal import Choice, Part, Proposal
 
 _WIDTH = 100
+_MOST = 8  # classes whose rows are told
 
 
-def recipe_text(proposal: Proposal, folder: Path, call: str, out: Path) -> str:
+def recipe_text(proposal: Proposal, folder: Path, call: str, run: str) -> str:
     """Writes a proposal as a recipe.
 
     Args:
         proposal: what to write.
         folder: the recipe's, to which its tables are relative.
         call: the call that made it, for its first line.
-        out: the recipe's path, for the next one.
+        run: the call that runs it.
     """
-    lines = [f"# Proposed by: {call}", f"# Run it with: fedmetaalign run {out}"]
+    lines = [f"# Proposed by: {call}", f"# Run it with: {run}"]
     lines += _comment(
         "Each choice has its reason beside it. Look at the ones that say CHECK before you trust a result."
     )
@@ -77,7 +78,8 @@ def _label(choice: Choice, told: bool) -> Iterator[str]:
     label = choice.label
     columns = label.columns
     yield _with(f"label = {value(columns if len(columns) > 1 else columns[0])}", "" if told else label.why)
-    counts = ", ".join(f"{name} {count:,}" for name, count in [*choice.counts.items()][:12])
+    counts = ", ".join(f"{name} {count:,}" for name, count in [*choice.counts.items()][:_MOST])
+    counts += f" and {len(choice.counts) - _MOST} more" if len(choice.counts) > _MOST else ""
     if len(columns) > 1 and choice.kinds:
         yield _with(
             "kinds = true",
