@@ -150,7 +150,9 @@ def execute(
             finals = find(recipe.method).finals(engine.names, state)
             nearest = {name: nearest_final(finals, name, engine.families()) for name in others}
             for i, final in enumerate(finals):
-                request = Finish(final.weights, 1, len(engine.names), final.stages, final.vectors)
+                request = Finish(
+                    final.weights, 1, len(engine.names), final.stages, final.vectors, counts=final.counts
+                )
                 asked = (*final.names, *(name for name in others if nearest[name] == i))
                 replies = engine.exchange(asked, request, patience)
                 answers |= replies.answers

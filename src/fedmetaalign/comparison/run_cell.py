@@ -148,7 +148,9 @@ class CellRun:
         finals = method.finals(engine.names, state)
         for i, final in enumerate(finals):
             begun = {"foundation": self.start}
-            request = Personalize(final.weights, 1, len(clients), begun, final.vectors, state.model)
+            request = Personalize(
+                final.weights, 1, len(clients), begun, final.vectors, state.model, final.counts
+            )
             names = final.names + (tuple(client.name for client in unseen) if i == 0 else ())
             models |= everyone.exchange(names, request).answers
         if not method.one_model:
