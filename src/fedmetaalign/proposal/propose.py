@@ -163,6 +163,8 @@ def _classes(label: Guess, kinds: np.ndarray, step: int) -> tuple[bool, Mapping[
     by_name = dict(zip(map(str, names), map(int, step * counts), strict=True))
     by_name = {name: by_name[name] for name in sorted(by_name, key=lambda name: name not in label.normal)}
     several = len(label.columns) > 1 or len(label.faults) > 1
+    if not several:
+        by_name = {{"0": "no fault", "1": "fault"}[name]: count for name, count in by_name.items()}
     return several and min(by_name.values()) >= _KIND_ROWS, by_name
 
 
