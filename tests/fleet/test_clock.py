@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.clock import describe, stamp, times_of
+from fedmetaalign.fleet.cutting import cut
 from fedmetaalign.fleet.files import Raw
 from fedmetaalign.fleet.stamps import SECOND, Clock
-from fedmetaalign.fleet.tables import Columns, read, read_many
+from fedmetaalign.fleet.tables import Columns, read
 
 
 def read_times(*columns, **how):
@@ -142,6 +143,6 @@ def test_each_device_of_a_table_is_put_in_order_by_itself(tmp_path):
     path = tmp_path / "fleet.csv"
     path.write_text("at,who,x,fault\n2,a,1,0\n9,b,2,1\n1,a,3,1\n8,b,4,0\n")
     columns = Columns(label="fault", features=("x",), clock=Clock(("at",)))
-    a, b = read_many(path, columns, ("who",))
+    a, b = (device.read() for device in cut(path, columns, ("who",)))
     assert (a.x.ravel().tolist(), b.x.ravel().tolist()) == ([3, 1], [4, 2])
     assert a.times.values.tolist() == [SECOND, 2 * SECOND]

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from fedmetaalign import recipe as recipes
 from fedmetaalign.cli import app
 from fedmetaalign.engine.flower.client_app import app as client_app
-from fedmetaalign.fleet.build import build, raw_tables
+from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.simulators import find
+from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.table_file import save_table
 from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.join import join
