@@ -40,7 +40,7 @@ def test_eighths_and_their_scores_by_hand():
     inner = [round(32 * rank / 21**0.5) for rank in (-7, -5, -3, -1, 1, 3, 5, 7)]
     assert reference.scores[0, 0, 1:9, 0].tolist() == inner == [-49, -35, -21, -7, 7, 21, 35, 49]
     # 8 of 32 for a quarter, and two standard errors, 64 / sqrt(80) = 7.2.
-    assert reference.slack.tolist() == [8 + 8]
+    assert reference.slack.tolist() == [[8 + 8]]
 
 
 def test_a_constant_feature_drifts_when_it_moves_at_all():
@@ -94,19 +94,18 @@ def test_what_came_and_went_in_training_is_no_drift():
     raw = Reference.of(x, none)
     assert len(follow(raw, x, none).drifted) == 1
     knows = calibrated(raw, x, none)
-    assert knows.limits[0] > LIMIT
-    assert (
-        knows.every == 2
-    )  # in 4,000 samples the sine takes 500 to rise, each above the mean by 30 units or so
+    assert knows.every[0] > 16  # one sample of the sine is like the next
     assert not len(follow(knows, x, none).drifted)
-    assert 0 < follow(knows, x + 2, none).since[0] < 1000
+    assert 0 < watched(knows, np.tile(x + 2, (2, 1))).since[0] < 5000
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 400), st.integers(0, 1000), st.integers(1, 5))
+@given(st.integers(0, 400), st.integers(0, 1000), st.sampled_from([1, 2, 16]))
 def test_following_in_parts_is_following_at_once(cut, seed, every):
     random = np.random.default_rng(seed)
-    reference = replace(Reference.of(random.normal(size=(200, 3)), np.zeros(200, bool)), every=every)
+    reference = replace(
+        Reference.of(random.normal(size=(200, 3)), np.zeros(200, bool)), every=np.array([1, every, 1024])
+    )
     x = random.normal(size=(400, 3)) + np.array([0, 0.7, 3])
     x[random.random(x.shape) < 0.1] = np.nan
     whole, first = watched(reference, x), watched(reference, x[:cut])
@@ -141,7 +140,7 @@ def test_it_is_kept_to_the_last_bit():
         {"counts": (-reference.counts).tolist()},
         {"limits": [0, 0, 0]},
         {"limits": [LIMIT]},
-        {"every": 0},
+        {"every": [1, 2, 3]},
     ):
         with pytest.raises(ValueError):
             Reference.read({**reference.to_dict(), **damaged})

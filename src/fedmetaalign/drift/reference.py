@@ -4,7 +4,7 @@ Samples that the model calls faults have a distribution of their own where there
 that lasts is then no drift, since it looks as faults did in training.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ MOST = 20 * LIMIT
 """That limit at most, which 16 bits hold."""
 
 RAREST = 1024
-"""Every so manieth sample is looked at, at least."""
+"""Of so many samples one at least is looked at."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -42,21 +42,27 @@ class Reference:
             reference for all samples, or of two: of those that the model calls normal, and of its faults.
         counts: (references, features, BINS) int64, the samples below the first edge, from each edge to the
             next, and from the last on.
+        slack: (references, features) int64, what a mean score may be off.
         limits: (features,) int64, the sum of scores that is an alarm.
-        every: only every so manieth sample is looked at, where they come and go slowly.
+        every: (features,) int64, powers of two: of so many samples, which are alike, one is looked at.
     """
 
     edges: np.ndarray
     counts: np.ndarray
+    slack: np.ndarray
     limits: np.ndarray
-    every: int = 1
+    every: np.ndarray
 
     def __post_init__(self) -> None:
         """Raises ValueError where this is no reference, as in a damaged file."""
         references, features = self.edges.shape[:2]
         if self.edges.shape != (references, features, EDGES) or references not in (1, 2) or not features:
             raise ValueError("the edges of drift are not of one or two references")
-        if self.counts.shape != (references, features, BINS) or self.limits.shape != (features,):
+        own = self.limits.shape == self.every.shape == (features,) and self.slack.shape == (
+            references,
+            features,
+        )
+        if self.counts.shape != (references, features, BINS) or not own:
             raise ValueError("the edges, counts and limits of drift are not of the same features")
         if not np.isfinite(self.edges).all() or (np.diff(self.edges, axis=2) < 0).any():
             raise ValueError("the edges of drift must be finite, and rise")
@@ -65,8 +71,10 @@ class Reference:
             raise ValueError("the counts of drift must be those of as many samples of each feature")
         if (self.limits < LIMIT).any() or (self.limits > MOST).any():
             raise ValueError(f"the limits of drift lie between {LIMIT} and {MOST}")
-        if not 1 <= self.every <= RAREST:
-            raise ValueError(f"every sample is looked at, or one of at most {RAREST}")
+        if (self.slack < 0).any() or (self.slack > 127).any():
+            raise ValueError("the slack of drift lies between 0 and 127")
+        if not np.isin(self.every, 2 ** np.arange(11)).all():
+            raise ValueError(f"of drift one sample is looked at of 1, 2, 4, ... or {RAREST}")
 
     @classmethod
     def of(cls, raw: np.ndarray, faults: np.ndarray) -> "Reference":
@@ -85,17 +93,9 @@ class Reference:
                 for each, part in zip(edges, parts, strict=True)
             ]
         )
-        return cls(edges, counts, np.full(raw.shape[1], LIMIT))
-
-    @property
-    def slack(self) -> np.ndarray:
-        """What a mean score may be off, (references,) int64.
-
-        A quarter of a standard deviation, and two standard errors of the mean of the training samples.
-        """
-        samples = self.counts.sum(axis=2)[:, 0]
-        found = np.minimum(UNIT // 4 + np.ceil(2 * UNIT / np.sqrt(samples)), 3 * UNIT // 4)
-        return np.asarray(found, np.int64)
+        count = raw.shape[1]
+        slack = np.array([[slack_of(len(part))] * count for part in parts])
+        return cls(edges, counts, slack, np.full(count, LIMIT), np.ones(count, np.int64))
 
     @property
     def scores(self) -> np.ndarray:
@@ -112,8 +112,7 @@ class Reference:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns it as bundle.json has it."""
-        arrays = {"edges": self.edges, "counts": self.counts, "limits": self.limits}
-        return {"every": self.every, **{name: array.tolist() for name, array in arrays.items()}}
+        return {each.name: getattr(self, each.name).tolist() for each in fields(self)}
 
     @classmethod
     def read(cls, facts: Any) -> "Reference":
@@ -122,12 +121,19 @@ class Reference:
         Raises:
             KeyError, TypeError, ValueError: it is something else.
         """
-        return cls(
-            np.array(facts["edges"], np.float32),
-            np.array(facts["counts"], np.int64),
-            np.array(facts["limits"], np.int64),
-            int(facts["every"]),
-        )
+        whole = {
+            each.name: np.array(facts[each.name], np.int64) for each in fields(cls) if each.name != "edges"
+        }
+        return cls(np.array(facts["edges"], np.float32), **whole)
+
+
+def slack_of(samples: float) -> int:
+    """Returns the slack: a quarter of a standard deviation, and two standard errors of the mean of training.
+
+    Args:
+        samples: of training, less where each is like the one before it.
+    """
+    return int(min(UNIT // 4 + np.ceil(2 * UNIT / np.sqrt(max(samples, 1))), 3 * UNIT // 4))
 
 
 def single(raw: np.ndarray) -> np.ndarray:

@@ -20,18 +20,19 @@ int fma_drifted(const fma_drift_t *drift, int feature) {
 }
 
 int fma_drift(fma_drift_t *drift, const float *raw, int fault) {
-    const int which = FMA_REFERENCES > 1 && fault, looks = drift->seen == 0;
+    const int which = FMA_REFERENCES > 1 && fault, seen = drift->seen;
     int drifted = 0;
-    drift->seen = (int16_t)((drift->seen + 1) % FMA_DRIFT_EVERY);
+    drift->seen = (int16_t)((seen + 1) & 1023);
     for (int i = 0; i < FMA_FEATURES; i++) {
         const float x = raw[i], *const edges = fma_drift_edges[which * FMA_FEATURES + i];
         const int limit = fma_drift_limits[i];
+        const int slack = fma_drift_slack[which * FMA_FEATURES + i];
         const int8_t *scores = fma_drift_scores[which * FMA_FEATURES + i];
-        if (looks && x == x) {
+        if ((seen & (fma_drift_every[i] - 1)) == 0 && x == x) {
             for (int e = 0; e < FMA_DRIFT_EDGES; e++) scores += x >= edges[e] ? 2 : 0;
             for (int j = 0; j < 4; j++) {
                 const int score = scores[j / 2];
-                const int sum = drift->sums[i][j] + (j % 2 ? -score : score) - fma_drift_slack[which];
+                const int sum = drift->sums[i][j] + (j % 2 ? -score : score) - slack;
                 if (drift->sums[i][j] >= limit) continue; /* an alarm stands */
                 drift->sums[i][j] = (int16_t)(sum < 0 ? 0 : sum < limit ? sum : limit);
             }

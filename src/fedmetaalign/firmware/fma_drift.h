@@ -6,9 +6,9 @@
  *     int fault = fma_classify(raw, &score);
  *     if (fma_drift(&drift, raw, fault)) ...             the verdicts can no longer be relied on
  *
- * State: 8 bytes a feature, and 2. Constants: 2 bytes a feature, and 56 for each reference. Time: nine comparisons of
- * floats and four sums of integers a feature, at every FMA_DRIFT_EVERY-th
- * sample. It allocates nothing, and calls may come from several threads, each
+ * State: 8 bytes a feature, and 2. Constants: 4 bytes a feature, and 57 for each reference. Time: nine comparisons of
+ * floats and four sums of integers a feature, at the
+ * samples that are looked at, one of fma_drift_every. It allocates nothing, and calls may come from several threads, each
  * with a state of its own. */
 #ifndef FMA_DRIFT_H
 #define FMA_DRIFT_H
@@ -21,7 +21,7 @@ extern "C" {
 
 typedef struct {
     int16_t sums[FMA_FEATURES][4]; /* of values that rise, that fall, that spread, that draw together */
-    int16_t seen; /* samples since one was looked at */
+    int16_t seen; /* samples, modulo 1024 */
 } fma_drift_t;
 
 /* Begins again, as after the sensors have been seen to. An alarm stands until then. */

@@ -15,7 +15,7 @@ from fedmetaalign.fleet.placement import joined
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.recipe import Splits
 
-BLOCKS_OF_A_PART = 4
+BLOCKS_OF_A_PART = 2
 """A training period has so many blocks that the smallest part is due this many; a short one has single rows."""
 
 MOST_TOLD = 5

@@ -8,7 +8,7 @@ from fedmetaalign.model.online import Samples
 from fedmetaalign.model.target import Target
 from fedmetaalign.randomness import generator
 
-SPELLS = 20
+SPELLS = 10
 """So many blocks of neighbouring samples make a fold of a device that is split by time."""
 
 

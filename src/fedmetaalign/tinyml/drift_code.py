@@ -19,13 +19,14 @@ def reference_header(reference: Reference) -> str:
         "#include <stdint.h>",
         "",
         f"#define FMA_REFERENCES {len(reference.edges)}",
-        f"#define FMA_DRIFT_EVERY {reference.every} /* looks at one sample of so many */",
         f"#define FMA_DRIFT_EDGES {EDGES} /* of a feature's bins, in raw units */",
         "",
         *table("float fma_drift_edges", "FMA_DRIFT_EDGES", reference.edges.reshape(-1, EDGES)),
         "/* Of each bin where its values lie and how far out, in 1/32 of a standard deviation. */",
         *table("int8_t fma_drift_scores", "2 * (FMA_DRIFT_EDGES + 1)", reference.scores.reshape(-1, 2 * BINS)),
         *array("int16_t fma_drift_limits", reference.limits),
-        *array("int8_t fma_drift_slack", reference.slack),
+        *array("int8_t fma_drift_slack", reference.slack.ravel()),
+        "/* One sample is looked at of so many: a power of two. */",
+        *array("int16_t fma_drift_every", reference.every),
     ]
     return "\n".join([*lines, "", "#endif", ""])
