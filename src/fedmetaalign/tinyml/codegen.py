@@ -83,6 +83,7 @@ def files(
         texts["fma_head.h"] = head
     if reference:
         texts["fma_reference.h"] = drift_code.reference_header(reference)
+        texts["README.md"] += drift_code.README
     return texts
 
 
