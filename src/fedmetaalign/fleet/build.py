@@ -160,6 +160,7 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         kind=source.partition.by or None if source.partition else None,
         group=splits.unit if splits.kind == "units" else None,
         units=source.units,
+        csv=files.Options(**source.csv.model_dump()) if source.csv else files.Options(),
     )
 
 

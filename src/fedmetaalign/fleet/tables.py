@@ -25,7 +25,7 @@ from fedmetaalign.fleet.classes import (
     positive_of,
     unlabelled,
 )
-from fedmetaalign.fleet.files import Raw, cells, filled, listed, load, require
+from fedmetaalign.fleet.files import Options, Raw, cells, filled, listed, load, require
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.target import BINARY
 
@@ -47,7 +47,8 @@ class Columns:
         kind: column, or columns to be joined, that become `Table.kinds`; with several label columns their
             combination ("1001") unless given.
         group: column that becomes `Table.groups`.
-        units: physical unit of a feature; "" for one that is not named here.
+        units: physical unit of a feature; for one that is not named here what a line of units in the file says.
+        csv: what is known of how a text is written; the rest is sniffed.
     """
 
     label: str | tuple[str, ...]
@@ -60,11 +61,23 @@ class Columns:
     kind: str | tuple[str, ...] | None = None
     group: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    csv: Options = field(default_factory=Options)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The label columns, also where there is one."""
         return names_of(self.label)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """All columns of a file that are read."""
+        others = (*names_of(self.kind), *names_of(self.group), *self.categories, *self.units)
+        return (*self.labels, *self.features, *others)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns that are to be numbers."""
+        return tuple(feature for feature in self.features if feature not in self.categories)
 
     @property
     def named(self) -> tuple[Value, ...]:
@@ -73,7 +86,7 @@ class Columns:
 
 
 def read(path: Path, columns: Columns, name: str) -> Table:
-    """Reads one device's table from a .csv or .parquet file.
+    """Reads one device's table from a file.
 
     A value of `columns.positive` or `columns.normal` may be missing from it, since a device may have had no
     such sample yet; `unseen` tells whether the whole fleet misses it.
@@ -89,7 +102,7 @@ def read(path: Path, columns: Columns, name: str) -> Table:
     Raises:
         DataError: the file, its header, or a cell that is needed cannot be used.
     """
-    return of_raw(load(path), columns, name)
+    return of_raw(load(path, columns.needed, columns.numbers, columns.csv), columns, name)
 
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
@@ -113,10 +126,9 @@ def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | Non
     Raises:
         DataError: as `read`, nothing to cut by, or a value that is named and never occurs.
     """
-    raw = load(path)
     if not by:
         raise DataError(f"{path}: no column is named to cut the table into devices by; name at least one")
-    require(raw, by)
+    raw = load(path, (*by, *columns.needed), columns.numbers, columns.csv)
     whole, empty = _table(raw, columns, safe_name(raw.path.stem), strict=True)
     rows: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for row, key in enumerate(zip(*(filled(raw, column) for column in by), strict=True)):
@@ -144,7 +156,7 @@ def unseen(columns: Columns, paths: Iterable[Path]) -> tuple[str, ...]:
     """
     missing = {canonical(value): str(value) for value in columns.named}
     for path in paths if missing else ():
-        require(raw := load(path), columns.labels)
+        raw = load(path, columns.labels, (), columns.csv)
         if columns.normal and len(columns.labels) > 1:
             found = [*kind_names(raw, columns.labels, bits=False)]
         else:
@@ -218,7 +230,7 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
         features=features,
         x=x,
         y=found.y,
-        units=tuple(columns.units.get(feature, "") for feature in features),
+        units=tuple(columns.units.get(feature, raw.units.get(feature, "")) for feature in features),
         kinds=kinds,
         groups=None if columns.group is None else filled(raw, columns.group).to_numpy().astype(str),
         categories={f: tuple(map(str, columns.categories[f])) for f in features if f in columns.categories},

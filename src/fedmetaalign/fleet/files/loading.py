@@ -1,0 +1,257 @@
+"""A file of any kind that is read becomes a table of cells."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+
+from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.files import numbers as written
+from fedmetaalign.fleet.files import typed
+from fedmetaalign.fleet.files.dialect import SEPARATORS, Dialect, Options
+from fedmetaalign.fleet.files.names import checked_names, missing
+from fedmetaalign.fleet.files.numbers import Proofs, Style
+from fedmetaalign.fleet.files.raw import Raw, listed
+from fedmetaalign.fleet.files.source import SMALL_BYTES, Source, opened
+from fedmetaalign.fleet.files.text import LONGEST_LINE, examine, scanned
+
+MOST_ROWS = 20_000_000
+MOST_CELLS = 200_000_000
+"""Of the columns that are read."""
+
+TEXTS = (".csv", ".tsv", ".txt", ".tab", ".dat")
+ARROWS = (".feather", ".arrow", ".arrows", ".ipc")
+JSON_LINES = (".jsonl", ".ndjson")
+KINDS = (*TEXTS, ".xlsx", ".parquet", *ARROWS, *JSON_LINES)
+
+
+def load(
+    path: Path,
+    only: Sequence[str] | None = None,
+    numbers: Collection[str] | None = None,
+    options: Options | None = None,
+) -> Raw:
+    """Reads a file without giving its columns a meaning; unnamed columns become "(column 8)".
+
+    Args:
+        path: text with a header (.csv, .tsv, .txt) in any dialect, .xlsx, .parquet, .feather, .arrow or .jsonl,
+            each also packed as .gz; `-` is standard input.
+        only: the columns that are needed, None for all.
+        numbers: those of them that are to be numbers, where it is an error if nobody can tell how one writes
+            them; None for all that are.
+        options: what is known of the dialect of a text.
+
+    Raises:
+        DataError: the file is missing, empty, not what its name says, or beyond the bounds; it has two columns
+            of one name, a row that is longer or shorter than the header, no row at all, not all columns that
+            are needed, or numbers that can be read in two ways.
+    """
+    source = opened(Path(path))
+    options = options or Options()
+    raw = _read(source, only, numbers, options)
+    if raw.frame.is_empty():
+        raise DataError(f"{source.path} has a header but no rows; remove the device or give it data")
+    return raw
+
+
+def _read(source: Source, only: Sequence[str] | None, numbers: Collection[str] | None, options: Options) -> Raw:
+    match source.suffix:
+        case kind if kind in TEXTS:
+            return _text(source, only, numbers, options)
+        case ".xlsx":
+            header, frame, sheet = typed.spreadsheet(source)
+            names = checked_names([name.strip() for name in header], f"{source.path}, row 1")
+            frame.columns = list(names)
+            _check(source, names, only, frame.height)
+            needed = names if only is None else _once(only)
+            whole = frame.lazy()
+            styles = _styles(source.path, whole, needed, numbers, options, ",", lambda row: f"row {row + 2}")
+            return Raw(source.path, _styled(whole.select(needed), styles).collect(), None, 2, sheet)
+        case kind if kind in JSON_LINES:
+            lazy = typed.json_lines(source, LONGEST_LINE)
+            return Raw(source.path, _typed(source, lazy, only, "JSON"), dialect="JSON lines")
+        case ".parquet":
+            return Raw(source.path, _typed(source, typed.parquet(source), only, "Parquet"), dialect="Parquet")
+        case kind if kind in ARROWS:
+            return Raw(source.path, _typed(source, typed.arrow(source), only, "Arrow"), dialect="Arrow")
+        case other:
+            kinds = f"{', '.join(KINDS[:-1])} and {KINDS[-1]}"
+            raise DataError(f"{source.path} ends in '{other}', but only {kinds} can be read; export it as one")
+
+
+def _typed(source: Source, lazy: pl.LazyFrame, only: Sequence[str] | None, kind: str) -> pl.DataFrame:
+    """The columns that are needed, of a file that has types."""
+    with typed.readable(source.path, kind):
+        names = checked_names(lazy.collect_schema().names(), str(source.path))
+        rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
+    _check(source, names, only, rows)
+    with typed.readable(source.path, kind):
+        return lazy.select(names if only is None else _once(only)).collect(engine="streaming")
+
+
+def _check(source: Source, names: Sequence[str], only: Sequence[str] | None, rows: int) -> None:
+    """Sees that the columns that are needed are there, and that all of it fits into memory."""
+    for name in only or ():
+        if name not in names:
+            raise missing(source.path, name, names, listed(names))
+    columns = len(names if only is None else _once(only))
+    if rows > MOST_ROWS or rows * columns > MOST_CELLS:
+        raise DataError(
+            f"{source.path} has {rows:,} rows and {columns:,} columns to read, and {MOST_ROWS:,} rows and"
+            f" {MOST_CELLS:,} cells can be; name fewer columns, or cut it into several files"
+        )
+
+
+def _text(source: Source, only: Sequence[str] | None, numbers: Collection[str] | None, options: Options) -> Raw:
+    text = examine(source, options)
+    needed = text.names if only is None else _once(only)
+    _check(source, text.names, only, 0)
+    separator = text.dialect.separator
+    with TemporaryDirectory(prefix="fedmetaalign-") as folder, typed.readable(source.path, "CSV"):
+        whole = scanned(text, Path(folder))
+        _check(source, text.names, only, int(whole.select(pl.len()).collect(engine="streaming").item()))
+        lines = lambda row: f"line {text.line(row)}"  # noqa: E731
+        styles = _styles(source.path, whole, needed, numbers, options, separator, lines)
+        lazy = _styled(whole.select(needed), styles)
+        if text.size <= SMALL_BYTES:
+            frame = lazy.collect()
+        else:
+            frame = _large(lazy, needed if numbers is None else [name for name in needed if name in numbers])
+    dialect = _told(source, text.dialect, styles.values())
+    return Raw(source.path, frame, text, dialect=dialect, units=text.units)
+
+
+def _large(lazy: pl.LazyFrame, numbers: Sequence[str]) -> pl.DataFrame:
+    """The cells of a large text: columns as Float64 where every cell is a finite number or empty."""
+    texts = {name: pl.col(name).str.strip_chars() for name in numbers}
+    values = {name: text.cast(pl.Float64, strict=False) for name, text in texts.items()}
+    bad = [
+        ((texts[name] != "") & (values[name].is_finite().fill_null(value=False).not_())).any().alias(name)
+        for name in numbers
+    ]
+    found = lazy.select(bad).collect(engine="streaming").row(0, named=True) if bad else {}
+    return lazy.with_columns(values[name] for name in numbers if not found[name]).collect(engine="streaming")
+
+
+def _styles(
+    path: Path,
+    whole: pl.LazyFrame,
+    needed: Sequence[str],
+    numbers: Collection[str] | None,
+    options: Options,
+    separator: str,
+    where: Callable[[int], str],
+) -> dict[str, Style]:
+    """Decides how each column writes its numbers; those that polars reads as they are are left out.
+
+    Of a file that is separated by commas only the columns that are to be numbers are looked at.
+    """
+    scope = [name for name in needed if separator != "," or numbers is None or name in numbers]
+    found: dict[str, Style] = {}
+    decimal, thousands = options.decimal, options.thousands
+    if thousands in (" ", "'"):
+        thousands = written.BLANKS
+    decimal = decimal or {".": ",", ",": "."}.get(thousands or "")
+    if decimal is not None:
+        other = ",.".replace(decimal, "") + written.BLANKS if thousands is None else thousands
+        for name in _true(whole, written.suspects(scope, ";")):
+            found[name] = Style(decimal, other)
+            foreign = found[name].foreign(pl.col(name))
+            if (numbers is None or name in numbers) and (row := _first(whole, foreign)) is not None:
+                cell = _cell(whole, name, row)
+                raise DataError(
+                    f"{path}, {where(row)}, column '{name}' holds '{cell}', and the decimal sign is"
+                    f" '{decimal}'; correct it, or decimal in [fleet.csv]"
+                )
+        return found
+    suspected = _true(whole, written.suspects(scope, separator))
+    own = _proofs(whole, suspected)
+    every: list[Proofs] | None = None
+    for name in suspected:
+        style = written.style(own[name], [own[name]], separator == ",")
+        if style is None:
+            if every is None:
+                every = [
+                    each for each in _proofs(whole, whole.collect_schema().names()).values() if each.are_numbers
+                ]
+            style = written.style(own[name], every, separator == ",")
+        if style is None:
+            if numbers is None or name in numbers:
+                raise _doubt(path, whole, name, own[name], where)
+        elif not style.is_plain:
+            found[name] = style if thousands is None else replace(style, thousands=thousands)
+    return found
+
+
+def _doubt(path: Path, whole: pl.LazyFrame, name: str, own: Proofs, where: Callable[[int], str]) -> DataError:
+    """Returns the error of a column whose numbers can be read in two ways."""
+    say = 'say decimal = "." or decimal = "," in [fleet.csv] of the recipe'
+    signs = [sign for sign in ("point", "comma") if own.has(sign)]
+    if len(signs) > 1:
+        rows = [_first(whole, written.proves(name, sign)) or 0 for sign in signs]
+        shown = " and ".join(f"'{_cell(whole, name, row)}' in {where(row)}" for row in rows)
+        return DataError(f"{path}, column '{name}' holds {shown}; write both with one decimal sign, or {say}")
+    row = _first(whole, written.proves(name, "point?") | written.proves(name, "comma?")) or 0
+    cell = _cell(whole, name, row)
+    return DataError(
+        f"{path}, {where(row)}, column '{name}' holds '{cell}', which may be {cell.replace(',', '.')} or"
+        f" {cell.replace(',', '').replace('.', '')}, and no cell tells which; {say}"
+    )
+
+
+def _proofs(whole: pl.LazyFrame, columns: Sequence[str]) -> dict[str, Proofs]:
+    if not columns:
+        return {}
+    counted = whole.select(written.counts(columns)).collect(engine="streaming")
+    return {name: Proofs.of(counted, index) for index, name in enumerate(columns)}
+
+
+def _true(whole: pl.LazyFrame, tests: Sequence[pl.Expr]) -> list[str]:
+    """The names of the tests that are true."""
+    if not tests:
+        return []
+    return [
+        name
+        for name, true in whole.select(tests).collect(engine="streaming").row(0, named=True).items()
+        if true
+    ]
+
+
+def _first(whole: pl.LazyFrame, test: pl.Expr) -> int | None:
+    """The first row of which a test is true."""
+    found = whole.select(test.fill_null(value=False).alias("\0")).with_row_index("\0row").filter(pl.col("\0"))
+    rows = found.head(1).collect(engine="streaming")
+    return int(rows["\0row"][0]) if rows.height else None
+
+
+def _cell(whole: pl.LazyFrame, name: str, row: int) -> str:
+    return str(whole.select(name).slice(row, 1).collect(engine="streaming").item()).strip()[:40]
+
+
+def _styled(lazy: pl.LazyFrame, styles: Mapping[str, Style]) -> pl.LazyFrame:
+    return lazy.with_columns(style.plain(pl.col(name)).alias(name) for name, style in styles.items())
+
+
+def _once(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _told(source: Source, dialect: Dialect, styles: Collection[Style]) -> str:
+    """How a text was read, in a few words."""
+    words = [SEPARATORS.get(dialect.separator, f"separated by {dialect.separator!r}")]
+    if any(style.decimal == "," for style in styles):
+        words.append("decimal commas")
+    if parted := {sign for style in styles for sign in style.thousands if sign in ".,"}:
+        words.append(f"thousands with '{parted.pop()}'")
+    words.append(
+        {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "latin-1": "Latin-1"}.get(dialect.encoding, dialect.encoding)
+    )
+    if dialect.header > 1:
+        words.append(f"header in line {dialect.header}")
+    if dialect.unit_line:
+        words.append("a line of units")
+    if source.packed:
+        words.append("gzip")
+    return ", ".join(words)
