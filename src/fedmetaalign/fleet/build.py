@@ -9,6 +9,7 @@ import numpy as np
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, partition, simulators, tables
 from fedmetaalign.fleet.device import Device, Fleet, Moments, Part
+from fedmetaalign.fleet.files import listed
 from fedmetaalign.fleet.imputation import correlations_of
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place, Shared, check_faults, share, union
@@ -79,7 +80,8 @@ def build_shared(recipe: Recipe, *, unseen_devices: bool = False) -> tuple[Fleet
             " or change [splits]."
         )
     took_part, new_devices = tuple(devices[: len(federated)]), tuple(devices[len(federated) : len(raw)])
-    notices, target, others = shared.notices, shared.target, tuple(devices[len(raw) :])
+    notices = (*shared.notices, *read_as((table.source, table.dialect) for table in every))
+    target, others = shared.target, tuple(devices[len(raw) :])
     fleet = Fleet(took_part, test, part, hashes(sources), new_devices, notices, target, others)
     return fleet, shared
 
@@ -94,6 +96,15 @@ def raw_tables(recipe: Recipe) -> list[Table]:
     check(raw, recipe.model)
     check_faults(table.known for table in raw)
     return sorted(raw, key=lambda table: table.name)
+
+
+def read_as(files: Iterable[tuple[Path | None, str]]) -> list[str]:
+    """Says of files whose dialect had to be guessed how they were read, a sentence for each dialect."""
+    alike: dict[str, list[str]] = {}
+    for path, dialect in dict(files).items():
+        if path is not None and dialect:
+            alike.setdefault(dialect, []).append(path.name)
+    return [f"{listed(names)}: {dialect}." for dialect, names in alike.items()]
 
 
 def hashes(sources: Iterable[Path | None]) -> dict[str, str]:

@@ -32,6 +32,7 @@ class Table:
         normal: those that mean no fault.
         unlabelled: (rows, features) float64, what it has measured besides and nobody has labelled; None where
             every row has a label.
+        dialect: how `source` was read, where that had to be guessed.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Table:
     classes: tuple[str, ...] = BINARY.classes
     normal: tuple[str, ...] = BINARY.classes[:1]
     unlabelled: np.ndarray | None = None
+    dialect: str = ""
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:

@@ -25,7 +25,7 @@ from fedmetaalign.fleet.classes import (
     positive_of,
     unlabelled,
 )
-from fedmetaalign.fleet.files import Options, Raw, cells, filled, listed, load, require
+from fedmetaalign.fleet.files import CERTAIN, Options, Raw, cells, filled, listed, load, require
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.target import BINARY
 
@@ -237,6 +237,7 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
         source=path,
         classes=found.classes,
         normal=found.normal,
+        dialect="" if raw.dialect in CERTAIN else raw.dialect,
     )
     return table, empty
 

@@ -1,6 +1,7 @@
 """Files become cells, whatever program wrote them."""
 
 from fedmetaalign.fleet.files.dialect import Options as Options
+from fedmetaalign.fleet.files.loading import CERTAIN as CERTAIN
 from fedmetaalign.fleet.files.loading import load as load
 from fedmetaalign.fleet.files.raw import Raw as Raw
 from fedmetaalign.fleet.files.raw import cells as cells

@@ -21,6 +21,9 @@ MOST_ROWS = 20_000_000
 MOST_CELLS = 200_000_000
 """Of the columns that are read."""
 
+CERTAIN = ("commas, UTF-8", "Parquet", "Arrow", "JSON lines")
+"""The dialects of which there is nothing to say."""
+
 TEXTS = (".csv", ".tsv", ".txt", ".tab", ".dat")
 ARROWS = (".feather", ".arrow", ".arrows", ".ipc")
 JSON_LINES = (".jsonl", ".ndjson")
