@@ -39,6 +39,13 @@ def in_units(raw: Raw, features: Sequence[str], units: Sequence[str]) -> Raw:
     return replace(raw, frame=raw.frame.rename({column: name for name, column in names.items()}))
 
 
+def with_units(columns: Sequence[str], features: Sequence[str]) -> Sequence[str]:
+    """Returns the columns that `in_units` looks at; all where a feature is missing, to say so."""
+    found = [column for column in columns if column in features or _split(column)[0] in features]
+    there = {*found, *(_split(column)[0] for column in found)}
+    return found if there.issuperset(features) else columns
+
+
 def _split(column: str) -> tuple[str, str]:
     found = _WITH_UNIT.fullmatch(column)
     return (found[1], found[2].strip()) if found else (column, "")

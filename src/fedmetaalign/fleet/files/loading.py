@@ -24,6 +24,9 @@ MOST_CELLS = 200_000_000
 CERTAIN = ("commas, UTF-8", "Parquet", "Arrow", "JSON lines")
 """The dialects of which there is nothing to say."""
 
+Only = Sequence[str] | Callable[[Sequence[str]], Sequence[str]] | None
+"""The columns that are needed: named, chosen among those that there are, or all."""
+
 TEXTS = (".csv", ".tsv", ".txt", ".tab", ".dat")
 ARROWS = (".feather", ".arrow", ".arrows", ".ipc")
 JSON_LINES = (".jsonl", ".ndjson")
@@ -32,7 +35,7 @@ KINDS = (*TEXTS, ".xlsx", ".parquet", *ARROWS, *JSON_LINES)
 
 def load(
     path: Path,
-    only: Sequence[str] | None = None,
+    only: Only = None,
     numbers: Collection[str] | None = None,
     options: Options | None = None,
 ) -> Raw:
@@ -41,7 +44,7 @@ def load(
     Args:
         path: text with a header (.csv, .tsv, .txt) in any dialect, .xlsx, .parquet, .feather, .arrow or .jsonl,
             each also packed as .gz; `-` is standard input.
-        only: the columns that are needed, None for all.
+        only: the columns that are needed, what chooses them among those that there are, or None for all.
         numbers: those of them that are to be numbers, where it is an error if nobody can tell how one writes
             them; None for all that are.
         options: what is known of the dialect of a text.
@@ -53,13 +56,14 @@ def load(
     """
     source = opened(Path(path))
     options = options or Options()
-    raw = _read(source, only, numbers, options)
+    raw = read(source, only, numbers, options)
     if raw.frame.is_empty():
         raise DataError(f"{source.path} has a header but no rows; remove the device or give it data")
     return raw
 
 
-def _read(source: Source, only: Sequence[str] | None, numbers: Collection[str] | None, options: Options) -> Raw:
+def read(source: Source, only: Only, numbers: Collection[str] | None, options: Options) -> Raw:
+    """As `load`, of a file that has been looked at; perhaps without a row."""
     match source.suffix:
         case kind if kind in TEXTS:
             return _text(source, only, numbers, options)
@@ -67,11 +71,12 @@ def _read(source: Source, only: Sequence[str] | None, numbers: Collection[str] |
             header, frame, sheet = typed.spreadsheet(source)
             names = checked_names([name.strip() for name in header], f"{source.path}, row 1")
             frame.columns = list(names)
-            _check(source, names, only, frame.height)
-            needed = names if only is None else _once(only)
+            needed = _needed(source, names, only)
+            _check(source, frame.height, needed)
             whole = frame.lazy()
-            styles = _styles(source.path, whole, needed, numbers, options, ",", lambda row: f"row {row + 2}")
-            return Raw(source.path, _styled(whole.select(needed), styles).collect(), None, 2, sheet)
+            styles = decide(source.path, whole, needed, numbers, options, ",", lambda row: f"row {row + 2}")
+            frame = styled(whole.select(needed), styles).collect()
+            return Raw(source.path, frame, first=2, dialect=sheet, styles=styles)
         case kind if kind in JSON_LINES:
             lazy = typed.json_lines(source, LONGEST_LINE)
             return Raw(source.path, _typed(source, lazy, only, "JSON"), dialect="JSON lines")
@@ -84,46 +89,51 @@ def _read(source: Source, only: Sequence[str] | None, numbers: Collection[str] |
             raise DataError(f"{source.path} ends in '{other}', but only {kinds} can be read; export it as one")
 
 
-def _typed(source: Source, lazy: pl.LazyFrame, only: Sequence[str] | None, kind: str) -> pl.DataFrame:
+def _typed(source: Source, lazy: pl.LazyFrame, only: Only, kind: str) -> pl.DataFrame:
     """The columns that are needed, of a file that has types."""
     with typed.readable(source.path, kind):
         names = checked_names(lazy.collect_schema().names(), str(source.path))
         rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
-    _check(source, names, only, rows)
+    needed = _needed(source, names, only)
+    _check(source, rows, needed)
     with typed.readable(source.path, kind):
-        return lazy.select(names if only is None else _once(only)).collect(engine="streaming")
+        return lazy.select(needed).collect(engine="streaming")
 
 
-def _check(source: Source, names: Sequence[str], only: Sequence[str] | None, rows: int) -> None:
-    """Sees that the columns that are needed are there, and that all of it fits into memory."""
-    for name in only or ():
+def _needed(source: Source, names: Sequence[str], only: Only) -> list[str]:
+    """The columns that are needed, once each, which have to be there."""
+    wanted = names if only is None else only(names) if callable(only) else only
+    for name in wanted:
         if name not in names:
             raise missing(source.path, name, names, listed(names))
-    columns = len(names if only is None else _once(only))
-    if rows > MOST_ROWS or rows * columns > MOST_CELLS:
+    return list(dict.fromkeys(wanted))
+
+
+def _check(source: Source, rows: int, needed: Sequence[str]) -> None:
+    """Sees that all of it fits into memory."""
+    if rows > MOST_ROWS or rows * len(needed) > MOST_CELLS:
         raise DataError(
-            f"{source.path} has {rows:,} rows and {columns:,} columns to read, and {MOST_ROWS:,} rows and"
+            f"{source.path} has {rows:,} rows and {len(needed):,} columns to read, and {MOST_ROWS:,} rows and"
             f" {MOST_CELLS:,} cells can be; name fewer columns, or cut it into several files"
         )
 
 
-def _text(source: Source, only: Sequence[str] | None, numbers: Collection[str] | None, options: Options) -> Raw:
+def _text(source: Source, only: Only, numbers: Collection[str] | None, options: Options) -> Raw:
     text = examine(source, options)
-    needed = text.names if only is None else _once(only)
-    _check(source, text.names, only, 0)
+    needed = _needed(source, text.names, only)
     separator = text.dialect.separator
     with TemporaryDirectory(prefix="fedmetaalign-") as folder, typed.readable(source.path, "CSV"):
         whole = scanned(text, Path(folder))
-        _check(source, text.names, only, int(whole.select(pl.len()).collect(engine="streaming").item()))
+        _check(source, int(whole.select(pl.len()).collect(engine="streaming").item()), needed)
         lines = lambda row: f"line {text.line(row)}"  # noqa: E731
-        styles = _styles(source.path, whole, needed, numbers, options, separator, lines)
-        lazy = _styled(whole.select(needed), styles)
+        styles = decide(source.path, whole, needed, numbers, options, separator, lines)
+        lazy = styled(whole.select(needed), styles)
         if text.size <= SMALL_BYTES:
             frame = lazy.collect()
         else:
             frame = _large(lazy, needed if numbers is None else [name for name in needed if name in numbers])
     dialect = _told(source, text.dialect, styles.values())
-    return Raw(source.path, frame, text, dialect=dialect, units=text.units)
+    return Raw(source.path, frame, text, dialect=dialect, units=text.units, styles=styles)
 
 
 def _large(lazy: pl.LazyFrame, numbers: Sequence[str]) -> pl.DataFrame:
@@ -138,7 +148,7 @@ def _large(lazy: pl.LazyFrame, numbers: Sequence[str]) -> pl.DataFrame:
     return lazy.with_columns(values[name] for name in numbers if not found[name]).collect(engine="streaming")
 
 
-def _styles(
+def decide(
     path: Path,
     whole: pl.LazyFrame,
     needed: Sequence[str],
@@ -154,7 +164,7 @@ def _styles(
     scope = [name for name in needed if separator != "," or numbers is None or name in numbers]
     found: dict[str, Style] = {}
     decimal, thousands = options.decimal, options.thousands
-    if thousands in (" ", "'"):
+    if thousands in (" ", "'"):  # kinds of blanks look alike
         thousands = written.BLANKS
     decimal = decimal or {".": ",", ",": "."}.get(thousands or "")
     if decimal is not None:
@@ -186,6 +196,23 @@ def _styles(
         elif not style.is_plain:
             found[name] = style if thousands is None else replace(style, thousands=thousands)
     return found
+
+
+def known(raw: Raw, separator: str, options: Options) -> Options:
+    """Adds to what is known of numbers what some rows prove: the decimal sign, and what parts thousands."""
+    if options.decimal is not None:
+        return options
+    found = {style.decimal for style in raw.styles.values()}
+    proofs = _proofs(raw.frame.lazy(), raw.frame.columns).items()
+    points = any(each.are_numbers and each.has("point") for name, each in proofs if name not in raw.styles)
+    if separator == "," or points:
+        found.add(".")
+    if len(found) != 1:
+        return options
+    thousands = options.thousands
+    if thousands is None:
+        thousands = "".join(sorted({sign for style in raw.styles.values() for sign in style.thousands}))
+    return replace(options, decimal=found.pop(), thousands=thousands)
 
 
 def _doubt(path: Path, whole: pl.LazyFrame, name: str, own: Proofs, where: Callable[[int], str]) -> DataError:
@@ -233,12 +260,9 @@ def _cell(whole: pl.LazyFrame, name: str, row: int) -> str:
     return str(whole.select(name).slice(row, 1).collect(engine="streaming").item()).strip()[:40]
 
 
-def _styled(lazy: pl.LazyFrame, styles: Mapping[str, Style]) -> pl.LazyFrame:
+def styled(lazy: pl.LazyFrame, styles: Mapping[str, Style]) -> pl.LazyFrame:
+    """Cells of text with their numbers as 1234.5."""
     return lazy.with_columns(style.plain(pl.col(name)).alias(name) for name, style in styles.items())
-
-
-def _once(names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(names))
 
 
 def _told(source: Source, dialect: Dialect, styles: Collection[Style]) -> str:

@@ -3,15 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.files.names import missing
-from fedmetaalign.fleet.files.text import Text
+from fedmetaalign.fleet.files.numbers import Style
 
 _SIMPLE = (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Date, pl.Datetime, pl.Time, pl.Null)
+
+
+class Lines(Protocol):
+    """What knows where the rows of a text are."""
+
+    def line(self, row: int) -> int:
+        """The line on which a row of the frame begins."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +35,16 @@ class Raw:
         first: what a person calls the first row of a file without lines.
         dialect: how the file was read, in a few words.
         units: of columns, from a line under the header.
+        styles: how columns of a text wrote their numbers, but for those that wrote 1234.5.
     """
 
     path: Path
     frame: pl.DataFrame
-    text: Text | None = None
+    text: Lines | None = None
     first: int = 1
     dialect: str = ""
     units: Mapping[str, str] = field(default_factory=dict)
+    styles: Mapping[str, Style] = field(default_factory=dict)
 
     def where(self, row: int, column: str) -> str:
         """Names a cell the way a person finds it: the line in a text editor (header = 1), or the row."""
