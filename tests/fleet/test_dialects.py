@@ -9,8 +9,8 @@ import xlsxwriter
 
 from fedmetaalign import recipe
 from fedmetaalign.errors import DataError, RecipeError
-from fedmetaalign.fleet.build import columns_of
 from fedmetaalign.fleet.files import Options, load
+from fedmetaalign.fleet.sources import columns_of
 from fedmetaalign.fleet.tables import Columns, read
 
 SPEED, LOAD = [1500.25, 980.5, 12.0], [0.5, -3.125, 1234567.5]
@@ -94,7 +94,7 @@ class TestOneTableInManyWays:
             ):
                 sheet.write_row(row, 0, cells)
             book.add_worksheet("notes")
-        raw = load(path, numbers=("a", "b"))
+        raw = load(path, texts=("fault",))
         assert raw.frame.rows() == [("1.5", "2.5", "ok"), ("0.1", "0.5", "?"), ("7", "x", None)]
         assert raw.dialect == "sheet 'pumps' of 2"
         assert raw.where(2, "b") == f"{path}, row 4, column 'b'"

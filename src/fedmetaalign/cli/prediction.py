@@ -135,9 +135,15 @@ class _Line:
 
 def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":
     """Tells the columns of a table that a bundle needs."""
-    from fedmetaalign.fleet.units import with_units
+    from fedmetaalign.fleet.units import bare, carrying
 
-    return lambda names: with_units(names, content.preparation.features)
+    features = content.preparation.features
+
+    def needed(names: "Sequence[str]") -> "Sequence[str]":
+        found = carrying(names, features.__contains__)
+        return found if {*features} <= {*bare(found)} else names  # to say what is missing
+
+    return needed
 
 
 def _samples(content: "Bundle", raw: "Raw") -> "np.ndarray":

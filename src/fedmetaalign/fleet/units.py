@@ -1,7 +1,7 @@
 """Columns whose names carry a unit, such as "Ia [A]" or "Ia (A)"."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fedmetaalign.errors import DataError
@@ -24,26 +24,36 @@ def in_units(raw: Raw, features: Sequence[str], units: Sequence[str]) -> Raw:
     Raises:
         DataError: a feature is there only in another unit.
     """
-    wanted = {name: unit for name, unit in zip(features, units, strict=True) if name not in raw.frame.columns}
-    names: dict[str, str] = {}
-    for column in raw.frame.columns:
-        name, unit = _split(column)
-        if name not in wanted:
-            continue
-        if wanted[name] and unit != wanted[name]:
+    renamed, found = without_units(raw, features)
+    for name, wanted in zip(features, units, strict=True):
+        if wanted and found.get(name, wanted) != wanted:
+            column = raw.frame.columns[renamed.frame.columns.index(name)]
             raise DataError(
-                f"{raw.path} has '{name}' in {unit}, but {wanted[name]} is needed: convert column '{column}'"
+                f"{raw.path} has '{name}' in {found[name]}, but {wanted} is needed: convert column '{column}'"
                 " and rename it"
             )
-        names.setdefault(name, column)
-    return replace(raw, frame=raw.frame.rename({column: name for name, column in names.items()}))
+    return renamed
 
 
-def with_units(columns: Sequence[str], features: Sequence[str]) -> Sequence[str]:
-    """Returns the columns that `in_units` looks at; all where a feature is missing, to say so."""
-    found = [column for column in columns if column in features or _split(column)[0] in features]
-    there = {*found, *(_split(column)[0] for column in found)}
-    return found if there.issuperset(features) else columns
+def without_units(raw: Raw, features: Sequence[str]) -> tuple[Raw, dict[str, str]]:
+    """Returns the table with "Ia [A]" renamed to "Ia" where that is wanted and not there, and units by name."""
+    names: dict[str, str] = {}
+    units: dict[str, str] = {}
+    for column in raw.frame.columns:
+        name, unit = _split(column)
+        if name in features and name not in raw.frame.columns and name not in units:
+            names[column], units[name] = name, unit
+    return replace(raw, frame=raw.frame.rename(names)), units
+
+
+def carrying(columns: Sequence[str], named: Callable[[str], bool]) -> list[str]:
+    """Returns the columns that are named, with their unit or without."""
+    return [column for column in columns if named(column) or named(_split(column)[0])]
+
+
+def bare(columns: Sequence[str]) -> list[str]:
+    """Returns the names of columns, and those of them that carry a unit without it."""
+    return [*columns, *(_split(column)[0] for column in columns)]
 
 
 def _split(column: str) -> tuple[str, str]:

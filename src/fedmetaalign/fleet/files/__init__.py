@@ -9,4 +9,6 @@ from fedmetaalign.fleet.files.raw import filled as filled
 from fedmetaalign.fleet.files.raw import listed as listed
 from fedmetaalign.fleet.files.raw import parse as parse
 from fedmetaalign.fleet.files.raw import require as require
+from fedmetaalign.fleet.files.raw import require_all as require_all
+from fedmetaalign.fleet.files.raw import wrong_cells as wrong_cells
 from fedmetaalign.fleet.files.source import sha256 as sha256

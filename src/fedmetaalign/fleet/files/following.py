@@ -83,7 +83,7 @@ def _beginning(
     copy = folder.path / "begun.csv"
     copy.write_bytes(begun[:used])
     shown = Path("standard input") if str(path) == STDIN else path
-    raw = read(Source(shown, copy, ".csv", folder=folder), only, None, options)
+    raw = read(Source(shown, copy, ".csv", folder=folder), only, (), options)
     if raw.frame.is_empty() or not (ended or raw.frame.height > 1 or any(map(is_number, _cells(raw)))):
         return None  # a row without a number may yet turn out to be of units
     return raw, used
@@ -156,7 +156,7 @@ class _Numbers:
         lazy, needed = frame.lazy(), self.raw.frame.columns
         separator, where = self.text.dialect.separator, Lines(tuple(lines))
         try:
-            styles = decide(self.raw.path, lazy, needed, None, self.options, separator, where.named)
+            styles = decide(self.raw.path, lazy, needed, (), self.options, separator, where.named)
         except DataError as error:
             if len(rows) == 1:
                 yield error

@@ -36,7 +36,7 @@ KINDS = (*TEXTS, ".xlsx", ".parquet", *ARROWS, *JSON_LINES)
 def load(
     path: Path,
     only: Only = None,
-    numbers: Collection[str] | None = None,
+    texts: Collection[str] = (),
     options: Options | None = None,
 ) -> Raw:
     """Reads a file without giving its columns a meaning; unnamed columns become "(column 8)".
@@ -45,8 +45,8 @@ def load(
         path: text with a header (.csv, .tsv, .txt) in any dialect, .xlsx, .parquet, .feather, .arrow or .jsonl,
             each also packed as .gz; `-` is standard input.
         only: the columns that are needed, what chooses them among those that there are, or None for all.
-        numbers: those of them that are to be numbers, where it is an error if nobody can tell how one writes
-            them; None for all that are.
+        texts: those of them that are no numbers; of any other that has some it is an error if nobody can tell
+            how they are written.
         options: what is known of the dialect of a text.
 
     Raises:
@@ -56,17 +56,17 @@ def load(
     """
     source = opened(Path(path))
     options = options or Options()
-    raw = read(source, only, numbers, options)
+    raw = read(source, only, texts, options)
     if raw.frame.is_empty():
         raise DataError(f"{source.path} has a header but no rows; remove the device or give it data")
     return raw
 
 
-def read(source: Source, only: Only, numbers: Collection[str] | None, options: Options) -> Raw:
+def read(source: Source, only: Only, texts: Collection[str], options: Options) -> Raw:
     """As `load`, of a file that has been looked at; perhaps without a row."""
     match source.suffix:
         case kind if kind in TEXTS:
-            return _text(source, only, numbers, options)
+            return _text(source, only, texts, options)
         case ".xlsx":
             header, frame, sheet = typed.spreadsheet(source)
             names = checked_names([name.strip() for name in header], f"{source.path}, row 1")
@@ -74,7 +74,7 @@ def read(source: Source, only: Only, numbers: Collection[str] | None, options: O
             needed = _needed(source, names, only)
             _check(source, frame.height, needed)
             whole = frame.lazy()
-            styles = decide(source.path, whole, needed, numbers, options, ",", lambda row: f"row {row + 2}")
+            styles = decide(source.path, whole, needed, texts, options, ",", lambda row: f"row {row + 2}")
             frame = styled(whole.select(needed), styles).collect()
             return Raw(source.path, frame, first=2, dialect=sheet, styles=styles)
         case kind if kind in JSON_LINES:
@@ -118,7 +118,7 @@ def _check(source: Source, rows: int, needed: Sequence[str]) -> None:
         )
 
 
-def _text(source: Source, only: Only, numbers: Collection[str] | None, options: Options) -> Raw:
+def _text(source: Source, only: Only, texts: Collection[str], options: Options) -> Raw:
     text = examine(source, options)
     needed = _needed(source, text.names, only)
     separator = text.dialect.separator
@@ -126,12 +126,12 @@ def _text(source: Source, only: Only, numbers: Collection[str] | None, options: 
         whole = scanned(text, Path(folder))
         _check(source, int(whole.select(pl.len()).collect(engine="streaming").item()), needed)
         lines = lambda row: f"line {text.line(row)}"  # noqa: E731
-        styles = decide(source.path, whole, needed, numbers, options, separator, lines)
+        styles = decide(source.path, whole, needed, texts, options, separator, lines)
         lazy = styled(whole.select(needed), styles)
         if text.size <= SMALL_BYTES:
             frame = lazy.collect()
         else:
-            frame = _large(lazy, needed if numbers is None else [name for name in needed if name in numbers])
+            frame = _large(lazy, [name for name in needed if name not in texts])
     dialect = _told(source, text.dialect, styles.values())
     return Raw(source.path, frame, text, dialect=dialect, units=text.units, styles=styles)
 
@@ -152,7 +152,7 @@ def decide(
     path: Path,
     whole: pl.LazyFrame,
     needed: Sequence[str],
-    numbers: Collection[str] | None,
+    texts: Collection[str],
     options: Options,
     separator: str,
     where: Callable[[int], str],
@@ -161,7 +161,7 @@ def decide(
 
     Of a file that is separated by commas only the columns that are to be numbers are looked at.
     """
-    scope = [name for name in needed if separator != "," or numbers is None or name in numbers]
+    scope = [name for name in needed if separator != "," or name not in texts]
     found: dict[str, Style] = {}
     decimal, thousands = options.decimal, options.thousands
     if thousands in (" ", "'"):  # kinds of blanks look alike
@@ -172,7 +172,7 @@ def decide(
         for name in _true(whole, written.suspects(scope, ";")):
             found[name] = Style(decimal, other)
             foreign = found[name].foreign(pl.col(name))
-            if (numbers is None or name in numbers) and (row := _first(whole, foreign)) is not None:
+            if name not in texts and (row := _first(whole, foreign)) is not None:
                 cell = _cell(whole, name, row)
                 raise DataError(
                     f"{path}, {where(row)}, column '{name}' holds '{cell}', and the decimal sign is"
@@ -191,7 +191,7 @@ def decide(
                 ]
             style = written.style(own[name], every, separator == ",")
         if style is None:
-            if numbers is None or name in numbers:
+            if name not in texts:
                 raise _doubt(path, whole, name, own[name], where)
         elif not style.is_plain:
             found[name] = style if thousands is None else replace(style, thousands=thousands)

@@ -47,12 +47,14 @@ def missing(path: object, name: str, there: Sequence[str], shown: str) -> DataEr
     if alike:
         return DataError(
             f"{path} has no column {spelled(name)}, but {spelled(alike[0])}, which looks the same; copy the"
-            " name from the file"
+            " name from the file",
+            file=str(path),
+            column=name,
         )
     folded = {column.casefold(): column for column in reversed(there)}
     near = difflib.get_close_matches(name.casefold(), folded, 1)
     hint = f"did you mean '{folded[near[0]]}'?" if near else f"it has {shown}"
-    return DataError(f"{path} has no column '{name}'; {hint}")
+    return DataError(f"{path} has no column '{name}'; {hint}", file=str(path), column=name)
 
 
 def visible(name: str) -> str:

@@ -1,14 +1,14 @@
 """A table as it is: cells before anything is made of them, and where each is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import MOST_OF_A_KIND, DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet.files.names import missing
 from fedmetaalign.fleet.files.numbers import Style
 
@@ -36,6 +36,7 @@ class Raw:
         dialect: how the file was read, in a few words.
         units: of columns, from a line under the header.
         styles: how columns of a text wrote their numbers, but for those that wrote 1234.5.
+        rows: (rows,) int64, of a part of a file which of its rows these are; None for all.
     """
 
     path: Path
@@ -45,11 +46,21 @@ class Raw:
     dialect: str = ""
     units: Mapping[str, str] = field(default_factory=dict)
     styles: Mapping[str, Style] = field(default_factory=dict)
+    rows: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> "Raw":
+        """Returns some rows, which are still called what they are in the file."""
+        return replace(self, frame=self.frame[rows], rows=rows if self.rows is None else self.rows[rows])
+
+    def line(self, row: int) -> int:
+        """Returns the line in a text editor (header = 1) of a row, or the number of a row without lines."""
+        row = row if self.rows is None else int(self.rows[row])
+        return row + self.first if self.text is None else self.text.line(row)
 
     def where(self, row: int, column: str) -> str:
         """Names a cell the way a person finds it: the line in a text editor (header = 1), or the row."""
-        place = f"row {row + self.first}" if self.text is None else f"line {self.text.line(row)}"
-        return f"{self.path}, {place}, column '{column}'"
+        what = "row" if self.text is None else "line"
+        return f"{self.path}, {what} {self.line(row)}, column '{column}'"
 
 
 def require(raw: Raw, names: Sequence[str]) -> None:
@@ -57,6 +68,22 @@ def require(raw: Raw, names: Sequence[str]) -> None:
     for name in names:
         if name not in raw.frame.columns:
             raise missing(raw.path, name, raw.frame.columns, listed(raw.frame.columns))
+
+
+def require_all(raw: Raw, names: Sequence[str]) -> None:
+    """As `require`, of all columns that are not there; of a file that has none of them it tells one.
+
+    Raises:
+        DataErrors: some are not.
+    """
+    found: list[Problem] = []
+    if names and not set(names) & set(raw.frame.columns):
+        require(raw, names)
+    for name in dict.fromkeys(names):
+        with noting(found):
+            require(raw, (name,))
+    if found:
+        raise DataErrors(found)
 
 
 def cells(raw: Raw, column: str) -> pl.Series:
@@ -77,9 +104,36 @@ def filled(raw: Raw, column: str) -> pl.Series:
     """
     text = cells(raw, column)
     if text.null_count():
-        row = int(text.is_null().arg_max() or 0)
-        raise DataError(f"{raw.where(row, column)} is empty; fill the cell in or remove the row")
+        raise DataErrors([empty_cells(raw, column, text)])
     return text
+
+
+def empty_cells(raw: Raw, column: str, text: pl.Series) -> Problem:
+    """Says where a column is empty."""
+    rows = np.flatnonzero(text.is_null().to_numpy())
+    return wrong_cells(raw, column, rows, "empty", "is empty", "fill the cell in or remove the row")
+
+
+def wrong_cells(raw: Raw, column: str, rows: np.ndarray, kind: str, what: str, do: str) -> Problem:
+    """Says in a sentence which cells of a column cannot be used, and where the first five are.
+
+    Args:
+        raw: the file.
+        column: of it.
+        rows: (cells,) int64, one at least.
+        kind: what is wrong, for programs.
+        what: is wrong with the first of them.
+        do: what to do about one of them.
+    """
+    lines = tuple(raw.line(int(row)) for row in rows[:MOST_OF_A_KIND])
+    where = raw.where(int(rows[0]), column)
+    others = ", ".join(map(str, lines[1:]))
+    if more := len(rows) - len(lines):
+        others += f" and {more:,} more"
+    several = "s" * (len(rows) > 2)
+    also = f", as on {'row' if raw.text is None else 'line'}{several} {others}" if others else ""
+    sentence = f"{where} {what}{also}; {do}"
+    return Problem(sentence, kind, file=str(raw.path), column=column, lines=lines, count=len(rows))
 
 
 def parse(text: pl.Series) -> tuple[np.ndarray, pl.Series]:
