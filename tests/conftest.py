@@ -28,7 +28,7 @@ ALLOWED_SKIPS = (
 """The reasons for which a test may be skipped in CI; any other skip there is a failure."""
 
 FLEETS = ("tests/serving/test_faults.py", "tests/docs/test_deploy_guide.py")
-"""The files whose tests start most of Flower's processes: minutes each, and one slows the other down."""
+"""The files whose tests start most of Flower's processes: minutes each, in which they mostly wait."""
 
 SMALL = """
 [model]
@@ -48,19 +48,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with what takes longest: the fleets, and then the other tests that start Flower's processes."""
     fleets = [Path(__file__).parents[1] / file for file in FLEETS]
     items.sort(key=lambda item: (item.path not in fleets, item.get_closest_marker("processes") is None))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Lets one worker run the fleets, one after the other, and the others the rest, a file at a time."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class Scheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            return "fleets" if file in FLEETS else file
-
-    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
