@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,18 @@ def contents() -> Callable[[Path], dict[str, str]]:
 def no_report(monkeypatch) -> None:
     """Leaves report.html out of runs: drawing it takes longer than a small run."""
     monkeypatch.setattr("fedmetaalign.run.write_report", lambda folder: None)
+
+
+@pytest.fixture(scope="module")
+def few_trees() -> Iterator[None]:
+    """Lets forests and federated boosting grow ten trees in place of a hundred."""
+    from fedmetaalign.methods import federated_boosting
+    from fedmetaalign.phases import trees
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(federated_boosting, "ITERATIONS", 10)
+        patch.setattr(trees, "RandomForestClassifier", partial(trees.RandomForestClassifier, n_estimators=10))
+        yield
 
 
 @dataclass
