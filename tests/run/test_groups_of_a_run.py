@@ -37,7 +37,7 @@ def test_groups_are_numbered_from_one_as_the_server_has_them() -> None:
     assert members(("a", "b", "c"), state) == {0: ["a", "c"], 1: ["b"]}
 
 
-@pytest.mark.usefixtures("no_report")
+@pytest.mark.usefixtures("no_report", "few_trees")
 @pytest.mark.parametrize("alignment", [-1, 1])
 def test_the_results_have_each_devices_group_and_the_sentences_name_them(cli, here, alignment):
     (here / "recipe.toml").write_text(RECIPE.format(alignment), encoding="utf-8")
