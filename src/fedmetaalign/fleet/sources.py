@@ -68,10 +68,11 @@ def find_devices(recipe: Recipe) -> Found:
     notices = []
     if renamed := [f"{each.called!r} is {each.name!r}" for each in chosen if each.called != each.name]:
         notices.append(f"Devices are called as their folders can be: {joined(renamed)}.")
+    told = dict.fromkeys(each.notice for each in chosen if each.notice)
     return Found(
         tuple(sorted(found, key=lambda table: table.name)),
         tuple(sorted(left_out, key=lambda each: each.name)),
-        (*notices, *conversions_told(found), *twins(found)),
+        (*notices, *told, *conversions_told(found), *twins(found)),
     )
 
 
@@ -143,7 +144,8 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
     only = source.name or path.stem
     if source.partition is not None:
         whole = _read_one(path, columns, only, named)
-        yield from map(_made, partition.dirichlet(whole, source.partition, splits.test, seed))
+        parts = partition.dirichlet(whole, source.partition, splits.test, seed)
+        yield from (replace(_made(table), notice=parts.notice) for table in parts.devices)
         return
     yield Candidate(only, tables.safe_name(only), partial(_read_one, path, columns, only, named))
 
