@@ -9,6 +9,7 @@ import typer.core
 
 from fedmetaalign.cli import data as cli_data
 from fedmetaalign.cli import fleet as cli_fleet
+from fedmetaalign.cli import init as cli_init
 from fedmetaalign.cli.options import Data, Json, Out, Seed, Settings
 from fedmetaalign.cli.terminal import print_json
 from fedmetaalign.errors import DataError, FedMetaAlignError
@@ -156,6 +157,7 @@ def compare(
         sys.stdout.write(f"\nTables and figures: {folder / 'compare.md'}\n")
 
 
+app.command()(cli_init.init)
 app.command()(cli_data.audit)
 
 

@@ -268,6 +268,7 @@ def _write(out: Path, recipe: Recipe, chosen: Sequence[Chosen]) -> Json:
         recipe.compare.learning_rates,
         [cell.seed for cell in chosen[0].cells][: recipe.compare.tune_seeds],
         recipe.compare.rank,
+        recipe.deploy.format if recipe.compare.deployed else None,
     )
     with writing_to(out, AGAIN):
         out.mkdir(parents=True, exist_ok=True)

@@ -204,7 +204,7 @@ def _settings_of(name: str | None, whose: str) -> dict[str, Any]:
     return {
         f"{section}.{key}": value
         for section, keys in sections.items()
-        if isinstance(keys, dict) and section not in ("compare", "deploy", "evaluation")
+        if isinstance(keys, dict) and section not in ("compare", "evaluation")
         for key, value in keys.items()
     }
 
