@@ -102,3 +102,11 @@ def test_devices_that_are_left_out_are_named_with_what_is_wrong(tmp_path):
     section = build(run).split("<h2>Left out</h2>")[1].split("</div>")[0]
     assert "<li><b>fan</b>:\nfan.csv is empty</li>" in section
     assert "line 6 is &lt;i&gt;short&lt;/i&gt;; and 2 more</li>" in section and "line 7" not in section
+
+
+def test_precision_and_recall_are_drawn_where_a_device_tells_them(tmp_path):
+    curve = {"pr_curve": [[0.5, 1.0], [1.0, 0.75]]}
+    bare = build(run_of(tmp_path / "bare", {"a": device(0), "b": device(1)}))
+    page = build(run_of(tmp_path / "drawn", {"a": device(0) | curve, "b": device(1)}))
+    assert "Precision and recall" not in bare
+    assert 'aria-label="Precision and recall of each device at all thresholds"' in page

@@ -43,6 +43,7 @@ rounds = 2
 epochs = 1
 [evaluation]
 alone = false
+curves = true
 """
 
 Rows = list[list[str]]

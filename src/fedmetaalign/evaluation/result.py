@@ -272,6 +272,8 @@ class Result(Reported):
             of others.
         false_alarms: of a device without a fault.
         few_faults: of a device with too few of them to be judged by; left out of others.
+        pr_curve: recall and precision of the deployed model at several thresholds; left out where the recipe
+            asks for no curves, and where either does not exist.
     """
 
     stages: dict[Words, Metrics]
@@ -294,6 +296,7 @@ class Result(Reported):
     novelty: Novelty | None = None
     false_alarms: FalseAlarms | None = None
     few_faults: FewFaults | None = None
+    pr_curve: Annotated[list[tuple[Part, Part]], Field(min_length=1, max_length=64)] | None = None
 
     @model_validator(mode="after")
     def _measured(self) -> Self:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fedmetaalign.evaluation.intervals import clopper_pearson
-from fedmetaalign.evaluation.metrics import majority, measure_classes
+from fedmetaalign.evaluation.metrics import majority, measure_classes, pr_curve
 from fedmetaalign.evaluation.novelty import most_unlike
 from fedmetaalign.evaluation.result import (
     ENOUGH,
@@ -99,6 +99,8 @@ def evaluate(
         hits = round((rows["deployed"].recall or 0) * count)
         low, high = clopper_pearson(hits, count)
         result["few_faults"] = FewFaults(faults=count, found=hits, low=low, high=high)
+    elif client.recipe.evaluation.curves and (curve := pr_curve(faults, fault_probability(found, target))):
+        result["pr_curve"] = curve
     if not rivals:
         result["known"] = tells
         if device.preparation.curves and client.recipe.fleet.scaling == "fleet":

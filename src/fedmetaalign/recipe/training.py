@@ -191,3 +191,5 @@ class Evaluation(Section):
 
     alone: bool = True
     """Train every device by itself too, with as many steps, to tell what the federation gains."""
+    curves: bool = False
+    """Tell each device's precision and recall at several thresholds, and draw them in the report."""

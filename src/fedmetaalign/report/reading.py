@@ -63,6 +63,7 @@ class DeviceReport:
         known: "normal" of a device without a fault, "nothing" of one without a label.
         false_alarms: what a device without a fault is judged by.
         novelty: how unlike the fleet it is.
+        pr_curve: (recall, precision) of its last stage at several thresholds, recall rising; empty without.
         few_faults: what so few faults as it is tested on say; then no stage has a metric that rests on them.
     """
 
@@ -88,6 +89,7 @@ class DeviceReport:
     false_alarms: FalseAlarms | None = None
     novelty: Novelty | None = None
     few_faults: FewFaults | None = None
+    pr_curve: tuple[tuple[float, float], ...] = ()
     threshold_interval: ThresholdInterval | None = None
 
     @property
@@ -284,6 +286,7 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any], grou
         novelty=Novelty.read(entry.get("novelty")),
         threshold_interval=ThresholdInterval.read(entry.get("threshold_interval")),
         few_faults=few,
+        pr_curve=tuple((recall, precision) for recall, precision in found.get("pr_curve") or ()),
     )
 
 
