@@ -142,7 +142,7 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
                 f"No file that matches {source.table} has the label {', '.join(missing)}: correct {named}."
             )
         prefix = f"{source.name}-" if source.name else ""
-        called = [prefix + each.stem for each in paths]
+        called = [prefix + _stem(each) for each in paths]
         for each, text, name in zip(paths, called, unique_names(called), strict=True):
             yield Candidate(text, name, partial(tables.read, each, columns, name))
         return
@@ -150,7 +150,7 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
         by = (source.device,) if isinstance(source.device, str) else source.device
         yield from cut(path, columns, by, source.name)
         return
-    only = source.name or path.stem
+    only = source.name or _stem(path)
     if source.partition is not None:
         whole = _read_one(path, columns, only, named)
         parts = partition.dirichlet(whole, source.partition, splits.test, seed)
@@ -170,6 +170,11 @@ def files_of(path: Path) -> list[Path]:
     if not (paths := sorted(path.parent.glob(path.name))):
         raise DataError(f"No file matches {path}: check the recipe's table and --data.")
     return paths
+
+
+def _stem(path: Path) -> str:
+    """Returns a file's name without what says how it is written and packed."""
+    return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
 
 
 def _made(table: Table) -> Candidate:
