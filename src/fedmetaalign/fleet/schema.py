@@ -32,6 +32,7 @@ class Table:
         normal: those that mean no fault.
         unlabelled: (rows, features) float64, what it has measured besides and nobody has labelled; None where
             every row has a label.
+        converted: the unit that its source has a feature in, of those that are in another here.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Table:
     classes: tuple[str, ...] = BINARY.classes
     normal: tuple[str, ...] = BINARY.classes[:1]
     unlabelled: np.ndarray | None = None
+    converted: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:

@@ -4,29 +4,29 @@ import hashlib
 import math
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet.classes import (
     Labels,
     Positive,
     Value,
     canonical,
     fault_or_not,
-    first,
     kind_names,
     kinds_of,
     positive_of,
     unlabelled,
 )
-from fedmetaalign.fleet.files import Raw, cells, filled, listed, load, require
+from fedmetaalign.fleet.files import Raw, cells, filled, listed, load, require, require_all, wrong_cells
+from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.units import without_units
 from fedmetaalign.model.target import BINARY
 
 
@@ -37,7 +37,8 @@ class Columns:
     Attributes:
         label: a column of 0/1 (also 0.0/1.0, true/false), or of any values with `positive` or `normal`; or
             several columns, where a row is a fault if any of them is set (nonzero, true, or in `positive`).
-        features: the columns that become `Table.x`, in this order.
+        features: the columns that become `Table.x`, in this order; `*` and `?` stand for any characters, and
+            then for those of the file, in its order, that have no other meaning.
         positive: the values of the label that mean fault, of several columns those of each by its name; empty
             for a label that is 0/1 already.
         normal: the values that mean no fault; each other value is a kind of fault.
@@ -48,6 +49,8 @@ class Columns:
             combination ("1001") unless given.
         group: column that becomes `Table.groups`.
         units: physical unit of a feature; "" for one that is not named here.
+        others: columns with a meaning of another kind, such as the one that a table is cut by.
+        lacking: a feature that the file does not have is one that the device lacks, and no error.
     """
 
     label: str | tuple[str, ...]
@@ -60,6 +63,8 @@ class Columns:
     kind: str | tuple[str, ...] | None = None
     group: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    lacking: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -94,63 +99,28 @@ def read(path: Path, columns: Columns, name: str) -> Table:
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
     """As `read`, of a file that has been loaded."""
-    return _apart(*_table(raw, columns, safe_name(name), strict=False))
-
-
-def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = None) -> list[Table]:
-    """Cuts one table into devices, one for each combination of values of some columns.
-
-    Args:
-        path: as in `read`.
-        columns: as in `read`.
-        by: the columns to cut by.
-        name: put in front of every device's name where given.
-
-    Returns:
-        The devices sorted by name, which is made of the cut values ("Pump-New_York") and is unique, also on
-        a file system that ignores case. Rows keep the order of the file.
-
-    Raises:
-        DataError: as `read`, nothing to cut by, or a value that is named and never occurs.
-    """
-    raw = load(path)
-    if not by:
-        raise DataError(f"{path}: no column is named to cut the table into devices by; name at least one")
-    require(raw, by)
-    whole, empty = _table(raw, columns, safe_name(raw.path.stem), strict=True)
-    rows: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for row, key in enumerate(zip(*(filled(raw, column) for column in by), strict=True)):
-        rows[key].append(row)
-    tables: list[Table] = []
-    taken: set[str] = set()
-    for key in sorted(rows):
-        device = unique = safe_name("-".join((*([name] if name else []), *key)))
-        number = 1
-        while unique.casefold() in taken:
-            number += 1
-            unique = f"{device}-{number}"
-        taken.add(unique.casefold())
-        tables.append(_apart(whole.take(np.array(rows[key]), unique), empty[rows[key]]))
-    return sorted(tables, key=lambda table: table.name)
+    return apart(*table_of(raw, columns, safe_name(name), strict=False))
 
 
 def unseen(columns: Columns, paths: Iterable[Path]) -> tuple[str, ...]:
     """The values of `columns.positive` or `columns.normal` that are the label of no row of any of the files.
 
-    A fleet that was put together by `read` has misspelt them, or has no such sample on any device.
-
-    Raises:
-        DataError: a file cannot be read, or lacks a label column.
+    A fleet that was put together by `read` has misspelt them, or has no such sample on any device. Files that
+    cannot be read say nothing, here.
     """
-    missing = {canonical(value): str(value) for value in columns.named}
+    missing, said = {canonical(value): str(value) for value in columns.named}, False
     for path in paths if missing else ():
-        require(raw := load(path), columns.labels)
-        if columns.normal and len(columns.labels) > 1:
-            found = [*kind_names(raw, columns.labels, bits=False)]
-        else:
-            found = [cell for name in columns.labels for cell in cells(raw, name).drop_nulls().unique()]
+        try:
+            require(raw := load(path), columns.labels)
+            if columns.normal and len(columns.labels) > 1:
+                found = [*kind_names(raw, columns.labels, bits=False)]
+            else:
+                found = [cell for name in columns.labels for cell in cells(raw, name).drop_nulls().unique()]
+        except DataError:
+            continue
+        said = True
         missing = {key: value for key, value in missing.items() if key not in map(canonical, found)}
-    return tuple(missing.values())
+    return tuple(missing.values()) if said else ()
 
 
 def safe_name(text: str) -> str:
@@ -173,7 +143,7 @@ def names_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _apart(table: Table, empty: np.ndarray) -> Table:
+def apart(table: Table, empty: np.ndarray) -> Table:
     """Takes the rows without a label, (rows,) bool, out of a table's samples."""
     if not empty.any():
         return table
@@ -192,11 +162,17 @@ def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.nda
     return fault_or_not(raw, columns.labels, columns.positive, strict=strict), empty
 
 
-def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray]:
+def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray]:
     """Returns a table of all rows, and which of them have no label, (rows,) bool."""
-    labels, features, path = columns.labels, columns.features, raw.path
-    require(raw, (*labels, *features, *names_of(columns.kind), *names_of(columns.group)))
-    require(raw, (*columns.categories, *columns.units))
+    labels, path = columns.labels, raw.path
+    raw, in_header = without_units(raw, columns.features)
+    features = matching(raw.frame.columns, columns)
+    needed = (*labels, *features, *names_of(columns.kind), *names_of(columns.group))
+    require_all(raw, needed if columns.lacking else (*needed, *columns.categories, *columns.units))
+    if columns.features and not features:
+        raise DataError(
+            f"{path} has none of the features {listed(columns.features)}; it has {listed(raw.frame.columns)}"
+        )
     if not labels or not features:
         raise DataError(f"{path}: no {'feature' if labels else 'label'} is named; name at least one column")
     for index, feature in enumerate(features):
@@ -206,8 +182,13 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
             )
         if feature in features[:index]:
             raise DataError(f"{path}: column '{feature}' is named twice among the features; remove one of them")
-    found, empty = _labels(raw, columns, strict=strict)
-    x = features_of(raw, features, columns.categories)
+    problems: list[Problem] = []
+    with noting(problems):
+        found, empty = _labels(raw, columns, strict=strict)
+    with noting(problems):
+        x = features_of(raw, features, columns.categories)
+    if problems:
+        raise DataErrors(problems)
     kinds = found.kinds
     if columns.kind is not None:
         parts = [filled(raw, column) for column in names_of(columns.kind)]
@@ -218,7 +199,7 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
         features=features,
         x=x,
         y=found.y,
-        units=tuple(columns.units.get(feature, "") for feature in features),
+        units=tuple(in_header.get(feature, columns.units.get(feature, "")) for feature in features),
         kinds=kinds,
         groups=None if columns.group is None else filled(raw, columns.group).to_numpy().astype(str),
         categories={f: tuple(map(str, columns.categories[f])) for f in features if f in columns.categories},
@@ -229,16 +210,31 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
     return table, empty
 
 
+def matching(there: Sequence[str], columns: Columns) -> tuple[str, ...]:
+    """Returns the features of a file with some columns: what patterns stand for, and without what it lacks."""
+    named = {*columns.labels, *names_of(columns.kind), *names_of(columns.group), *columns.others}
+    found: list[str] = []
+    for feature in columns.features:
+        if feature in there or not is_pattern(feature):
+            found += [feature] * (feature in there or not columns.lacking)
+        else:
+            found += [name for name in there if like(feature, name) and name not in (*named, *found)]
+    return tuple(found)
+
+
 def features_of(raw: Raw, names: tuple[str, ...], categories: Mapping[str, tuple[str, ...]]) -> np.ndarray:
     """Returns the named columns as numbers, (rows, features) float64, all finite.
 
     Raises:
-        DataError: a column is missing, or a cell is neither a number nor among its column's categories.
+        DataErrors: columns are missing, or cells are neither numbers nor among their column's categories.
     """
-    require(raw, names)
-    values = [
-        _ordinals(raw, name, categories[name]) if name in categories else _numbers(raw, name) for name in names
-    ]
+    values, found = [], list[Problem]()
+    for name in names:
+        with noting(found):
+            require(raw, (name,))
+            values.append(_ordinals(raw, name, categories[name]) if name in categories else _numbers(raw, name))
+    if found:
+        raise DataErrors(found)
     return np.stack(values, axis=1)
 
 
@@ -249,29 +245,49 @@ def _numbers(raw: Raw, column: str) -> np.ndarray:
     numeric = series.dtype.is_numeric() or series.dtype == pl.Boolean
     values = (series if numeric else text).cast(pl.Float64, strict=False).to_numpy()
     if (wrong := ~np.isfinite(values)).any():
-        row = int(np.argmax(wrong))
-        where, cell = raw.where(row, column), text[row]
-        if cell is None:
-            filled(raw, column)  # raises: the first wrong cell is the first empty one
-        if canonical(cell) in ("nan", math.inf, -math.inf):
-            raise DataError(
-                f"{where} holds '{cell}', which is not a finite number; correct it or remove the row"
-            )
-        raise DataError(
-            f"{where} holds '{cell[:40]}', which is not a number; correct it, leave the column out of the "
-            "features, or list its values as categories"
-        )
+        raise DataErrors(_no_numbers(raw, column, text, np.flatnonzero(wrong)))
     return np.asarray(values, np.float64)
+
+
+def _no_numbers(raw: Raw, column: str, text: pl.Series, rows: np.ndarray) -> list[Problem]:
+    """Says which of some rows' cells are empty, not finite, or no numbers; what comes first is told first."""
+    kinds: dict[str, list[int]] = {}
+    for row in rows.tolist():
+        cell = text[row]
+        kind = "empty" if cell is None else "number"
+        if cell is not None and canonical(cell) in ("nan", math.inf, -math.inf):
+            kind = "finite"
+        kinds.setdefault(kind, []).append(row)
+    found = []
+    for kind, those in kinds.items():
+        cell = str(text[those[0]])[:40]
+        what, do = {
+            "empty": ("is empty", "fill the cell in or remove the row"),
+            "finite": (f"holds '{cell}', which is not a finite number", "correct it or remove the row"),
+            "number": (
+                f"holds '{cell}', which is not a number",
+                "correct it, leave the column out of the features, or list its values as categories",
+            ),
+        }[kind]
+        found.append(wrong_cells(raw, column, np.array(those), kind, what, do))
+    return found
 
 
 def _ordinals(raw: Raw, column: str, categories: tuple[str, ...]) -> np.ndarray:
     """A text column as (rows,) float64: the place of each value among its categories."""
     place = {canonical(category): float(index) for index, category in enumerate(categories)}
     text = filled(raw, column)
-    for cell in text.unique(maintain_order=True):
-        if canonical(cell) not in place:
-            raise DataError(
-                f"{raw.where(first(text, cell), column)} holds '{cell[:40]}', which is not among its "
-                f"categories {listed(categories)}; add it or correct the cell"
+    strange = [cell for cell in text.unique(maintain_order=True) if canonical(cell) not in place]
+    if strange:
+        raise DataErrors(
+            wrong_cells(
+                raw,
+                column,
+                np.flatnonzero((text == cell).to_numpy()),
+                "category",
+                f"holds '{cell[:40]}', which is not among its categories {listed(categories)}",
+                "add it or correct the cell",
             )
+            for cell in strange
+        )
     return np.array([place[canonical(cell)] for cell in text], np.float64)
