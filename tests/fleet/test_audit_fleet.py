@@ -70,9 +70,14 @@ def test_a_random_split_of_a_waveform_is_told_and_one_by_blocks_is_not(folder, r
     blocks = recipe.model_copy(
         update={"splits": recipe.splits.model_copy(update={"kind": "blocks", "block": 50})}
     )
-    plain, wave = audit_recipe(blocks).audits
-    assert "neighbours" not in codes(wave.findings)
-    assert "Device plain has too few samples" in plain.findings[0].sentence
+    assert "neighbours" not in codes(audit_recipe(blocks).audits[1].findings)
+
+
+def test_a_device_that_cannot_be_divided_is_told_beside_the_others(folder, random):
+    tiny = random.normal(size=(3, 2)), [0, 0, 1]
+    plain, small = audit_recipe(folder(plain=device(random), tiny=tiny)).audits
+    assert "split" not in codes(plain.findings)
+    assert "Device tiny has" in next(finding.sentence for finding in small.findings if finding.code == "split")
 
 
 def test_flipped_labels_are_found_and_honest_noise_is_not(random):
@@ -102,8 +107,10 @@ def test_a_bad_table_does_not_stop_the_others(tmp_path, folder, random):
     paths = [tmp_path / name for name in ("bad.csv", "one.csv", "none.csv", "two.csv")]
     found = audit_tables(paths)
     assert [audit.source for audit in found.audits] == [str(paths[1]), str(paths[3])]
-    assert ["bad.csv, line 2" in found.wrong[0], "none.csv does not exist" in found.wrong[1]] == [True, True]
-    with pytest.raises(DataError, match=r"bad\.csv.*none\.csv"):
+    bad, none = found.wrong
+    assert "bad.csv, line 2" in bad.sentence
+    assert "none.csv does not exist" in none.sentence
+    with pytest.raises(DataError, match=r"(?s)bad\.csv.*none\.csv"):
         audit_files(paths)
 
 
@@ -114,7 +121,7 @@ def test_words_for_labels_with_and_without_help(tmp_path):
     assert audit_tables([path], ["state"], positive=["dry"]).audits[0].faults == 10
     assert audit_tables([path], ["state"], normal=["dry"]).audits[0].faults == 30
     (wrong,) = audit_tables([path], ["state"], normal=["okay"]).wrong
-    assert "column 'state' never holds 'okay'; it holds 'fine'" in wrong
+    assert "column 'state' never holds 'okay'; it holds 'fine'" in wrong.sentence
 
 
 def test_what_many_devices_share_is_printed_once(folder, random):

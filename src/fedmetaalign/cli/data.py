@@ -33,7 +33,7 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Says what is wrong or trivial about data: leaks, copies, runs, clocks, wrong labels, simple rules."""
-    from fedmetaalign.errors import DataError
+    from fedmetaalign.errors import DataErrors
     from fedmetaalign.fleet.audit_fleet import Audits, audit_recipe, audit_tables, lines
     from fedmetaalign.proposal.reading import tables_in
     from fedmetaalign.recipe import builtin, load
@@ -57,8 +57,7 @@ def audit(
     else:
         sys.stdout.write("".join(f"{line}\n" for line in lines(found)))
     if found.wrong:
-        many = f"{len(found.wrong)} tables cannot be audited: " if len(found.wrong) > 1 else ""
-        raise DataError(f"{many}{'; '.join(found.wrong)}")
+        raise DataErrors(found.wrong)
 
 
 @app.command("list")

@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import DataError, DataErrors, Problem
 from fedmetaalign.fleet.audit import Audit, audit, audit_raw
-from fedmetaalign.fleet.build import raw_tables
 from fedmetaalign.fleet.classes import Value
 from fedmetaalign.fleet.columns import Finding
 from fedmetaalign.fleet.files import load
 from fedmetaalign.fleet.labels import guess
 from fedmetaalign.fleet.leakage import leaks_through
 from fedmetaalign.fleet.overlap import Overlap, comparable, overlaps
+from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.sources import find_devices
 from fedmetaalign.fleet.splits import split
 from fedmetaalign.fleet.tables import names_of
 from fedmetaalign.recipe import Recipe
@@ -33,12 +34,12 @@ class Audits:
     Attributes:
         audits: of each.
         findings: about all of them together.
-        wrong: a sentence for each table that cannot be audited.
+        wrong: why tables, or devices, cannot be audited.
     """
 
     audits: tuple[Audit, ...]
     findings: tuple[Finding, ...] = ()
-    wrong: tuple[str, ...] = ()
+    wrong: tuple[Problem, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -50,7 +51,7 @@ class Audits:
     def to_list(self) -> list[dict[str, Any]]:
         """The audits as plain values for JSON, then what is said of all together and of tables without one."""
         together = [{"source": "all", "findings": [vars(finding) for finding in self.findings]}]
-        errors = [{"error": sentence} for sentence in self.wrong]
+        errors = [{"error": problem.sentence, **problem.to_dict()} for problem in self.wrong]
         return [*(audit.to_dict() for audit in self.audits), *(together if self.findings else ()), *errors]
 
 
@@ -69,14 +70,14 @@ def audit_tables(
         normal: values of the label that mean no fault.
     """
     audits: list[Audit] = []
-    wrong: list[str] = []
+    wrong: list[Problem] = []
     rows = []
     for path in paths:
         try:
             raw = load(path)
             audits.append(audit_raw(raw, guess(raw, label, positive, normal), doubting=True))
         except DataError as error:
-            wrong.append(str(error))
+            wrong += error.problems
         else:
             rows.append((raw.path, comparable(raw)))
     for overlap in overlaps(rows):
@@ -102,11 +103,11 @@ def audit_files(
         normal: values of the label that mean no fault.
 
     Raises:
-        DataError: some cannot be audited; the sentence names each.
+        DataErrors: some cannot be audited.
     """
     found = audit_tables(paths, names_of(label), positive, normal)
     if found.wrong:
-        raise DataError("; ".join(found.wrong))
+        raise DataErrors(found.wrong)
     return found.audits
 
 
@@ -114,9 +115,11 @@ def audit_recipe(recipe: Recipe) -> Audits:
     """Audits each device of a recipe as it would be trained, what its split lets through, and the fleet.
 
     Raises:
-        DataError: the fleet cannot be built.
+        DataError: a source cannot be used at all.
     """
-    tables = raw_tables(recipe)
+    recipe = resolved(recipe)
+    devices = find_devices(recipe)
+    tables = devices.tables
     audits = []
     for table in tables:
         if table.known == "nothing":
@@ -124,7 +127,8 @@ def audit_recipe(recipe: Recipe) -> Audits:
         one, more = audit(table, doubting=True), [*_split_findings(table, recipe)]
         found = sorted([*one.findings, *more], key=lambda finding: _SEVERITY.index(finding.severity))
         audits.append(replace(one, findings=tuple(found)))
-    return Audits(tuple(audits), tuple(_fleet(tables)))
+    wrong = [problem for each in devices.left_out for problem in each.problems]
+    return Audits(tuple(audits), tuple(_fleet(tables)), tuple(wrong))
 
 
 def lines(audits: Audits, most: int = 3) -> list[str]:

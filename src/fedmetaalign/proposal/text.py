@@ -32,12 +32,12 @@ def recipe_text(proposal: Proposal, folder: Path, call: str, run: str) -> str:
     if proposal.left:
         lines += _comment("Tables that are left out:")
         lines += [line for sentence in proposal.left for line in _comment(f"- {sentence}")] + [""]
-    sources = [(choice, part) for choice in proposal.choices for part in choice.parts]
-    alone = len(sources) == 1 and len(_patterns(sources[0][1], folder)) == 1
-    for choice in proposal.choices:
+    parts = [_parts(choice, folder) for choice in proposal.choices]
+    alone = sum(len(_patterns(part, folder)) for found in parts for part in found) == 1
+    for choice, found in zip(proposal.choices, parts, strict=True):
         for note in choice.notes:
             lines += [*_comment(note), ""]
-        for i, part in enumerate(choice.parts):
+        for i, part in enumerate(found):
             lines += _source(choice, part, folder, alone, told=i > 0)
         lines += [*_left(choice), ""]
     return "\n".join([*lines, *_splits(proposal)]) + "\n"
@@ -128,6 +128,12 @@ def _splits(proposal: Proposal) -> Iterator[str]:
         yield f"block = {split.block}"
     if split.test:
         yield _with(f"test = {split.test}", "so that each class has a unit on both sides")
+
+
+def _parts(choice: Choice, folder: Path) -> tuple[Part, ...]:
+    """The sources: one where a pattern matches all tables, since its tables may lack features."""
+    every = Part(tuple(sorted(path for part in choice.parts for path in part.paths)), choice.features)
+    return (every,) if len(_patterns(every, folder)) == 1 else choice.parts
 
 
 def _patterns(part: Part, folder: Path) -> list[str]:

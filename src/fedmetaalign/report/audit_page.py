@@ -42,7 +42,7 @@ def audit_page(audits: Audits) -> str:
             headline=_headline(audits),
             shared=shared,
             own=[(source, found) for source, found in own if found],
-            wrong=audits.wrong,
+            wrong=[problem.sentence for problem in audits.wrong],
         )
     )
 
