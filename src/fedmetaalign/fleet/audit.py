@@ -11,7 +11,7 @@ import polars as pl
 from fedmetaalign.evaluation.rules import FeatureRule, auc, auc_error, best_rule
 from fedmetaalign.fleet.classes import Value
 from fedmetaalign.fleet.clocks import clock
-from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, unfit
+from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, of_no_use, unfit
 from fedmetaalign.fleet.doubts import doubts
 from fedmetaalign.fleet.files import Raw, cells, load, parse
 from fedmetaalign.fleet.labels import Guess, guess, labelled_rows
@@ -130,6 +130,9 @@ def audit_raw(raw: Raw, label: Guess, apart: Container[str] = (), *, doubting: b
     compare: dict[str, np.ndarray | pl.Series] = {}
     for name in raw.frame.columns:
         if name in label.columns or name in apart:
+            continue
+        if reason := of_no_use(raw.frame[name]):
+            found.append(reason)
             continue
         text, values, wrong = _column(raw, name, labelled)
         if text is not None and text.null_count() == len(text):

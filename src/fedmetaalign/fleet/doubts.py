@@ -35,7 +35,8 @@ def doubted(x: np.ndarray, y: np.ndarray, seed: int = 0) -> np.ndarray:
     if len(rows) < _LEAST or counts.min() < 10:
         return np.empty(0, np.int64)
     forest = RandomForestClassifier(100, min_samples_leaf=2, oob_score=True, random_state=seed, n_jobs=1)
-    forest.fit(x[rows], y[rows])
+    ranks = [np.unique(column, return_inverse=True)[1] for column in x[rows].T]  # a tree sees no more
+    forest.fit(np.stack(ranks, axis=1), y[rows])
     probability = forest.oob_decision_function_
     known = np.isfinite(probability).all(axis=1)
     rows, probability = rows[known], probability[known]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedmetaalign.fleet.columns import are_row_numbers
+from fedmetaalign.fleet.columns import are_row_numbers, of_no_use
 from fedmetaalign.fleet.files import Raw, cells, load, parse
 
 
@@ -80,6 +80,8 @@ def comparable(raw: Raw) -> dict[str, np.ndarray]:
     """The columns of finite numbers with more than two values that are not row numbers."""
     columns = {}
     for name in raw.frame.columns:
+        if of_no_use(raw.frame[name]):
+            continue
         values, _ = parse(cells(raw, name))
         if np.isfinite(values).all() and len(np.unique(values)) > 2 and not are_row_numbers(values):
             columns[name] = values + 0.0  # -0.0 becomes 0.0: rows are compared by their bytes

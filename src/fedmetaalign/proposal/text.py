@@ -1,5 +1,6 @@
 """A proposal as the text of a recipe: keys that `run` takes as they are, each with its reason beside it."""
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -90,6 +91,8 @@ def _label(choice: Choice, told: bool) -> Iterator[str]:
             f"normal = {value(_plain(label.normal))}",
             "" if told else f"every other value is a kind of fault; rows: {counts}",
         )
+    elif label.normal and not label.faults:
+        yield f"normal = {value(_plain(label.normal))}"
     elif label.faults:
         yield _with(
             f"positive = {value(_plain(label.faults))}", "" if told else f"and {listed(label.normal)} no fault"
@@ -166,7 +169,8 @@ def _plain(values: Sequence[str]) -> list[str | int | float]:
     found: list[str | int | float] = []
     for each in values:
         number = canonical(each)
-        found.append(each if isinstance(number, str) else int(number) if number.is_integer() else number)
+        finite = isinstance(number, float) and math.isfinite(number)
+        found.append(int(number) if finite and number.is_integer() else number if finite else each)
     return found
 
 
