@@ -169,8 +169,10 @@ def _plain(values: Sequence[str]) -> list[str | int | float]:
     found: list[str | int | float] = []
     for each in values:
         number = canonical(each)
-        finite = isinstance(number, float) and math.isfinite(number)
-        found.append(int(number) if finite and number.is_integer() else number if finite else each)
+        if isinstance(number, str) or not math.isfinite(number):
+            found.append(each)
+        else:
+            found.append(int(number) if number.is_integer() else number)
     return found
 
 
