@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.files import cells, filled, load, parse, require, sha256
+from fedmetaalign.fleet.files import Options, cells, filled, load, parse, require, sha256
 
 
 def error(path):
@@ -29,16 +29,15 @@ class TestLoad:
     def test_unreadable(self, write, monkeypatch):
         path = write("a,b,fault\n1,2,0\n")
 
-        def refuse(self):
+        def refuse(self, mode):
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr(Path, "read_bytes", refuse)
+        monkeypatch.setattr(Path, "open", refuse)
         assert error(path) == "t.csv cannot be read (Permission denied); check its permissions"
 
-    def test_not_utf_8(self, write):
-        assert error(write(b"a,b,fault\n1,2,0\n\xb0,2,0\n")) == (
-            "t.csv, line 3 is not UTF-8 text; save the file as CSV in UTF-8"
-        )
+    def test_not_the_encoding_that_is_said(self, write):
+        with pytest.raises(DataError, match=r"t\.csv is not UTF-8 text; correct encoding in \[fleet\.csv\]"):
+            load(write(b"a,b,fault\n1,2,0\n\xb0,2,0\n"), options=Options(encoding="utf-8"))
 
     def test_a_cell_without_end(self, write):
         assert "quote that is not closed" in error(write('a,b,fault\n1,"' + "2,0\n" * 60_000))

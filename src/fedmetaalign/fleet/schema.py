@@ -32,6 +32,7 @@ class Table:
         normal: those that mean no fault.
         unlabelled: (rows, features) float64, what it has measured besides and nobody has labelled; None where
             every row has a label.
+        dialect: how `source` was read, where that had to be guessed.
         converted: the unit that its source has a feature in, of those that are in another here.
     """
 
@@ -48,6 +49,7 @@ class Table:
     classes: tuple[str, ...] = BINARY.classes
     normal: tuple[str, ...] = BINARY.classes[:1]
     unlabelled: np.ndarray | None = None
+    dialect: str = ""
     converted: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -71,8 +71,17 @@ def find_devices(recipe: Recipe) -> Found:
     return Found(
         tuple(sorted(found, key=lambda table: table.name)),
         tuple(sorted(left_out, key=lambda each: each.name)),
-        (*notices, *conversions_told(found), *twins(found)),
+        (*notices, *_dialects(found), *conversions_told(found), *twins(found)),
     )
+
+
+def _dialects(tables: Iterable[Table]) -> Iterator[str]:
+    """Says of files whose dialect had to be guessed how they were read, a sentence for each dialect."""
+    alike: dict[str, list[str]] = {}
+    for path, dialect in {table.source: table.dialect for table in tables}.items():
+        if path is not None and dialect:
+            alike.setdefault(dialect, []).append(path.name)
+    yield from (f"{listed(names)}: {dialect}." for dialect, names in alike.items())
 
 
 def _is_meant(candidate: Candidate, name: str) -> bool:
@@ -209,6 +218,7 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         kind=source.partition.by or None if source.partition else None,
         group=splits.unit if splits.kind == "units" else None,
         units=source.units,
+        csv=files.Options(**source.csv.model_dump()) if source.csv else files.Options(),
         others=tables.names_of(source.device),
         lacking=source.table is not None and is_pattern(Path(source.table).name),
     )
