@@ -109,6 +109,7 @@ def test_what_is_wrong_is_said_with_its_place_and_what_to_do(cells, how, said):
 
 
 def test_numbers_that_count_from_nowhere_are_no_dates():
+    assert read_times(["0,5", "1"]).values.tolist() == [SECOND // 2, SECOND]
     found = read_times(["0", "0.5", "12"])
     assert not found.dated
     assert found.values.tolist() == [0, SECOND // 2, 12 * SECOND]

@@ -242,6 +242,26 @@ class Drift(Reported):
     large: Annotated[bool, Field(strict=True)]
 
 
+class FewFaults(Reported):
+    """How little a device's test set says of how well faults are found, where it has fewer than `ENOUGH`.
+
+    Attributes:
+        faults: in the test set.
+        found: of them, by the deployed model.
+        low: the share of all of the device's faults that it finds is at least this, with 95 % confidence ...
+        high: ... and at most this.
+    """
+
+    faults: Amount
+    found: Amount
+    low: Part
+    high: Part
+
+
+ENOUGH = 5
+"""Faults in a test set from which on recall, precision and F1 are told."""
+
+
 class Candidate(Reported):
     """A model that the deployed one was chosen from: how a size is paid for.
 
@@ -294,6 +314,9 @@ class Result(Reported):
         false_alarms: of a device without a fault.
         over_time: the test period in parts, of a device that is split by time and has labels.
         drift: of each of its features, the largest first.
+        few_faults: of a device with too few of them to be judged by; left out of others.
+        pr_curve: recall and precision of the deployed model at several thresholds; left out where the recipe
+            asks for no curves, and where either does not exist.
     """
 
     stages: dict[Words, Metrics]
@@ -317,6 +340,8 @@ class Result(Reported):
     false_alarms: FalseAlarms | None = None
     over_time: Annotated[list[Span], Field(min_length=1, max_length=64)] | None = None
     drift: Annotated[list[Drift], Field(min_length=1, max_length=MOST_FEATURES)] | None = None
+    few_faults: FewFaults | None = None
+    pr_curve: Annotated[list[tuple[Part, Part]], Field(min_length=1, max_length=64)] | None = None
 
     @model_validator(mode="after")
     def _measured(self) -> Self:

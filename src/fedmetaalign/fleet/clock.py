@@ -13,7 +13,7 @@ from fedmetaalign.fleet.stamps import SECOND, Clock, check, parsed
 EPOCHS = {"s": SECOND, "ms": 1000, "us": 1, "ns": 1e-3}
 """What `time_format` may name of numbers that count from 1970 on, and how many microseconds one is."""
 
-_NUMBER = r"^[+-]?\d+(\.\d*)?([eE][+-]?\d+)?$"
+_NUMBER = r"^[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?$"
 # Where numbers that count from 1970 on lie between 1973 and 5138 they cannot be taken for one another.
 _LEAST = {"s": 1e8, "ms": 1e11, "us": 1e14, "ns": 1e17}
 
@@ -124,7 +124,7 @@ def _written(raw: Raw, column: str) -> pl.Series:
 def _numbers(raw: Raw, clock: Clock, text: pl.Series) -> Times:
     """Numbers: dates without marks, time since 1970 in a unit that their size tells, or a mere count."""
     column = clock.columns[0]
-    values = text.cast(pl.Float64, strict=False)
+    values = text.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
     if values.null_count():
         row = int(values.is_null().arg_max() or 0)
         raise DataError(

@@ -53,6 +53,7 @@ class Table:
         unlabelled: (rows, features) float64, what it has measured besides and nobody has labelled; None where
             every row has a label.
         times: of its rows, which are in their order; None where the source tells none.
+        dialect: how `source` was read, where that had to be guessed.
         converted: the unit that its source has a feature in, of those that are in another here.
     """
 
@@ -70,6 +71,7 @@ class Table:
     normal: tuple[str, ...] = BINARY.classes[:1]
     unlabelled: np.ndarray | None = None
     times: Times | None = None
+    dialect: str = ""
     converted: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -80,6 +80,7 @@ def findings(run: Run) -> tuple[Finding, ...]:
         "too many false alarms": unjudged.false_alarms,
         "drift": drifted,
         "worse with time": fading,
+        "few faults": unjudged.few_faults,
         UNSEEN: lambda d: ", ".join(d.unseen_kinds) or None,
         "class missing": _missing_class,
     }

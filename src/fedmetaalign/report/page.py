@@ -8,6 +8,7 @@ from jinja2 import Environment
 from fedmetaalign.errors import RunError
 from fedmetaalign.report import facts, figures
 from fedmetaalign.report.candidates import kinds, titled
+from fedmetaalign.report.curves import precision_recall
 from fedmetaalign.report.decision import doubtful, headline
 from fedmetaalign.report.drift import drifted, timed
 from fedmetaalign.report.findings import BEATEN, findings, standing, verdict
@@ -65,6 +66,7 @@ def build(run: Run) -> str:
             tags=tags,
             colours=figures.colours(run),
             drawn=figures,
+            curves=precision_recall(run),
         )
     )
 

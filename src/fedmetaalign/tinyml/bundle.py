@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from fedmetaalign.drift import Reference, follow
+from fedmetaalign.drift import Followed, Reference, follow
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.preparation import Preparation
@@ -90,17 +90,15 @@ class Bundle:
         """Returns the likeliest fault of each sample, (rows,) int64, from their scores; None of two classes."""
         return decision.kinds(scores, self.labels) if self.labels.outputs > 1 else None
 
-    def drift(self, x: np.ndarray, scores: np.ndarray) -> dict[str, int]:
-        """Returns the features of samples that drift away from those of training, and from which row on.
+    def drift(self, x: np.ndarray, scores: np.ndarray, before: Followed | None = None) -> Followed | None:
+        """Follows samples as they drift away from those of training; None where the bundle cannot tell.
 
         Args:
             x: (rows, features) float64, in order of time.
             scores: of them, as `scores` returns them.
+            before: what this returned of earlier samples.
         """
-        if self.reference is None:
-            return {}
-        found = follow(self.reference, x, self.faults(scores))
-        return {self.preparation.features[i]: int(found.since[i]) for i in found.drifted}
+        return follow(self.reference, x, self.faults(scores), before) if self.reference else None
 
     def outside(self, x: np.ndarray) -> int:
         """Counts the samples with an input beyond the calibrated range, where the model saturates."""

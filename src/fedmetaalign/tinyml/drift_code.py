@@ -8,8 +8,8 @@ SOURCES = ("fma_drift.c", "fma_drift.h")
 """In `firmware/`, beside which it belongs."""
 
 README = """\
-5. Whether its inputs are still what it was trained on, the device can tell with `fma_drift.h`, which says how: add
-   it, `fma_drift.c` and `fma_reference.h`.
+5. With `fma_drift.h`, which says how, the device can tell whether its inputs are still what it was trained on:
+   add it, `fma_drift.c` and `fma_reference.h`.
 """
 """The end of the firmware's README of a device that can tell drift."""
 

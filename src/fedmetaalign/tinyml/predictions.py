@@ -2,11 +2,13 @@
 
 import csv
 import io
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from fedmetaalign.drift import Followed
 from fedmetaalign.tinyml import decision
 from fedmetaalign.tinyml.bundle import Bundle
 
@@ -38,24 +40,66 @@ def of(bundle: Bundle, scores: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def text(found: Mapping[str, Any]) -> str:
-    """Returns a table of what `of` returns, as CSV: a row a sample, and a column `p(CLASS)` for each class."""
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    columns = [found["scores"], found["alarms"]]
-    names = ["row", "score", "alarm"]
+def columns(found: Mapping[str, Any], first: int = 1) -> dict[str, Sequence[Any]]:
+    """Returns what `of` returns as columns: a row a sample, and a column `p(CLASS)` for each class.
+
+    Args:
+        found: what there is to say.
+        first: number of the first sample.
+    """
+    rows = range(first, first + len(found["scores"]))
+    table: dict[str, Sequence[Any]] = {"row": rows, "score": found["scores"], "alarm": found["alarms"]}
     if "classes" in found:
-        columns += [found["kinds"], *zip(*found["probabilities"], strict=True)]
-        names += ["kind", *(f"p({name})" for name in found["classes"])]
-    table.writerow(names)
-    for row, values in enumerate(zip(*columns, strict=True), 1):
-        table.writerow([row, *(repr(v) if isinstance(v, float) else v for v in values)])
-    return out.getvalue()
+        table["kind"] = found["kinds"]
+        names = (f"p({name})" for name in found["classes"])
+        table |= zip(names, zip(*found["probabilities"], strict=True), strict=True)
+    return table
+
+
+def written(found: Mapping[str, Any], kind: str, first: int = 1, *, header: bool = True) -> bytes:
+    """Returns what `of` returns as a file.
+
+    Args:
+        found: what there is to say.
+        kind: "csv", "jsonl" or "parquet".
+        first: number of the first sample.
+        header: begin a CSV file with the names of the columns.
+    """
+    table = columns(found, first)
+    if kind == "parquet":
+        import polars as pl
+
+        file = io.BytesIO()
+        texts = dict.fromkeys(("alarm", "kind"), pl.String)
+        pl.DataFrame({**table, "row": pl.Series(table["row"])}, schema_overrides=texts).write_parquet(file)
+        return file.getvalue()
+    rows = zip(*table.values(), strict=True)
+    if kind == "jsonl":
+        return "".join(json.dumps(dict(zip(table, row, strict=True))) + "\n" for row in rows).encode()
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if header:
+        writer.writerow(table)
+    writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in rows)
+    return out.getvalue().encode()
+
+
+def drifted(bundle: Bundle, followed: Followed | None, first: int = 1) -> dict[str, int]:
+    """Returns the features of samples that have drifted, and the row from which on each has.
+
+    Args:
+        bundle: that has followed the samples.
+        followed: what it returned.
+        first: number of the first sample.
+    """
+    if followed is None:
+        return {}
+    return {bundle.preparation.features[i]: first + int(followed.since[i]) for i in followed.drifted}
 
 
 def drift_sentence(drift: Mapping[str, int]) -> str:
-    """Says which features have drifted, as `Bundle.drift` returns them, and what that means."""
-    shown = [f"{name} (from row {row + 1} on)" for name, row in [*drift.items()][:_SHOWN]]
+    """Says which features have drifted, as `drifted` returns them, and what that means."""
+    shown = [f"{name} (from row {row} on)" for name, row in [*drift.items()][:_SHOWN]]
     more = f" and {len(drift) - _SHOWN} more" if len(drift) > _SHOWN else ""
     return (
         f"The inputs have drifted from those that the model was trained on: {', '.join(shown)}{more}. Its"
