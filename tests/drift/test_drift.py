@@ -43,6 +43,15 @@ def test_eighths_and_their_scores_by_hand():
     assert reference.slack.tolist() == [[8 + 8]]
 
 
+def test_what_is_missing_in_training_is_left_out():
+    x = calm(200, 2)
+    x[::2, 0] = np.nan
+    found = Reference.of(np.column_stack([x, np.full(200, np.nan)]), np.zeros(200, bool))
+    kept = Reference.of(x[1::2, :1], np.zeros(100, bool))
+    assert (found.edges[0, 0] == kept.edges[0, 0]).all()
+    assert found.counts.sum(axis=2).tolist() == [[100, 200, 1]]
+
+
 def test_a_constant_feature_drifts_when_it_moves_at_all():
     reference = Reference.of(np.full((100, 1), 3.0), np.zeros(100, bool))
     assert (reference.counts[0, 0] > 0).sum() == 1

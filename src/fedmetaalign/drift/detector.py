@@ -74,7 +74,7 @@ def follow(
 
 def calibrated(reference: Reference, raw: np.ndarray, faults: np.ndarray) -> Reference:
     """Returns the reference with what the training samples, in order of time, tell: every, slack and limits."""
-    counts, features = reference.counts.sum(axis=2)[:, 0], raw.shape[1]
+    counts, features = reference.counts.sum(axis=2), raw.shape[1]
     slack, limits, every = (
         np.empty_like(reference.slack),
         np.empty(features, np.int64),
@@ -84,7 +84,7 @@ def calibrated(reference: Reference, raw: np.ndarray, faults: np.ndarray) -> Ref
     for i, place in enumerate(places.T):
         while (alike := _alike(place, every[i])) > ALIKE and every[i] < RAREST:
             every[i] *= 2
-        slack[:, i] = [slack_of(count / every[i] * (1 - alike) / (1 + alike)) for count in counts]
+        slack[:, i] = [slack_of(count / every[i] * (1 - alike) / (1 + alike)) for count in counts[:, i]]
     steps = _steps(replace(reference, slack=slack), raw, faults)
     for i in range(features):
         while True:
