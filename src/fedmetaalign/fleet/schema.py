@@ -33,6 +33,7 @@ class Table:
         unlabelled: (rows, features) float64, what it has measured besides and nobody has labelled; None where
             every row has a label.
         dialect: how `source` was read, where that had to be guessed.
+        lacks: features that others have and `source` may have under another name, a sentence each.
         converted: the unit that its source has a feature in, of those that are in another here.
     """
 
@@ -50,6 +51,7 @@ class Table:
     normal: tuple[str, ...] = BINARY.classes[:1]
     unlabelled: np.ndarray | None = None
     dialect: str = ""
+    lacks: tuple[str, ...] = ()
     converted: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from fedmetaalign.fleet.files import (
     require_all,
     wrong_cells,
 )
+from fedmetaalign.fleet.files.names import nearest
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.units import bare, carrying, without_units
@@ -233,8 +234,17 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         classes=found.classes,
         normal=found.normal,
         dialect="" if raw.dialect in CERTAIN else raw.dialect,
+        lacks=tuple(_misspelt(raw, columns.features)),
     )
     return table, empty
+
+
+def _misspelt(raw: Raw, features: Sequence[str]) -> Iterator[str]:
+    """Yields which features the file lacks and has a column that is called nearly so, and is no feature."""
+    others = [column for column in raw.frame.columns if column not in features]
+    for feature in features:
+        if feature not in raw.frame.columns and (near := nearest(feature, others)) is not None:
+            yield f"{raw.path} has no column '{feature}'; did you mean '{near}'?"
 
 
 def matching(there: Sequence[str], columns: Columns) -> tuple[str, ...]:
