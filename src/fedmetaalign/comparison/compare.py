@@ -188,21 +188,19 @@ def _arms(recipe: Recipe, seeds: Sequence[int], notice: Callable[[str], None]) -
 
 
 def _fleet(recipe: Recipe, seeds: Sequence[int]) -> Fleet:
-    """Returns the fleet of the first seed, after all others' have been built.
+    """Returns the fleet of the first seed, after those of all others have been built, too.
 
     Raises:
         DataError: one cannot be, or has other devices than the first.
     """
-    fleets = {}
-    for seed in reversed(seeds):
+    first = build(recipe.model_copy(update={"seed": seeds[0]}), unseen_devices=True)
+    for seed in seeds[1:]:
         try:
-            fleets[seed] = build(recipe.model_copy(update={"seed": seed}), unseen_devices=True)
+            fleet = build(recipe.model_copy(update={"seed": seed}), unseen_devices=True)
         except DataError as error:
             raise DataErrors(
                 replace(each, sentence=f"With seed {seed}: {each.sentence}") for each in error.problems
             ) from None
-    first = fleets[seeds[0]]
-    for seed, fleet in fleets.items():
         if other := {each.name for each in fleet.left_out} ^ {each.name for each in first.left_out}:
             raise DataError(
                 f"{', '.join(sorted(other))} can be used with seed {seed} or with seed {seeds[0]}, and not with"
