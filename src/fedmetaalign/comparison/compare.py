@@ -17,7 +17,7 @@ from fedmetaalign.comparison.store import AGAIN, check_folder
 from fedmetaalign.comparison.summary import Json, Tuning, summarise
 from fedmetaalign.comparison.table import to_csv
 from fedmetaalign.errors import DataError, DataErrors, RecipeError
-from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.build import UNJUDGED, build
 from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.tables import safe_name
@@ -193,10 +193,10 @@ def _fleet(recipe: Recipe, seeds: Sequence[int]) -> Fleet:
     Raises:
         DataError: one cannot be, or has other devices than the first.
     """
-    first = build(recipe.model_copy(update={"seed": seeds[0]}), unseen_devices=True)
+    first = _judged(recipe, seeds[0])
     for seed in seeds[1:]:
         try:
-            fleet = build(recipe.model_copy(update={"seed": seed}), unseen_devices=True)
+            fleet = _judged(recipe, seed)
         except DataError as error:
             raise DataErrors(
                 replace(each, sentence=f"With seed {seed}: {each.sentence}") for each in error.problems
@@ -207,6 +207,18 @@ def _fleet(recipe: Recipe, seeds: Sequence[int]) -> Fleet:
                 " both, which compares unlike fleets: leave out what cannot be used with fleet.exclude."
             )
     return first
+
+
+def _judged(recipe: Recipe, seed: int) -> Fleet:
+    """Returns the fleet of a seed.
+
+    Raises:
+        DataError: it cannot be built, or says nothing of faults.
+    """
+    fleet = build(recipe.model_copy(update={"seed": seed}), unseen_devices=True)
+    if UNJUDGED in fleet.notices:
+        raise DataError(UNJUDGED)
+    return fleet
 
 
 def _run(running: Pool, arms: Sequence[Arm], seeds: Sequence[int], watcher: Watcher) -> list[Chosen]:
