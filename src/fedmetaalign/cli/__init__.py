@@ -164,7 +164,7 @@ def predict(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Scores samples with a bundle: score > threshold means fault; of several kinds it names the likeliest."""
+    """Scores samples with a bundle: normal, fault (of several kinds the likeliest), or sensor fault."""
     from fedmetaalign.fleet import files, tables
     from fedmetaalign.fleet.units import in_units
     from fedmetaalign.system.writing import replace
@@ -175,7 +175,7 @@ def predict(
     preparation = content.preparation
     raw = in_units(files.load(csv), preparation.features, preparation.units)
     x = tables.features_of(raw, preparation.features, preparation.categories)
-    found = predictions.of(content, content.scores(x, runtime))
+    found = predictions.of(content, x, content.scores(x, runtime))
     if outside := content.outside(x):
         sys.stderr.write(
             f"fedmetaalign: {outside} of {len(x)} samples lie outside the range that the model was calibrated"

@@ -107,6 +107,7 @@ def model_header(
     edges, score = interface.input.name, interface.score.name
     labels = labels or decision.unnamed(interface.outputs)
     several = interface.outputs > 1
+    last = preparation.missing.rule == "last"
     lines = [
         *_comment(f"The classifier of {device}, made by Fed-Meta-Align. Raw features, in order:", preparation),
         "#ifndef FMA_MODEL_H",
@@ -114,12 +115,13 @@ def model_header(
         "",
         "#include <stdint.h>",
         "",
-        f"#define FMA_FEATURES {len(preparation.features)}",
+        f"#define FMA_FEATURES {len(preparation.measured)}",
         f"#define FMA_INPUTS {len(preparation.columns)}",
         f"typedef {TYPES[edges]} fma_input_t;",
         f"typedef {TYPES[score]} fma_score_t;",
         f"#define FMA_TRUNK {trunk} /* layers that fma_trunk runs; without it 0 */",
         *(_classes(labels) if several else []),
+        *(["#define FMA_LAST /* the last good value takes the place of a broken one */"] if last else []),
         "",
         "#ifdef FMA_MODEL_DATA /* the rest is for fma_infer.c */",
         "",
@@ -131,6 +133,7 @@ def model_header(
         "",
         *(_curves if preparation.curves else _linear)(preparation, network),
         *array("int16_t fma_columns", np.array(preparation.columns)),
+        *_missing(preparation, network),
         "",
         f"#define FMA_FLOAT_EDGES {int(edges == 'float32')}",
         f"#define FMA_LAYERS {len(layers)}",
@@ -170,6 +173,32 @@ def _curves(preparation: Preparation, network: DeployedNetwork) -> list[str]:
     ]
 
 
+def _missing(preparation: Preparation, network: DeployedNetwork) -> list[str]:
+    """Writes which values are broken, and what takes their place."""
+    missing, measured = preparation.missing, preparation.measured
+    strict = "says sensor fault whatever the score" if not missing.fills else "may still say fault"
+    lines = ["", f"#define FMA_STRICT {int(not missing.fills)} /* a sample with a broken value {strict} */"]
+    if missing.fills:
+        lines += [
+            "/* What an input becomes whose value is broken. */",
+            "#define FMA_FILL(feature) fma_fill[feature]",
+            *array("float fma_fill", features.fills(preparation, network)),
+        ]
+    else:
+        lines.append("#define FMA_FILL(feature) 0.0f")
+    if missing.ranges:
+        low, high = missing.limits(measured)
+        lines += ["/* The least and the greatest value that a sensor can have. */", "#define FMA_RANGES"]
+        lines += [*array("float fma_low", low), *array("float fma_high", high)]
+    if preparation.flags:
+        lines += [
+            "/* Columns from FMA_FEATURES on are 1 where the value of these is broken, and else 0. */",
+            "#define FMA_FLAGS",
+            *array("int16_t fma_flags", np.array(preparation.flags)),
+        ]
+    return lines
+
+
 def golden_header(
     network: DeployedNetwork,
     preparation: Preparation,
@@ -183,11 +212,11 @@ def golden_header(
         network: what the device runs.
         preparation: from its raw features to the network's inputs.
         threshold: a sample is a fault if its score is strictly greater.
-        raw: (rows, features) float64, at least one row, which float32 can hold.
+        raw: (rows, measured) float64, at least one row; NaN and infinite perhaps.
         labels: as in `files`.
 
     Raises:
-        BundleError: float32 cannot hold a feature's mean or scale, or a value of `raw` is missing.
+        BundleError: float32 cannot hold a feature's mean or scale.
     """
     inputs = features.device_inputs(preparation, network, raw)
     scores = integer.firmware_scores(network, inputs)
@@ -209,10 +238,11 @@ def golden_header(
         "",
         f"#define FMA_GOLDEN_ROWS {len(raw)}",
         "",
-        *table("float fma_golden_raw", "FMA_FEATURES", raw.astype(np.float32)),
+        *table("float fma_golden_raw", "FMA_FEATURES", features.narrow(raw)),
         *table("fma_input_t fma_golden_inputs", "FMA_INPUTS", inputs),
         *expected,
-        *array("uint8_t fma_golden_faults", decision.predict(scores, labels, threshold)),
+        "/* 0 normal, 1 fault, 2 sensor fault. */",
+        *array("uint8_t fma_golden_decisions", decision.decide(scores, labels, threshold, preparation, raw)),
     ]
     return "\n".join([*lines, "", "#endif", ""])
 
@@ -283,10 +313,14 @@ def _comment(title: str, preparation: Preparation) -> list[str]:
 
 
 def _names(preparation: Preparation) -> list[str]:
-    """Returns the features with their units, and with the numbers that stand for texts."""
+    """Returns the features with their units, their ranges, and the numbers that stand for texts."""
+    ranges = {name: f", {low:g} to {high:g}" for name, (low, high) in preparation.missing.ranges.items()}
     return [
-        _plain(f"{name}{f' [{unit}]' if unit else ''}{_codes(preparation.categories.get(name, ()))}")
-        for name, unit in zip(preparation.features, preparation.units, strict=True)
+        _plain(
+            f"{name}{f' [{unit}]' if unit else ''}{ranges.get(name, '')}"
+            f"{_codes(preparation.categories.get(name, ()))}"
+        )
+        for name, unit in zip(preparation.measured, preparation.units, strict=False)
     ]
 
 
