@@ -89,7 +89,7 @@ def traffic() -> str:
     from fedmetaalign.engine.flower.requests import Header
     from fedmetaalign.federation.messages import Train
     from fedmetaalign.federation.transport import packed_request, sent_bytes
-    from fedmetaalign.fleet.build import raw_tables
+    from fedmetaalign.fleet.sources import raw_tables
     from fedmetaalign.fleet.table_file import save_table
     from fedmetaalign.integrations.flower_grid import InProcessGrid
     from fedmetaalign.recipe import parse

@@ -20,8 +20,9 @@ import numpy as np
 from markers import replace_between
 
 from fedmetaalign import load_recipe, read_bundle
-from fedmetaalign.fleet.build import build_shared, raw_tables
+from fedmetaalign.fleet.build import build_shared
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.splits import split_newcomer
 from fedmetaalign.join import join
 from fedmetaalign.recipe import Recipe

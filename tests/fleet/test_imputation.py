@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedmetaalign.fleet.build import build, build_shared, raw_tables
+from fedmetaalign.fleet.build import build, build_shared
 from fedmetaalign.fleet.imputation import LARGEST_SHARE, Correlations, Fill, correlations_of, pooled
 from fedmetaalign.fleet.shared import load_shared, save_shared
+from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.recipe import parse
 

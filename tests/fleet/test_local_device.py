@@ -5,9 +5,10 @@ import pytest
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import DataError, RecipeError
-from fedmetaalign.fleet.build import build, raw_tables
+from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.local_device import build_device, hello, read_table
 from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
+from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.table_file import load_table, save_table
 from fedmetaalign.model.target import Target
 

@@ -14,10 +14,11 @@ from fedmetaalign.cli.progress import print_results
 from fedmetaalign.comparison.run_cell import run_cell, start
 from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.build import build, raw_tables
+from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.local_device import hello
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators import find
+from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.table_file import save_table
 from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.recipe import Recipe

@@ -8,7 +8,7 @@ import pytest
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower.client_app import app as client_app
-from fedmetaalign.fleet.build import raw_tables
+from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.table_file import save_table
 from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.run import run

@@ -4,12 +4,14 @@ from pathlib import Path
 
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet import tables
-from fedmetaalign.fleet.build import check, columns_of, hello_of, own_of, prepared
 from fedmetaalign.fleet.device import Device
+from fedmetaalign.fleet.prepare import hello_of, own_of, prepared
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place
+from fedmetaalign.fleet.sources import columns_of
 from fedmetaalign.fleet.splits import split
 from fedmetaalign.fleet.table_file import SUFFIX, load_table
+from fedmetaalign.fleet.usable import check
 from fedmetaalign.model.online import Samples
 from fedmetaalign.recipe import Recipe, Source
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, simulators, tables
-from fedmetaalign.fleet.build import EXAMPLES, columns_of, own_of, prepared
 from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.fleet.files import Raw, cells, listed
+from fedmetaalign.fleet.prepare import EXAMPLES, own_of, prepared
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared
+from fedmetaalign.fleet.sources import columns_of
 from fedmetaalign.fleet.splits import split_few
 from fedmetaalign.fleet.units import in_units
 from fedmetaalign.model.online import Samples

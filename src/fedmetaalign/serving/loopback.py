@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fedmetaalign.errors import RunError
-from fedmetaalign.fleet.build import raw_tables
+from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.table_file import SUFFIX, save_table
 from fedmetaalign.gateways import addresses, processes, supernode
 from fedmetaalign.gateways.superlink import started

@@ -20,8 +20,9 @@ from fedmetaalign.engine.flower.engine import FlowerEngine
 from fedmetaalign.engine.flower.node_registry import NodeRegistry
 from fedmetaalign.engine.flower.requests import Header
 from fedmetaalign.errors import RunError
-from fedmetaalign.fleet.build import hashes, public_part, public_table
+from fedmetaalign.fleet.public import public_part, public_table
 from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
+from fedmetaalign.fleet.sources import hashes
 from fedmetaalign.gateways import processes
 from fedmetaalign.gateways.certificates import EnrolmentError
 from fedmetaalign.gateways.enrolment import enrolled

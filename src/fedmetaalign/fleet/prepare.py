@@ -1,0 +1,113 @@
+"""A table becomes a device: its samples are divided, standardised and padded."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.device import Device, Moments, Part
+from fedmetaalign.fleet.imputation import correlations_of
+from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.shared import Hello, Place
+from fedmetaalign.fleet.sketch import Sketch, curve_of
+from fedmetaalign.fleet.splits import Rows
+from fedmetaalign.fleet.usable import origin
+from fedmetaalign.model.online import Samples
+from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.model.target import Target, known
+from fedmetaalign.recipe import Recipe
+
+PHASES = ("serial", "parallel", "personalize")
+EXAMPLES = 64
+"""Raw samples that a device keeps for the golden vectors of its bundle."""
+
+
+def moments_of(table: Table, rows: np.ndarray) -> Moments:
+    """Returns the moments of some of a table's rows, and of all without a label.
+
+    Raises:
+        DataError: a value's square is beyond float64.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        moments = Moments.of(table.measured(rows))
+    for name, square in zip(table.features, moments.squares, strict=True):
+        if not np.isfinite(square):
+            raise DataError(
+                f"Device {table.name}{origin(table)}: the values of '{name}' are too large to standardise;"
+                " correct them or change their unit."
+            )
+    return moments
+
+
+def own_of(table: Table, rows: np.ndarray, recipe: Recipe) -> Moments | tuple[Sketch, ...]:
+    """Returns what a device knows of its training samples: moments, or the quantiles of each feature.
+
+    Raises:
+        DataError: as `moments_of`.
+    """
+    moments = moments_of(table, rows)
+    if recipe.fleet.encoding == "linear":
+        return moments
+    return tuple(map(Sketch.of, table.measured(rows).T))
+
+
+def hello_of(table: Table, rows: np.ndarray, own: Moments | tuple[Sketch, ...], recipe: Recipe) -> Hello:
+    """Returns what a device tells of itself, and of its training samples no more than the recipe needs."""
+    if recipe.fleet.scaling == "device":
+        return Hello.of(table)
+    if recipe.fleet.missing == "zero":
+        return Hello.of(table, own)
+    x = table.measured(rows)
+    if isinstance(own, Moments):
+        mean, scale = own.standardization()
+        return Hello.of(table, own, correlations_of((x - mean) / scale))
+    scores = [curve_of([sketch]).apply(values) for sketch, values in zip(own, x.T, strict=True)]
+    return Hello.of(table, own, correlations_of(np.column_stack(scores)))
+
+
+def prepared(
+    table: Table, rows: Rows, place: Place, own: Moments | tuple[Sketch, ...]
+) -> tuple[Device, Samples]:
+    """Returns a device, and apart from it its test set.
+
+    Args:
+        table: its samples.
+        rows: how they are divided.
+        place: in its fleet.
+        own: what it knows of its samples, by which it is encoded where the fleet says nothing.
+    """
+    preparation = preparation_of(table, place, own)
+    device = replace(_device(table, rows, preparation, place.target), fill=place.fill)
+    return device, samples_of(table, rows.test, preparation, place.target)
+
+
+def preparation_of(table: Table, place: Place, own: Moments | tuple[Sketch, ...]) -> Preparation:
+    """Returns how raw features become inputs: by what the fleet has agreed on, else by what is its own."""
+    mean, scale, curves = place.mean, place.scale, place.curves
+    if isinstance(own, Moments):
+        mean, scale = (
+            a or tuple(b.tolist()) for a, b in zip((mean, scale), own.standardization(), strict=True)
+        )
+    else:
+        curves = curves or tuple(curve_of([sketch]) for sketch in own)
+        mean, scale = tuple(curve.middle for curve in curves), tuple(curve.unit for curve in curves)
+    return Preparation(table.features, table.units, table.categories, mean, scale, place.columns, curves)
+
+
+def samples_of(table: Table, rows: np.ndarray, preparation: Preparation, target: Target) -> Samples:
+    """Returns some rows as the network sees them."""
+    return Samples(preparation.apply(table.x[rows]), table.labels(target)[rows])
+
+
+def _device(table: Table, rows: Rows, preparation: Preparation, target: Target) -> Device:
+    def samples(part: str) -> Samples:
+        return samples_of(table, getattr(rows, part), preparation, target)
+
+    parts = {phase: Part(samples(f"{phase}_support"), samples(f"{phase}_query")) for phase in PHASES}
+    own = Part(samples("own_support"), parts["personalize"].query)
+    examples = table.x[rows.personalize_query[:EXAMPLES]]
+    more = None if table.unlabelled is None else preparation.apply(table.unlabelled)
+    if table.unlabelled is not None and table.known == "nothing":
+        examples = table.unlabelled[:EXAMPLES]
+    tells = known(target.faults(np.concatenate([own.support.y, own.query.y])))
+    return Device(table.name, preparation, examples, parts, own, tells, more)
