@@ -233,7 +233,7 @@ class TestCells:
         pl.DataFrame({"a": [1.0, float("nan"), 2.0], "b": [1, 2, None], "fault": [0, 1, 1]}).write_parquet(path)
         assert error(path) == (
             "t.parquet, row 2, column 'a' holds 'NaN', which is not a finite number; "
-            "correct it or remove the row"
+            "correct it or remove the row; 2 cells of 'a', 'b' are like that"
         )
         assert error(path, Columns("fault", ("b",))).startswith("t.parquet, row 3, column 'b' is empty")
 

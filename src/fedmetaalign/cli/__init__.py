@@ -165,16 +165,20 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Scores samples with a bundle: normal, fault (of several kinds the likeliest), or sensor fault."""
-    from fedmetaalign.fleet import files, tables
+    from fedmetaalign.fleet import files
+    from fedmetaalign.fleet.gaps import without
     from fedmetaalign.fleet.units import in_units
+    from fedmetaalign.fleet.values import readings_of
     from fedmetaalign.system.writing import replace
     from fedmetaalign.tinyml import predictions
     from fedmetaalign.tinyml.bundle import read
 
     content = read(bundle)
     preparation = content.preparation
-    raw = in_units(files.load(csv), preparation.features, preparation.units)
-    x = tables.features_of(raw, preparation.features, preparation.categories)
+    raw = in_units(files.load(csv), preparation.measured, preparation.units)
+    x, gaps = readings_of(raw, preparation.measured, preparation.categories, preparation.missing)
+    if lacking := without(gaps, preparation.measured):
+        sys.stderr.write(f"fedmetaalign: Missing values: {lacking}.\n")
     found = predictions.of(content, x, content.scores(x, runtime))
     if outside := content.outside(x):
         sys.stderr.write(

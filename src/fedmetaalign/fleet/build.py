@@ -2,12 +2,14 @@
 
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet.device import Fleet
+from fedmetaalign.fleet.gaps import filled
+from fedmetaalign.fleet.gaps import notices as told
 from fedmetaalign.fleet.prepare import hello_of, own_of, prepared
 from fedmetaalign.fleet.public import public_part, public_table
 from fedmetaalign.fleet.shared import Shared, share
 from fedmetaalign.fleet.sources import hashes, raw_tables
 from fedmetaalign.fleet.splits import split, split_newcomer
-from fedmetaalign.fleet.usable import check_classes
+from fedmetaalign.fleet.usable import check_classes, check_width
 from fedmetaalign.recipe import Recipe
 
 
@@ -46,8 +48,11 @@ def build_shared(recipe: Recipe, *, unseen_devices: bool = False) -> tuple[Fleet
     rows |= {t.name: split_newcomer(t, recipe.splits, unseen.samples, recipe.seed) for t in new}
     bare = [table for table in every if table.known == "nothing"]
     rows |= {table.name: split(table, recipe.splits, recipe.seed) for table in bare}
-    own = {table.name: own_of(table, rows[table.name].train, recipe) for table in every}
-    hellos = {table.name: hello_of(table, rows[table.name].train, own[table.name], recipe) for table in every}
+    whole = {table.name: filled(table, rows[table.name].train) for table in every}
+    for table in whole.values():
+        check_width(table, recipe.model)
+    own = {name: own_of(table, rows[name].train, recipe) for name, table in whole.items()}
+    hellos = {name: hello_of(table, rows[name].train, own[name], recipe) for name, table in whole.items()}
     public, sources = public_table(recipe)
     sources |= {table.source for table in every}
     shared = share({t.name: hellos[t.name] for t in (*federated, *bare)}, recipe, public)
@@ -55,7 +60,7 @@ def build_shared(recipe: Recipe, *, unseen_devices: bool = False) -> tuple[Fleet
     devices, test = [], {}
     for table in (*raw, *bare):
         place = shared.place(hellos[table.name], recipe.model)
-        device, held_out = prepared(table, rows[table.name], place, own[table.name])
+        device, held_out = prepared(whole[table.name], rows[table.name], place, own[table.name])
         devices.append(device)
         test[table.name] = held_out
     part = public_part(recipe, public, shared) if public else None
@@ -65,6 +70,7 @@ def build_shared(recipe: Recipe, *, unseen_devices: bool = False) -> tuple[Fleet
             " or change [splits]."
         )
     took_part, new_devices = tuple(devices[: len(federated)]), tuple(devices[len(federated) : len(raw)])
-    notices, target, others = shared.notices, shared.target, tuple(devices[len(raw) :])
-    fleet = Fleet(took_part, test, part, hashes(sources), new_devices, notices, target, others)
+    notices, target, others = (*shared.notices, *told(every)), shared.target, tuple(devices[len(raw) :])
+    gaps = {table.name: table.gaps for table in every if table.gaps}
+    fleet = Fleet(took_part, test, part, hashes(sources), new_devices, notices, target, others, gaps)
     return fleet, shared

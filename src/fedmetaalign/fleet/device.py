@@ -69,6 +69,7 @@ class Fleet:
         notices: what the user has to know of the fleet, one sentence each.
         target: what the labels mean.
         unlabelled_devices: devices without a label, which only receive what the others have learnt.
+        gaps: by device and feature how many values are missing, for each reason.
     """
 
     devices: tuple[Device, ...]
@@ -79,6 +80,7 @@ class Fleet:
     notices: tuple[str, ...] = ()
     target: Target = BINARY
     unlabelled_devices: tuple[Device, ...] = ()
+    gaps: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
 
     @property
     def unseen(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """What becomes of the values that a device's table lacks: the rule of `model.missing`, applied and told."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,19 +92,19 @@ def settled(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> tu
         row, column = np.argwhere(holes)[0]
         raise DataError(
             f"Device {table.name}, row {row + 1}: '{table.features[column]}' is"
-            f" {gaps.reasons[gaps.codes[row, column]]}, and so are {holes.sum() - 1:,} more values; correct them,"
-            " or say with missing_values what stands for them."
+            f" {gaps.reasons[gaps.codes[row, column]]}, and so are {holes.sum() - 1:,} more values: correct"
+            " them, or say with missing_values what stands for them."
         )
     if missing.rule == "drop":
         kept = np.flatnonzero(~holes.any(axis=1))
         if not len(kept):
             raise DataError(
-                f"Device {table.name} has no row without a missing value, and missing_values = \"drop\" leaves"
+                f'Device {table.name} has no row without a missing value, and missing_values = "drop" leaves'
                 " none: drop a feature instead, or choose another rule."
             )
-        return replace(table.take(kept), dropped=len(table) - len(kept)), empty[kept]
+        return replace(table.take(kept), dropped=np.flatnonzero(holes.any(axis=1))), empty[kept]
     x = np.where(holes, np.nan, table.x)
-    lost = holes.all(axis=0)
+    lost = np.asarray(holes.all(axis=0))
     if lost.all():
         raise DataError(f"Device {table.name} has no value of any feature: leave it out, or give it data.")
     if missing.rule == "last":
@@ -116,7 +116,9 @@ def settled(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> tu
         table,
         features=tuple(table.features[i] for i in there),
         units=tuple(table.units[i] for i in there),
-        categories={name: texts for name, texts in table.categories.items() if not lost[table.features.index(name)]},
+        categories={
+            name: texts for name, texts in table.categories.items() if not lost[table.features.index(name)]
+        },
         missing=replace(
             missing,
             ranges={n: ends for n, ends in missing.ranges.items() if not lost[table.features.index(n)]},
@@ -125,7 +127,7 @@ def settled(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> tu
     ), empty
 
 
-def filled(table: Table, rows: np.ndarray) -> Table:
+def filled(table: Table, rows: np.ndarray, flags: Sequence[int] | None = None) -> Table:
     """Fills what a table still lacks with the medians of its training samples; under `flag`, and says where.
 
     A table that lacks nothing stays the same, to the last bit.
@@ -133,6 +135,8 @@ def filled(table: Table, rows: np.ndarray) -> Table:
     Args:
         table: as `settled` has left it.
         rows: (rows,) int64, those that it trains on.
+        flags: the features of which an input says that they are missing, under `flag`; by default those that
+            lack values in these rows.
 
     Raises:
         DataError: a feature has no value among them.
@@ -151,7 +155,9 @@ def filled(table: Table, rows: np.ndarray) -> Table:
     middle = np.nanquantile(known, 0.5, axis=0) if len(known) else np.zeros(len(texts))
     lower = np.nanquantile(known, 0.5, axis=0, method="lower") if any(texts) else middle
     values = np.where(texts, lower, middle)  # between two texts there is none
-    flags = tuple(np.flatnonzero(lacking.any(axis=0)).tolist()) if table.missing.rule == "flag" else ()
+    if flags is None:
+        flags = np.flatnonzero(lacking.any(axis=0)).tolist()
+    flags = tuple(flags) if table.missing.rule == "flag" else ()
     names = tuple(FLAGGED.format(table.features[i]) for i in flags)
 
     def whole(x: np.ndarray) -> np.ndarray:
@@ -175,13 +181,12 @@ def notices(tables: Iterable[Table]) -> Iterator[str]:
     told = [table for table in tables if table.gaps]
     for table in told[:_MOST]:
         rule = table.missing.rule
-        pieces = [_of_feature(rule, name, reasons) for name, reasons in table.gaps.items()]
-        if len(pieces) > _MOST:
-            pieces[_MOST:] = [f"{len(pieces) - _MOST} more features"]
+        pieces = _few([_of_feature(name, reasons) for name, reasons in table.gaps.items()])
         what = f"filled {_joined(pieces)} on {table.name}"
         if rule == "drop":
-            rows = len(table) + table.dropped + (0 if table.unlabelled is None else len(table.unlabelled))
-            what = f"left out {table.dropped:,} of {rows:,} rows of {table.name}, for {_joined(pieces)}"
+            gone = 0 if table.dropped is None else len(table.dropped)
+            rows = len(table) + gone + (0 if table.unlabelled is None else len(table.unlabelled))
+            what = f"left out {gone:,} of {rows:,} rows of {table.name}, for {_joined(pieces)}"
         lost = [name for name in table.gaps if name not in table.features]
         more = f"; it never gave {joined(map(repr, lost))}, and lacks that" if lost and rule != "drop" else ""
         yield f"Missing values, {rule}: {what}{more}."
@@ -190,7 +195,17 @@ def notices(tables: Iterable[Table]) -> Iterator[str]:
         yield f"Missing values: {cells:,} on {len(told) - _MOST} more devices."
 
 
-def _of_feature(rule: str, name: str, reasons: Mapping[str, int]) -> str:
+def without(gaps: Gaps, features: tuple[str, ...]) -> str:
+    """Returns what values are missing, as a list in words; "" where none is."""
+    pieces = [_of_feature(name, reasons) for name, reasons in gaps.counts(features).items()]
+    return _joined(_few(pieces)) if pieces else ""
+
+
+def _few(pieces: list[str]) -> list[str]:
+    return pieces if len(pieces) <= _MOST else [*pieces[:_MOST], f"{len(pieces) - _MOST} more features"]
+
+
+def _of_feature(name: str, reasons: Mapping[str, int]) -> str:
     shown = [f"{count:,} {reason}" for reason, count in reasons.items()]
     if len(shown) > _MOST:
         rest = [count for _, count in list(reasons.items())[_MOST:]]

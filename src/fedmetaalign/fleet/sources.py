@@ -8,9 +8,11 @@ import numpy as np
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet import files, partition, simulators, tables
+from fedmetaalign.fleet.gaps import in_range, settled
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import check_faults
 from fedmetaalign.fleet.usable import check
+from fedmetaalign.model.missing import Missing
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe, Source, Splits
 
@@ -38,7 +40,7 @@ def tables_of(source: Source, splits: Splits, seed: int) -> list[Table]:
         simulator = simulators.find(source.simulator)
         if source.name is not None:  # a named group of devices is another one than the group without a name
             seed = int(generator(seed, source.name).integers(2**31))
-        devices = simulator(source.count, source.samples, seed)
+        devices = [_in_range(device, source) for device in simulator(source.count, source.samples, seed)]
         if source.name is not None:
             prefix = tables.safe_name(source.name)
             devices = [replace(device, name=f"{prefix}-{i:02d}") for i, device in enumerate(devices)]
@@ -70,6 +72,22 @@ def tables_of(source: Source, splits: Splits, seed: int) -> list[Table]:
     return [table]
 
 
+def _in_range(table: Table, source: Source) -> Table:
+    """Applies a source's rule for missing values to a simulated device, whose values may leave their ranges."""
+    if strange := set(source.ranges) - set(table.features):
+        raise DataError(
+            f"The recipe has a range for '{min(strange)}', which no {source.simulator} has: drop it."
+        )
+    missing = missing_of(source)
+    gaps = in_range(table.x, table.features, missing)
+    return settled(table, np.zeros(len(table), bool), gaps, missing)[0]
+
+
+def missing_of(source: Source) -> Missing:
+    """Returns what a source's values are that are missing, and what is done about it."""
+    return Missing(source.missing_values, source.missing_texts, dict(source.ranges))
+
+
 def _of_kinds(table: Table, classes: tuple[str, ...]) -> Table:
     """Makes a simulated device's kinds its classes."""
     assert table.kinds is not None  # noqa: S101 - every simulator tells them
@@ -91,4 +109,5 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         kind=source.partition.by or None if source.partition else None,
         group=splits.unit if splits.kind == "units" else None,
         units=source.units,
+        missing=missing_of(source),
     )

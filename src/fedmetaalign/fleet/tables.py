@@ -1,7 +1,6 @@
 """Raw columns become tables: what a column means, and what is wrong with a cell that cannot be used."""
 
 import hashlib
-import math
 import re
 import unicodedata
 from collections import defaultdict
@@ -10,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.classes import (
@@ -19,14 +17,16 @@ from fedmetaalign.fleet.classes import (
     Value,
     canonical,
     fault_or_not,
-    first,
     kind_names,
     kinds_of,
     positive_of,
     unlabelled,
 )
-from fedmetaalign.fleet.files import Raw, cells, filled, listed, load, require
+from fedmetaalign.fleet.files import Raw, cells, filled, load, require
+from fedmetaalign.fleet.gaps import Gaps, settled
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.values import features_of
+from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.target import BINARY
 
 
@@ -48,6 +48,7 @@ class Columns:
             combination ("1001") unless given.
         group: column that becomes `Table.groups`.
         units: physical unit of a feature; "" for one that is not named here.
+        missing: which values are missing, and what is done about it.
     """
 
     label: str | tuple[str, ...]
@@ -60,6 +61,7 @@ class Columns:
     kind: str | tuple[str, ...] | None = None
     group: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    missing: Missing = field(default_factory=Missing)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -94,7 +96,7 @@ def read(path: Path, columns: Columns, name: str) -> Table:
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
     """As `read`, of a file that has been loaded."""
-    return _apart(*_table(raw, columns, safe_name(name), strict=False))
+    return _device(*_table(raw, columns, safe_name(name), strict=False), columns)
 
 
 def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = None) -> list[Table]:
@@ -117,7 +119,7 @@ def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | Non
     if not by:
         raise DataError(f"{path}: no column is named to cut the table into devices by; name at least one")
     require(raw, by)
-    whole, empty = _table(raw, columns, safe_name(raw.path.stem), strict=True)
+    whole, empty, gaps = _table(raw, columns, safe_name(raw.path.stem), strict=True)
     rows: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for row, key in enumerate(zip(*(filled(raw, column) for column in by), strict=True)):
         rows[key].append(row)
@@ -130,7 +132,8 @@ def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | Non
             number += 1
             unique = f"{device}-{number}"
         taken.add(unique.casefold())
-        tables.append(_apart(whole.take(np.array(rows[key]), unique), empty[rows[key]]))
+        own = np.array(rows[key])
+        tables.append(_device(whole.take(own, unique), empty[own], gaps.take(own), columns))
     return sorted(tables, key=lambda table: table.name)
 
 
@@ -173,8 +176,9 @@ def names_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _apart(table: Table, empty: np.ndarray) -> Table:
-    """Takes the rows without a label, (rows,) bool, out of a table's samples."""
+def _device(table: Table, empty: np.ndarray, gaps: Gaps, columns: Columns) -> Table:
+    """Deals with what a device's rows lack, and takes those without a label out of its samples."""
+    table, empty = settled(table, empty, gaps, columns.missing)
     if not empty.any():
         return table
     return replace(table.take(np.flatnonzero(~empty)), unlabelled=table.x[empty])
@@ -192,8 +196,8 @@ def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.nda
     return fault_or_not(raw, columns.labels, columns.positive, strict=strict), empty
 
 
-def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray]:
-    """Returns a table of all rows, and which of them have no label, (rows,) bool."""
+def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray, Gaps]:
+    """Returns a table of all rows, which of them have no label, (rows,) bool, and what they lack."""
     labels, features, path = columns.labels, columns.features, raw.path
     require(raw, (*labels, *features, *names_of(columns.kind), *names_of(columns.group)))
     require(raw, (*columns.categories, *columns.units))
@@ -207,7 +211,7 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
         if feature in features[:index]:
             raise DataError(f"{path}: column '{feature}' is named twice among the features; remove one of them")
     found, empty = _labels(raw, columns, strict=strict)
-    x = features_of(raw, features, columns.categories)
+    x, gaps = features_of(raw, features, columns.categories, columns.missing)
     kinds = found.kinds
     if columns.kind is not None:
         parts = [filled(raw, column) for column in names_of(columns.kind)]
@@ -226,52 +230,4 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
         classes=found.classes,
         normal=found.normal,
     )
-    return table, empty
-
-
-def features_of(raw: Raw, names: tuple[str, ...], categories: Mapping[str, tuple[str, ...]]) -> np.ndarray:
-    """Returns the named columns as numbers, (rows, features) float64, all finite.
-
-    Raises:
-        DataError: a column is missing, or a cell is neither a number nor among its column's categories.
-    """
-    require(raw, names)
-    values = [
-        _ordinals(raw, name, categories[name]) if name in categories else _numbers(raw, name) for name in names
-    ]
-    return np.stack(values, axis=1)
-
-
-def _numbers(raw: Raw, column: str) -> np.ndarray:
-    """A column as (rows,) float64, all finite."""
-    text = cells(raw, column)
-    series = raw.frame[column]
-    numeric = series.dtype.is_numeric() or series.dtype == pl.Boolean
-    values = (series if numeric else text).cast(pl.Float64, strict=False).to_numpy()
-    if (wrong := ~np.isfinite(values)).any():
-        row = int(np.argmax(wrong))
-        where, cell = raw.where(row, column), text[row]
-        if cell is None:
-            filled(raw, column)  # raises: the first wrong cell is the first empty one
-        if canonical(cell) in ("nan", math.inf, -math.inf):
-            raise DataError(
-                f"{where} holds '{cell}', which is not a finite number; correct it or remove the row"
-            )
-        raise DataError(
-            f"{where} holds '{cell[:40]}', which is not a number; correct it, leave the column out of the "
-            "features, or list its values as categories"
-        )
-    return np.asarray(values, np.float64)
-
-
-def _ordinals(raw: Raw, column: str, categories: tuple[str, ...]) -> np.ndarray:
-    """A text column as (rows,) float64: the place of each value among its categories."""
-    place = {canonical(category): float(index) for index, category in enumerate(categories)}
-    text = filled(raw, column)
-    for cell in text.unique(maintain_order=True):
-        if canonical(cell) not in place:
-            raise DataError(
-                f"{raw.where(first(text, cell), column)} holds '{cell[:40]}', which is not among its "
-                f"categories {listed(categories)}; add it or correct the cell"
-            )
-    return np.array([place[canonical(cell)] for cell in text], np.float64)
+    return table, empty, gaps

@@ -24,7 +24,7 @@ def in_units(raw: Raw, features: Sequence[str], units: Sequence[str]) -> Raw:
     Raises:
         DataError: a feature is there only in another unit.
     """
-    wanted = {name: unit for name, unit in zip(features, units, strict=True) if name not in raw.frame.columns}
+    wanted = {name: unit for name, unit in zip(features, units, strict=False) if name not in raw.frame.columns}
     names: dict[str, str] = {}
     for column in raw.frame.columns:
         name, unit = _split(column)

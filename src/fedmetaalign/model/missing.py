@@ -3,18 +3,19 @@
 A value is broken if it is no finite number, or lies outside the range that its sensor can have. What is then
 done about it says a rule:
 
-| rule | in a table | in a new sample |
-|---|---|---|
-| `reject` | an error | the mean stands for it, and the decision is "sensor fault" |
-| `drop` | the row goes | the same |
-| `median` | the median of the training samples stands for it | the same; "fault" where the score says so, else "sensor fault" |
-| `last` | the last good value of the rows before, or the median where there is none | the same, of the samples before |
-| `flag` | as `median`, and an input of its own says 1 in place of 0 | the same |
+    reject  in a table it is an error; of a new sample the mean stands for it
+    drop    in a table its row goes; of a new sample the mean stands for it
+    median  the median of the training samples stands for it
+    last    the last good value of the rows before stands for it, or the median where there is none
+    flag    as `median`, and a further input says that it was broken, by 1 in place of 0
+
+A new sample with a broken value never counts as normal. Under `reject` and `drop` it is a "sensor fault"; under
+the others it is a fault where its score says so, and else a "sensor fault".
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -48,6 +49,16 @@ class Missing:
         for name, (low, high) in self.ranges.items():
             if not -LARGEST <= low < high <= LARGEST:
                 raise ValueError(f"the range of {name!r} is from {low} to {high}")
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "Missing":
+        """Reads what `dataclasses.asdict` makes of it.
+
+        Raises:
+            TypeError, ValueError, AttributeError: it is damaged.
+        """
+        ranges = {str(name): (float(low), float(high)) for name, (low, high) in facts.get("ranges", {}).items()}
+        return cls(facts.get("rule", "reject"), tuple(map(str, facts.get("texts", ()))), ranges)
 
     @property
     def fills(self) -> bool:

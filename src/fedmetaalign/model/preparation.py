@@ -65,7 +65,7 @@ class Preparation:
         return self.missing.broken(x, self.measured)
 
     def whole(self, x: np.ndarray) -> np.ndarray:
-        """Returns all features, (rows, features), of measured values, (rows, measured), none of which is broken."""
+        """Returns all features, (rows, features), of measured values, (rows, measured), that are all good."""
         return np.hstack([x, np.zeros((len(x), len(self.flags)))])
 
     @property

@@ -95,8 +95,8 @@ def score(
     interface = Interface.of(network)
     several = interface.outputs > 1
     last = "#define FMA_LAST " in (firmware / "fma_model.h").read_text(encoding="utf-8")
-    functions = ("fma_classify", "fma_prepare", "fma_scores" if several else "fma_score")
-    functions += ("fma_last_init",) * last
+    functions = ["fma_classify", "fma_prepare", "fma_scores" if several else "fma_score"]
+    functions += ["fma_last_init"] if last else []
     sources = [firmware / "fma_infer.c"]
     on = compiled.machine(sources, [firmware], where, functions)
     values = (raw.shape[1], interface.inputs, interface.outputs, 1)

@@ -199,8 +199,7 @@ def read(folder: Path) -> Bundle:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if facts["version"] not in VERSIONS:
             raise BundleError(
-                f"{path} has layout {facts['version']}, this version reads {', '.join(map(str, VERSIONS))}: make"
-                " it again."
+                f"{path} has layout {facts['version']}, this version reads 2 to {VERSION}: make it again."
             )
         if not _complete(set(facts["sha256"])):
             raise ValueError(f"it has to describe {', '.join(FILES)}, the files in {FIRMWARE}/ and no other")
@@ -222,7 +221,7 @@ def read(folder: Path) -> Bundle:
             scale=tuple(map(float, p["scale"])),
             columns=tuple(map(int, p["columns"])),
             curves=tuple(_curve(curve) for curve in p.get("curves", ())),
-            missing=_missing(p.get("missing", {})),
+            missing=Missing.of(p.get("missing", {})),
             fill=tuple(map(float, p.get("fill", ()))),
             flags=tuple(map(int, p.get("flags", ()))),
         )
@@ -256,11 +255,6 @@ def read(folder: Path) -> Bundle:
 
 def _curve(facts: Mapping[str, Any]) -> Curve:
     return Curve(tuple(map(float, facts["knots"])), tuple(map(float, facts["levels"])))
-
-
-def _missing(facts: Mapping[str, Any]) -> Missing:
-    ranges = {str(name): (float(low), float(high)) for name, (low, high) in facts.get("ranges", {}).items()}
-    return Missing(facts.get("rule", "reject"), tuple(map(str, facts.get("texts", ()))), ranges)
 
 
 def read_weights(folder: Path) -> list[Layer]:

@@ -27,7 +27,6 @@ class Decision(IntEnum):
         return self.name.lower().replace("_", " ")
 
 
-
 def unnamed(outputs: int) -> Target:
     """Returns classes for a network that nobody has named them for; the first is normal."""
     return BINARY if outputs == 1 else Target(tuple(f"class {i}" for i in range(outputs)))
@@ -65,7 +64,8 @@ def decide(
     """Returns what a device says of samples, (rows,) uint8 of `Decision`.
 
     A sample with a broken value is a sensor fault, or a fault where its score says so and the rule for missing
-    values has filled the value. A score that is no number, since float inputs were too large, is a sensor fault.
+    values has filled the value. A score that is no number, since float inputs were too large, is a sensor
+    fault.
 
     Args:
         scores: as for `fault_probability`.

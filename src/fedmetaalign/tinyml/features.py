@@ -172,7 +172,7 @@ def device_inputs(preparation: Preparation, network: DeployedNetwork, raw: np.nd
 
 
 def outside(preparation: Preparation, network: DeployedNetwork, raw: np.ndarray) -> np.ndarray:
-    """Counts each sample's inputs beyond the calibrated range, where a quantised network saturates, or broken ones.
+    """Counts each sample's inputs beyond the calibrated range, where a quantised network saturates.
 
     Args:
         preparation: of the device.
@@ -180,8 +180,8 @@ def outside(preparation: Preparation, network: DeployedNetwork, raw: np.ndarray)
         raw: as in `device_inputs`.
 
     Returns:
-        (rows,) int64, how many inputs round to an integer that the input's type cannot hold; or below zero, minus
-        the number of inputs whose values are broken.
+        (rows,) int64, how many inputs round to an integer that the input's type cannot hold; of a sample with
+        broken values, minus the number of inputs that are broken.
 
     Raises:
         BundleError: as in `device_inputs`.
@@ -197,7 +197,7 @@ def outside(preparation: Preparation, network: DeployedNetwork, raw: np.ndarray)
             z = z / np.float32(network.input.scale)
     # Ties go away from zero, and zero is within the range.
     low, high = (np.float32(limit - network.input.zero_point) for limit in (-128.5, 127.5))
-    return np.where(broken, -broken, ((z <= low) | (z >= high)).sum(axis=1))
+    return np.asarray(np.where(broken, -broken, ((z <= low) | (z >= high)).sum(axis=1)))
 
 
 def narrow(raw: np.ndarray) -> np.ndarray:

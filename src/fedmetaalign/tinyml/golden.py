@@ -77,8 +77,9 @@ def on_broken(preparation: Preparation, raw: np.ndarray) -> np.ndarray:
 def text(golden: Golden, preparation: Preparation, labels: Target = BINARY) -> str:
     """Returns golden.csv: raw features, the inputs that the model takes of them, scores, decisions.
 
-    The column `fault` is 0, 1, or 2 for a sensor fault. Inputs are columns q0, q1, ... of integers, or z0, z1, ... of float32 numbers. The score is one column, or
-    several, p0, p1, ..., one a class; then the likeliest fault is named, too.
+    Inputs are columns q0, q1, ... of integers, or z0, z1, ... of float32 numbers. The score is one column, or
+    several, p0, p1, ..., one a class; then the likeliest fault is named, too. The column `fault` is 1, or 2 for
+    a sensor fault, or 0.
 
     Args:
         golden: with inputs of the network's edge type.
