@@ -38,7 +38,7 @@ def test_each_gap_is_counted_with_what_the_cell_says(tmp_path):
     [said] = notices([table])
     assert said == (
         "Missing values, median: filled 6 cells of 'flow' (1 empty, 1 'No Data', 1 '[-11059] No Good Data For"
-        " Calculation', 1 '2,5', 1 '-999', 1 others) on pump."
+        " Calculation', 1 '2,5', 1 '-999', 1 other) on pump."
     )
 
 

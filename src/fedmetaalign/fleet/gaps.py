@@ -209,8 +209,9 @@ def _of_feature(name: str, reasons: Mapping[str, int]) -> str:
     shown = [f"{count:,} {reason}" for reason, count in reasons.items()]
     if len(shown) > _MOST:
         rest = [count for _, count in list(reasons.items())[_MOST:]]
-        shown[_MOST:] = [f"{sum(rest):,} others"]
-    return f"{sum(reasons.values()):,} cells of '{name}' ({', '.join(shown)})"
+        shown[_MOST:] = [f"{sum(rest):,} other{'s' * (sum(rest) > 1)}"]
+    total = sum(reasons.values())
+    return f"{total:,} cell{'s' * (total > 1)} of '{name}' ({', '.join(shown)})"
 
 
 def _joined(pieces: list[str]) -> str:

@@ -34,12 +34,12 @@ class Golden:
 
 
 def on_curves(preparation: Preparation) -> np.ndarray:
-    """Returns raw samples, (rows, features) float64, on each knot, between knots, and beyond them.
+    """Returns raw samples, (rows, measured) float64, on each knot, between knots, and beyond them.
 
     No rows without curves. A text feature keeps to its texts.
     """
     if not preparation.curves:
-        return np.zeros((0, len(preparation.features)))
+        return np.zeros((0, len(preparation.measured)))
     columns = []
     for name, curve in zip(preparation.features, preparation.curves, strict=True):
         knots = np.array(curve.knots)
@@ -66,7 +66,9 @@ def on_broken(preparation: Preparation, raw: np.ndarray) -> np.ndarray:
     changes = [(np.nan, [i]) for i in range(min(len(measured), _MOST))]
     changes += [(value, [*range(len(measured))]) for value in (np.nan, np.inf, -np.inf)]
     for i in [measured.index(name) for name in missing.ranges][:_MOST]:
-        ends = (low[i], np.nextafter(low[i], -np.inf), high[i], np.nextafter(high[i], np.inf))
+        # The next number, and no subnormal one, which some processors take for 0.
+        steps = [max(np.spacing(abs(end)), np.finfo(np.float32).tiny) for end in (low[i], high[i])]
+        ends = (low[i], low[i] - steps[0], high[i], high[i] + steps[1])
         changes += [(float(end), [i]) for end in ends]
     rows = raw[np.arange(len(changes)) % len(raw)]
     for row, (value, columns) in zip(rows, changes, strict=True):
