@@ -21,6 +21,8 @@ import numpy as np
 
 Rule = Literal["reject", "drop", "median", "last", "flag"]
 
+RULES: tuple[Rule, ...] = get_args(Rule)
+
 LARGEST = float(np.finfo(np.float32).max)
 """The largest finite value of a sensor: a microcontroller reads float32."""
 
@@ -44,7 +46,7 @@ class Missing:
 
     def __post_init__(self) -> None:
         """Raises ValueError where this is no such rule, as in a damaged file."""
-        if self.rule not in get_args(Rule):
+        if self.rule not in RULES:
             raise ValueError(f"there is no rule {self.rule!r} for missing values")
         for name, (low, high) in self.ranges.items():
             if not -LARGEST <= low < high <= LARGEST:
