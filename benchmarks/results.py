@@ -54,6 +54,11 @@ class Entry:
 
 JOINED = ("feeders", "mixed", "machines", "equipment", "paper")
 """The fleets on which joining is compared."""
+DEPLOYED = (
+    "compare.deployed=true",
+    'compare.methods=["forest_alone", "forest_pooled", "local_only"]',
+)
+"""Networks quantised, beside the rivals that the bars name."""
 PRINTED = "compare.learning_rates=[1e-5]"  # the paper's only one
 FEEDERS = "extends=feeders"
 ENTRIES = (
@@ -81,6 +86,8 @@ ENTRIES = (
     Entry("machines", "machines"),
     Entry("unseen", "unseen"),
     *(Entry(f"joining-{fleet}", "joining", (f"extends={fleet}",)) for fleet in JOINED),
+    *(Entry(f"deployed-{fleet}", "joining", (f"extends={fleet}", *DEPLOYED)) for fleet in JOINED),
+    Entry("deployed-feeders-30", "joining", ("extends=feeders-30", *DEPLOYED)),
     Entry("parts", "joining-parts", variants=True, seeds=FEW_SEEDS),
     Entry("parts-mixed", "joining-parts", ("extends=mixed",), variants=True, seeds=FEW_SEEDS),
 )

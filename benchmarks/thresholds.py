@@ -1,4 +1,4 @@
-"""Which threshold serves a device of the method `fleet`: 0.5, the best for F1, that if it is sure, or costs?
+"""Which threshold serves a device of the method `fleet`: 0.5, the best for its F1 or its fleet's, or costs?
 
     python benchmarks/thresholds.py --data FOLDER
 
@@ -18,6 +18,7 @@ from fedmetaalign import load_recipe, methods
 from fedmetaalign.comparison.run_cell import CellRun, start
 from fedmetaalign.engine.device_runner import learner_of
 from fedmetaalign.evaluation.few_samples import shrunk_f1
+from fedmetaalign.evaluation.fleet_threshold import counted, drawn_to_fleet
 from fedmetaalign.evaluation.metrics import measure
 from fedmetaalign.evaluation.thresholds import Choice, best_f1
 from fedmetaalign.fleet.build import build
@@ -30,7 +31,13 @@ KEPT = Path(__file__).parents[1] / "build" / "thresholds"
 FLEETS = ("demo", "feeders", "equipment", "machines")
 MISS = 10
 """What a missed fault costs, where a false alarm costs 1."""
-THRESHOLDS = ("0.5", "greatest F1", "greatest F1 if it is sure", "halfway to it", f"costs {MISS} : 1")
+THRESHOLDS = (
+    "0.5",
+    "greatest F1",
+    "greatest F1 if it is sure",
+    "drawn to the fleet's greatest F1",
+    f"costs {MISS} : 1",
+)
 
 Scores = dict[str, dict[str, np.ndarray]]
 """By device: labels `y` and `scores` of its samples, out of fold, and `test_y` and `test_scores`."""
@@ -58,7 +65,13 @@ def main() -> None:
     for name in options.fleets.split(","):
         seeds = range(options.seeds + (name == "demo"))
         runs = [(seed, scores(name, seed, options.data)) for seed in seeds]
-        found = np.array([judged(each, device, seed) for seed, run in runs for device, each in run.items()])
+        found = np.array(
+            [
+                judged(each, device, seed, sum(counted(of["y"], of["scores"]) for of in run.values()))
+                for seed, run in runs
+                for device, each in run.items()
+            ]
+        )
         for label, row in zip(THRESHOLDS, np.nanmean(found, axis=0), strict=True):
             lines.append(f"| {name} | {label} | {row[0]:.0f} | {' | '.join(f'{v:.1f}' for v in row[1:])} |")
     print("\n".join(lines))
@@ -66,7 +79,7 @@ def main() -> None:
         replace_between(options.markdown, "thresholds", "\n".join(lines))
 
 
-def judged(of: dict[str, np.ndarray], device: str, seed: int) -> list[tuple[float, ...]]:
+def judged(of: dict[str, np.ndarray], device: str, seed: int, counts: np.ndarray) -> list[tuple[float, ...]]:
     """Returns a row for each threshold on a device: whether it is another than 0.5, accuracy, F1, cost.
 
     Accuracy and F1 are in %, the cost is that of 100 samples, in false alarms.
@@ -74,8 +87,9 @@ def judged(of: dict[str, np.ndarray], device: str, seed: int) -> list[tuple[floa
     y, found, test = of["y"], of["scores"], of["test_y"].astype(bool)
     best = best_f1(y, found).threshold
     shrunk = shrunk_f1(y, found, generator(seed, "threshold", device)).threshold
+    drawn = drawn_to_fleet(y, found, counts, generator(seed, "threshold", device)).threshold
     rows = []
-    for threshold in (0.5, best, shrunk, (best + 0.5) / 2, 1 / (1 + MISS)):
+    for threshold in (0.5, best, shrunk, drawn, 1 / (1 + MISS)):
         alarms = of["test_scores"] > threshold
         f1 = measure(of["test_y"], of["test_scores"], threshold).f1
         cost = np.mean(MISS * (test & ~alarms) + (~test & alarms))
@@ -102,7 +116,7 @@ def scores(name: str, seed: int, data: Path) -> Scores:
 def trained(name: str, seed: int, data: Path) -> Scores:
     """Trains a fleet by the method `fleet`, and returns what its devices choose and are tested by."""
     recipe = with_settings(recipe_of(name, seed, data), {"personalize.threshold": "f1"})
-    taught.shrunk_f1 = lambda y, scores, random, beta: Kept(0.5, None, None, y=y, scores=scores)
+    taught.drawn_to_fleet = lambda y, scores, counts, random, beta: Kept(0.5, None, None, y=y, scores=scores)
     fleet, learner = build(recipe), learner_of(recipe)
     begin = start(recipe, fleet).weights
     cell = CellRun(recipe, learner, fleet.devices, fleet.unseen_devices, fleet.public, begin)

@@ -118,14 +118,19 @@ def here(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def refused(cli, here) -> Callable[..., str]:
-    """Calls the command line, which has to fail with one line and leave the working directory as it was."""
+    """Calls the command line, which has to fail and leave the working directory as it was.
+
+    It says so in one line, but for a list of what is wrong with tables.
+    """
 
     def call(*arguments: object) -> str:
         before = _contents(here)
         outcome = cli(*arguments)
         assert (outcome.status, outcome.out) == (1, "")
         assert outcome.err.startswith("fedmetaalign: ")
-        assert outcome.err.index("\n") == len(outcome.err) - 1, outcome.err
+        first, *more = outcome.err.removesuffix("\n").split("\n")
+        assert bool(more) == first.endswith("things are wrong with the tables:"), outcome.err
+        assert all(line.startswith("  ") for line in more), outcome.err
         assert _contents(here) == before
         return outcome.err.removeprefix("fedmetaalign: ").rstrip("\n")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from fedmetaalign.engine.device_runner import DeviceRunner, Outputs, learner_of, network_of, software
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.errors import RunError
+from fedmetaalign.errors import BundleError, DataError, RunError
 from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.federation.engine import Engine
 from fedmetaalign.federation.memory import Memory
@@ -19,7 +19,9 @@ from fedmetaalign.federation.messages import Finish, Finished
 from fedmetaalign.federation.records import Record, RoundError, why
 from fedmetaalign.fleet.build import build_shared
 from fedmetaalign.fleet.device import Fleet
+from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.shared import Shared, save_shared
+from fedmetaalign.fleet.usable import LeftOut, of_left_out
 from fedmetaalign.methods import deployable, find
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
@@ -74,6 +76,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         FedMetaAlignError: the method cannot run on the recipe, or the data, the folder or the training failed;
             the sentence says how.
     """
+    recipe = resolved(recipe)
     method = deployable(recipe, elsewhere=False)
     watcher = watcher or Watcher()
     clock = Clock()
@@ -102,7 +105,9 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
             check_memory(out / MEMORY)
         watcher.begin(training_steps(recipe, fleet, plan, state.done))
         status = Status(out, engine.liveness, fleet.notices, fleet.gaps)
-        return execute(recipe, engine, plan, state, folder, fleet.files, status, watcher, clock)
+        return execute(
+            recipe, engine, plan, state, folder, fleet.files, status, watcher, clock, left_out=fleet.left_out
+        )
 
 
 def execute(
@@ -116,6 +121,7 @@ def execute(
     watcher: Watcher,
     clock: "Clock",
     patience: float = 0.0,
+    left_out: Sequence[LeftOut] = (),
 ) -> dict[str, Any]:
     """Carries a recipe out on any engine, and writes the run folder.
 
@@ -130,6 +136,7 @@ def execute(
         watcher: gets reports of the phases.
         clock: adds up the seconds of each phase.
         patience: seconds to wait in phase 3 for a device that is not there.
+        left_out: devices that cannot be used.
 
     Returns:
         What results.json holds.
@@ -150,7 +157,9 @@ def execute(
             finals = find(recipe.method).finals(engine.names, state)
             nearest = {name: nearest_final(finals, name, engine.families()) for name in others}
             for i, final in enumerate(finals):
-                request = Finish(final.weights, 1, len(engine.names), final.stages, final.vectors)
+                request = Finish(
+                    final.weights, 1, len(engine.names), final.stages, final.vectors, counts=final.counts
+                )
                 asked = (*final.names, *(name for name in others if nearest[name] == i))
                 replies = engine.exchange(asked, request, patience)
                 answers |= replies.answers
@@ -165,7 +174,7 @@ def execute(
         results = {
             "devices": {name: result.to_dict() for name, result in devices.items()},
             "fleet": summary(devices) | ({"groups": {**grouped}} if grouped else {}),
-        }
+        } | of_left_out(left_out)
         folder.write_json("results.json", results)
         folder.write_json(
             "manifest.json",
@@ -255,11 +264,19 @@ def checked_fleet(recipe: Recipe) -> tuple[Fleet, Shared]:
     Raises:
         FedMetaAlignError: the data cannot be used, or no model can be so small.
     """
-    fleet, shared = build_shared(recipe)
-    check_size(recipe, fleet.target)
-    for device in (*fleet.devices, *fleet.unlabelled_devices):
-        features.check(device.preparation, device.inputs)
-    return fleet, shared
+    unusable: dict[str, DataError] = {}
+    while True:
+        fleet, shared = build_shared(recipe, unusable=unusable)
+        check_size(recipe, fleet.target)
+        found: dict[str, DataError] = {}
+        for device in (*fleet.devices, *fleet.unlabelled_devices):
+            try:
+                features.check(device.preparation, device.inputs)
+            except BundleError as error:
+                found[device.name] = DataError(f"Device {device.name}: {error}")
+        if not found:
+            return fleet, shared
+        unusable |= found  # without which the fleet may agree on something else
 
 
 def check_engine(path: Path, where: str) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 from cohorts import cohort as cohort_of
-from hypothesis import given, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from fedmetaalign.aggregation import Cohort
@@ -57,7 +57,10 @@ RULES = FOLLOWING | {"fltrust": fltrust}
 
 
 def each(rules):
-    return pytest.mark.parametrize("rule", rules.values(), ids=rules)
+    """Yields the rules one by one; the same cohorts are for all of them, since to draw one takes longest."""
+    for name, rule in rules.items():
+        note(f"the rule is {name}")
+        yield rule
 
 
 @st.composite
@@ -95,75 +98,76 @@ def turned(cohort):
 # Every rule
 
 
-@each(RULES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cohort=cohorts())
-def test_the_step_is_finite_weights_are_shares_and_alignment_is_a_cosine(rule, cohort):
-    made = rule(cohort)
-    assert made.step.shape == cohort.deltas.shape[1:]
-    assert np.isfinite(made.step).all()
-    assert made.weights.shape == (len(cohort.deltas),)
-    assert made.step.dtype == made.weights.dtype == np.float64
-    assert (made.weights >= 0).all()
-    if made.weights.any():
-        assert made.weights.sum() == pytest.approx(1, abs=1e-12)
-    else:
-        assert not made.step.any()  # the rule follows nobody
-    if made.alignment is not None:
-        assert made.alignment.shape == (len(cohort.deltas),)
-        assert (np.abs(made.alignment) <= 1).all()
+def test_the_step_is_finite_weights_are_shares_and_alignment_is_a_cosine(cohort):
+    for rule in each(RULES):
+        made = rule(cohort)
+        assert made.step.shape == cohort.deltas.shape[1:]
+        assert np.isfinite(made.step).all()
+        assert made.weights.shape == (len(cohort.deltas),)
+        assert made.step.dtype == made.weights.dtype == np.float64
+        assert (made.weights >= 0).all()
+        if made.weights.any():
+            assert made.weights.sum() == pytest.approx(1, abs=1e-12)
+        else:
+            assert not made.step.any()  # the rule follows nobody
+        if made.alignment is not None:
+            assert made.alignment.shape == (len(cohort.deltas),)
+            assert (np.abs(made.alignment) <= 1).all()
 
 
-@each(RULES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cohort=cohorts())
-def test_devices_may_come_in_any_order(rule, cohort):
-    one, other = rule(cohort), rule(turned(cohort))
-    np.testing.assert_allclose(other.weights, one.weights[::-1], rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(other.step, one.step, rtol=1e-9, atol=1e-12)
-    assert set(one.memory) == set(other.memory)
-    for name in one.memory:
-        np.testing.assert_allclose(other.memory[name], one.memory[name], rtol=1e-9)
+def test_devices_may_come_in_any_order(cohort):
+    for rule in each(RULES):
+        one, other = rule(cohort), rule(turned(cohort))
+        np.testing.assert_allclose(other.weights, one.weights[::-1], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(other.step, one.step, rtol=1e-9, atol=1e-12)
+        assert set(one.memory) == set(other.memory)
+        for name in one.memory:
+            np.testing.assert_allclose(other.memory[name], one.memory[name], rtol=1e-9)
 
 
-@each(RULES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cohort=cohorts(), exponent=st.integers(-60, 60))
-def test_the_unit_of_the_deltas_is_of_no_matter(rule, cohort, exponent):
-    unit = 2.0**exponent
-    bigger = replace(
-        cohort,
-        deltas=(cohort.deltas * unit).astype(np.float32),
-        root=(cohort.root * unit).astype(np.float32),
-    )
-    one, scaled = rule(cohort), rule(bigger)
-    np.testing.assert_allclose(scaled.step, one.step * unit, rtol=1e-12, atol=1e-15 * unit)
-    np.testing.assert_allclose(scaled.weights, one.weights, rtol=1e-12, atol=1e-15)
-    if one.alignment is not None:
-        np.testing.assert_allclose(scaled.alignment, one.alignment, rtol=1e-12, atol=1e-12)
+def test_the_unit_of_the_deltas_is_of_no_matter(cohort, exponent):
+    for rule in each(RULES):
+        unit = 2.0**exponent
+        bigger = replace(
+            cohort,
+            deltas=(cohort.deltas * unit).astype(np.float32),
+            root=(cohort.root * unit).astype(np.float32),
+        )
+        one, scaled = rule(cohort), rule(bigger)
+        np.testing.assert_allclose(scaled.step, one.step * unit, rtol=1e-12, atol=1e-15 * unit)
+        np.testing.assert_allclose(scaled.weights, one.weights, rtol=1e-12, atol=1e-15)
+        if one.alignment is not None:
+            np.testing.assert_allclose(scaled.alignment, one.alignment, rtol=1e-12, atol=1e-12)
 
 
-@each(RULES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cohort=cohorts())
-def test_the_cohort_is_left_as_it_was_and_the_answer_repeats(rule, cohort):
-    def everything():
-        arrays = [getattr(cohort, f.name) for f in fields(cohort) if f.name not in ("names", "memory")]
-        return [a.tobytes() for a in [*arrays, *cohort.memory.values()]] + list(cohort.memory)
+def test_the_cohort_is_left_as_it_was_and_the_answer_repeats(cohort):
+    for rule in each(RULES):
 
-    before = everything()
-    first = rule(cohort)
-    assert everything() == before
-    again = rule(cohort)
-    assert again.step.tobytes() == first.step.tobytes()
-    assert [(k, v.tobytes()) for k, v in again.memory.items()] == [
-        (k, v.tobytes()) for k, v in first.memory.items()
-    ]
-    assert not np.shares_memory(first.step, cohort.deltas)
-    assert not np.shares_memory(first.step, cohort.root)
+        def everything():
+            arrays = [getattr(cohort, f.name) for f in fields(cohort) if f.name not in ("names", "memory")]
+            return [a.tobytes() for a in [*arrays, *cohort.memory.values()]] + list(cohort.memory)
+
+        before = everything()
+        first = rule(cohort)
+        assert everything() == before
+        again = rule(cohort)
+        assert again.step.tobytes() == first.step.tobytes()
+        assert [(k, v.tobytes()) for k, v in again.memory.items()] == [
+            (k, v.tobytes()) for k, v in first.memory.items()
+        ]
+        assert not np.shares_memory(first.step, cohort.deltas)
+        assert not np.shares_memory(first.step, cohort.root)
 
 
-@each(RULES)
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_zero_deltas_make_a_zero_step(rule):
     made = rule(
         cohort_of(*np.zeros((3, 4)), query_scores=[0.5, 0.2, 1.0], samples=[1, 2, 3], root=[1, 0, 0, 0])
@@ -174,52 +178,53 @@ def test_zero_deltas_make_a_zero_step(rule):
 # Rules that mix whole deltas
 
 
-@each(MEANS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cohort=cohorts())
-def test_the_step_is_the_weighted_sum_of_the_deltas(rule, cohort):
-    made = rule(cohort)
-    by_hand = sum(w * d for w, d in zip(made.weights, cohort.deltas.astype(np.float64), strict=True))
-    rounding = 1e-15 * len(cohort.deltas) * float(np.abs(cohort.deltas).max())  # the order of the sum differs
-    np.testing.assert_allclose(made.step, by_hand, rtol=1e-12, atol=rounding)
+def test_the_step_is_the_weighted_sum_of_the_deltas(cohort):
+    for rule in each(MEANS):
+        made = rule(cohort)
+        by_hand = sum(w * d for w, d in zip(made.weights, cohort.deltas.astype(np.float64), strict=True))
+        # The order of the sum differs.
+        rounding = 1e-15 * len(cohort.deltas) * float(np.abs(cohort.deltas).max())
+        np.testing.assert_allclose(made.step, by_hand, rtol=1e-12, atol=rounding)
 
 
-@each(MIXTURES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cohort=cohorts())
-def test_the_step_points_along_the_weighted_sum_of_the_deltas(rule, cohort):
-    made = rule(cohort)
-    along = made.weights @ cohort.deltas.astype(np.float64)
-    product = np.linalg.norm(made.step) * np.linalg.norm(along)
-    assert made.step @ along == pytest.approx(product, rel=1e-9, abs=1e-25)
+def test_the_step_points_along_the_weighted_sum_of_the_deltas(cohort):
+    for rule in each(MIXTURES):
+        made = rule(cohort)
+        along = made.weights @ cohort.deltas.astype(np.float64)
+        product = np.linalg.norm(made.step) * np.linalg.norm(along)
+        assert made.step @ along == pytest.approx(product, rel=1e-9, abs=1e-25)
 
 
-@each(INSIDE)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cohort=cohorts())
-def test_the_step_stays_between_the_deltas(rule, cohort):
-    step, deltas = rule(cohort).step, cohort.deltas.astype(np.float64)
-    assert (step >= deltas.min(axis=0) - 1e-12).all()
-    assert (step <= deltas.max(axis=0) + 1e-12).all()
+def test_the_step_stays_between_the_deltas(cohort):
+    for rule in each(INSIDE):
+        step, deltas = rule(cohort).step, cohort.deltas.astype(np.float64)
+        assert (step >= deltas.min(axis=0) - 1e-12).all()
+        assert (step <= deltas.max(axis=0) + 1e-12).all()
 
 
 # All but FLTrust
 
 
-@each(FOLLOWING)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cohort=cohorts())
-def test_identical_deltas_are_the_step(rule, cohort):
-    same = replace(
-        cohort,
-        deltas=np.repeat(cohort.deltas[:1], len(cohort.deltas), axis=0),
-        steps=np.full(len(cohort.deltas), 7),
-    )
-    made, delta = rule(same), cohort.deltas[0].astype(np.float64)
-    np.testing.assert_allclose(made.step, delta, rtol=1e-12)
-    if len(cohort.deltas) == 1:  # it is followed exactly
-        assert made.weights.tolist() == [1.0]
-        assert made.step.tolist() == delta.tolist()
+def test_identical_deltas_are_the_step(cohort):
+    for rule in each(FOLLOWING):
+        same = replace(
+            cohort,
+            deltas=np.repeat(cohort.deltas[:1], len(cohort.deltas), axis=0),
+            steps=np.full(len(cohort.deltas), 7),
+        )
+        made, delta = rule(same), cohort.deltas[0].astype(np.float64)
+        np.testing.assert_allclose(made.step, delta, rtol=1e-12)
+        if len(cohort.deltas) == 1:  # it is followed exactly
+            assert made.weights.tolist() == [1.0]
+            assert made.step.tolist() == delta.tolist()
 
 
 @settings(max_examples=60, deadline=None)

@@ -63,7 +63,14 @@ class TestFiles:
             *("accuracy.svg", "gains.svg", "rounds.svg", "stages.svg"),
         }
         assert json.loads((tmp_path / "out/compare.json").read_text(encoding="utf-8")) == found
+        assert "quantised" not in (tmp_path / "out/compare.md").read_text(encoding="utf-8")
         assert recipes.load(str(tmp_path / "out/recipe.toml")) == asked
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_of_deployed_models_the_format_is_told(self, here, recipe, tmp_path):
+        assert compare(recipe(deployed=True), tmp_path / "out", 2)["deployed"] == "uint8"
+        told = (tmp_path / "out/compare.md").read_text(encoding="utf-8")
+        assert "judged as the device would have it, quantised (uint8)" in told
 
     @pytest.mark.usefixtures("no_figures")
     def test_compare_json_has_the_documented_keys_and_no_others(self, here, recipe, tmp_path):

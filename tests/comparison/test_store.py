@@ -171,6 +171,11 @@ class TestKeys:
         assert cell_key("fedavg", other, DATA) == KEY
         assert start_key(other, DATA) == START_KEY
 
+    def test_of_deployed_models_their_format_decides_too(self):
+        deployed = with_settings(RECIPE, {"compare.deployed": True})
+        other = with_settings(deployed, {"deploy.format": "int4"})
+        assert len({cell_key("fedavg", each, DATA) for each in (RECIPE, deployed, other)}) == 3
+
     def test_what_the_tables_hold_decides(self):
         spoilt = DATA | {"/one/pump.csv": "b" * 64}
         assert cell_key("fedavg", RECIPE, spoilt) != KEY

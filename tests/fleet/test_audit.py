@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.audit import audit, audit_file, audit_files, runs_test, sentences
+from fedmetaalign.fleet.audit import audit, audit_file, audit_files, sentences
+from fedmetaalign.fleet.rows import runs_test
 from fedmetaalign.fleet.schema import Table
 
 
@@ -167,7 +168,12 @@ class TestFile:
             ({"Output (S)": [0, 1, 1], "flag": [1, 1, 0]}, ("Output (S)",), 2, "by its name"),
             ({"G": [0, 1, 0], "C": [1, 1, 0], "v": [1, 2, 3]}, ("G", "C"), 2, "a fault if any is set"),
             ({"on": [0, 1, 1], "v": [1, 2, 3], "x": [1, 0, 0]}, ("x",), 1, "these are 0/1"),
-            ({"v": [1, 2, 3], "state": ["up", "down", "up"]}, ("state",), 1, "'down' means fault (by its name"),
+            (
+                {"v": [1, 2, 3], "state": ["up", "down", "up"]},
+                ("state",),
+                1,
+                "'down' means fault and 'up' no fault (by its name",
+            ),
             ({"fault": ["true", "false", "true"], "v": [1, 2, 3]}, ("fault",), 2, "by its name"),
         ],
     )
@@ -181,8 +187,9 @@ class TestFile:
         path = write(tmp_path / "t.csv", failure=[0, 0, 1], mode=[0, 1, 2], v=[1, 2, 3])
         assert audit_file(path, "mode", positive=(1, 2)).faults == 2
         assert audit_file(path, ("failure", "mode")).faults == 2
-        with pytest.raises(DataError, match="is a label but not 0/1"):
-            audit_file(path, "mode")
+        result = audit_file(path, "mode")
+        assert result.faults == 2
+        assert "'1', '2' mean fault and '0' no fault" in sentence(result, "label")
 
     def test_hardly_anything(self, tmp_path):
         assert audit_file(write(tmp_path / "t.csv", fault=[0, 1])).features == ()

@@ -230,14 +230,16 @@ class TestFleets:
         source = {"table": str(write("state", *cells)), "label": "state", "features": ["a"], "normal": ["ok"]}
         assert build(parse({"fleet": source}, "here")).target.classes == ("jam", "ok", "worn")
 
-    def test_a_device_without_normal_samples_is_refused(self, write):
+    def test_a_device_without_normal_samples_is_left_out(self, write):
         write("state", *["worn", "jam"] * 40, name="u.csv")
         path = write("state", *["ok", "jam"] * 40)
         source = {"table": str(path.parent / "*.csv"), "label": "state", "features": ["a"], "normal": ["ok"]}
-        with pytest.raises(
-            DataError, match=r"^Device u in .*u.csv has only faults: a classifier needs samples of"
-        ):
-            build(parse({"fleet": source}, "here"))
+        says = r"^Device u in .*u.csv has only faults: a classifier needs samples of"
+        with pytest.raises(DataError, match=says):
+            build(parse({"fleet": source | {"strict": True}}, "here"))
+        fleet = build(parse({"fleet": source}, "here"))
+        assert [device.name for device in fleet.devices] == ["t"]
+        assert [(each.name, len(each.problems)) for each in fleet.left_out] == [("u", 1)]
 
     def test_exported_devices_can_be_read_by_their_kinds(self, tmp_path):
         path = write_devices("feeder", 2, 400, 0, tmp_path / "fleet")

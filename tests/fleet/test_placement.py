@@ -79,7 +79,8 @@ def test_a_feature_in_another_unit_is_another_feature():
     found = layout(devices, 9)
     assert found.columns(devices["b"], NINE).tolist() == [-1, 0, 1, -1, -1, -1, -1, -1, -1]
     assert tuple(notices(devices, 9)) == (
-        "The same name in unlike units is not the same feature: 't' in K on a, in °C on b; use one unit.",
+        "The same name in unlike units is not the same feature: 't' in K on a, in °C on b; use one"
+        " unit, or say in fleet.conversions how to turn them into one.",
     )
 
 
@@ -151,7 +152,7 @@ class TestNotices:
         devices = {"a": [("t", "K"), ("v", "")], "b": [("t", "K"), ("v", "")], "c": [("v", ""), ("t", "")]}
         assert tuple(notices(devices, 9, [("t", "°C")])) == (
             "The same name in unlike units is not the same feature: 't' in K on a and b, without a unit on c,"
-            " in °C on the public table; use one unit.",
+            " in °C on the public table; use one unit, or say in fleet.conversions how to turn them into one.",
         )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.splits import Rows, shares, split, split_newcomer
+from fedmetaalign.fleet.splits import Rows, _in_turn, shares, split, split_newcomer
 from fedmetaalign.recipe import Splits
 
 PARTS = [field.name for field in fields(Rows)]
@@ -207,10 +207,81 @@ class TestImpossible:
         assert 199 in rows.parallel_support and len(rows.test) == 40
 
     def test_too_few_blocks(self):
-        assert "too few samples" in self.sentence(table([0, 1] * 20), Splits(kind="blocks", block=20))
+        assert self.sentence(table([0, 1] * 10), Splits(kind="blocks", block=20)) == (
+            "Device pump has too few blocks: of its 1, none is left for the test part; give it more, or change"
+            " [splits]."
+        )
 
     def test_units_that_the_source_does_not_tell(self):
         assert "splits.unit" in self.sentence(table([0, 1] * 100), Splits(kind="units", unit="u"))
+
+
+class TestSmall:
+    """A device with too few samples for parts of their own has the same ones in all phases."""
+
+    def test_ten_rows(self):
+        rows = split(table([0, 1] * 5), Splits(), 0)
+        y = np.array([0, 1] * 5)
+        assert y[rows.test].tolist() == [0, 1]
+        assert (sorted(y[rows.serial_query]), sorted(y[rows.serial_support])) == ([0, 1], [0, 0, 0, 1, 1, 1])
+        for phase in ("parallel", "personalize"):
+            assert getattr(rows, f"{phase}_support").tolist() == rows.serial_support.tolist()
+            assert getattr(rows, f"{phase}_query").tolist() == rows.serial_query.tolist()
+        assert sorted([*rows.test, *rows.serial_query, *rows.serial_support]) == list(range(10))
+        assert rows.own_support.tolist() == rows.serial_support.tolist()
+
+    @pytest.mark.parametrize("faults", [0, 1, 2, 3])
+    @pytest.mark.parametrize("seed", [0, 1, 2])
+    def test_few_faults_are_trained_on_first(self, faults, seed):
+        y = np.array([1] * faults + [0] * (10 - faults))
+        rows = split(table(y), Splits(), seed)
+        assert min(len(rows.test), len(rows.parallel_support), len(rows.personalize_query)) >= 1
+        assert y[rows.test].sum() == (faults == 3)
+        assert y[rows.parallel_support].sum() == min(faults, 2)
+
+    def test_a_phase_without_a_share_has_none(self):
+        rows = split(table([0, 1] * 5), NO_TOUR, 0)
+        assert (len(rows.serial_support), len(rows.parallel_support), len(rows.parallel_query)) == (0, 6, 2)
+
+    @pytest.mark.parametrize("units", [2, 3, 4, 6])
+    def test_few_units_are_on_one_side_of_the_test(self, units):
+        groups = np.arange(units * 20) // 20
+        y = np.array([0, 0, 0, 1] * 5 * units)
+        rows = split(table(y, groups=groups.astype(str)), Splits(kind="units", unit="u"), 0)
+        assert not set(groups[rows.test]) & set(groups[rows.train])
+        assert y[rows.test].any() and y[rows.parallel_support].any() and y[rows.personalize_query].any()
+        if units > 2:
+            assert not set(groups[rows.parallel_support]) & set(groups[rows.parallel_query])
+        else:  # of the one that is left there is nothing else to evaluate on
+            assert not set(rows.parallel_support) & set(rows.parallel_query)
+
+    def test_faults_that_stand_in_few_blocks_are_trained_and_tested_on(self):
+        # In each of four blocks of twenty-five a single row of ten is a fault: by most of its rows, none is.
+        y = np.zeros(250, int)
+        y[[5, 75, 145, 215]] = 1
+        for seed in range(20):
+            rows = split(table(y), Splits(kind="blocks", block=10), seed)
+            assert 1 <= y[rows.test].sum() <= 3
+
+
+def test_kinds_have_their_share_of_every_part():
+    # One fault of five is of a rare kind: by class alone it is a matter of luck whether the test set has any.
+    kinds = np.array((["ok"] * 80 + ["leak"] * 16 + ["jam"] * 4) * 5)
+    y = (kinds != "ok").astype(int)
+    for seed in range(5):
+        rows = split(table(y, kinds=kinds), Splits(stratify="kind"), seed)
+        assert [int((kinds[rows.test] == kind).sum()) for kind in ("ok", "leak", "jam")] == [80, 16, 4]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0.01, 1), min_size=2, max_size=7), st.integers(0, 300))
+def test_single_rows_are_dealt_as_groups_are(shares, rows):
+    share = np.array(shares) / sum(shares)
+    lacking, found = share * rows, []
+    for _ in range(rows):
+        found.append(int(np.argmax(lacking)))
+        lacking[found[-1]] -= 1
+    assert _in_turn(share, np.ones(rows, int)).tolist() == found
 
 
 class TestNewcomer:
@@ -259,8 +330,7 @@ class TestNewcomer:
 
     def test_it_needs_no_rows_for_the_phases_that_it_skips(self):
         small = table([0, 1] * 5)
-        with pytest.raises(DataError):
-            split(small, Splits(), 0)
+        assert len(split(small, Splits(), 0).serial_query) == 2  # as all phases', see `TestSmall`
         assert len(split_newcomer(small, Splits(query=0.5), 4, 0).train) == 4
 
     @pytest.mark.parametrize(

@@ -6,16 +6,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.tables import Columns, read, read_many, safe_name, unseen
+from fedmetaalign.errors import DataError, DataErrors
+from fedmetaalign.fleet.cutting import cut
+from fedmetaalign.fleet.tables import Columns, read, safe_name, unseen
 
 AB = Columns("fault", ("a", "b"))
+
+
+def read_many(*which):
+    """The tables of the devices that a file is cut into."""
+    return [candidate.read() for candidate in cut(*which)]
 
 
 def error(path, columns=AB, **more):
     """The one sentence that reading the file fails with."""
     with pytest.raises(DataError) as caught:
-        read_many(path, columns, **more) if more else read(path, columns, "device")
+        cut(path, columns, **more) if more else read(path, columns, "device")
     message = str(caught.value)
     assert str(path) in message
     assert "\n" not in message
@@ -172,6 +178,21 @@ class TestCut:
         assert "did you mean 'site'?" in error(path, columns, by=("sit",))
         assert "no column is named" in error(path, columns, by=(), name=None)
 
+    def test_what_is_wrong_on_one_device_is_no_error_of_the_others(self, write):
+        path = write("a,fault,site\n1,0,x\nhigh,1,y\n3,0,x\n4,9,y\n5,1,z\n")
+        x, y, z = cut(path, Columns("fault", ("a",)), ("site",))
+        assert (x.read().x.tolist(), z.read().y.tolist()) == ([[1], [3]], [1])
+        with pytest.raises(DataErrors) as caught:
+            y.read()
+        label, number = caught.value.problems
+        assert label.sentence.startswith(f"{path}, line 5, column 'fault' is a label but not 0/1")
+        assert (number.kind, number.column, number.lines, number.count) == ("number", "a", (3,), 1)
+
+    def test_what_is_wrong_on_all_is_said_once(self, write):
+        assert "holds 'x', which is not a number, as on line 3" in error(
+            write("a,fault,site\nx,0,x\ny,1,y\n"), Columns("fault", ("a",)), by=("site",)
+        )
+
 
 class TestPositive:
     """One device may lack a kind of fault; a file that is cut, and a fleet, may not."""
@@ -191,8 +212,7 @@ class TestPositive:
     def test_unseen_in_any_of_several_labels(self, write):
         columns = Columns(("g", "c"), ("a",), ("worn", "jam"))
         assert unseen(columns, [write("a,g,c\n1,ok,worn\n2,jam,ok\n")]) == ()
-        with pytest.raises(DataError, match="has no column 'c'"):
-            unseen(columns, [write("a,g\n1,ok\n")])
+        assert unseen(columns, [write("a,g\n1,ok\n")]) == ()  # of which `read` tells
 
     def test_without_positive_no_file_is_read(self, tmp_path):
         assert unseen(AB, [tmp_path / "missing.csv"]) == ()
@@ -231,9 +251,9 @@ class TestCells:
     def test_rows_of_parquet(self, tmp_path):
         path = tmp_path / "t.parquet"
         pl.DataFrame({"a": [1.0, float("nan"), 2.0], "b": [1, 2, None], "fault": [0, 1, 1]}).write_parquet(path)
-        assert error(path) == (
+        assert error(path, Columns("fault", ("a",))) == (
             "t.parquet, row 2, column 'a' holds 'NaN', which is not a finite number; "
-            "correct it or remove the row; 2 cells of 'a', 'b' are like that"
+            "correct it or remove the row"
         )
         assert error(path, Columns("fault", ("b",))).startswith("t.parquet, row 3, column 'b' is empty")
 

@@ -5,11 +5,12 @@ import polars as pl
 import pytest
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.cutting import cut
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, share
 from fedmetaalign.fleet.splits import split, split_newcomer
 from fedmetaalign.fleet.table_file import load_table, save_table
-from fedmetaalign.fleet.tables import Columns, read, read_many
+from fedmetaalign.fleet.tables import Columns, read
 from fedmetaalign.recipe import Splits, parse
 
 RECIPE = parse({"fleet": {"simulator": "feeder"}}, "test")
@@ -78,7 +79,7 @@ def test_parquet_has_nulls(tmp_path):
 
 def test_each_device_of_a_table_that_is_cut_has_its_own(tmp_path):
     path = written(tmp_path, "a,fault,site\n1,0,x\n2,,x\n3,,y\n4,,y\n5,1,z\n6,0,z\n")
-    found = {table.name: table for table in read_many(path, Columns("fault", ("a",)), ("site",))}
+    found = {each.name: each.read() for each in cut(path, Columns("fault", ("a",)), ("site",))}
     assert {name: table.known for name, table in found.items()} == {
         "x": "normal",
         "y": "nothing",

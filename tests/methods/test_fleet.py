@@ -9,7 +9,7 @@ import pytest
 from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.federation.engine import FailedReply, Replies
-from fedmetaalign.federation.messages import Personalize, Train, Visit
+from fedmetaalign.federation.messages import Personalize, Score, Train, Visit
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods import fleet
 from fedmetaalign.model.online import Samples
@@ -185,10 +185,23 @@ def test_a_threshold_by_f1_is_as_sure_as_it_says(tmp_path):
     by_f1 = recipe(personalize={"epochs": 2, "threshold": "f1"}, deploy={"threshold": "personalized"})
     results = run(by_f1, tmp_path / "run")
     for device in results["devices"].values():
-        if device["threshold_note"] is None:
-            sure = device["threshold_interval"]
-            assert sure["low"] <= sure["high"] and sure["f1_low"] <= sure["f1"] <= sure["f1_high"]
-        else:
-            assert device["threshold"] == 0.5 and "threshold_interval" not in device
-            assert "no more than one standard error" in device["threshold_note"]
-    assert len({device["threshold_note"] is None for device in results["devices"].values()}) == 2
+        sure = device["threshold_interval"]
+        assert device["threshold_note"] is None
+        assert sure["low"] <= sure["high"] and sure["f1_low"] <= sure["f1"] <= sure["f1_high"]
+
+
+def test_a_device_of_one_class_counts_no_scores(toured):
+    server, clients, state = toured
+    [final, _] = fleet.finals(server.engine.names, state)
+    client = clients["feeder-00"]
+    counts = fleet.scores(client, Score(final.weights, 1, 7, final.vectors)).counts
+    faults = client.learner.target.faults(client.device.train.y).sum()
+    assert counts.sum(axis=1).tolist() == [len(client.device.train) - faults, faults]
+    y = np.zeros_like(client.device.own.support.y)
+    normal = replace(
+        client.device.own,
+        support=Samples(client.device.own.support.x, y),
+        query=Samples(client.device.own.query.x, y[: len(client.device.own.query)]),
+    )
+    client = replace(client, device=replace(client.device, own=normal))
+    assert not fleet.scores(client, Score(final.weights, 1, 7, final.vectors)).counts.any()

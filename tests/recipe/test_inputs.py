@@ -54,7 +54,8 @@ def test_a_recipe_that_is_dumped_changed_or_swept_has_the_number():
     assert tomllib.loads(dump(recipe))["model"]["inputs"] == 590
     assert with_settings(recipe, {"seed": 3}).model.inputs == 590
     assert with_settings(recipe, {"model.inputs": 600}).model.inputs == 600
-    narrow = parse({"fleet": table(WIDE)}, "here")
+    assert parse({"fleet": table(WIDE)}, "here").model.inputs == 590
+    narrow = parse({"fleet": table(WIDE), "model": {"inputs": 9}}, "here")
     assert narrow.model.inputs == 9
     assert with_settings(narrow, {"model.inputs": "features"}).model.inputs == 590
 

@@ -9,9 +9,10 @@ import typer.core
 
 from fedmetaalign.cli import data as cli_data
 from fedmetaalign.cli import fleet as cli_fleet
+from fedmetaalign.cli import init as cli_init
 from fedmetaalign.cli.options import Data, Json, Out, Seed, Settings
 from fedmetaalign.cli.terminal import print_json
-from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.errors import DataError, FedMetaAlignError
 
 # Else typer 0.20 escapes "[default: x]" as for rich's markup, also where that is not used.
 typer.core.HAS_RICH = False
@@ -29,10 +30,15 @@ Runtime = Literal["firmware", "c", "litert", "litert-reference", "litert-xnnpack
 
 
 def main() -> None:
-    """Runs the command line: exit status 0 done, 1 failed with one line that says why, 2 called wrongly."""
+    """Runs the command line: exit status 0 done, 1 failed with the reason on standard error, 2 called wrongly.
+
+    What is wrong with tables is told all at once, a line each, and with --json on standard output, too.
+    """
     try:
         app(prog_name="fedmetaalign")
     except FedMetaAlignError as error:
+        if isinstance(error, DataError) and "--json" in sys.argv:
+            print_json({"errors": [problem.to_dict() for problem in error.problems]})
         sentence = str(error)
         sys.stderr.write(f"fedmetaalign: {sentence}{'' if sentence.endswith(('.', '?')) else '.'}\n")
         sys.exit(1)
@@ -151,6 +157,7 @@ def compare(
         sys.stdout.write(f"\nTables and figures: {folder / 'compare.md'}\n")
 
 
+app.command()(cli_init.init)
 app.command()(cli_data.audit)
 
 

@@ -18,6 +18,7 @@ from fedmetaalign.comparison.summary import Json, Tuning, summarise
 from fedmetaalign.comparison.table import to_csv
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report.comparison import figures, markdown
@@ -117,6 +118,7 @@ def compare(
     """
     watcher = watcher or Watcher()
     check_folder(out)
+    recipe = resolved(recipe)
     points = dict(_points(recipe))
     notice = cache(watcher.notice)  # once, however many of the fleets it is true of
     arms = {value: _arms(point, notice) for value, point in points.items()}
@@ -241,6 +243,7 @@ def _write(out: Path, recipe: Recipe, chosen: Sequence[Chosen]) -> Json:
         recipe.compare.learning_rates,
         [cell.seed for cell in chosen[0].cells][: recipe.compare.tune_seeds],
         recipe.compare.rank,
+        recipe.deploy.format if recipe.compare.deployed else None,
     )
     with writing_to(out, AGAIN):
         out.mkdir(parents=True, exist_ok=True)

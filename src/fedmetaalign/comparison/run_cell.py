@@ -9,13 +9,14 @@ model personal trains on phase 3's part with every method.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from fedmetaalign import methods
 from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, MetricValues, Stage
-from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
+from fedmetaalign.engine.device_runner import DeviceRunner, learner_of, network_of
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.evaluation.metrics import brier, measure_classes
 from fedmetaalign.federation.engine import Liveness, Replies
@@ -35,10 +36,13 @@ from fedmetaalign.methods._method import Method
 from fedmetaalign.model.learner import Learner
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.client import Client, DivergenceError, check_finite
+from fedmetaalign.phases.conversion import RUNTIME
+from fedmetaalign.phases.deploy import deploy
 from fedmetaalign.phases.foundation import pretrain
 from fedmetaalign.phases.server import Server, State, rounds
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.tinyml.decision import fault_probability
+from fedmetaalign.tinyml.runtimes import scores
 
 
 @dataclass
@@ -148,9 +152,13 @@ class CellRun:
         finals = method.finals(engine.names, state)
         for i, final in enumerate(finals):
             begun = {"foundation": self.start}
-            request = Personalize(final.weights, 1, len(clients), begun, final.vectors, state.model)
+            request = Personalize(
+                final.weights, 1, len(clients), begun, final.vectors, state.model, final.counts
+            )
             names = final.names + (tuple(client.name for client in unseen) if i == 0 else ())
             models |= everyone.exchange(names, request).answers
+        if self.recipe.compare.deployed:
+            models = {client.name: as_deployed(client, models[client.name]) for client in (*clients, *unseen)}
         if not method.one_model:
             return Outcome(models, {}, ())
         return Outcome(models, stages | {GLOBAL: last}, tuple(history))
@@ -159,6 +167,18 @@ class CellRun:
         """Notes the global weights, and what was spent to get there."""
         spent = self.spent
         return Checkpoint(weights, spent.steps, spent.bytes, spent.seconds + time.perf_counter() - spent.began)
+
+
+def as_deployed(client: Client, personal: Personal) -> Personal:
+    """Returns a device's model as the device would have it; what is no network stays as it is."""
+    if personal.weights is None:
+        return personal
+    found = deploy(client, network_of(client.recipe, client.learner.target), personal)
+    return replace(personal, probabilities=partial(_said, found.model), threshold=found.threshold)
+
+
+def _said(model: bytes, x: np.ndarray) -> np.ndarray:
+    return scores(model, x, RUNTIME)
 
 
 @dataclass(frozen=True)

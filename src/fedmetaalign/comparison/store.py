@@ -25,8 +25,8 @@ SOFTWARE = ("jax", "jaxlib", "numpy", "optax", "scikit-learn", "scipy")
 """Whose versions may change a number."""
 AGAIN = "run the same command again"
 """How a comparison that could not write goes on."""
-IRRELEVANT = {"name", "method", "compare", "deploy", "evaluation"}
-"""Sections of a recipe that no cell depends on."""
+IRRELEVANT = {"name", "method", "compare", "evaluation"}
+"""Sections of a recipe that no cell depends on; nor on "deploy", unless the comparison deploys."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def start_key(recipe: Recipe, data: Mapping[str, str]) -> str:
 
 def _content(recipe: Recipe, data: Mapping[str, str]) -> dict[str, Any]:
     """Returns the recipe with each table's path replaced by its name: the digests say what is in it."""
-    content = recipe.model_dump(mode="json", exclude=IRRELEVANT)
+    without = IRRELEVANT if recipe.compare.deployed else IRRELEVANT | {"deploy"}
+    content = recipe.model_dump(mode="json", exclude=without)
     for source in (content["fleet"], content["foundation"], *content["fleet"]["devices"]):
         if source["table"] is not None:
             source["table"] = Path(source["table"]).name

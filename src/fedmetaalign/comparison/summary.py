@@ -66,6 +66,7 @@ def summarise(
     learning_rates: Sequence[float],
     tune_seeds: Sequence[int],
     rank: str = "accuracy",
+    deployed: str | None = None,
 ) -> Json:
     """Returns what compare.json holds: plain dicts, lists, numbers and None.
 
@@ -77,6 +78,7 @@ def summarise(
         learning_rates: the shared grid.
         tune_seeds: the seeds that learning rates were chosen on.
         rank: the metric that says which method is better, what one gains and which device is worse off.
+        deployed: the format in which networks were judged; None for float32, as they are trained.
 
     Raises:
         FedMetaAlignError: training diverged in every cell, so that there is nothing to summarise.
@@ -103,6 +105,7 @@ def summarise(
         "learning_rates": list(learning_rates),
         "tune_seeds": list(tune_seeds),
         "rank": rank,
+        **({} if deployed is None else {"deployed": deployed}),
         "devices": federated,
         "unseen": unseen,
         "methods": {

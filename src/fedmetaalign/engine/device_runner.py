@@ -21,6 +21,7 @@ from fedmetaalign.federation.messages import (
     Personalize,
     Reply,
     Request,
+    Score,
     Train,
     Visit,
 )
@@ -95,6 +96,8 @@ class DeviceRunner:
                 own = client.raw if request.everything else client.device.own.support
                 features, steps = len(client.device.preparation.features), client.all_steps(request.devices)
                 return cast(Reply, Collected(own, features, steps))
+            case Score():
+                return cast(Reply, method.scores(client, request))
             case Ask():
                 return cast(Reply, method.answer(client, request))
             case Personalize():

@@ -37,23 +37,27 @@ def shrunk_f1(
     plain = f_beta(y, scores, default, beta)
     gain = best.f1 - plain
     chosen = best.threshold if gain > 0 else default
-    thresholds, values, gains = _resampled(y, scores, random, beta, chosen, default)
-    tails = ((1 - COVERED) / 2, (1 + COVERED) / 2)
-    low, high = map(float, np.quantile(thresholds, tails))
+    thresholds, values, gains = resampled(y, scores, random, beta, chosen, default)
+    interval = interval_of(best.f1, thresholds, values)
     if 0 < gain <= (error := float(np.std(gains, ddof=1))):
         return Choice(
             default,
             plain,
-            f"The threshold of the greatest F{beta:g} on its {len(y)} samples, {chosen:.3f} [{low:.3f},"
-            f" {high:.3f}], gains {gain:.3f} on that of {default:g}, no more than one standard error"
-            f" ({error:.3f}).",
+            f"The threshold of the greatest F{beta:g} on its {len(y)} samples, {chosen:.3f}"
+            f" [{interval.low:.3f}, {interval.high:.3f}], gains {gain:.3f} on that of {default:g}, no more than"
+            f" one standard error ({error:.3f}).",
         )
-    f1_low, f1_high = map(float, np.quantile(values, tails))
-    interval = ThresholdInterval(low=low, high=high, f1=best.f1, f1_low=f1_low, f1_high=f1_high)
     return Choice(chosen, best.f1, None, interval)
 
 
-def _resampled(
+def interval_of(f1: float, thresholds: np.ndarray, values: np.ndarray) -> ThresholdInterval:
+    """Returns where other samples might have put a threshold of a given F-beta; see `resampled`."""
+    tails = ((1 - COVERED) / 2, (1 + COVERED) / 2)
+    (low, high), (f1_low, f1_high) = (map(float, np.quantile(each, tails)) for each in (thresholds, values))
+    return ThresholdInterval(low=low, high=high, f1=f1, f1_low=f1_low, f1_high=f1_high)
+
+
+def resampled(
     y: np.ndarray, scores: np.ndarray, random: np.random.Generator, beta: float, chosen: float, default: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns of each bootstrap sample its best threshold, the chosen one's F-beta, and its gain, (draws,)."""

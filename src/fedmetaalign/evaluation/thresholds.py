@@ -82,7 +82,7 @@ def best_f1(
     hits_below = np.concatenate(([0], np.cumsum(y[order], dtype=np.int64)))
     # Candidate i lies just below values[i]: the samples from first[i] on, in rising order, are alarms.
     hits, alarms = faults - hits_below[first], len(y) - first
-    f1 = _f_beta(hits, alarms, faults, beta)
+    f1 = f_beta_of_counts(hits, alarms, faults, beta)
     candidates = np.concatenate(([_below(values[0])], _between(values[:-1], values[1:])))
     best = np.flatnonzero(f1 == f1.max())
     # argmin takes the first, hence the lower, of two candidates that are equally far from 0.5.
@@ -152,10 +152,10 @@ def f_beta(y: np.ndarray, scores: np.ndarray, threshold: float, beta: float = 1.
     """Returns F-beta at a threshold, of labels and scores as for `best_f1`, at least one of them a fault."""
     alarm = scores.astype(np.float64) > threshold
     hits, alarms = np.count_nonzero(y[alarm]), np.count_nonzero(alarm)
-    return float(_f_beta(np.array(hits), np.array(alarms), int(np.count_nonzero(y)), beta))
+    return float(f_beta_of_counts(np.array(hits), np.array(alarms), int(np.count_nonzero(y)), beta))
 
 
-def _f_beta(hits: np.ndarray, alarms: np.ndarray, faults: int, beta: float) -> np.ndarray:
+def f_beta_of_counts(hits: np.ndarray, alarms: np.ndarray, faults: int, beta: float) -> np.ndarray:
     """F-beta from counts: (1 + b^2) TP / ((1 + b^2) TP + FP + b^2 FN), which divides by alarms + b^2 faults."""
     weight = beta * beta
     return np.asarray((1 + weight) * hits / (alarms + weight * faults))

@@ -67,6 +67,28 @@ class Train(Request["Update"]):
 
 
 @dataclass(frozen=True)
+class Score(Request["Scores"]):
+    """Count the scores of your samples, by models that have not seen them.
+
+    Attributes:
+        vectors: what else the method sends.
+    """
+
+    vectors: Vectors = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a device's scores lie.
+
+    Attributes:
+        counts: (2, bins) int64, of normal samples and of faults, in equally wide parts of [0, 1].
+    """
+
+    counts: np.ndarray
+
+
+@dataclass(frozen=True)
 class Collect(Request["Collected"]):
     """Hand over your samples, which only the pooled methods ask for, and only in one process.
 
@@ -119,11 +141,13 @@ class Last(Request[Reply]):
         stages: (parameters,) float32 by phase, the global weights after it.
         vectors: what else the method sends.
         model: what stands in the place of the weights, and only in one process; None for a network.
+        counts: the sum of the devices' `Scores`; None where the method has asked for none.
     """
 
     stages: Mapping[str, np.ndarray]
     vectors: Vectors = field(default_factory=dict)
     model: Model | None = None
+    counts: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

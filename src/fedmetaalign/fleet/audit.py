@@ -1,7 +1,7 @@
 """What is wrong or trivial about a data set, before anything is trained on it."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -9,10 +9,13 @@ import numpy as np
 import polars as pl
 
 from fedmetaalign.evaluation.rules import FeatureRule, auc, auc_error, best_rule
+from fedmetaalign.fleet.classes import Value
+from fedmetaalign.fleet.clocks import clock
 from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, unfit
-from fedmetaalign.fleet.files import cells, load, parse
-from fedmetaalign.fleet.labels import guess, labelled_rows
+from fedmetaalign.fleet.files import Raw, cells, load, parse
+from fedmetaalign.fleet.labels import Guess, guess, labelled_rows
 from fedmetaalign.fleet.overlap import contained
+from fedmetaalign.fleet.rows import duplicates, order
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.tables import names_of
 
@@ -73,17 +76,21 @@ def audit(source: Table | Path | str, label: str | tuple[str, ...] | None = None
 
 
 def audit_file(
-    path: Path, label: str | tuple[str, ...] | None = None, positive: tuple[str | int | float, ...] = ()
+    path: Path,
+    label: str | tuple[str, ...] | None = None,
+    positive: tuple[Value, ...] = (),
+    normal: tuple[Value, ...] = (),
 ) -> Audit:
     """Audits a raw file without a recipe.
 
-    Every column of numbers that is not the label, does not give it away, does not merely name the rows and is
-    not constant counts as a feature.
+    Every column of numbers that is not the label, does not give it away, does not merely name or count the rows
+    and is not constant counts as a feature.
 
     Args:
-        path: a .csv or .parquet file.
+        path: a table, as `load` reads it.
         label: the label column or columns; guessed from names and values, and said so, where not given.
         positive: values of the label that mean fault, where it is not 0/1.
+        normal: values of the label that mean no fault, where it is not 0/1.
 
     Returns:
         The audit.
@@ -92,23 +99,28 @@ def audit_file(
         DataError: the file cannot be read, or no label is named and none can be guessed.
     """
     raw = load(path)
-    labels, positive, why = guess(raw, names_of(label), positive)
-    found = [Finding("label", "info", labels[0] if len(labels) == 1 else None, why)]
-    truth, labelled = labelled_rows(raw, labels, positive)
+    return audit_raw(raw, guess(raw, names_of(label), positive, normal))
+
+
+def audit_raw(raw: Raw, label: Guess, apart: Container[str] = ()) -> Audit:
+    """As `audit_file`, of a file that has been loaded; columns that are `apart` are not looked at."""
+    found = [Finding("label", "info", label.columns[0] if len(label.columns) == 1 else None, label.sentence)]
+    truth, labelled = labelled_rows(raw, label)
     y = truth.y
     if unlabelled := int(np.count_nonzero(~labelled)):
         sentence = f"Rows without a label, left out here: {unlabelled:,}; nothing is trained on them."
-        found.append(Finding("missing", "warning", ", ".join(labels), sentence))
+        found.append(Finding("missing", "warning", ", ".join(label.columns), sentence))
     features: dict[str, np.ndarray] = {}
     compare: dict[str, np.ndarray | pl.Series] = {}
     for name in raw.frame.columns:
-        if name in labels:
+        if name in label.columns or name in apart:
             continue
-        text = cells(raw, name).filter(labelled)
-        values, wrong = parse(text)
-        if text.null_count() == len(text):
+        text, values, wrong = _column(raw, name, labelled)
+        if text is not None and text.null_count() == len(text):
             found.append(Finding("empty", "warning", name, f"Column '{name}' is wholly empty; leave it out."))
-        elif 2 * len(wrong) > len(text) - text.null_count():
+        elif reason := clock(name, text, values, y):
+            found.append(reason)
+        elif text is not None and 2 * len(wrong) > len(text) - text.null_count():
             found.append(judge_text(name, text, y))
             if found[-1].code == "text":
                 compare[name] = text
@@ -121,16 +133,34 @@ def audit_file(
     suspects = list(beside_leaks(raw.frame.columns, features, found))
     for suspect in suspects:
         del features[str(suspect.column)]
-    return _judge(str(raw.path), labels, features, y, truth.kinds, pl.DataFrame(compare), found + suspects)
+    return _judge(
+        str(raw.path), label.columns, features, y, truth.kinds, pl.DataFrame(compare), found + suspects
+    )
 
 
-def audit_files(paths: Sequence[Path], label: str | tuple[str, ...] | None = None) -> tuple[Audit, ...]:
+def _column(raw: Raw, name: str, labelled: np.ndarray) -> tuple[pl.Series | None, np.ndarray, pl.Series]:
+    """A column's cells (None where they are stored as numbers), its numbers, and the cells that are none."""
+    series = raw.frame[name]
+    if series.dtype.is_numeric():
+        values = series.filter(labelled).cast(pl.Float64).to_numpy(writable=True)
+        values[~np.isfinite(values)] = np.nan
+        return None, values, pl.Series([], dtype=pl.String)
+    text = cells(raw, name).filter(labelled)
+    return text, *parse(text)
+
+
+def audit_files(
+    paths: Sequence[Path],
+    label: str | tuple[str, ...] | None = None,
+    positive: tuple[Value, ...] = (),
+    normal: tuple[Value, ...] = (),
+) -> tuple[Audit, ...]:
     """Audits several files, and against each other: what `contained` finds joins the audits of both files.
 
     Raises:
         DataError: as `audit_file`.
     """
-    audits = [audit_file(path, label) for path in paths]
+    audits = [audit_file(path, label, positive, normal) for path in paths]
     for overlap in contained(paths):
         finding = Finding("contained", "error", None, overlap.sentence)
         for index, one in enumerate(audits):
@@ -155,7 +185,7 @@ def _judge(
     found = [*found, _balance(y, majority)]
     if rule is not None and 0 < faults < len(y):
         found += [_rule(rule, list(features), majority), *_no_signal(features.values(), y)]
-    found += [*_duplicates(compare, y), *_order(features, y, y if kinds is None else kinds)]
+    found += [*duplicates(compare, y), *order(features, y, y if kinds is None else kinds)]
     found.sort(key=lambda finding: ("error", "warning", "info").index(finding.severity))
     return Audit(source, label, len(y), faults, tuple(features), majority, rule, tuple(found))
 
@@ -202,61 +232,3 @@ def _no_signal(features: Iterable[np.ndarray], y: np.ndarray) -> Iterator[Findin
             f"gives up to {SIGMAS * error:.3f}; the accuracy of the larger class may be the ceiling."
         )
         yield Finding("no-signal", "warning", None, sentence)
-
-
-def _duplicates(compare: pl.DataFrame, y: np.ndarray) -> Iterator[Finding]:
-    """Counts rows that repeat an earlier one, and those whose copies have another label."""
-    if compare.is_empty():
-        return
-    label = pl.col("\0y")
-    groups = compare.with_columns(pl.Series("\0y", y)).group_by(compare.columns)
-    counted = groups.agg(pl.len().alias("\0n"), (label.min() != label.max()).alias("\0d"))
-    if repeated := compare.height - counted.height:
-        disagree = int(counted.filter(pl.col("\0d"))["\0n"].sum())
-        sentence = (
-            f"Rows that repeat an earlier one in every feature: {repeated:,}; rows with a copy of the other "
-            f"label: {disagree:,}; copies must not sit on both sides of a split."
-        )
-        yield Finding("duplicates", "warning", None, sentence)
-
-
-def runs_test(kinds: np.ndarray) -> tuple[int, float, float]:
-    """The runs of a sequence against those of a random order (Wald and Wolfowitz 1940; Mood 1940 for k kinds).
-
-    Args:
-        kinds: (rows,), any values.
-
-    Returns:
-        The number of runs, the number expected in a random order, and the standard score (0 for one kind).
-    """
-    n = len(kinds)
-    counts = np.unique(kinds, return_counts=True)[1].astype(float)
-    runs = 1 + int(np.count_nonzero(kinds[1:] != kinds[:-1]))
-    squares, cubes = float((counts**2).sum()), float((counts**3).sum())
-    expected = (n * (n + 1) - squares) / n
-    variance = (squares * (squares + n * (n + 1)) - 2 * n * cubes - n**3) / (n**2 * (n - 1)) if n > 1 else 0.0
-    return runs, expected, (runs - expected) / math.sqrt(variance) if variance > 0 else 0.0
-
-
-def _order(features: Mapping[str, np.ndarray], y: np.ndarray, kinds: np.ndarray) -> Iterator[Finding]:
-    """Reports rows that stand in an order that tells the label, or that are sorted by a feature."""
-    runs, expected, z = runs_test(kinds)
-    if z < -SIGMAS:
-        what = "The rows are in order of their label" if 2 * runs < expected else "Rows of one label cluster"
-        sentence = (
-            f"{what}: {runs:,} runs where a random order has about {expected:,.0f} (z = {z:.1f}); shuffle and "
-            "stratify, or split by blocks where neighbours are of one waveform."
-        )
-        yield Finding("order", "warning", None, sentence)
-    if abs(auc(np.arange(len(y)), y) - 0.5) > SIGMAS * auc_error(y):
-        fifths = [float(part.mean()) for part in np.array_split(y, 5)]
-        sentence = (
-            f"The fault share changes along the file, from {fifths[0]:.1%} in the first fifth to "
-            f"{fifths[-1]:.1%} in the last; never split at a row number without shuffling."
-        )
-        yield Finding("drift", "warning", None, sentence)
-    for name, values in features.items():
-        steps = np.diff(values)
-        if len(y) >= 20 and ((steps >= 0).all() or (steps <= 0).all()):
-            sentence = f"The rows are sorted by '{name}'; shuffle before splitting by row number."
-            yield Finding("sorted", "warning", name, sentence)

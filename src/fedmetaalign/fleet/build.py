@@ -1,15 +1,22 @@
 """From a recipe to a fleet: sources become tables, tables are split, standardised and padded."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
 from fedmetaalign.errors import DataError, RecipeError
-from fedmetaalign.fleet.device import Fleet
+from fedmetaalign.fleet.device import Fleet, Moments
 from fedmetaalign.fleet.gaps import filled
-from fedmetaalign.fleet.gaps import notices as told
+from fedmetaalign.fleet.gaps import notices as gaps_told
 from fedmetaalign.fleet.prepare import hello_of, own_of, prepared
 from fedmetaalign.fleet.public import public_part, public_table
-from fedmetaalign.fleet.shared import Shared, share
-from fedmetaalign.fleet.sources import hashes, raw_tables
-from fedmetaalign.fleet.splits import split, split_newcomer
-from fedmetaalign.fleet.usable import check_classes, check_width
+from fedmetaalign.fleet.resolve import resolved
+from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.shared import Hello, Shared, check_faults, share
+from fedmetaalign.fleet.sketch import Sketch
+from fedmetaalign.fleet.sources import Found, find_devices, hashes
+from fedmetaalign.fleet.splits import Rows, split, split_newcomer
+from fedmetaalign.fleet.usable import LeftOut, check_classes, check_width, notices, refuse
 from fedmetaalign.recipe import Recipe
 
 
@@ -28,49 +35,108 @@ def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
     return build_shared(recipe, unseen_devices=unseen_devices)[0]
 
 
-def build_shared(recipe: Recipe, *, unseen_devices: bool = False) -> tuple[Fleet, Shared]:
-    """As `build`, and what the devices agree on."""
+def build_shared(
+    recipe: Recipe, *, unseen_devices: bool = False, unusable: Mapping[str, DataError] = MappingProxyType({})
+) -> tuple[Fleet, Shared]:
+    """As `build`, and what the devices agree on; those that are known to be `unusable` are left out."""
+    recipe = resolved(recipe)
     unseen = recipe.fleet.unseen
     if unseen.count and not unseen_devices:
         raise RecipeError(
             f"fleet.unseen.count = {unseen.count} holds devices out of the federation, which only"
             " `fedmetaalign compare` can do: compare this recipe, or set fleet.unseen.count = 0."
         )
-    every = raw_tables(recipe)
-    raw = [table for table in every if table.known != "nothing"]
-    federated, new = raw[: len(raw) - unseen.count], raw[len(raw) - unseen.count :]
-    if not federated or len(new) < unseen.count:
+    found = find_devices(recipe)
+    labelled = [table.name for table in found.tables if table.known != "nothing"]
+    newcomers = labelled[len(labelled) - unseen.count :]
+    every, left_out = _divided(found, recipe, newcomers, unusable)
+    if left_out and (recipe.fleet.strict or not every):
+        raise refuse(left_out)
+    try:
+        check_faults(each.table.known for each in every)
+    except DataError as error:
+        raise refuse(left_out, *error.problems) from None
+    raw = [each for each in every if each.table.known != "nothing"]
+    bare = [each for each in every if each.table.known == "nothing"]
+    federated = [each for each in raw if each.name not in newcomers]
+    if not federated or len(labelled) < unseen.count:
         raise DataError(
             f"fleet.unseen.count = {unseen.count} leaves none of the {len(raw)} devices for the federation:"
             " lower it."
         )
-    rows = {table.name: split(table, recipe.splits, recipe.seed) for table in federated}
-    rows |= {t.name: split_newcomer(t, recipe.splits, unseen.samples, recipe.seed) for t in new}
-    bare = [table for table in every if table.known == "nothing"]
-    rows |= {table.name: split(table, recipe.splits, recipe.seed) for table in bare}
-    whole = {table.name: filled(table, rows[table.name].train) for table in every}
-    for table in whole.values():
-        check_width(table, recipe.model)
-    own = {name: own_of(table, rows[name].train, recipe) for name, table in whole.items()}
-    hellos = {name: hello_of(table, rows[name].train, own[name], recipe) for name, table in whole.items()}
     public, sources = public_table(recipe)
-    sources |= {table.source for table in every}
-    shared = share({t.name: hellos[t.name] for t in (*federated, *bare)}, recipe, public)
-    check_classes(federated, shared.target)
+    sources |= {each.table.source for each in every}
+    shared = share({each.name: each.hello for each in (*federated, *bare)}, recipe, public)
+    check_classes([each.table for each in federated], shared.target)
     devices, test = [], {}
-    for table in (*raw, *bare):
-        place = shared.place(hellos[table.name], recipe.model)
-        device, held_out = prepared(whole[table.name], rows[table.name], place, own[table.name])
+    for each in (*raw, *bare):
+        device, samples = prepared(each.table, each.rows, shared.place(each.hello, recipe.model), each.own)
         devices.append(device)
-        test[table.name] = held_out
+        test[each.name] = samples
     part = public_part(recipe, public, shared) if public else None
-    if not any(shared.target.faults(test[table.name].y).any() for table in federated):
+    if not any(shared.target.faults(test[each.name].y).any() for each in federated):
         raise DataError(
             "No device has a fault in its test set, and nothing can be judged: give one of them more faults,"
             " or change [splits]."
         )
-    took_part, new_devices = tuple(devices[: len(federated)]), tuple(devices[len(federated) : len(raw)])
-    notices, target, others = (*shared.notices, *told(every)), shared.target, tuple(devices[len(raw) :])
-    gaps = {table.name: table.gaps for table in every if table.gaps}
-    fleet = Fleet(took_part, test, part, hashes(sources), new_devices, notices, target, others, gaps)
+    fleet = Fleet(
+        devices=tuple(devices[: len(federated)]),
+        test=test,
+        public=part,
+        files=hashes(sources),
+        unseen_devices=tuple(devices[len(federated) : len(raw)]),
+        notices=(*notices(left_out), *found.notices, *shared.notices, *gaps_told(each.table for each in every)),
+        target=shared.target,
+        unlabelled_devices=tuple(devices[len(raw) :]),
+        left_out=tuple(left_out),
+        gaps={each.name: each.table.gaps for each in every if each.table.gaps},
+    )
     return fleet, shared
+
+
+@dataclass(frozen=True)
+class _Divided:
+    """A device whose samples are divided.
+
+    Attributes:
+        table: its samples.
+        rows: how they are divided.
+        own: what it knows of its training samples.
+        hello: what it tells of itself.
+    """
+
+    table: Table
+    rows: Rows
+    own: Moments | tuple[Sketch, ...]
+    hello: Hello
+
+    @property
+    def name(self) -> str:
+        """The device's."""
+        return self.table.name
+
+
+def _divided(
+    found: Found, recipe: Recipe, newcomers: Sequence[str], unusable: Mapping[str, DataError]
+) -> tuple[list[_Divided], list[LeftOut]]:
+    """Divides the samples of each device; returns those that can be used, and those that cannot, by name.
+
+    Those that are `newcomers` take no part in the federation.
+    """
+    unseen, seed = recipe.fleet.unseen, recipe.seed
+    every, left_out = [], [*found.left_out]
+    for table in found.tables:
+        try:
+            if table.name in unusable:
+                raise unusable[table.name]
+            if table.name in newcomers:
+                rows = split_newcomer(table, recipe.splits, unseen.samples, seed)
+            else:
+                rows = split(table, recipe.splits, seed)
+            whole = filled(table, rows.train)
+            check_width(whole, recipe.model)
+            own = own_of(whole, rows.train, recipe)
+            every.append(_Divided(whole, rows, own, hello_of(whole, rows.train, own, recipe)))
+        except DataError as error:
+            left_out.append(LeftOut(table.name, error.on(table.name)))
+    return every, sorted(left_out, key=lambda each: each.name)

@@ -11,12 +11,13 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from fedmetaalign.evaluation.rules import auc
-from fedmetaalign.fleet.labels import are_row_numbers, is_named_id
+from fedmetaalign.evaluation.rules import auc, best_rule
+from fedmetaalign.fleet.words import FAULT_NAMES, ID_NAMES, JUDGING_NAMES, words
 
 SIGMAS = 4.0
 """Standard deviations from what chance gives beyond which "by chance" is ruled out."""
 _CHANCE = 1e-6  # the probability below which "by chance" is ruled out
+_FEW = 30  # the most values of a column that its name alone can make suspect
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,41 @@ def unfit(name: str, values: np.ndarray, y: np.ndarray) -> Finding | None:
         return Finding("constant", "warning", name, f"Column '{name}' {what}; leave it out.")
     if are_row_numbers(values) or is_named_id(name):
         return _identifier(name, len(distinct), len(y))
-    if len(distinct) == 2:
-        telling = [value for value in distinct if _implies(values == value, y)]
-        return _leak(name, f"where it is {telling[0]:g}", values == telling[0], y) if telling else None
-    if abs((area := auc(values[known], y[known])) - 0.5) < 0.49:
+    if len(distinct) == 2 and (telling := [value for value in distinct if _implies(values == value, y)]):
+        return _leak(name, f"where it is {telling[0]:g}", values == telling[0], y)
+    if len(distinct) > 2 and (reason := _gives_away(values[known], y[known])):
+        sentence = (
+            f"Column '{name}' alone all but gives the label away ({reason}): either it is made from the label,"
+            " or no model is needed."
+        )
+        return Finding("leak", "error", name, sentence)
+    return named_as_verdict(name, len(distinct))
+
+
+def _gives_away(values: np.ndarray, y: np.ndarray) -> str:
+    """How a column of numbers gives the label away, if so: by its order, or by one threshold."""
+    if abs((area := auc(values, y)) - 0.5) >= 0.49:
+        return f"AUC {area:.4f}"
+    faults = min(y.sum(), len(y) - y.sum())
+    if faults < 20:
+        return ""
+    rule = best_rule(values[:, None], y)
+    if rule.accuracy < 0.99 or (1 - rule.accuracy) * len(y) > faults / 10:
+        return ""
+    side = ">" if rule.above else "<="
+    return f"'{side} {rule.threshold:g} means fault' is right in {rule.accuracy:.2%}"
+
+
+def named_as_verdict(name: str, distinct: int) -> Finding | None:
+    """Whether a column of few values is named as what is known once there is a fault: its kind, its risk."""
+    told = words(name) & (FAULT_NAMES | JUDGING_NAMES)
+    if not told or (distinct > _FEW and not words(name) & JUDGING_NAMES):
         return None
     sentence = (
-        f"Column '{name}' alone all but gives the label away (AUC {area:.4f}): either it is made from the "
-        "label, or no model is needed."
+        f"Column '{name}' is named as a verdict on the fault ('{min(told)}'), which a device does not measure;"
+        " leave it out unless it is a sensor."
     )
-    return Finding("leak", "error", name, sentence)
+    return Finding("suspect", "warning", name, sentence)
 
 
 def judge_text(name: str, text: pl.Series, y: np.ndarray) -> Finding:
@@ -83,6 +109,8 @@ def judge_text(name: str, text: pl.Series, y: np.ndarray) -> Finding:
     if telling:
         shown = ", ".join(f"'{value}'" for value in values[telling[:5]])
         return _leak(name, f"where it is {shown}", np.isin(inverse, telling), y)
+    if verdict := named_as_verdict(name, len(values)):
+        return verdict
     share = y.mean()
     shares = np.bincount(inverse, y) / counts
     expected = counts * share * (1 - share)
@@ -109,10 +137,23 @@ def beside_leaks(
             yield Finding("suspect", "warning", name, sentence)
 
 
+def is_named_id(name: str) -> bool:
+    """Whether a column's name says that it names rows or things."""
+    return bool(ID_NAMES & words(name))
+
+
+def are_row_numbers(values: np.ndarray) -> bool:
+    """Whether whole numbers (rows,) name the rows: all different, and gapless or too many for chance."""
+    whole = not np.isnan(values).any() and bool((values == np.round(values)).all())
+    if not whole or len(values) < 20 or len(np.unique(values)) < len(values):
+        return False
+    return len(values) >= 100 or bool(np.ptp(values) == len(values) - 1)
+
+
 def _implies(rows: np.ndarray, y: np.ndarray) -> bool:
     """Whether nearly all of some rows are faults, of enough rows that it cannot be chance."""
     count, share = int(np.count_nonzero(rows)), float(y.mean())
-    if count < 20 or float(y[rows].mean()) < 0.99:
+    if count < 20 or share == 0 or float(y[rows].mean()) < 0.99:
         return False
     return count * math.log(share) < math.log(_CHANCE)
 

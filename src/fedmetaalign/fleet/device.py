@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fedmetaalign.fleet.imputation import Fill
+from fedmetaalign.fleet.usable import LeftOut
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Known, Target
@@ -69,6 +70,7 @@ class Fleet:
         notices: what the user has to know of the fleet, one sentence each.
         target: what the labels mean.
         unlabelled_devices: devices without a label, which only receive what the others have learnt.
+        left_out: devices that cannot be used, and why.
         gaps: by device and feature how many values are missing, for each reason.
     """
 
@@ -80,6 +82,7 @@ class Fleet:
     notices: tuple[str, ...] = ()
     target: Target = BINARY
     unlabelled_devices: tuple[Device, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     gaps: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
 
     @property

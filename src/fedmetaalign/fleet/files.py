@@ -5,13 +5,13 @@ import difflib
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import MOST_OF_A_KIND, DataError, DataErrors, Problem, noting
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,29 @@ class Raw:
         path: the file.
         frame: (rows, columns), all text for .csv (blank lines left out), typed for .parquet.
         text: the decoded .csv, to find the line that a row is on; None for .parquet.
+        rows: (rows,) int64, of a part of a file which of its rows these are; None for all.
     """
 
     path: Path
     frame: pl.DataFrame
     text: str | None = None
+    rows: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> "Raw":
+        """Returns some rows, which are still called what they are in the file."""
+        return replace(self, frame=self.frame[rows], rows=rows if self.rows is None else self.rows[rows])
+
+    def line(self, row: int) -> int:
+        """Returns the line in a text editor (header = 1) of a row, or the number of a row without lines."""
+        row = row if self.rows is None else int(self.rows[row])
+        if self.text is None:
+            return row + 1
+        return next(number for index, (number, _) in enumerate(_records(self.text)) if index == row + 1)
 
     def where(self, row: int, column: str) -> str:
         """Names a cell the way a person finds it: the line in a text editor (header = 1), or the row."""
-        if self.text is None:
-            return f"{self.path}, row {row + 1}, column '{column}'"
-        records = _records(self.text)
-        line = next(number for index, (number, _) in enumerate(records) if index == row + 1)
-        return f"{self.path}, line {line}, column '{column}'"
+        what = "row" if self.text is None else "line"
+        return f"{self.path}, {what} {self.line(row)}, column '{column}'"
 
 
 def load(path: Path) -> Raw:
@@ -85,7 +95,23 @@ def require(raw: Raw, names: Sequence[str]) -> None:
             hint = f"did you mean '{folded[near[0]]}'?" if near else f"it has {listed(there)}"
             if len(there) == 1 and ";" in there[0]:
                 hint = "its cells are separated by ';', so save it with commas"
-            raise DataError(f"{raw.path} has no column '{name}'; {hint}")
+            raise DataError(f"{raw.path} has no column '{name}'; {hint}", file=str(raw.path), column=name)
+
+
+def require_all(raw: Raw, names: Sequence[str]) -> None:
+    """As `require`, of all columns that are not there; of a file that has none of them it tells one.
+
+    Raises:
+        DataErrors: some are not.
+    """
+    found: list[Problem] = []
+    if names and not set(names) & set(raw.frame.columns):
+        require(raw, names)
+    for name in dict.fromkeys(names):
+        with noting(found):
+            require(raw, (name,))
+    if found:
+        raise DataErrors(found)
 
 
 def cells(raw: Raw, column: str) -> pl.Series:
@@ -106,9 +132,36 @@ def filled(raw: Raw, column: str) -> pl.Series:
     """
     text = cells(raw, column)
     if text.null_count():
-        row = int(text.is_null().arg_max() or 0)
-        raise DataError(f"{raw.where(row, column)} is empty; fill the cell in or remove the row")
+        raise DataErrors([empty_cells(raw, column, text)])
     return text
+
+
+def empty_cells(raw: Raw, column: str, text: pl.Series) -> Problem:
+    """Says where a column is empty."""
+    rows = np.flatnonzero(text.is_null().to_numpy())
+    return wrong_cells(raw, column, rows, "empty", "is empty", "fill the cell in or remove the row")
+
+
+def wrong_cells(raw: Raw, column: str, rows: np.ndarray, kind: str, what: str, do: str) -> Problem:
+    """Says in a sentence which cells of a column cannot be used, and where the first five are.
+
+    Args:
+        raw: the file.
+        column: of it.
+        rows: (cells,) int64, one at least.
+        kind: what is wrong, for programs.
+        what: is wrong with the first of them.
+        do: what to do about one of them.
+    """
+    lines = tuple(raw.line(int(row)) for row in rows[:MOST_OF_A_KIND])
+    where = raw.where(int(rows[0]), column)
+    others = ", ".join(map(str, lines[1:]))
+    if more := len(rows) - len(lines):
+        others += f" and {more:,} more"
+    several = "s" * (len(rows) > 2)
+    also = f", as on {'row' if raw.text is None else 'line'}{several} {others}" if others else ""
+    sentence = f"{where} {what}{also}; {do}"
+    return Problem(sentence, kind, file=str(raw.path), column=column, lines=lines, count=len(rows))
 
 
 def parse(text: pl.Series) -> tuple[np.ndarray, pl.Series]:

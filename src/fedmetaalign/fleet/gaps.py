@@ -83,6 +83,8 @@ def settled(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> tu
     Raises:
         DataError: nothing is left, or (under `reject`) there is a gap.
     """
+    ranges = {name: ends for name, ends in missing.ranges.items() if name in table.features}
+    missing = replace(missing, ranges=ranges)
     table = replace(table, missing=missing)
     holes = gaps.codes > 0
     if not holes.any():

@@ -6,6 +6,7 @@ from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet import tables
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.gaps import filled
+from fedmetaalign.fleet.placement import converted
 from fedmetaalign.fleet.prepare import hello_of, own_of, prepared
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place
@@ -34,7 +35,8 @@ def read_table(recipe: Recipe, name: str, path: Path) -> Table:
         table = load_table(path, name)
     else:
         table = tables.read(path, columns_of(_source(recipe, name), recipe.splits), name)
-    check([table], recipe.model)
+    table = converted(table, recipe.fleet.conversions)
+    check(table, recipe.model)
     return table
 
 

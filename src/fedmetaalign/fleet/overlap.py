@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fedmetaalign.fleet.columns import are_row_numbers
 from fedmetaalign.fleet.files import Raw, cells, load, parse
-from fedmetaalign.fleet.labels import are_row_numbers
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,13 @@ without anything in common lie over each other, from the first input on, as the 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedmetaalign.fleet.schema import Table
 from fedmetaalign.recipe import Model
+from fedmetaalign.recipe.data import Conversion
 
 Feature = tuple[str, str]
 """Its name and its physical unit, "" where unknown: the same name in another unit is another feature."""
@@ -73,6 +75,50 @@ def layout(devices: Mapping[str, Sequence[Feature]], inputs: int) -> Layout:
     return Layout(tuple(families))
 
 
+def converted(table: Table, conversions: Mapping[str, Conversion]) -> Table:
+    """Returns a table with its features in the units that a recipe turns others into."""
+    found = {
+        i: conversions[unit]
+        for i, (name, unit) in enumerate(table.sensors)
+        if unit in conversions and name not in table.categories
+    }
+    if not found:
+        return table
+    factor, offset = np.ones(len(table.features)), np.zeros(len(table.features))
+    units = list(table.units)
+    for i, conversion in found.items():
+        factor[i], offset[i], units[i] = conversion.factor, conversion.offset, conversion.to
+    more = None if table.unlabelled is None else table.unlabelled * factor + offset
+    was = {table.features[i]: table.units[i] for i in found}
+    ranges = {
+        name: (ends[0] * factor[i] + offset[i], ends[1] * factor[i] + offset[i])
+        for name, ends in table.missing.ranges.items()
+        if (i := table.features.index(name)) >= 0
+    }
+    missing = replace(table.missing, ranges={name: (min(ends), max(ends)) for name, ends in ranges.items()})
+    return replace(
+        table,
+        x=table.x * factor + offset,
+        unlabelled=more,
+        units=tuple(units),
+        converted=was,
+        missing=missing,
+    )
+
+
+def conversions_told(tables: Iterable[Table]) -> Iterator[str]:
+    """Yields on which devices a feature is in another unit than its table has it in."""
+    turned: dict[tuple[str, str, str], list[str]] = {}
+    for table in tables:
+        units = dict(table.sensors)
+        for feature, unit in table.converted.items():
+            turned.setdefault((feature, unit, units[feature]), []).append(table.name)
+    for (feature, unit, to), names in turned.items():
+        yield (
+            f"'{feature}' is turned from {unit} into {to} on {joined(names)}: a bundle there takes it in {to}."
+        )
+
+
 def relatives(devices: Mapping[str, Sequence[Feature]]) -> dict[str, int]:
     """Returns the family of each device: those that share features, also by way of others, have one number."""
     families = _families(devices)
@@ -94,7 +140,10 @@ def notices(
     """
     units = _units({**devices, "the public table": public})
     if units:
-        yield f"The same name in unlike units is not the same feature: {joined(units.values())}; use one unit."
+        yield (
+            f"The same name in unlike units is not the same feature: {joined(units.values())}; use one unit, or"
+            " say in fleet.conversions how to turn them into one."
+        )
     lacking: dict[tuple[str, ...], list[str]] = {}
     adding: dict[tuple[str, ...], list[str]] = {}
     families = _families(devices)

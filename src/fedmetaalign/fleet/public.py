@@ -12,7 +12,7 @@ from fedmetaalign.fleet.prepare import moments_of, own_of, preparation_of, sampl
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared, union
 from fedmetaalign.fleet.sources import tables_of
-from fedmetaalign.fleet.usable import check, one_kind
+from fedmetaalign.fleet.usable import check, check_names, one_kind
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe, Splits
 
@@ -28,7 +28,9 @@ def public_table(recipe: Recipe) -> tuple[Table | None, set[Path | None]]:
     # Simulated public machines are others than the fleet's of the same name: their samples would be its own.
     seed = int(generator(recipe.seed, "public").integers(2**31))
     found = tables_of(recipe.foundation, Splits(), seed)  # the fleet's units are not the public table's
-    check(found, recipe.model)
+    check_names(found)
+    for each in found:
+        check(each, recipe.model)
     found = [_filled(table) for table in found]
     if lacking := [each for each in found if each.known != "faults"]:
         raise one_kind(lacking[0], "normal samples" if len(lacking[0]) else "samples without a label")

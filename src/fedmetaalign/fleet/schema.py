@@ -39,6 +39,7 @@ class Table:
         dropped: (dropped,) int64, rows that were left out since a value is missing; None where none was.
         fill: (measured,) what has been put in; empty before that, and where the rule fills nothing.
         flags: of each of the last features the one that it says of whether it is missing, 1 or 0.
+        converted: the unit that its source has a feature in, of those that are in another here.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Table:
     dropped: np.ndarray | None = None
     fill: tuple[float, ...] = ()
     flags: tuple[int, ...] = ()
+    converted: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:

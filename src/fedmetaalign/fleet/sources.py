@@ -1,32 +1,97 @@
 """A recipe's sources become tables: files are read, a table is cut into devices, devices are simulated."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet import files, partition, simulators, tables
+from fedmetaalign.fleet.cutting import Candidate, cut, unique_names
+from fedmetaalign.fleet.files import listed
 from fedmetaalign.fleet.gaps import in_range, settled
+from fedmetaalign.fleet.patterns import is_pattern, like
+from fedmetaalign.fleet.placement import conversions_told, converted, joined
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.shared import check_faults
-from fedmetaalign.fleet.usable import check
+from fedmetaalign.fleet.twins import twins
+from fedmetaalign.fleet.usable import LeftOut, check, check_names, refuse
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe, Source, Splits
 
 
-def raw_tables(recipe: Recipe) -> list[Table]:
-    """Reads, cuts or simulates all devices of a recipe, sorted by name.
+@dataclass(frozen=True)
+class Found:
+    """The devices of a recipe's sources.
+
+    Attributes:
+        tables: those that can be read, sorted by name.
+        left_out: those that cannot.
+        notices: what the user has to know of them, one sentence each.
+    """
+
+    tables: tuple[Table, ...]
+    left_out: tuple[LeftOut, ...]
+    notices: tuple[str, ...]
+
+
+def find_devices(recipe: Recipe) -> Found:
+    """Reads, cuts or simulates all devices of a recipe.
 
     Raises:
-        DataError: a table cannot be used.
+        DataError: a source cannot be used at all, two devices have one name, or `fleet.exclude` names nobody.
     """
-    raw = [table for source in recipe.fleet.sources for table in tables_of(source, recipe.splits, recipe.seed)]
-    check(raw, recipe.model)
-    check_faults(table.known for table in raw)
-    return sorted(raw, key=lambda table: table.name)
+    every: list[Candidate] = []
+    unusable: list[Problem] = []
+    for source in recipe.fleet.sources:
+        with noting(unusable):
+            every += candidates(source, recipe.splits, recipe.seed)
+    excluded = recipe.fleet.exclude
+    chosen = [each for each in every if not any(_is_meant(each, name) for name in excluded)]
+    found: list[Table] = []
+    left_out: list[LeftOut] = []
+    for candidate in chosen:
+        try:
+            table = converted(candidate.read(), recipe.fleet.conversions)
+            check(table, recipe.model)
+            found.append(table)
+        except DataError as error:
+            left_out.append(LeftOut(candidate.name, error.on(candidate.name)))
+    if unusable:
+        raise refuse(left_out, *unusable)
+    if nobody := [name for name in excluded if not any(_is_meant(each, name) for each in every)]:
+        raise DataError(
+            f"fleet.exclude names {listed(nobody)}, and no device is called so: the fleet has"
+            f" {listed(sorted(each.name for each in every))}."
+        )
+    check_names(found)
+    notices = []
+    if renamed := [f"{each.called!r} is {each.name!r}" for each in chosen if each.called != each.name]:
+        notices.append(f"Devices are called as their folders can be: {joined(renamed)}.")
+    return Found(
+        tuple(sorted(found, key=lambda table: table.name)),
+        tuple(sorted(left_out, key=lambda each: each.name)),
+        (*notices, *conversions_told(found), *twins(found)),
+    )
+
+
+def _is_meant(candidate: Candidate, name: str) -> bool:
+    """Tells whether a name, or a pattern of names, is a candidate's, also before it was made a folder's."""
+    return like(name, candidate.name) or name == candidate.called
+
+
+def raw_tables(recipe: Recipe) -> list[Table]:
+    """Returns the tables of all devices of a recipe that can be read, sorted by name.
+
+    Raises:
+        DataError: as `find_devices`, or none can.
+    """
+    found = find_devices(recipe)
+    if not found.tables:
+        raise refuse(found.left_out)
+    return [*found.tables]
 
 
 def hashes(sources: Iterable[Path | None]) -> dict[str, str]:
@@ -35,41 +100,94 @@ def hashes(sources: Iterable[Path | None]) -> dict[str, str]:
 
 
 def tables_of(source: Source, splits: Splits, seed: int) -> list[Table]:
-    """Reads or simulates the devices of one source."""
+    """Reads or simulates all devices of one source.
+
+    Raises:
+        DataErrors: one cannot be used.
+    """
+    found: list[Table] = []
+    problems: list[Problem] = []
+    for candidate in candidates(source, splits, seed):
+        with noting(problems):
+            found.append(candidate.read())
+    if problems:
+        raise DataErrors(problems)
+    return found
+
+
+def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]:
+    """Yields what may become the devices of one source.
+
+    Raises:
+        DataError: the source cannot be used at all.
+    """
     if source.simulator is not None:
-        simulator = simulators.find(source.simulator)
-        if source.name is not None:  # a named group of devices is another one than the group without a name
-            seed = int(generator(seed, source.name).integers(2**31))
-        devices = [_in_range(device, source) for device in simulator(source.count, source.samples, seed)]
-        if source.name is not None:
-            prefix = tables.safe_name(source.name)
-            devices = [replace(device, name=f"{prefix}-{i:02d}") for i, device in enumerate(devices)]
-        if not source.kinds:
-            return devices
-        kinds = simulators.kinds(source.simulator, devices)
-        return [_of_kinds(device, kinds) for device in devices]
+        yield from map(_made, _simulated(source, seed))
+        return
     assert source.table is not None  # noqa: S101 - the recipe's validators saw to it
     columns, named = columns_of(source, splits), "normal" if source.normal else "positive"
-    pattern = path = Path(source.table)
-    if any(wildcard in path.name for wildcard in "*?"):
-        paths = sorted(pattern.parent.glob(pattern.name))
-        if not paths:
-            raise DataError(f"No file matches {source.table}: check the recipe's table and --data.")
+    path = Path(source.table)
+    if is_pattern(path.name):
+        paths = files_of(path)
         if missing := tables.unseen(columns, paths):
             raise DataError(
                 f"No file that matches {source.table} has the label {', '.join(missing)}: correct {named}."
             )
         prefix = f"{source.name}-" if source.name else ""
-        return [tables.read(path, columns, prefix + path.stem) for path in paths]
+        called = [prefix + each.stem for each in paths]
+        for each, text, name in zip(paths, called, unique_names(called), strict=True):
+            yield Candidate(text, name, partial(tables.read, each, columns, name))
+        return
     if source.device:
         by = (source.device,) if isinstance(source.device, str) else source.device
-        return tables.read_many(path, columns, by, source.name)
+        yield from cut(path, columns, by, source.name)
+        return
+    only = source.name or path.stem
+    if source.partition is not None:
+        whole = _read_one(path, columns, only, named)
+        yield from map(_made, partition.dirichlet(whole, source.partition, splits.test, seed))
+        return
+    yield Candidate(only, tables.safe_name(only), partial(_read_one, path, columns, only, named))
+
+
+def files_of(path: Path) -> list[Path]:
+    """Returns the files that a path with a pattern for a name stands for, else itself.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not is_pattern(path.name):
+        return [path]
+    if not (paths := sorted(path.parent.glob(path.name))):
+        raise DataError(f"No file matches {path}: check the recipe's table and --data.")
+    return paths
+
+
+def _made(table: Table) -> Candidate:
+    """Returns a device that there is already."""
+    return Candidate(table.name, table.name, lambda: table)
+
+
+def _read_one(path: Path, columns: tables.Columns, name: str, named: str) -> Table:
+    table = tables.read(path, columns, name)
     if missing := tables.unseen(columns, [path]):
         raise DataError(f"{path} never has the label {', '.join(missing)}: correct {named}.")
-    table = tables.read(path, columns, source.name or path.stem)
-    if source.partition is not None:
-        return partition.dirichlet(table, source.partition, splits.test, seed)
-    return [table]
+    return table
+
+
+def _simulated(source: Source, seed: int) -> list[Table]:
+    assert source.simulator is not None  # noqa: S101 - the caller saw to it
+    simulator = simulators.find(source.simulator)
+    if source.name is not None:  # a named group of devices is another one than the group without a name
+        seed = int(generator(seed, source.name).integers(2**31))
+    devices = [_in_range(device, source) for device in simulator(source.count, source.samples, seed)]
+    if source.name is not None:
+        prefix = tables.safe_name(source.name)
+        devices = [replace(device, name=f"{prefix}-{i:02d}") for i, device in enumerate(devices)]
+    if not source.kinds:
+        return devices
+    kinds = simulators.kinds(source.simulator, devices)
+    return [_of_kinds(device, kinds) for device in devices]
 
 
 def _in_range(table: Table, source: Source) -> Table:
@@ -110,4 +228,6 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         group=splits.unit if splits.kind == "units" else None,
         units=source.units,
         missing=missing_of(source),
+        others=tables.names_of(source.device),
+        lacking=source.table is not None and is_pattern(Path(source.table).name),
     )

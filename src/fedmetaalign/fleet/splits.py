@@ -13,15 +13,19 @@ from fedmetaalign.fleet.schema import Table
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Splits
 
+ENOUGH = 3
+"""Groups with faults from which on the test set has one of them: two are better trained on."""
+
 
 @dataclass(frozen=True)
 class Rows:
     """Row numbers of each part of a device's samples, each (rows,) int64, rising.
 
     The parts are disjoint and complete, but for `reuse`, where `personalize_support` is all training rows
-    other than `personalize_query`, and for an unseen device, which leaves some of its rows unused. Those of the
-    tour are empty where phase 1 has no share. A device without a fault is not fine-tuned: all of its share of
-    phase 3 is `personalize_query`. One without a label has no rows to divide.
+    other than `personalize_query`, for an unseen device, which leaves some of its rows unused, and for a small
+    device, whose phases all train on the same rows and evaluate on the same others. Those of the tour are empty
+    where phase 1 has no share. A device without a fault is not fine-tuned: all of its share of phase 3 is
+    `personalize_query`. One without a label has no rows to divide.
     """
 
     test: np.ndarray
@@ -72,16 +76,54 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
     if table.known == "nothing":
         return Rows(*[nothing] * len(fields(Rows)))
     random = generator(seed, "split", table.name)
-    groups = _groups(table, splits)
+    groups, strata = _groups(table, splits), strata_of(table, splits)
     test, train = _hold_out(table, groups, splits, random)
     wanted = {part: share for part, share in shares(splits).items() if part != "test"}
     if table.known == "normal":
         wanted["personalize_query"] += wanted.pop("personalize_support")
-    rows = Rows(test, **({"personalize_support": nothing} | _deal(train, groups, table.strata, wanted, random)))
-    _check(table, rows, [part for part, share in wanted.items() if share])
+    parts = _deal(train, groups, strata, wanted, random)
+    if any(share and not len(parts[part]) for part, share in wanted.items()):
+        parts = _the_same(train, groups, strata, splits, wanted, random)
+    rows = Rows(test, **({"personalize_support": nothing} | parts))
+    _check(table, rows, [part for part, share in wanted.items() if share], splits.kind, groups)
     if splits.reuse:
         rows = replace(rows, personalize_support=rows.own_support)
     return rows
+
+
+def _the_same(
+    train: np.ndarray,
+    groups: np.ndarray,
+    strata: np.ndarray,
+    splits: Splits,
+    wanted: dict[str, float],
+    random: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Gives all phases of a device that is too small for parts of their own the same support and query sets.
+
+    A single group is cut after all: it is no test set that its rows are on both sides of.
+    """
+    if len(np.unique(groups[train])) == 1:
+        groups = np.arange(len(groups))
+    shared = {"support": 1 - splits.query, "query": splits.query}
+    parts = _deal(train, groups, strata, shared, random, rare=True)
+    if not len(parts["query"]):
+        parts["query"] = _spare(train, groups, strata)
+        parts["support"] = np.setdiff1d(train, parts["query"])
+    nothing = np.empty(0, np.int64)
+    return {part: parts[part.rpartition("_")[2]] if share else nothing for part, share in wanted.items()}
+
+
+def _spare(rows: np.ndarray, groups: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    """Returns the rows of the smallest group whose classes others have too, at best one with a rare class."""
+    ids, inverse, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
+    rare = np.zeros(len(ids), np.int64)
+    np.maximum.at(rare, inverse, strata[rows])
+    for group in np.lexsort((sizes, -rare)):
+        mine, others = rows[inverse == group], rows[inverse != group]
+        if np.isin(strata[mine], strata[others]).all():
+            return np.asarray(mine)
+    return rows[:0]
 
 
 def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Rows:
@@ -104,7 +146,7 @@ def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Row
     test, train = _hold_out(table, groups, splits, random)
     nothing = np.empty(0, np.int64)
     rows = Rows(test, nothing, nothing, nothing, nothing, train, nothing)
-    _check(table, rows, ["personalize_support"])
+    _check(table, rows, ["personalize_support"], splits.kind, groups)
     if len(train) < samples:
         raise DataError(
             f"Device {table.name} has {len(train)} training samples, and fleet.unseen.samples asks for"
@@ -144,6 +186,14 @@ def split_few(table: Table, rows: np.ndarray, splits: Splits, test: float, seed:
     return Rows(held["test"], nothing, nothing, nothing, nothing, **parts)
 
 
+def strata_of(table: Table, splits: Splits) -> np.ndarray:
+    """Returns what each part has its share of, (rows,) int64: the classes, or the kinds within them."""
+    if splits.stratify == "class" or table.kinds is None:
+        return table.strata
+    pairs = np.array([f"{stratum:02d} {kind}" for stratum, kind in zip(table.strata, table.kinds, strict=True)])
+    return np.asarray(np.unique(pairs, return_inverse=True)[1])
+
+
 def _hold_out(
     table: Table, groups: np.ndarray, splits: Splits, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -151,7 +201,16 @@ def _hold_out(
     if table.reserved is not None:
         return np.flatnonzero(table.reserved), np.flatnonzero(~table.reserved)
     wanted = {"test": splits.test, "train": 1 - splits.test}
-    parts = _deal(np.arange(len(table)), groups, table.strata, wanted, random)
+    rows, strata = np.arange(len(table)), strata_of(table, splits)
+    parts = _deal(rows, groups, strata, wanted, random)
+    if splits.kind != "rows" and table.known == "faults":
+        faulty = len(np.unique(groups[table.faults == 1]))
+        least = {"test": ENOUGH, "train": 1}
+        if any(faulty >= least[part] and not table.faults[where].any() for part, where in parts.items()):
+            parts = _deal(rows, groups, strata, wanted, random, rare=True)
+    if splits.kind != "rows" and not len(parts["test"]):
+        parts["test"] = _spare(rows, groups, strata)
+        parts["train"] = np.setdiff1d(rows, parts["test"])
     return parts["test"], parts["train"]
 
 
@@ -184,10 +243,14 @@ def _deal(
     strata: np.ndarray,
     wanted: dict[str, float],
     random: np.random.Generator,
+    *,
+    rare: bool = False,
 ) -> dict[str, np.ndarray]:
     """Deals whole groups to the parts, the largest first, each to the part that lacks most of its class.
 
-    `groups` and `strata` are those of the whole table; `rows` are the ones to deal.
+    `groups` and `strata` are those of the whole table; `rows` are the ones to deal. A group's class is that of
+    most of its rows, or the rarest that it has: then a class that stands in few groups is in all parts that
+    these can be dealt to.
     """
     names = list(wanted)
     share = np.array([wanted[name] for name in names])
@@ -195,24 +258,38 @@ def _deal(
     ids, inverse, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
     counts = np.zeros((len(ids), 1 + int(strata.max(initial=0))), np.int64)
     np.add.at(counts, (inverse, strata[rows]), 1)
-    label = counts.argmax(axis=1)  # of a group: that of most of its rows
+    label = counts.argmax(axis=1)
+    if rare:
+        label = np.where(counts > 0, counts.sum(axis=0), len(rows) + 1).argmin(axis=1)
     part_of = np.empty(len(ids), np.int64)
     for value in range(counts.shape[1]):
         members = random.permutation(np.flatnonzero(label == value))
         members = members[np.argsort(-sizes[members], kind="stable")]
-        lacking = share * sizes[members].sum()
-        for member in members:
-            part = int(np.argmax(lacking))
-            part_of[member] = part
-            lacking[part] -= sizes[member]
+        part_of[members] = _in_turn(share, sizes[members])
     return {name: np.sort(rows[part_of[inverse] == i]) for i, name in enumerate(names)}
 
 
-def _check(table: Table, rows: Rows, parts: list[str]) -> None:
+def _in_turn(share: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Returns the part of each group, (groups,) int64: the one that lacks most of its share by then."""
+    lacking = share * sizes.sum()
+    if (sizes == 1).all():  # the same for millions: what a part lacks when it gets its first, second, ...
+        each = [lack - np.arange(int(lack) + 2) for lack in lacking]
+        part = np.repeat(np.arange(len(share)), [len(lacks) for lacks in each])
+        return np.asarray(part[np.lexsort((part, -np.concatenate(each)))[: len(sizes)]])
+    found = np.empty(len(sizes), np.int64)
+    for i, size in enumerate(sizes):
+        found[i] = np.argmax(lacking)
+        lacking[found[i]] -= size
+    return found
+
+
+def _check(table: Table, rows: Rows, parts: list[str], kind: str, groups: np.ndarray) -> None:
+    what = {"rows": "samples"}.get(kind, kind)
+    count = len(np.unique(groups))
     for part in ["test", *parts]:
         if not len(getattr(rows, part)):
             raise DataError(
-                f"Device {table.name} has too few samples: of its {len(table)}, none is left for the"
+                f"Device {table.name} has too few {what}: of its {count}, none is left for the"
                 f" {part.replace('_', ' ')} part; give it more, or change [splits]."
             )
     for drawn, name in ((rows.test, "test"), (rows.train, "training")) if table.known == "faults" else ():

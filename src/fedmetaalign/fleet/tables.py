@@ -3,14 +3,13 @@
 import hashlib
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet.classes import (
     Labels,
     Positive,
@@ -22,9 +21,11 @@ from fedmetaalign.fleet.classes import (
     positive_of,
     unlabelled,
 )
-from fedmetaalign.fleet.files import Raw, cells, filled, load, require
+from fedmetaalign.fleet.files import Raw, cells, filled, listed, load, require, require_all
 from fedmetaalign.fleet.gaps import Gaps, settled
+from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.units import without_units
 from fedmetaalign.fleet.values import features_of
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.target import BINARY
@@ -37,7 +38,8 @@ class Columns:
     Attributes:
         label: a column of 0/1 (also 0.0/1.0, true/false), or of any values with `positive` or `normal`; or
             several columns, where a row is a fault if any of them is set (nonzero, true, or in `positive`).
-        features: the columns that become `Table.x`, in this order.
+        features: the columns that become `Table.x`, in this order; `*` and `?` stand for any characters, and
+            then for those of the file, in its order, that have no other meaning.
         positive: the values of the label that mean fault, of several columns those of each by its name; empty
             for a label that is 0/1 already.
         normal: the values that mean no fault; each other value is a kind of fault.
@@ -49,6 +51,8 @@ class Columns:
         group: column that becomes `Table.groups`.
         units: physical unit of a feature; "" for one that is not named here.
         missing: which values are missing, and what is done about it.
+        others: columns with a meaning of another kind, such as the one that a table is cut by.
+        lacking: a feature that the file does not have is one that the device lacks, and no error.
     """
 
     label: str | tuple[str, ...]
@@ -62,6 +66,8 @@ class Columns:
     group: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     missing: Missing = field(default_factory=Missing)
+    others: tuple[str, ...] = ()
+    lacking: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -96,64 +102,28 @@ def read(path: Path, columns: Columns, name: str) -> Table:
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
     """As `read`, of a file that has been loaded."""
-    return _device(*_table(raw, columns, safe_name(name), strict=False), columns)
-
-
-def read_many(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = None) -> list[Table]:
-    """Cuts one table into devices, one for each combination of values of some columns.
-
-    Args:
-        path: as in `read`.
-        columns: as in `read`.
-        by: the columns to cut by.
-        name: put in front of every device's name where given.
-
-    Returns:
-        The devices sorted by name, which is made of the cut values ("Pump-New_York") and is unique, also on
-        a file system that ignores case. Rows keep the order of the file.
-
-    Raises:
-        DataError: as `read`, nothing to cut by, or a value that is named and never occurs.
-    """
-    raw = load(path)
-    if not by:
-        raise DataError(f"{path}: no column is named to cut the table into devices by; name at least one")
-    require(raw, by)
-    whole, empty, gaps = _table(raw, columns, safe_name(raw.path.stem), strict=True)
-    rows: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for row, key in enumerate(zip(*(filled(raw, column) for column in by), strict=True)):
-        rows[key].append(row)
-    tables: list[Table] = []
-    taken: set[str] = set()
-    for key in sorted(rows):
-        device = unique = safe_name("-".join((*([name] if name else []), *key)))
-        number = 1
-        while unique.casefold() in taken:
-            number += 1
-            unique = f"{device}-{number}"
-        taken.add(unique.casefold())
-        own = np.array(rows[key])
-        tables.append(_device(whole.take(own, unique), empty[own], gaps.take(own), columns))
-    return sorted(tables, key=lambda table: table.name)
+    return device_of(*table_of(raw, columns, safe_name(name), strict=False), columns.missing)
 
 
 def unseen(columns: Columns, paths: Iterable[Path]) -> tuple[str, ...]:
     """The values of `columns.positive` or `columns.normal` that are the label of no row of any of the files.
 
-    A fleet that was put together by `read` has misspelt them, or has no such sample on any device.
-
-    Raises:
-        DataError: a file cannot be read, or lacks a label column.
+    A fleet that was put together by `read` has misspelt them, or has no such sample on any device. Files that
+    cannot be read say nothing, here.
     """
-    missing = {canonical(value): str(value) for value in columns.named}
+    missing, said = {canonical(value): str(value) for value in columns.named}, False
     for path in paths if missing else ():
-        require(raw := load(path), columns.labels)
-        if columns.normal and len(columns.labels) > 1:
-            found = [*kind_names(raw, columns.labels, bits=False)]
-        else:
-            found = [cell for name in columns.labels for cell in cells(raw, name).drop_nulls().unique()]
+        try:
+            require(raw := load(path), columns.labels)
+            if columns.normal and len(columns.labels) > 1:
+                found = [*kind_names(raw, columns.labels, bits=False)]
+            else:
+                found = [cell for name in columns.labels for cell in cells(raw, name).drop_nulls().unique()]
+        except DataError:
+            continue
+        said = True
         missing = {key: value for key, value in missing.items() if key not in map(canonical, found)}
-    return tuple(missing.values())
+    return tuple(missing.values()) if said else ()
 
 
 def safe_name(text: str) -> str:
@@ -176,9 +146,19 @@ def names_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _device(table: Table, empty: np.ndarray, gaps: Gaps, columns: Columns) -> Table:
-    """Deals with what a device's rows lack, and takes those without a label out of its samples."""
-    table, empty = settled(table, empty, gaps, columns.missing)
+def device_of(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> Table:
+    """Deals with what a device's rows lack, and takes those without a label out of its samples.
+
+    Args:
+        table: with all rows of the device.
+        empty: (rows,) bool, which have no label.
+        gaps: what they lack.
+        missing: what is done about it.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    table, empty = settled(table, empty, gaps, missing)
     if not empty.any():
         return table
     return replace(table.take(np.flatnonzero(~empty)), unlabelled=table.x[empty])
@@ -196,11 +176,17 @@ def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.nda
     return fault_or_not(raw, columns.labels, columns.positive, strict=strict), empty
 
 
-def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray, Gaps]:
+def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray, Gaps]:
     """Returns a table of all rows, which of them have no label, (rows,) bool, and what they lack."""
-    labels, features, path = columns.labels, columns.features, raw.path
-    require(raw, (*labels, *features, *names_of(columns.kind), *names_of(columns.group)))
-    require(raw, (*columns.categories, *columns.units))
+    labels, path = columns.labels, raw.path
+    raw, in_header = without_units(raw, columns.features)
+    features = matching(raw.frame.columns, columns)
+    needed = (*labels, *features, *names_of(columns.kind), *names_of(columns.group))
+    require_all(raw, needed if columns.lacking else (*needed, *columns.categories, *columns.units))
+    if columns.features and not features:
+        raise DataError(
+            f"{path} has none of the features {listed(columns.features)}; it has {listed(raw.frame.columns)}"
+        )
     if not labels or not features:
         raise DataError(f"{path}: no {'feature' if labels else 'label'} is named; name at least one column")
     for index, feature in enumerate(features):
@@ -210,8 +196,13 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
             )
         if feature in features[:index]:
             raise DataError(f"{path}: column '{feature}' is named twice among the features; remove one of them")
-    found, empty = _labels(raw, columns, strict=strict)
-    x, gaps = features_of(raw, features, columns.categories, columns.missing)
+    problems: list[Problem] = []
+    with noting(problems):
+        found, empty = _labels(raw, columns, strict=strict)
+    with noting(problems):
+        x, gaps = features_of(raw, features, columns.categories, columns.missing)
+    if problems:
+        raise DataErrors(problems)
     kinds = found.kinds
     if columns.kind is not None:
         parts = [filled(raw, column) for column in names_of(columns.kind)]
@@ -222,7 +213,7 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
         features=features,
         x=x,
         y=found.y,
-        units=tuple(columns.units.get(feature, "") for feature in features),
+        units=tuple(in_header.get(feature, columns.units.get(feature, "")) for feature in features),
         kinds=kinds,
         groups=None if columns.group is None else filled(raw, columns.group).to_numpy().astype(str),
         categories={f: tuple(map(str, columns.categories[f])) for f in features if f in columns.categories},
@@ -231,3 +222,15 @@ def _table(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Tabl
         normal=found.normal,
     )
     return table, empty, gaps
+
+
+def matching(there: Sequence[str], columns: Columns) -> tuple[str, ...]:
+    """Returns the features of a file with some columns: what patterns stand for, and without what it lacks."""
+    named = {*columns.labels, *names_of(columns.kind), *names_of(columns.group), *columns.others}
+    found: list[str] = []
+    for feature in columns.features:
+        if feature in there or not is_pattern(feature):
+            found += [feature] * (feature in there or not columns.lacking)
+        else:
+            found += [name for name in there if like(feature, name) and name not in (*named, *found)]
+    return tuple(found)

@@ -24,19 +24,26 @@ def in_units(raw: Raw, features: Sequence[str], units: Sequence[str]) -> Raw:
     Raises:
         DataError: a feature is there only in another unit.
     """
-    wanted = {name: unit for name, unit in zip(features, units, strict=False) if name not in raw.frame.columns}
-    names: dict[str, str] = {}
-    for column in raw.frame.columns:
-        name, unit = _split(column)
-        if name not in wanted:
-            continue
-        if wanted[name] and unit != wanted[name]:
+    renamed, found = without_units(raw, features)
+    for name, wanted in zip(features, units, strict=True):
+        if wanted and found.get(name, wanted) != wanted:
+            column = raw.frame.columns[renamed.frame.columns.index(name)]
             raise DataError(
-                f"{raw.path} has '{name}' in {unit}, but {wanted[name]} is needed: convert column '{column}'"
+                f"{raw.path} has '{name}' in {found[name]}, but {wanted} is needed: convert column '{column}'"
                 " and rename it"
             )
-        names.setdefault(name, column)
-    return replace(raw, frame=raw.frame.rename({column: name for name, column in names.items()}))
+    return renamed
+
+
+def without_units(raw: Raw, features: Sequence[str]) -> tuple[Raw, dict[str, str]]:
+    """Returns the table with "Ia [A]" renamed to "Ia" where that is wanted and not there, and units by name."""
+    names: dict[str, str] = {}
+    units: dict[str, str] = {}
+    for column in raw.frame.columns:
+        name, unit = _split(column)
+        if name in features and name not in raw.frame.columns and name not in units:
+            names[column], units[name] = name, unit
+    return replace(raw, frame=raw.frame.rename(names)), units
 
 
 def _split(column: str) -> tuple[str, str]:

@@ -1,30 +1,77 @@
 """Whether tables make devices, and devices a fleet: what cannot be used is said in a sentence that names it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from fedmetaalign.errors import DataError
+from fedmetaalign.errors import MOST_OF_A_KIND, DataError, DataErrors, Problem
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.target import Target
 from fedmetaalign.recipe import Model
 
 
-def check(raw: list[Table], model: Model) -> None:
-    """Sees that each table makes a device, and that no two have one name.
+@dataclass(frozen=True)
+class LeftOut:
+    """A device that cannot be used.
+
+    Attributes:
+        name: the device's.
+        problems: why, one at least.
+    """
+
+    name: str
+    problems: tuple[Problem, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Names it and says why."""
+        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        return f"{self.name} is left out: {self.problems[0].sentence.rstrip('.')}{more}."
+
+
+def notices(left_out: Sequence[LeftOut]) -> Iterator[str]:
+    """Yields what the user has to know of devices that are left out: of the first five why, of all who."""
+    yield from (each.sentence for each in left_out[:MOST_OF_A_KIND])
+    if rest := left_out[MOST_OF_A_KIND:]:
+        yield f"So are {len(rest)} more devices: {', '.join(each.name for each in rest)}."
+
+
+def of_left_out(left_out: Sequence[LeftOut]) -> dict[str, Any]:
+    """Returns what results.json says of devices that are left out: nothing where none is."""
+    found = {each.name: [problem.to_dict() for problem in each.problems] for each in left_out}
+    return {"left_out": found} if found else {}
+
+
+def refuse(left_out: Iterable[LeftOut], *more: Problem) -> DataErrors:
+    """Returns the error that tells why devices, and perhaps the fleet, cannot be used."""
+    return DataErrors([*(each for device in left_out for each in device.problems), *more])
+
+
+def check_names(tables: Sequence[Table]) -> None:
+    """Sees that no two devices have one name.
 
     Raises:
-        DataError: one does not; the sentence names it.
+        DataError: two have.
     """
-    names = [table.name.casefold() for table in raw]
-    for i, table in enumerate(raw):
+    names = [table.name.casefold() for table in tables]
+    for i, table in enumerate(tables):
         if names[i] in names[:i]:
             raise DataError(
                 f"Two devices are called {table.name}: give one of them another name in the recipe."
             )
-        check_width(table, model)
-        if table.faults.all() and len(table):
-            raise one_kind(table, "faults")
+
+
+def check(table: Table, model: Model) -> None:
+    """Sees that a table makes a device.
+
+    Raises:
+        DataError: it does not; the sentence names it.
+    """
+    check_width(table, model)
+    if table.faults.all() and len(table):
+        raise one_kind(table, "faults")
 
 
 def check_width(table: Table, model: Model) -> None:

@@ -3,15 +3,15 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
-from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.classes import canonical, first
-from fedmetaalign.fleet.files import Raw, cells, filled, listed, require
+from fedmetaalign.errors import DataErrors, Problem, noting
+from fedmetaalign.fleet.classes import canonical
+from fedmetaalign.fleet.files import Raw, cells, listed, require, wrong_cells
 from fedmetaalign.fleet.gaps import Gaps, range_reason
 from fedmetaalign.model.missing import Missing
 
@@ -29,6 +29,7 @@ MEAN_MISSING = frozenset(
 
 _HISTORIAN = re.compile(r"\[-?\d+\] ")  # such as "[-11059] No Good Data For Calculation"
 _TEXTS = 20  # of a column that are counted one by one
+_NUMBER = "correct it, leave the column out of the features, or list its values as categories"
 _MOST_DAMAGED = 0.5  # a column with more of other texts than numbers is no column of numbers
 
 
@@ -55,7 +56,7 @@ def features_of(
     """
     x, gaps = _features(raw, names, categories, missing, 1.0 if missing.rule == "reject" else _MOST_DAMAGED)
     if missing.rule == "reject" and len(gaps.reasons) > 1:
-        raise _rejected(raw, names, gaps, missing)
+        raise DataErrors(_rejected(raw, names, gaps, missing))
     return x, gaps
 
 
@@ -78,18 +79,25 @@ def _features(
     damaged: float,
 ) -> tuple[np.ndarray, Gaps]:
     """As `features_of`, whatever is missing; at most this share of a column's values may be damaged."""
-    require(raw, names)
-    x = np.empty((len(raw.frame), len(names)), np.float64, order="F")
+    x = np.zeros((len(raw.frame), len(names)), np.float64, order="F")
     why = np.zeros(x.shape, np.int16, order="F")
     reasons: dict[str, int] = {"": 0}
+    problems: list[Problem] = []
     for i, name in enumerate(names):
-        if name in categories:
-            x[:, i], found = _ordinals(raw, name, categories[name], missing)
-        else:
-            x[:, i], found = _numbers(raw, name, missing, damaged)
-        for reason, rows in found.items():
-            why[rows, i] = reasons.setdefault(reason, len(reasons))
-    return np.ascontiguousarray(x), Gaps(why, tuple(reasons))
+        with noting(problems):
+            require(raw, (name,))
+            if name in categories:
+                x[:, i], found = _ordinals(raw, name, categories[name], missing)
+            else:
+                x[:, i], found = _numbers(raw, name, missing, damaged)
+            for reason, rows in found.items():
+                why[rows, i] = reasons.setdefault(reason, len(reasons))
+    gaps = Gaps(why, tuple(reasons))
+    if problems and missing.rule == "reject":
+        problems = [*_rejected(raw, names, gaps, missing), *problems]
+    if problems:
+        raise DataErrors(problems)
+    return np.ascontiguousarray(x), gaps
 
 
 def _numbers(raw: Raw, column: str, missing: Missing, most: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -106,14 +114,12 @@ def _numbers(raw: Raw, column: str, missing: Missing, most: float) -> tuple[np.n
         rows, text = np.flatnonzero(bad), cells(raw, column)
         found, damaged = _reasons(text.gather(rows), rows, named)
         there = len(text) - len(rows) + len(damaged)
-        if damaged and not most:
-            raise _no_number(raw, damaged[0], column)
         if len(damaged) > most * there:
-            raise DataError(
-                f"{raw.where(damaged[0], column)} holds '{text[damaged[0]][:40]}', which is not a number, as"
-                f" {len(damaged):,} of the {there:,} values of the column are not; leave it out of the"
-                " features, or list its values as categories"
-            )
+            cell = text[damaged[0]][:40]
+            what = f"holds '{cell}', which is not a number"
+            if most:
+                what = f"holds '{cell}', and {len(damaged):,} of its {there:,} values are no numbers"
+            raise DataErrors([wrong_cells(raw, column, np.array(damaged), "number", what, _NUMBER)])
     outside = missing.broken(values[:, None], (column,))[:, 0] & ~bad
     if outside.any() and (column in missing.ranges or missing.rule != "reject"):
         found[range_reason(missing, column)] = np.flatnonzero(outside)
@@ -156,50 +162,57 @@ def _ordinals(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """A text column as (rows,) float64, the place of each value among its categories; and as `_numbers`."""
     place = {canonical(category): float(index) for index, category in enumerate(categories)}
-    text = filled(raw, column) if missing.rule == "reject" else cells(raw, column)
-    named, found = {canonical(text) for text in missing.texts}, {}
+    text = cells(raw, column)
+    named = {canonical(text) for text in missing.texts}
+    found: dict[str, np.ndarray] = {}
+    problems = []
     for cell in text.unique(maintain_order=True):
         if cell is not None and canonical(cell) in place:
             continue
-        if missing.rule != "reject" and _says(cell, named):
-            same = text.is_null() if cell is None else text == cell
-            found["empty" if cell is None else f"'{cell[:40]}'"] = np.flatnonzero(
-                same.fill_null(False).to_numpy()
-            )
+        rows = np.flatnonzero((text.is_null() if cell is None else text == cell).fill_null(False).to_numpy())
+        if _says(cell, named) and (cell is None or missing.rule != "reject"):
+            found["empty" if cell is None else f"'{cell[:40]}'"] = rows
             continue
-        raise DataError(
-            f"{raw.where(first(text, cell), column)} holds '{cell[:40]}', which is not among its "
-            f"categories {listed(categories)}; add it or correct the cell"
-        )
-    return np.array(
-        [math.nan if cell is None else place.get(canonical(cell), math.nan) for cell in text]
-    ), found
+        what = f"holds '{cell[:40]}', which is not among its categories {listed(categories)}"
+        problems.append(wrong_cells(raw, column, rows, "category", what, "add it or correct the cell"))
+    if problems:
+        raise DataErrors(problems)
+    values = [math.nan if cell is None else place.get(canonical(cell), math.nan) for cell in text]
+    return np.array(values, np.float64), found
 
 
-def _rejected(raw: Raw, names: tuple[str, ...], gaps: Gaps, missing: Missing) -> DataError:
-    """Returns the error of the first column with a gap: it names the first, and counts all."""
-    holes = gaps.codes > 0
-    column = int(np.argmax(holes.any(axis=0)))
-    row, name = int(np.argmax(holes[:, column])), names[column]
-    where, cell = raw.where(row, name), cells(raw, name)[row]
-    columns = [names[i] for i in np.flatnonzero(holes.any(axis=0))]
-    counted = f"; {holes.sum():,} cells of {listed(columns)} are like that" if holes.sum() > 1 else ""
-    if gaps.reasons[gaps.codes[row, column]] == range_reason(missing, name):
-        low, high = missing.ranges[name]
-        said = f"holds {cell}, and the range is {low:g} to {high:g}; correct the one or the other"
-    elif cell is None:
-        said = "is empty; fill the cell in or remove the row"
-    elif canonical(cell) in ("nan", math.inf, -math.inf):
-        said = f"holds '{cell}', which is not a finite number; correct it or remove the row"
-    elif _says(cell, {canonical(text) for text in missing.texts}):
-        said = f"holds '{cell[:40]}', which means that there is no value; fill the cell in or remove the row"
-    else:
-        return DataError(f"{_no_number(raw, row, name)}{counted}")
-    return DataError(f"{where} {said}{counted}")
+def _rejected(raw: Raw, names: tuple[str, ...], gaps: Gaps, missing: Missing) -> Iterator[Problem]:
+    """Yields what is wrong with each column that has gaps, a problem a kind; what comes first is told first."""
+    named = {canonical(text) for text in missing.texts}
+    for i in np.flatnonzero((gaps.codes > 0).any(axis=0)):
+        kinds: dict[str, list[int]] = {}
+        text = cells(raw, names[i])
+        for row in np.flatnonzero(gaps.codes[:, i]).tolist():
+            kinds.setdefault(_kind(text[row], gaps.reasons[gaps.codes[row, i]], named), []).append(row)
+        for kind, rows in kinds.items():
+            cell = str(text[rows[0]])[:40]
+            what, do = {
+                "empty": ("is empty", "fill the cell in or remove the row"),
+                "finite": (f"holds '{cell}', which is not a finite number", "correct it or remove the row"),
+                "missing": (
+                    f"holds '{cell}', which means that there is no value",
+                    "fill the cell in or remove the row",
+                ),
+                "range": (
+                    f"holds {cell}, which is {range_reason(missing, names[i])}",
+                    "correct the cell or the range",
+                ),
+                "number": (f"holds '{cell}', which is not a number", _NUMBER),
+            }[kind]
+            yield wrong_cells(raw, names[i], np.array(rows), kind, what, do)
 
 
-def _no_number(raw: Raw, row: int, column: str) -> DataError:
-    return DataError(
-        f"{raw.where(row, column)} holds '{cells(raw, column)[row][:40]}', which is not a number; correct it,"
-        " leave the column out of the features, or list its values as categories"
-    )
+def _kind(cell: str | None, reason: str, named: set[str | float]) -> str:
+    """Names what is wrong with a cell."""
+    if cell is None:
+        return "empty"
+    if reason.startswith("outside"):
+        return "range"
+    if canonical(cell) in ("nan", math.inf, -math.inf):
+        return "finite"
+    return "missing" if _says(cell, named) else "number"

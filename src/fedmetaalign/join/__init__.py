@@ -185,7 +185,9 @@ def _own(trained: Trained, found: Newcomer, final: Final) -> tuple[Personal, str
         why = "Its samples come in too few units or blocks to train on some and judge by the others."
     if why:
         return client.own(client.folded(final.weights)), "took the global model as it is", why
-    request = Personalize(final.weights, 1, len(trained.names), final.stages, final.vectors)
+    request = Personalize(
+        final.weights, 1, len(trained.names), final.stages, final.vectors, counts=final.counts
+    )
     did = f"made the global model its own, as a device does at the end of {trained.recipe.method}"
     return (
         trained.method.personal(client, request),

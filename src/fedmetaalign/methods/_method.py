@@ -9,7 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fedmetaalign.federation.messages import Answer, Ask, Last, Local, Personal, Train, Update, Visit
+from fedmetaalign.federation.messages import (
+    Answer,
+    Ask,
+    Last,
+    Local,
+    Personal,
+    Score,
+    Scores,
+    Train,
+    Update,
+    Visit,
+)
 from fedmetaalign.methods._device import plain, plain_hop
 from fedmetaalign.model.learner import Learner
 from fedmetaalign.phases.client import Client
@@ -38,6 +49,11 @@ def no_answer(client: Client, request: Ask) -> Answer:
     raise TypeError(f"{client.name} does not know what {request.what!r} means")
 
 
+def no_scores(client: Client, request: Score) -> Scores:
+    """Knows no fleet's threshold."""
+    raise TypeError(f"{client.name} is asked for scores, and its method has no use for them")
+
+
 @dataclass(frozen=True)
 class Method:
     """A method, as functions.
@@ -49,6 +65,7 @@ class Method:
         finals: what the devices are sent in the end, given their names; each of them once, and first what a
             device that took no part is sent.
         groups: each device's group by its name, from 1, once the rounds are over; empty where there are none.
+        scores: a device's part of the fleet's threshold.
         answer: a device's part of what no other method asks.
         personal: what a device makes of the final weights.
         lacking: the sentence that says what a recipe lacks for it; empty where nothing.
@@ -67,6 +84,7 @@ class Method:
     hop: Callable[[Client, Visit], Local] = plain_hop
     finals: Callable[[tuple[str, ...], State], list[Final]] = one_for_all
     groups: Callable[[tuple[str, ...], State], Mapping[str, int]] = no_groups
+    scores: Callable[[Client, Score], Scores] = no_scores
     answer: Callable[[Client, Ask], Answer] = no_answer
     personal: Callable[[Client, Last[Any]], Personal] = personalize
     lacking: Callable[[Recipe], str] = nothing_lacking

@@ -23,7 +23,18 @@ from typing import Any
 import numpy as np
 
 from fedmetaalign.aggregation.groups import alignments, groups
-from fedmetaalign.federation.messages import Last, Local, Personal, Train, Update, Vectors, Visit
+from fedmetaalign.evaluation.fleet_threshold import BINS
+from fedmetaalign.federation.messages import (
+    Last,
+    Local,
+    Personal,
+    Score,
+    Scores,
+    Train,
+    Update,
+    Vectors,
+    Visit,
+)
 from fedmetaalign.federation.records import Record, record
 from fedmetaalign.methods._device import train, update
 from fedmetaalign.methods._method import Method
@@ -33,7 +44,7 @@ from fedmetaalign.phases.folds import folds, taken
 from fedmetaalign.phases.parallel import broadcast
 from fedmetaalign.phases.serial import decayed, moved
 from fedmetaalign.phases.server import Final, Round, Server, State
-from fedmetaalign.phases.taught import taught
+from fedmetaalign.phases.taught import scores_of, taught
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe
 
@@ -46,6 +57,8 @@ START = "start"
 GROUP = "group."
 """What the names of each device's group begin with."""
 UNTOLD = "It has not told yet what it measures."
+COUNTS = "counts"
+"""How the scores of all devices lie."""
 MEDIAN = "median"
 """How many samples the median device has."""
 
@@ -75,6 +88,9 @@ def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]
         kept |= {f"{group}.{name}": each for name, each in own.items()}
         weights = own[MODEL] if group == 0 else weights
     state = replace(moved(state, weights, number, records), memory=kept)
+    if number == server.recipe.serial.rounds and server.recipe.personalize.fixed_threshold is None:
+        state, failed = told(server, state)
+        records += failed
     return state, records
 
 
@@ -90,6 +106,17 @@ def visited(server: Server, number: int, name: str, own: Vectors, most: int) -> 
     local = replies.answers[name]
     said = {"support_loss": local.support_loss, "query_loss": local.query_loss, "accuracy": local.accuracy}
     return {MODEL: local.weights, **local.vectors}, [*failed, record(1, number, name, **said)]
+
+
+def told(server: Server, state: State) -> tuple[State, list[Record]]:
+    """Adds up how the devices' scores lie, for a threshold that each of them can be drawn to."""
+    counts, failed = np.zeros((2, BINS), np.int64), list[Record]()
+    for final in finals(server.engine.names, state):
+        request = Score(final.weights, 1, len(server.engine.names), final.vectors)
+        replies = server.engine.exchange(final.names, request)
+        counts += sum((each.counts for each in replies.answers.values()), np.zeros_like(counts))
+        failed += replies.failed_records(3, 1)
+    return replace(state, memory={**state.memory, COUNTS: counts}) if counts[1].any() else state, failed
 
 
 def grouped(server: Server, state: State) -> tuple[State, list[Record]]:
@@ -200,15 +227,25 @@ def finals(names: tuple[str, ...], state: State) -> list[Final]:
     found = []
     for group, devices in members(names, state).items():
         own = {k.removeprefix(f"{group}."): v for k, v in state.memory.items() if k.startswith(f"{group}.")}
-        weights = own.pop(MODEL)
-        found.append(Final(tuple(devices), weights, {**state.stages, "serial": weights}, own))
+        weights, counts = own.pop(MODEL), state.memory.get(COUNTS)
+        found.append(Final(tuple(devices), weights, {**state.stages, "serial": weights}, own, counts))
     return found
+
+
+def scores(client: Client, request: Score) -> Scores:
+    """Counts what the device's blend says of its samples."""
+    return scores_of(client, without_folds(client, request.vectors))
 
 
 def personal(client: Client, request: Last[Any]) -> Personal:
     """Lets the device's teachers teach a network of its own."""
-    without = {int(name.removeprefix(FOLD)): client.folded(each) for name, each in request.vectors.items()}
-    return taught(client, client.folded(request.weights), without)
+    without = without_folds(client, request.vectors)
+    return taught(client, client.folded(request.weights), without, request.counts)
+
+
+def without_folds(client: Client, vectors: Vectors) -> dict[int, np.ndarray]:
+    """Returns the group's model without each fold, as the device works with it."""
+    return {int(name.removeprefix(FOLD)): client.folded(each) for name, each in vectors.items()}
 
 
 def lacking(recipe: Recipe) -> str:
@@ -222,6 +259,7 @@ METHOD = Method(
     hop=hop,
     finals=finals,
     groups=numbered,
+    scores=scores,
     personal=personal,
     lacking=lacking,
     tuned=False,

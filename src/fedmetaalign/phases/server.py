@@ -74,12 +74,14 @@ class Final:
         weights: (parameters,) float32.
         stages: (parameters,) float32 by phase, the weights after it.
         vectors: what else the method sends.
+        counts: of the devices' scores, see `Last`.
     """
 
     names: tuple[str, ...]
     weights: np.ndarray
     stages: Mapping[str, np.ndarray]
     vectors: Vectors = field(default_factory=dict)
+    counts: np.ndarray | None = None
 
 
 def one_for_all(names: tuple[str, ...], state: State) -> list[Final]:

@@ -7,14 +7,15 @@ from itertools import pairwise
 import numpy as np
 
 from fedmetaalign.evaluation.few_samples import shrunk_f1
+from fedmetaalign.evaluation.fleet_threshold import BINS, counted, drawn_to_fleet
 from fedmetaalign.evaluation.thresholds import Choice
-from fedmetaalign.federation.messages import Personal
+from fedmetaalign.federation.messages import Personal, Scores
 from fedmetaalign.federation.records import record
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.client import Client, passes
 from fedmetaalign.phases.distillation import STRETCHES, decaying, distil
 from fedmetaalign.phases.folds import folds, taken
-from fedmetaalign.phases.teaching import Teacher, as_learner, blended, choose, each_class
+from fedmetaalign.phases.teaching import Chosen, Teacher, as_learner, blended, choose, each_class
 from fedmetaalign.phases.trees import forest, of_every_class
 from fedmetaalign.randomness import generator
 from fedmetaalign.tinyml.decision import fault_probability, predict
@@ -23,21 +24,67 @@ MOST_STEPS = 100_000
 """Of a teacher's training: a network this small has learnt by then what a device's samples can teach it."""
 
 
-def taught(client: Client, weights: np.ndarray, without: Mapping[int, np.ndarray]) -> Personal:
+def scores_of(client: Client, without: Mapping[int, np.ndarray]) -> Scores:
+    """Counts what the device's blend says of samples that its teachers have not seen; of one class alone none.
+
+    Args:
+        client: the device.
+        without: as for `taught`.
+
+    Raises:
+        DivergenceError: training has run away.
+    """
+    if not _has_a_say(client):
+        return Scores(np.zeros((2, BINS), np.int64))
+    return Scores(counted(*_alarms(client, _chosen(client, without))))
+
+
+def taught(
+    client: Client,
+    weights: np.ndarray,
+    without: Mapping[int, np.ndarray],
+    counts: np.ndarray | None = None,
+) -> Personal:
     """Makes a device's own model; a device with one class has no say, and takes its group's model as it is.
 
     Args:
         client: the device.
         weights: (parameters,) float32, its group's model.
         without: by fold, its group's model without that fold of any device's samples.
+        counts: (2, BINS) int64, the sum of what the devices' `scores_of` say; None where nobody has asked.
 
     Raises:
         DivergenceError: training has run away.
     """
     recipe, target, settings = client.recipe, client.learner.target, client.recipe.teaching
     samples = client.device.train
-    if len(np.unique(target.faults(samples.y))) < 2:
+    if not _has_a_say(client):
         return client.own(weights)
+    chosen = _chosen(client, without)
+    start, asked = _teachers(client, weights, samples, settings.folds)
+
+    def blend(x: np.ndarray) -> np.ndarray:
+        return blended({name: asked[name](x) for name in chosen.weights}, chosen.weights)
+
+    rate, count = recipe.optimizer.learning_rate, settings.samples
+    own = distil(client.learner, start, blend, samples.x, count, rate, recipe.seed, client.name)
+    threshold = _threshold(client, chosen, counts)
+    said = as_learner(chosen.probabilities, target)
+    right = predict(said, target, threshold.threshold) == target.faults(samples.y)
+    loss, _ = client.learner.evaluate(own, samples)
+    seen = record(3, 1, client.name, support_loss=loss, accuracy=float(np.mean(right)))
+    return Personal(partial(client.learner.probabilities, own), threshold, own, (seen,), chosen.verdict)
+
+
+def _has_a_say(client: Client) -> bool:
+    """Whether the device has samples of both kinds, by which teachers can be judged."""
+    return len(np.unique(client.learner.target.faults(client.device.train.y))) == 2
+
+
+def _chosen(client: Client, without: Mapping[int, np.ndarray]) -> Chosen:
+    """Chooses the device's blend by teachers of its folds."""
+    recipe, target, settings = client.recipe, client.learner.target, client.recipe.teaching
+    samples = client.device.train
     dealt = folds(samples, target, settings.folds, recipe.seed, client.name)
     said: dict[str, np.ndarray] = {
         name: np.empty((len(samples), len(target.classes))) for name in settings.teachers
@@ -47,30 +94,25 @@ def taught(client: Client, weights: np.ndarray, without: Mapping[int, np.ndarray
         _, asked = _teachers(client, without[fold], taken(samples, ~unseen), fold)
         for name, teacher in asked.items():
             said[name][unseen] = teacher(samples.x[unseen])
-    chosen = choose(said, samples.y, settings.margin)
-    start, asked = _teachers(client, weights, samples, settings.folds)
-
-    def blend(x: np.ndarray) -> np.ndarray:
-        return blended({name: asked[name](x) for name in chosen.weights}, chosen.weights)
-
-    rate, count = recipe.optimizer.learning_rate, settings.samples
-    own = distil(client.learner, start, blend, samples.x, count, rate, recipe.seed, client.name)
-    scores = as_learner(chosen.probabilities, target)
-    threshold = _threshold(client, scores)
-    right = predict(scores, target, threshold.threshold) == target.faults(samples.y)
-    loss, _ = client.learner.evaluate(own, samples)
-    seen = record(3, 1, client.name, support_loss=loss, accuracy=float(np.mean(right)))
-    return Personal(partial(client.learner.probabilities, own), threshold, own, (seen,), chosen.verdict)
+    return choose(said, samples.y, settings.margin)
 
 
-def _threshold(client: Client, scores: np.ndarray) -> Choice:
+def _threshold(client: Client, chosen: Chosen, counts: np.ndarray | None) -> Choice:
     """Returns the threshold that the recipe asks for, from what unseen teachers say of all of its samples."""
-    settings, target = client.recipe.personalize, client.learner.target
+    settings = client.recipe.personalize
     if settings.fixed_threshold is not None:
         return Choice(settings.fixed_threshold, None, None)
-    random = generator(client.recipe.seed, "threshold", client.name)
-    faults, alarms = target.faults(client.device.train.y), fault_probability(scores, target)
-    return shrunk_f1(faults, alarms, random, settings.beta)
+    random, (faults, alarms) = generator(client.recipe.seed, "threshold", client.name), _alarms(client, chosen)
+    if counts is None:
+        return shrunk_f1(faults, alarms, random, settings.beta)
+    return drawn_to_fleet(faults, alarms, counts, random, settings.beta)
+
+
+def _alarms(client: Client, chosen: Chosen) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which of the device's samples are faults, and what unseen teachers say of them, (rows,) each."""
+    target = client.learner.target
+    said = fault_probability(as_learner(chosen.probabilities, target), target)
+    return target.faults(client.device.train.y), said
 
 
 def _teachers(

@@ -204,7 +204,7 @@ def _settings_of(name: str | None, whose: str) -> dict[str, Any]:
     return {
         f"{section}.{key}": value
         for section, keys in sections.items()
-        if isinstance(keys, dict) and section not in ("compare", "deploy", "evaluation")
+        if isinstance(keys, dict) and section not in ("compare", "evaluation")
         for key, value in keys.items()
     }
 
@@ -212,7 +212,7 @@ def _settings_of(name: str | None, whose: str) -> dict[str, Any]:
 def _tested_on(recipe: Recipe) -> tuple[Fleet, dict[str, Any]]:
     """Returns what decides the devices and their test sets."""
     fleet = recipe.fleet.model_copy(update={"scaling": "device", "encoding": "linear", "missing": "zero"})
-    return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit"})
+    return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit", "stratify"})
 
 
 def _checked(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recipe:
@@ -225,9 +225,9 @@ def _checked(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recip
 
 def _validated(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recipe:
     model: Any = raw.get("model")
-    counted = isinstance(model, Mapping) and model.get("inputs") == "features"
+    counted = model is None or (isinstance(model, Mapping) and model.get("inputs", "features") == "features")
     if counted:  # from here on, also in what is written down and sent, it is a number
-        raw = {**raw, "model": {**model, "inputs": LEAST}}
+        raw = {**raw, "model": {**(model or {}), "inputs": LEAST}}
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:

@@ -16,7 +16,6 @@ def _not_its_own(key: str) -> str:
         "method": "a variant names its own",
         "seed": "a comparison takes its seeds from --seeds",
         "compare": "a comparison does not change itself",
-        "deploy": "a comparison deploys nothing",
         "evaluation": "compare.methods says what is compared",
         "optimizer.learning_rate": "a comparison chooses the learning rate from compare.learning_rates",
     }
@@ -66,6 +65,8 @@ class Compare(Section):
     """The grid that all methods share."""
     tune_seeds: Count = 3
     """The learning rate is chosen on the validation data of the first so many seeds."""
+    deployed: bool = False
+    """Judge networks as [deploy] makes them for the device, quantised; else as they are trained, in float32."""
     rank: Literal["accuracy", "macro_f1"] = "accuracy"
     """What makes a method better than another: right alarms, or, of more than two classes, right kinds."""
     variants: Mapping[Annotated[str, Field(min_length=1)], Variant] = {}
@@ -77,6 +78,15 @@ class Compare(Section):
         if any(b <= a for a, b in pairwise(rates)):
             raise ValueError(f"must rise, and {', '.join(f'{rate:g}' for rate in rates)} do not")
         return rates
+
+    @model_validator(mode="after")
+    def _deploys(self) -> "Compare":
+        keys = {key for variant in self.variants.values() for key in variant.settings}
+        keys |= {self.sweep.key} if self.sweep else set()
+        for key in sorted(keys):
+            if f"{key}.".startswith("deploy.") and not self.deployed:
+                raise ValueError(f"cannot replace {key}: a comparison deploys nothing without deployed = true")
+        return self
 
     @model_validator(mode="after")
     def _rows(self) -> "Compare":

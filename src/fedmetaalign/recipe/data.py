@@ -72,6 +72,7 @@ class Source(Section):
     """A CSV or Parquet file; with `*` or `?` in its name, every file that matches is a device of its own."""
     label: str | tuple[str, ...] | None = None
     features: tuple[str, ...] = ()
+    """Columns; `*` and `?` stand for any characters, and then for no column that has another meaning."""
     positive: tuple[Value, ...] | Mapping[str, tuple[Value, ...]] = ()
     """Values of the label column that mean a fault, where it is not 0/1; of several columns each one's."""
     normal: tuple[Value, ...] = ()
@@ -117,7 +118,8 @@ class Source(Section):
                 raise ValueError(
                     f"has ranges.{name} = [{low}, {high}]: the first has to be less than the second"
                 )
-            if self.features and name not in self.features:
+            patterns = any("*" in feature or "?" in feature for feature in self.features)
+            if self.features and not patterns and name not in self.features:
                 raise ValueError(f"has a range for {name!r}, which is none of its features")
             if name in self.categories:
                 raise ValueError(f"has a range for {name!r}, which is text")
@@ -154,6 +156,15 @@ class Source(Section):
         return self
 
 
+class Conversion(Section):
+    """What a value in one unit is in another: value * factor + offset."""
+
+    to: Annotated[str, Field(min_length=1)]
+    """The other unit."""
+    factor: Positive
+    offset: float = 0.0
+
+
 class Unseen(Section):
     """Devices that take no part in the federation and only receive its model."""
 
@@ -176,6 +187,13 @@ class Fleet(Source):
     single values says `missing_values`): its median, or what linear regression makes of the device's own, by
     correlations that the devices send."""
     unseen: Unseen = Unseen()
+    conversions: Mapping[str, Conversion] = {}
+    """By unit: which other it is turned into, such as F = { to = "degC", factor = 0.5556, offset = -17.78 }. A
+    device's units are those of its source, or stand in its header, as in "temp [F]"."""
+    exclude: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Devices that take no part, by name; `*` and `?` stand for any characters."""
+    strict: Annotated[bool, Field(strict=True)] = False
+    """Stop where a device cannot be used, instead of leaving it out."""
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -211,6 +229,9 @@ class Splits(Section):
     """Rows of a block, for kind = "blocks"."""
     unit: str | None = None
     """Column whose equal values stay together, for kind = "units"."""
+    stratify: Literal["class", "kind"] = "class"
+    """What every part has its share of: the label's classes, or the kinds of fault that a source tells within
+    them, of simulators, of several label columns and of `partition.by`."""
     reuse: bool = False
     """Phase 3 trains on all of a device's training samples but the validation part."""
 

@@ -1,4 +1,4 @@
-"""How many inputs a network needs whose recipe says `model.inputs = "features"`."""
+"""How many inputs a network needs whose recipe gives no number, or says `model.inputs = "features"`."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType

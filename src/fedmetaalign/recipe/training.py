@@ -13,7 +13,7 @@ class Model(Section):
     """The network."""
 
     inputs: Count = LEAST
-    """A recipe may also say "features": as many as related devices have between them, and no fewer than 9."""
+    """Default, or "features": as many as related devices have between them, and no fewer than 9."""
     hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (256, 128, 64, 32, 16, 12, 8)
     padding: Literal["zeros", "repeat"] = "zeros"
     """What a device with fewer features feeds the other inputs: zeros (the mean), or its features again."""

@@ -9,8 +9,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fedmetaalign.errors import RunError
+from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.table_file import SUFFIX, save_table
+from fedmetaalign.fleet.usable import of_left_out
 from fedmetaalign.gateways import addresses, processes, supernode
 from fedmetaalign.gateways.superlink import started
 from fedmetaalign.methods import deployable
@@ -20,6 +22,7 @@ from fedmetaalign.run import checked_fleet
 from fedmetaalign.run_folder import check_free
 from fedmetaalign.serving.server import alone_at_last, execute
 from fedmetaalign.system.locking import Lock
+from fedmetaalign.system.writing import replace
 
 MOST = 64
 """Devices, each of which takes two processes and 270 MB."""
@@ -44,9 +47,11 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
             another run writes to the folder, or this one failed.
     """
     # What cannot be used is known of before anything is started.
+    recipe = resolved(recipe)
     deployable(recipe, elsewhere=True)
-    checked_fleet(recipe)
-    tables = {table.name: table for table in raw_tables(recipe)}
+    fleet, _ = checked_fleet(recipe)
+    unusable = {each.name for each in fleet.left_out}
+    tables = {table.name: table for table in raw_tables(recipe) if table.name not in unusable}
     if len(tables) > MOST:
         raise RunError(
             f"The recipe has {len(tables)} devices, and each would take 270 MB: use --engine local, which gives"
@@ -70,7 +75,11 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
             asked = {"devices": len(tables), "resume": resume, "wait": 10 * WAIT}
             until = time.monotonic() + WAIT
             execute(superlink, recipe, out, None, lambda: _check_there(devices, work, out, until), **asked)
-        for name in json.loads((out / "results.json").read_text(encoding="utf-8"))["devices"]:
+        results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+        if fleet.left_out:  # of whom the server has not heard
+            text = json.dumps(results | of_left_out(fleet.left_out), indent=2, allow_nan=False) + "\n"
+            replace(out / "results.json", text.encode())
+        for name in results["devices"]:
             shutil.copytree(work / name / "state" / "bundle", out / "devices" / name, dirs_exist_ok=True)
         write_report(out)  # again, now with what the bundles say
         shutil.rmtree(work)

@@ -23,7 +23,7 @@ from fedmetaalign.system.writing import writing_to
 APP = Path(__file__).parent / "app"
 """The folder that `flwr run` takes."""
 
-_LOOK = 0.5  # seconds between two looks at the run
+_LOOK = 1.0  # seconds between two looks at the run
 
 
 @contextmanager

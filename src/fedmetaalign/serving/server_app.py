@@ -117,7 +117,7 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
                 to_come = ["foundation"] * (public is not None)
                 to_come += [each.phase for each in method.rounds(Server(recipe, engine, learner_of(recipe)))]
                 done = restored.done if restored else 0
-                _wait(registry, settings, [*to_come, "personalize"][done], status)
+                _wait(engine, settings, [*to_come, "personalize"][done], status)
             if shared is None:
                 shared = share(registry.hellos, recipe, public)
                 save_shared(shared, out / SHARED)
@@ -164,8 +164,9 @@ def _roster(settings: Settings) -> Callable[[], Sequence[str]] | None:
     return names
 
 
-def _wait(registry: NodeRegistry, settings: Settings, phase: str, status: Status) -> None:
+def _wait(engine: FlowerEngine, settings: Settings, phase: str, status: Status) -> None:
     """Waits until all devices are there, or as long as configured; then some have to be."""
+    registry = engine.registry
     refresh, until = _seldom(status.refresh), time.monotonic() + settings.wait
     said = None
     status.update("waiting", phase, message="Waiting for the devices.")
@@ -184,7 +185,7 @@ def _wait(registry: NodeRegistry, settings: Settings, phase: str, status: Status
             status.update("waiting", phase, message=message)
             said = message
         refresh()
-        time.sleep(0.2)
+        time.sleep(engine.poll_interval)
     if not online:
         raise RunError(
             f"No device came within {settings.wait:g} seconds: see that `fedmetaalign device` runs on each."

@@ -87,7 +87,7 @@ def test_metrics_that_nobody_asked_for_are_left_out():
         ({"round": 2}, "round 2, and was asked 3"),
         ({"run": "another"}, "run 'another', and was asked"),
         ({"kind": "visit"}, "kind 'visit', and was asked 'train'"),
-        ({"protocol": 99}, "protocol 99, and was asked 3"),
+        ({"protocol": 99}, "protocol 99, and was asked 4"),
         ({"error": "no table"}, "no table"),
         ({"error": 3}, "'error' is missing, or no text"),
     ],
@@ -192,7 +192,7 @@ def test_a_name_that_no_folder_can_have_is_refused(name):
 @pytest.mark.parametrize(
     ("said", "wrong"),
     [
-        ({"protocol": 4}, "version 4 of the protocol, and this device version 3: install the same version"),
+        ({"protocol": 5}, "version 5 of the protocol, and this device version 4: install the same version"),
         ({"run": "../../etc"}, "calls the run '../../etc'"),
         ({"run": "a" * 65}, "calls the run"),
         ({"run": "é"}, "calls the run"),

@@ -16,9 +16,10 @@ from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower import replies, requests
 from fedmetaalign.engine.flower.requests import Header
 from fedmetaalign.engine.flower.wire import WireError
+from fedmetaalign.evaluation.fleet_threshold import BINS
 from fedmetaalign.federation.compression import pack as pack_vector
 from fedmetaalign.federation.compression import unpack as unpack_vector
-from fedmetaalign.federation.messages import Finish, Local, Train, Update, Visit
+from fedmetaalign.federation.messages import Finish, Local, Score, Scores, Train, Update, Visit
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.imputation import Fill
 from fedmetaalign.fleet.shared import Hello, Place
@@ -99,6 +100,27 @@ def test_an_update_arrives_bit_for_bit_in_every_format(vector, format, loss, acc
     assert list(read.vectors) == ["control"] and same(read.vectors["control"], vector)
     without = {"delta": None, "packed": None, "vectors": None}
     assert replace(read, **without) == replace(update, **without)
+
+
+def test_how_scores_lie_arrives_and_is_handed_to_all():
+    request, counts = Score(WEIGHTS, 1, 12, {"fold.0": -WEIGHTS}), np.arange(2 * BINS).reshape(2, BINS)
+    asked, _ = requests.read_request(travelled(requests.ask(HEADER, request, PLACE)), RECIPE.model)
+    assert isinstance(asked, Score) and same(asked.vectors["fold.0"], -WEIGHTS)
+    content = travelled(replies.write_reply("pump", RUN, request, Scores(counts)))
+    assert same(replies.read_reply(content, HEADER, request, NETWORK).counts, counts)
+    finish = Finish(WEIGHTS, 1, 12, {}, counts=counts)
+    told, _ = requests.read_request(travelled(requests.ask(HEADER, finish, PLACE)), RECIPE.model)
+    assert same(told.counts, counts)
+
+
+@pytest.mark.parametrize(
+    "counts", [np.full((2, BINS), -1), np.zeros((2, BINS)), np.zeros((2, 3), int), np.full((2, BINS), 10**12)]
+)
+def test_what_are_no_counts_of_scores_is_refused(counts):
+    request = Score(WEIGHTS, 1, 12)
+    content = travelled(replies.write_reply("pump", RUN, request, Scores(counts)))
+    with pytest.raises(WireError, match=r"The counts of scores are not two rows of 64 whole numbers\."):
+        replies.read_reply(content, HEADER, request, NETWORK)
 
 
 def test_what_a_visit_and_an_introduction_answer_arrives():

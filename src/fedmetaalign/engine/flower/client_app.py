@@ -52,6 +52,7 @@ def say_hello(message: Message, context: Context) -> Message:
 
 @app.train("visit")
 @app.train("train")
+@app.train("score")
 @app.train("finish")
 def train(message: Message, context: Context) -> Message:
     """Does a phase's step on the device."""

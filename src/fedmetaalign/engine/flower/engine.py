@@ -55,7 +55,7 @@ class FlowerEngine:
     registry: NodeRegistry
     shared: Shared = field(default_factory=Shared)
     on_poll: Callable[[], None] = lambda: None
-    poll_interval: float = 0.1
+    poll_interval: float = 0.5
     _overdue: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property

@@ -13,6 +13,7 @@ from flwr.app import ConfigRecord, MetricRecord, RecordDict
 from fedmetaalign.engine.flower import result_message
 from fedmetaalign.engine.flower.requests import Header, kind
 from fedmetaalign.engine.flower.wire import (
+    COUNTS,
     PROTOCOL,
     VECTOR,
     WireError,
@@ -21,6 +22,7 @@ from fedmetaalign.engine.flower.wire import (
     read_arrays,
     read_config,
     read_correlations,
+    read_counts,
     read_moments,
     read_sketches,
     read_vector,
@@ -30,7 +32,18 @@ from fedmetaalign.engine.flower.wire import (
     word,
 )
 from fedmetaalign.evaluation.result import LARGEST_LOSS, LONGEST_NAME, MOST_SAMPLES, steers
-from fedmetaalign.federation.messages import Finish, Finished, Local, Reply, Request, Train, Update, Visit
+from fedmetaalign.federation.messages import (
+    Finish,
+    Finished,
+    Local,
+    Reply,
+    Request,
+    Score,
+    Scores,
+    Train,
+    Update,
+    Visit,
+)
 from fedmetaalign.fleet.shared import Hello
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.model.mlp import Network
@@ -66,11 +79,15 @@ def refuse(device: str, sentence: str) -> RecordDict:
     return RecordDict({"reply": ConfigRecord({"protocol": PROTOCOL, "device": device, "error": sentence})})
 
 
-def write_reply(device: str, run: str, request: Request[Any], reply: Local | Update | Finished) -> RecordDict:
+def write_reply(
+    device: str, run: str, request: Request[Any], reply: Local | Update | Scores | Finished
+) -> RecordDict:
     """Returns a device's answer as records."""
     said: dict[str, Any] = {"device": device, **_asked(request, run)}
     if isinstance(reply, Finished):
         return RecordDict({"reply": ConfigRecord({**said, "finished": result_message.write(reply)})})
+    if isinstance(reply, Scores):
+        return RecordDict({"reply": ConfigRecord(said), "arrays": arrays({COUNTS: reply.counts})})
     measured: dict[str, Any] = {key: float(getattr(reply, key)) for key in LOCAL}
     measured["samples"] = int(reply.samples)
     if isinstance(reply, Update):
@@ -149,7 +166,10 @@ def read_reply(
     if isinstance(request, Finish):
         found = result_message.read(said.get("finished"), header.device, request, header.recipe, target)
         return cast(Reply, found)
-    values, measured = read_arrays(records, "arrays"), _measured(records, request)
+    values = read_arrays(records, "arrays")
+    if isinstance(request, Score):
+        return cast(Reply, Scores(read_counts(values)))
+    measured = _measured(records, request)
     common = {**{key: measured[key] for key in LOCAL}, "samples": int(measured["samples"])}
     vectors = read_vectors(values, network)
     if isinstance(request, Train | Visit) and vectors.keys() != request.vectors.keys():

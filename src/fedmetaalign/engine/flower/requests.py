@@ -13,6 +13,7 @@ import numpy as np
 from flwr.app import ConfigRecord, RecordDict
 
 from fedmetaalign.engine.flower.wire import (
+    COUNTS,
     PROTOCOL,
     VECTOR,
     WireError,
@@ -21,6 +22,7 @@ from fedmetaalign.engine.flower.wire import (
     place_record,
     read_arrays,
     read_config,
+    read_counts,
     read_place,
     read_vector,
     read_vectors,
@@ -28,7 +30,7 @@ from fedmetaalign.engine.flower.wire import (
     whole,
     word,
 )
-from fedmetaalign.federation.messages import Finish, Request, Train, Vectors, Visit
+from fedmetaalign.federation.messages import Finish, Request, Score, Train, Vectors, Visit
 from fedmetaalign.fleet.shared import Place
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.recipe import Model, Recipe, dump, parse
@@ -73,6 +75,8 @@ def ask(header: Header, request: Request[Any], place: Place) -> RecordDict:
         case Visit():
             said |= {"tour": request.tour, "rate": request.rate, "most": request.most}
             values |= _named(request.vectors)
+        case Score():
+            values |= _named(request.vectors)
         case Train():
             if request.packed is not None:
                 values = packed_arrays("weights", request.packed)
@@ -80,6 +84,7 @@ def ask(header: Header, request: Request[Any], place: Place) -> RecordDict:
         case Finish():
             values |= {f"{STAGE}{name}": weights for name, weights in request.stages.items()}
             values |= _named(request.vectors)
+            values |= {} if request.counts is None else {COUNTS: request.counts}
     return RecordDict({"arrays": arrays(values), "place": place_record(place), "request": ConfigRecord(said)})
 
 
@@ -125,9 +130,12 @@ def read_request(records: RecordDict, model: Model) -> tuple[Request[Any], Place
             request = Visit(weights, number, devices, tour, rate, most, read_vectors(values, network))
         case "train":
             request = Train(weights, number, devices, read_vectors(values, network), packed)
+        case "score":
+            request = Score(weights, number, devices, read_vectors(values, network))
         case "finish":
-            stages = read_vectors(values, network, STAGE)
-            request = Finish(weights, number, devices, stages, read_vectors(values, network))
+            stages, vectors = read_vectors(values, network, STAGE), read_vectors(values, network)
+            counts = read_counts(values) if COUNTS in values else None
+            request = Finish(weights, number, devices, stages, vectors, counts=counts)
         case other:
             raise WireError(f"The server asks for {other!r}, which this version does not know.")
     return request, place

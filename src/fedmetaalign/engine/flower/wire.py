@@ -10,6 +10,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.evaluation.fleet_threshold import BINS
 from fedmetaalign.evaluation.result import MOST_SAMPLES
 from fedmetaalign.federation.compression import Packed, unpack
 from fedmetaalign.federation.messages import Vectors
@@ -21,11 +22,14 @@ from fedmetaalign.model.curve import LARGEST_LEVEL, MOST_KNOTS, Curve
 from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged, layer_sizes
 from fedmetaalign.model.target import Target
 
-PROTOCOL = 3
+PROTOCOL = 4
 """The version of these records: a device and a server must have the same."""
 
 VECTOR = "vector."
 """What the names of the arrays begin with that a method sends beside the weights."""
+
+COUNTS = "counts"
+"""The array of how scores lie."""
 
 LONGEST_SENTENCE = 400
 """Characters of a sentence that holds a stranger's words."""
@@ -176,6 +180,19 @@ def read_vectors(values: Mapping[str, np.ndarray], network: Network, prefix: str
         WireError: one is something else.
     """
     return {k.removeprefix(prefix): vector(values, k, network) for k in values if k.startswith(prefix)}
+
+
+def read_counts(values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns how scores lie, (2, BINS) int64, of normal samples and of faults.
+
+    Raises:
+        WireError: it does not say so.
+    """
+    found = values.get(COUNTS, np.empty(0))
+    sound = found.dtype == np.int64 and found.shape == (2, BINS)
+    if not sound or not ((found >= 0) & (found <= MOST_SAMPLES)).all():
+        raise WireError(f"The counts of scores are not two rows of {BINS} whole numbers.")
+    return found
 
 
 def read_moments(records: RecordDict, values: Mapping[str, Any]) -> Moments | None:

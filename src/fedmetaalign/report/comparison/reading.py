@@ -121,6 +121,7 @@ class Comparison(_Part):
 
     Attributes:
         rank: the metric that says which row is better, what one gains, and who is worse off.
+        deployed: the format that networks were judged in; empty where as they are trained.
         rows: in the order of the file.
         stages: stage -> device -> metric of Fed-Meta-Align; empty where it was not compared.
     """
@@ -130,6 +131,7 @@ class Comparison(_Part):
     learning_rates: tuple[float, ...] = ()
     tune_seeds: tuple[int, ...] = ()
     rank: Rank = "accuracy"
+    deployed: Annotated[str, BeforeValidator(lambda name: plain(str(name)))] = ""
     devices: tuple[str, ...]
     unseen: tuple[str, ...] = ()
     rows: tuple[Row, ...] = Field(validation_alias="methods")

@@ -1,0 +1,68 @@
+"""How samples should be divided: what their order, their recordings and their clock ask for."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fedmetaalign.fleet.columns import SIGMAS
+from fedmetaalign.fleet.rows import runs_test
+from fedmetaalign.proposal.proposal import Split
+
+_ALIKE = 0.3  # the correlation with the row before from which on neighbours are of one waveform
+_LAGS = (10, 20, 50, 100, 200, 500)
+_BLOCKS = 12  # the least blocks of each class, so that every part of the split can have one
+
+
+def split_of(
+    features: Mapping[str, np.ndarray],
+    kinds: np.ndarray,
+    devices: np.ndarray,
+    unit: str | None,
+    units: np.ndarray,
+) -> Split:
+    """Proposes a split.
+
+    Args:
+        features: of each feature its values, (rows,) float64.
+        kinds: (rows,) the class of each row.
+        devices: (rows,) int64, the device of each row.
+        unit: the column of recordings, if there is one.
+        units: (rows,) int64, the recording of each row.
+    """
+    if unit is not None:
+        per = np.array([len(np.unique(units[kinds == kind])) for kind in np.unique(kinds)])
+        if per.min() >= 2:
+            test = None if per.min() >= 5 else 0.5 if per.min() == 2 else 0.34
+            why = f"rows of one '{unit}' stay on one side: any split inside it would test on what it trained on"
+            return Split("units", why, unit=unit, test=test)
+    runs, expected, z = runs_test(kinds)
+    if z < -SIGMAS and 2 * runs < expected:
+        alike = _correlation(features, devices, 1)
+        if alike >= _ALIKE:
+            why = (
+                "rows of one class stand together and neighbours are alike (correlation"
+                f" {alike:.2f}): a split row by row would test on neighbours of what it trained on"
+            )
+            return Split("blocks", why, block=_block(features, kinds, devices))
+    return Split("rows", "no row tells its neighbour's label")
+
+
+def _correlation(features: Mapping[str, np.ndarray], devices: np.ndarray, lag: int) -> float:
+    """The median over features of the correlation between rows of one device that are so far apart."""
+    same = devices[lag:] == devices[:-lag]
+    found = []
+    for values in features.values():
+        a, b = values[lag:][same], values[:-lag][same]
+        known = np.isfinite(a) & np.isfinite(b)
+        if known.sum() > 2 and a[known].std() > 0 and b[known].std() > 0:
+            found.append(abs(float(np.corrcoef(a[known], b[known])[0, 1])))
+    return float(np.median(found)) if found else 0.0
+
+
+def _block(features: Mapping[str, np.ndarray], kinds: np.ndarray, devices: np.ndarray) -> int:
+    """A block's rows: as many as it takes until rows are unlike, and as each class has enough blocks for."""
+    each = [np.unique(kinds[devices == device], return_counts=True)[1].min() for device in np.unique(devices)]
+    rarest = int(np.median(each))
+    lags: Sequence[int] = [lag for lag in _LAGS if lag < len(kinds)]
+    far = next((lag for lag in lags if _correlation(features, devices, lag) < _ALIKE), _LAGS[-1])
+    return int(max(min(far, rarest // _BLOCKS), 2))

@@ -1,0 +1,101 @@
+"""What is proposed, as plain values: a recipe's sources and splits, each with its reason."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedmetaalign.fleet.audit import Audit
+from fedmetaalign.fleet.labels import Guess
+
+
+@dataclass(frozen=True)
+class Part:
+    """Files with the same columns that matter: one source of the recipe.
+
+    Attributes:
+        paths: the files, sorted.
+        features: their features, in the order of the columns.
+    """
+
+    paths: tuple[Path, ...]
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A table that is cut into devices at random, for want of any: so many, with so many samples each."""
+
+    count: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """How samples are divided.
+
+    Attributes:
+        kind: as in `[splits]`.
+        why: the reason.
+        unit: the column of `units`.
+        block: rows of a block of `blocks`.
+        test: the share of the test set, None for the recipe's default.
+    """
+
+    kind: str
+    why: str
+    unit: str | None = None
+    block: int | None = None
+    test: float | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """All that is proposed for tables of one kind.
+
+    Attributes:
+        label: which columns, and what their values mean.
+        kinds: whether each kind of fault is a class of its own.
+        counts: of each class its rows, the normal ones first.
+        parts: the files and their features.
+        device: the columns that name devices; empty where each file is one.
+        draws: how the table is cut at random, if it is.
+        units: of each feature with one its physical unit.
+        categories: of each text feature its values in their order.
+        left: of each column that is left out the reason.
+        split: how samples are divided.
+        notes: sentences that somebody should read before believing a result.
+        audit: of all rows together.
+    """
+
+    label: Guess
+    kinds: bool
+    counts: Mapping[str, int]
+    parts: tuple[Part, ...]
+    device: tuple[str, ...]
+    draws: Draws | None
+    units: Mapping[str, str]
+    categories: Mapping[str, tuple[str, ...]]
+    left: Mapping[str, str]
+    split: Split
+    notes: tuple[str, ...]
+    audit: Audit
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features of all files."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.features))
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A recipe's data.
+
+    Attributes:
+        name: of the recipe.
+        choices: for tables of each kind.
+        left: sentences about tables that are left out.
+    """
+
+    name: str
+    choices: tuple[Choice, ...]
+    left: tuple[str, ...] = ()

@@ -1,0 +1,70 @@
+"""A proposal as the lines that a terminal shows, and as plain values for programs."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from fedmetaalign.fleet.audit import sentences
+from fedmetaalign.proposal.proposal import Choice, Proposal
+
+_MOST = 12  # names that a line lists
+
+
+def summary(proposal: Proposal) -> list[str]:
+    """Says what is proposed, and what an audit found, a line each."""
+    lines: list[str] = []
+    for choice in proposal.choices:
+        lines += [*_choice(choice), "", "Audit of all rows together:"]
+        lines += [f"  {sentence}" for sentence in sentences(choice.audit)]
+        lines += [note for text in choice.notes for note in ("", text)]
+    if proposal.left:
+        lines += ["", "Tables that are left out:", *(f"  {sentence}" for sentence in proposal.left)]
+    return lines
+
+
+def to_dict(proposal: Proposal) -> dict[str, Any]:
+    """A proposal as plain values for JSON."""
+    return {
+        "name": proposal.name,
+        "left": list(proposal.left),
+        "choices": [
+            {
+                "tables": [str(path) for part in choice.parts for path in part.paths],
+                "device": list(choice.device),
+                "label": asdict(choice.label),
+                "kinds": choice.kinds,
+                "counts": dict(choice.counts),
+                "features": list(choice.features),
+                "units": dict(choice.units),
+                "categories": {name: list(order) for name, order in choice.categories.items()},
+                "left": dict(choice.left),
+                "split": asdict(choice.split),
+                "notes": list(choice.notes),
+                "audit": choice.audit.to_dict(),
+            }
+            for choice in proposal.choices
+        ],
+    }
+
+
+def _choice(choice: Choice) -> Iterator[str]:
+    tables = sum(len(part.paths) for part in choice.parts)
+    devices = f"{tables} tables, a device each" if tables > 1 else str(choice.parts[0].paths[0])
+    if choice.device:
+        devices += f", a device for each {' and '.join(choice.device)}"
+    yield devices
+    counts = (f"{name} {count:,}" for name, count in choice.counts.items())
+    yield f"  label     {', '.join(choice.label.columns)}: {_listed(counts)}"
+    if choice.label.faults:
+        yield f"  no fault  {_listed(choice.label.normal)}"
+    names = (f"{name} [{choice.units[name]}]" if name in choice.units else name for name in choice.features)
+    yield f"  features  {_listed(names)}"
+    if choice.left:
+        yield f"  left out  {_listed(choice.left)}"
+    yield f"  split     {choice.split.kind}: {choice.split.why}"
+
+
+def _listed(names: Any) -> str:
+    names = list(names)
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    return ", ".join(names[:_MOST]) + more

@@ -1,0 +1,207 @@
+"""A proposal as the text of a recipe: keys that `run` takes as they are, each with its reason beside it."""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from fedmetaalign.fleet.classes import canonical
+from fedmetaalign.fleet.files import listed
+from fedmetaalign.proposal.proposal import Choice, Part, Proposal
+
+_WIDTH = 100
+_MOST = 8  # classes whose rows are told
+
+
+def recipe_text(proposal: Proposal, folder: Path, call: str, run: str) -> str:
+    """Writes a proposal as a recipe.
+
+    Args:
+        proposal: what to write.
+        folder: the recipe's, to which its tables are relative.
+        call: the call that made it, for its first line.
+        run: the call that runs it.
+    """
+    lines = [f"# Proposed by: {call}", f"# Run it with: {run}"]
+    lines += _comment(
+        "Each choice has its reason beside it. Look at the ones that say CHECK before you trust a result."
+    )
+    lines += ["", f"name = {value(proposal.name)}", 'extends = "fleet"', ""]
+    if proposal.left:
+        lines += _comment("Tables that are left out:")
+        lines += [line for sentence in proposal.left for line in _comment(f"- {sentence}")] + [""]
+    sources = [(choice, part) for choice in proposal.choices for part in choice.parts]
+    alone = len(sources) == 1 and len(_patterns(sources[0][1], folder)) == 1
+    for choice in proposal.choices:
+        for note in choice.notes:
+            lines += [*_comment(note), ""]
+        for i, part in enumerate(choice.parts):
+            lines += _source(choice, part, folder, alone, told=i > 0)
+        lines += [*_left(choice), ""]
+    return "\n".join([*lines, *_splits(proposal)]) + "\n"
+
+
+def value(thing: Any) -> str:
+    """A value as TOML, in one line."""
+    if isinstance(thing, Mapping):
+        inside = ", ".join(f"{_key(key)} = {value(each)}" for key, each in thing.items())
+        return f"{{ {inside} }}"
+    if isinstance(thing, list | tuple):
+        return f"[{', '.join(map(value, thing))}]"
+    return tomli_w.dumps({"v": thing}).removeprefix("v = ").strip()
+
+
+def _source(choice: Choice, part: Part, folder: Path, alone: bool, told: bool) -> Iterator[str]:
+    """The lines of one source, or of as many as its files take."""
+    for i, table in enumerate(_patterns(part, folder)):
+        yield "[fleet]" if alone else "[[fleet.devices]]"
+        yield _with(f"table = {value(table)}", _whose(choice, part, table))
+        yield from _label(choice, told or i > 0)
+        if choice.device:
+            yield f"device = {value(choice.device if len(choice.device) > 1 else choice.device[0])}"
+        yield from _listed("features", part.features)
+        if units := {name: unit for name, unit in choice.units.items() if name in part.features}:
+            yield from _mapped("units", units)
+        if categories := {name: order for name, order in choice.categories.items() if name in part.features}:
+            yield _with(
+                f"categories = {value(categories)}", "texts that become 0, 1, 2, ...: CHECK their order"
+            )
+        if choice.draws:
+            keys = {"count": choice.draws.count, "samples": choice.draws.samples, "alpha": 100.0}
+            yield _with(f"partition = {value(keys)}", "devices for a trial, drawn from the whole table")
+        yield ""
+
+
+def _label(choice: Choice, told: bool) -> Iterator[str]:
+    label = choice.label
+    columns = label.columns
+    yield _with(f"label = {value(columns if len(columns) > 1 else columns[0])}", "" if told else label.why)
+    counts = ", ".join(f"{name} {count:,}" for name, count in [*choice.counts.items()][:_MOST])
+    counts += f" and {len(choice.counts) - _MOST} more" if len(choice.counts) > _MOST else ""
+    if len(columns) > 1 and choice.kinds:
+        yield _with(
+            "kinds = true",
+            "" if told else f"each combination is a kind, and {'0' * len(columns)} no fault; rows: {counts}",
+        )
+    elif choice.kinds:
+        yield _with(
+            f"normal = {value(_plain(label.normal))}",
+            "" if told else f"every other value is a kind of fault; rows: {counts}",
+        )
+    elif label.faults:
+        yield _with(
+            f"positive = {value(_plain(label.faults))}", "" if told else f"and {listed(label.normal)} no fault"
+        )
+
+
+def _whose(choice: Choice, part: Part, table: str) -> str:
+    if choice.draws:
+        return ""
+    if choice.device:
+        return f"a device is each {' and '.join(choice.device)}"
+    return f"{len(part.paths)} tables, a device each" if "*" in table else "one device"
+
+
+def _left(choice: Choice) -> Iterator[str]:
+    if choice.left:
+        yield "# Columns that are left out:"
+        for name, reason in choice.left.items():
+            told = reason if f"'{name}'" in reason else f"'{name}': {reason}"
+            yield from _comment(f"- {told}")
+
+
+def _splits(proposal: Proposal) -> Iterator[str]:
+    kinds = [choice.split for choice in proposal.choices]
+    split = (
+        kinds[0]
+        if len({each.kind for each in kinds}) == 1
+        else next((s for s in kinds if s.kind == "rows"), kinds[0])
+    )
+    yield "[splits]"
+    yield from _comment(split.why[:1].upper() + split.why[1:] + ".")
+    yield f"kind = {value(split.kind)}"
+    if split.unit:
+        yield f"unit = {value(split.unit)}"
+    if split.block:
+        yield f"block = {split.block}"
+    if split.test:
+        yield _with(f"test = {split.test}", "so that each class has a unit on both sides")
+
+
+def _patterns(part: Part, folder: Path) -> list[str]:
+    """The tables of a source as the recipe names them: one pattern that matches these files alone, or each."""
+    paths = [_from(folder.resolve(), path.resolve()) for path in part.paths]
+    parents = {path.parent for path in paths}
+    if len(paths) > 1 and len(parents) == 1:
+        stem = _beginning([path.name for path in paths])
+        suffixes = {path.suffix for path in paths}
+        if len(suffixes) == 1 and not any(sign in str(paths[0].parent) for sign in "*?["):
+            for pattern in (f"*{suffixes.copy().pop()}", f"{stem}*{suffixes.copy().pop()}"):
+                if set(part.paths[0].parent.glob(pattern)) == set(part.paths):
+                    return [(paths[0].parent / pattern).as_posix()]
+    return [path.as_posix() for path in paths]
+
+
+def _from(folder: Path, path: Path) -> Path:
+    """A path as seen from a folder, whole where it does not lie in it."""
+    return path.relative_to(folder) if path.is_relative_to(folder) else path
+
+
+def _beginning(names: Sequence[str]) -> str:
+    """What all of some names begin with."""
+    first, last = min(names), max(names)
+    return first[: next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
+
+
+def _plain(values: Sequence[str]) -> list[str | int | float]:
+    """Values as a recipe writes them: numbers as numbers."""
+    found: list[str | int | float] = []
+    for each in values:
+        number = canonical(each)
+        found.append(each if isinstance(number, str) else int(number) if number.is_integer() else number)
+    return found
+
+
+def _listed(key: str, names: Sequence[str]) -> list[str]:
+    line = f"{key} = {value(names)}"
+    if len(line) <= _WIDTH:
+        return [line]
+    return [f"{key} = [", *_wrapped([value(name) for name in names]), "]"]
+
+
+def _mapped(key: str, pairs: Mapping[str, str]) -> list[str]:
+    line = f"{key} = {value(pairs)}"  # TOML keeps an inline table on one line
+    return [line]
+
+
+def _wrapped(items: Sequence[str]) -> list[str]:
+    lines, line = [], "   "
+    for item in items:
+        if len(line) + len(item) + 2 > _WIDTH and line.strip():
+            lines.append(line)
+            line = "   "
+        line += f" {item},"
+    return [*lines, line]
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent="# ", subsequent_indent="#   " if text.startswith("- ") else "# ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _with(line: str, why: str) -> str:
+    """A line with its reason, on the same line where there is room."""
+    if not why:
+        return line
+    why = " ".join(why.split())
+    if len(line) + len(why) + 6 <= _WIDTH:
+        return f"{line.ljust(28)}  # {why}"
+    return "\n".join([*_comment(why[:1].upper() + why[1:] + ":"), line])
+
+
+def _key(name: str) -> str:
+    return tomli_w.dumps({name: 0}).removesuffix(" = 0\n")

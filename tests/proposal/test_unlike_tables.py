@@ -1,0 +1,175 @@
+"""Tables of other kinds than the real ones: what init makes of their columns, and that `run` takes it."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fedmetaalign.proposal.propose import propose
+from fedmetaalign.proposal.reading import read, tables_in
+from fedmetaalign.proposal.text import recipe_text
+from fedmetaalign.proposal.trial import refusal, runnable
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(11)
+
+
+def times(rows, form="%Y-%m-%d %H:%M:%S", minutes=10):
+    start = datetime(2025, 3, 1, 6)
+    return [(start + timedelta(minutes=minutes * i)).strftime(form) for i in range(rows)]
+
+
+def proposed(folder, **more):
+    """The choice for tables of one kind, after a trial of the recipe."""
+    families, wrong = read(tables_in([folder]))
+    assert wrong == ()
+    proposal = propose(families, folder.name, **more)
+
+    def write(each):
+        return recipe_text(each, folder, "init", "run")
+
+    proposal, _ = runnable(proposal, write, folder)
+    assert refusal(write(proposal), folder) == ""
+    assert len(proposal.choices) == 1
+    return proposal.choices[0]
+
+
+def test_pumps_a_file_each_with_words_for_labels(tmp_path, random):
+    words = ["ok", "leak", "cavitation", "bearing"]
+    for pump in range(4):
+        state = random.choice(words, 200, p=[0.7, 0.1, 0.1, 0.1])
+        code = np.array([words.index(word) for word in state])
+        columns = {
+            "time": times(200),
+            "pump": [f"P-{pump}"] * 200,
+            "serial no": [f"{1000 * pump + i:05d}" for i in range(200)],
+            "pressure_bar": 6 + random.normal(size=200) - (code == 1),
+            "flow [m3/h]": 40 + 3 * random.normal(size=200) - 4 * (code == 2),
+            "motor_current_A": 12 + random.normal(size=200) + (code == 3),
+            "valve": random.choice(["open", "closed"], 200),
+            "state": state,
+            "error_code": [0 if c == 0 else 100 + c for c in code],
+        }
+        if pump == 2:  # an older type has no current sensor
+            del columns["motor_current_A"]
+        pl.DataFrame(columns).write_csv(tmp_path / f"pump-{pump}.csv")
+    choice = proposed(tmp_path)
+    assert (choice.label.columns, choice.label.normal, choice.kinds) == (("state",), ("ok",), True)
+    assert set(choice.label.faults) == {"leak", "cavitation", "bearing"}
+    assert choice.features == ("pressure_bar", "flow [m3/h]", "motor_current_A", "valve")
+    assert choice.categories == {"valve": ("closed", "open")}
+    assert choice.units == {"pressure_bar": "bar", "flow [m3/h]": "m3/h", "motor_current_A": "A"}
+    assert set(choice.left) == {"time", "pump", "serial no", "error_code"}
+    assert [len(part.paths) for part in choice.parts] == [3, 1]
+    assert any("'motor_current_A' (1 of 4)" in note for note in choice.notes)
+
+
+def test_one_table_of_machines_with_modes_beside_an_overall_failure(tmp_path, random):
+    rows = 1500
+    seal, bearing = random.random(rows) < 0.06, random.random(rows) < 0.08
+    torque, heat = random.normal(50, 5, rows) + 6 * seal, random.normal(80, 8, rows) + 9 * bearing
+    columns = {
+        "MachineID": random.integers(1, 6, rows),
+        "operator": random.choice(["Ann", "Bob", "Eve"], rows),
+        "shift_hour": np.arange(rows) % 24,
+        "torque_nm": torque,
+        "heat_degC": heat,
+        "quality": random.choice(["low", "medium", "high"], rows),
+        "failure": (seal | bearing).astype(int),
+        "seal_failure": seal.astype(int),
+        "bearing_failure": bearing.astype(int),
+        "remaining_life": random.integers(0, 900, rows),
+    }
+    pl.DataFrame(columns).write_csv(tmp_path / "line.csv")
+    choice = proposed(tmp_path)
+    assert (choice.label.columns, choice.kinds, choice.device) == (("failure",), False, ("MachineID",))
+    assert choice.features == ("torque_nm", "heat_degC", "quality")
+    assert choice.categories == {"quality": ("low", "medium", "high")}
+    assert choice.units == {"torque_nm": "Nm", "heat_degC": "°C"}
+    assert set(choice.left) == {"operator", "shift_hour", "seal_failure", "bearing_failure", "remaining_life"}
+
+
+def test_minus_one_and_one_with_many_sensors_and_days_first(tmp_path, random):
+    rows = 800
+    y = np.where(random.random(rows) < 0.1, 1, -1)
+    x = random.normal(size=(rows, 60)) + 0.5 * (y == 1)[:, None]
+    columns = {f"s{i:02d}": x[:, i] for i in range(60)}
+    columns |= {"s07": np.full(rows, 100.0), "Pass/Fail": y, "Time": times(rows, "%d/%m/%Y %H:%M")}
+    pl.DataFrame(columns).write_csv(tmp_path / "fab.csv")
+    choice = proposed(tmp_path)
+    assert (choice.label.columns, choice.label.faults) == (("Pass/Fail",), ("1",))
+    assert len(choice.features) == 59
+    assert set(choice.left) == {"s07", "Time"}
+
+
+def test_codes_of_a_state_in_batches_of_one_state_each(tmp_path, random):
+    batch = np.repeat(np.arange(40), 50)
+    code = np.repeat(random.permutation([0] * 22 + [3] * 9 + [17] * 9), 50)
+    drift = np.repeat(random.normal(size=(40, 3)), 50, axis=0)
+    x = drift + 0.3 * random.normal(size=(2000, 3)) + (code[:, None] == [3, 17, 99])
+    columns = {
+        "batch": batch,
+        "voltage_V": x[:, 0],
+        "current_mA": x[:, 1],
+        "phase_A": x[:, 2],
+        "set_point": np.repeat(random.integers(1, 9, 40), 50),
+        "status_code": code,
+    }
+    pl.DataFrame(columns).write_parquet(tmp_path / "drive.parquet")
+    choice = proposed(tmp_path)
+    assert (choice.label.columns, choice.label.normal, choice.kinds) == (("status_code",), ("0",), True)
+    assert choice.features == ("voltage_V", "current_mA", "phase_A")
+    assert choice.units == {"voltage_V": "V", "current_mA": "mA"}
+    assert (choice.split.kind, choice.split.unit) == ("units", "batch")
+    assert set(choice.left) == {"set_point"}
+
+
+def test_engines_that_run_to_failure(tmp_path, random):
+    parts = []
+    for unit in range(1, 9):
+        life = int(random.integers(120, 200))
+        cycle = np.arange(1, life + 1)
+        wear = (cycle / life)[:, None] * random.uniform(0.5, 1.5, 4)
+        x = wear + 0.2 * random.normal(size=(life, 4))
+        near = np.where(cycle > 0.7 * life, "yes", "no")
+        parts.append(
+            pl.DataFrame(
+                {"unit": np.full(life, unit), "cycle": cycle, "altitude": random.choice([0, 10, 20], life)}
+                | {f"sensor_{i}": x[:, i] for i in range(4)}
+                | {"RUL": life - cycle, "label": near}
+            )
+        )
+    pl.concat(parts).write_csv(tmp_path / "engines.csv")
+    choice = proposed(tmp_path)
+    assert (choice.label.columns, choice.label.faults, choice.device) == (("label",), ("yes",), ("unit",))
+    assert choice.features == ("altitude", "sensor_0", "sensor_1", "sensor_2", "sensor_3")
+    assert set(choice.left) == {"cycle", "RUL"}
+    assert choice.split.kind == "blocks"
+
+
+def test_two_kinds_of_tables_and_some_that_cannot_be_used(tmp_path, random):
+    for i in range(2):
+        y = random.integers(0, 2, 150)
+        pl.DataFrame(
+            {"flow": random.normal(size=150) + y, "heat": random.normal(size=150), "fault": y}
+        ).write_csv(tmp_path / f"pump{i}.csv")
+        pl.DataFrame(
+            {
+                "speed": random.normal(size=150) + y,
+                "load": random.normal(size=150),
+                "alarm": np.array(["no", "yes"])[y],
+            }
+        ).write_csv(tmp_path / f"fan{i}.csv")
+    (tmp_path / "broken.csv").write_text("a,b\n1,2\n3\n")
+    (tmp_path / "notes.txt").write_text("hello")
+    families, wrong = read(tables_in([tmp_path]))
+    proposal = propose(families, "plant", left=wrong)
+    assert [choice.label.columns[0] for choice in proposal.choices] == ["alarm", "fault"]
+    assert len(proposal.left) == 1 and "broken.csv, line 3" in proposal.left[0]
+    text = recipe_text(proposal, tmp_path, "init", "run")
+    assert text.count("[[fleet.devices]]") == 2
+    assert 'table = "fan*.csv"' in text
+    assert refusal(text, tmp_path) == ""

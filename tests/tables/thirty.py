@@ -1,0 +1,342 @@
+"""Some forty small tables, one of each kind that a folder may hold, each with the right outcome beside it.
+
+All are tables of one kind of pump: three sensors, and whether it was a fault. No file is kept: what is written
+here is all there is to each.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+SENSORS = ("speed", "load", "heat")
+
+RECIPE = """
+name = "thirty"
+[fleet]
+scaling = "fleet"
+[[fleet.devices]]
+table = "tables/*"
+label = "fault"
+features = ["speed", "load", "he*t"]
+units = { heat = "degC" }
+[[fleet.devices]]
+name = "../../x"
+table = "elsewhere.csv"
+label = "fault"
+features = ["speed", "load", "heat"]
+units = { heat = "degC" }
+[fleet.conversions]
+F = { to = "degC", factor = 0.5555555555555556, offset = -17.77777777777778 }
+[model]
+hidden = [8, 4]
+[optimizer]
+learning_rate = 0.01
+[serial]
+rounds = 1
+[parallel]
+rounds = 2
+[personalize]
+epochs = 1
+[evaluation]
+alone = false
+"""
+
+Rows = list[list[str]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What becomes of a table.
+
+    Attributes:
+        rows: that are read with a label; None where the device is left out.
+        unlabelled: rows without a label.
+        features: that the device has.
+        says: what the run says of it: a whole sentence of a notice, or the errors, in their order.
+    """
+
+    rows: int | None
+    unlabelled: int = 0
+    features: tuple[str, ...] = SENSORS
+    says: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A table, and what becomes of it.
+
+    Attributes:
+        file: its name.
+        what: what is unusual about it.
+        content: the bytes of the file.
+        outcome: the right one; `{file}` stands for the path in its sentences.
+    """
+
+    file: str
+    what: str
+    content: bytes
+    outcome: Outcome
+
+    @property
+    def device(self) -> str:
+        """The name of the device."""
+        return Path(self.file).stem.replace(" ", "_")
+
+
+def pump(rows: int = 60, seed: int = 0) -> Rows:
+    """Rows of a pump, with a header: a fault where the load is high and, of some seeds, the heat."""
+    random = np.random.default_rng(seed)
+    x = random.normal([1500, 40, 70], [100, 10, 5], (rows, 3)).round(3)
+    y = x[:, 1] + (seed % 3) * (x[:, 2] - 70) > 45
+    return [
+        [*SENSORS, "fault"],
+        *([*map(repr, row), str(int(fault))] for row, fault in zip(x.tolist(), y, strict=True)),
+    ]
+
+
+def text(rows: Rows, separator: str = ",", end: str = "\n") -> str:
+    """The rows as a file has them."""
+    return "".join(separator.join(row) + end for row in rows)
+
+
+def changed(change: Callable[[Rows], object], rows: int = 60, seed: int = 0) -> bytes:
+    """A pump's table after a change of its cells, of which `table[5][1]` is on line 6."""
+    table = pump(rows, seed)
+    change(table)
+    return text(table).encode()
+
+
+def labelled(faults: int, rows: int, seed: int = 0) -> bytes:
+    """A pump's table with so many faults, of high load, spread evenly."""
+    table = pump(rows, seed)
+    where = set(np.linspace(1, rows, faults, dtype=int).tolist())
+    for i, row in enumerate(table[1:], 1):
+        row[1], row[3] = ("75.5", "1") if i in where else (row[1], "0")
+    return text(table).encode()
+
+
+def put(*cells: tuple[int, int, str]) -> Callable[[Rows], object]:
+    """Sets cells, each given by line, column from 0, and text."""
+
+    def change(table: Rows) -> None:
+        for line, column, value in cells:
+            table[line - 1][column] = value
+
+    return change
+
+
+def each(column: int, value: Callable[[str], str]) -> Callable[[Rows], object]:
+    """Sets a column."""
+
+    def change(table: Rows) -> None:
+        for row in table[1:]:
+            row[column] = value(row[column])
+
+    return change
+
+
+def swapped(table: Rows) -> None:
+    """Puts the columns in another order."""
+    table[:] = [[row[3], row[2], row[0], row[1]] for row in table]
+
+
+def in_fahrenheit(table: Rows) -> None:
+    """Gives the heat in degrees Fahrenheit, and says so in the header."""
+    each(2, lambda celsius: f"{float(celsius) * 1.8 + 32:.6f}")(table)
+    table[0][2] = "heat [F]"
+
+
+def read(*says: str, rows: int = 60) -> Outcome:
+    """A table that is read as a whole."""
+    return Outcome(rows, says=says)
+
+
+def left_out(*says: str) -> Outcome:
+    """One that is not."""
+    return Outcome(None, says=says)
+
+
+def parquet(rows: Rows) -> bytes:
+    """The table as typed columns."""
+    buffer = io.BytesIO()
+    columns = list(zip(*rows[1:], strict=True))
+    pl.DataFrame({name: list(map(float, c)) for name, c in zip(rows[0], columns, strict=True)}).write_parquet(
+        buffer
+    )
+    return buffer.getvalue()
+
+
+CORRECT = "; correct it, leave the column out of the features, or list its values as categories"
+LEAVE = ": a classifier needs samples of both; add some or leave the device out."
+
+CASES = (
+    Case("plain.csv", "nothing", text(pump()).encode(), read()),
+    Case("order.csv", "columns in another order", changed(swapped, seed=1), read()),
+    Case(
+        "more.csv",
+        "columns that nobody uses",
+        changed(lambda table: [row.insert(1, "note") for row in table], seed=2),
+        read(),
+    ),
+    Case(
+        "lacking.csv",
+        "a sensor that others have is missing",
+        changed(lambda table: [row.pop(2) for row in table], seed=3),
+        Outcome(60, features=("speed", "load"), says=("'heat' on lacking",)),
+    ),
+    Case(
+        "header-units.csv",
+        "the header has the unit",
+        changed(put((1, 1, "load [%]")), seed=4),
+        read("in % on header-units"),
+    ),
+    Case(
+        "fahrenheit.csv",
+        "another unit, for which a conversion is declared",
+        changed(
+            lambda table: (
+                each(2, lambda t: f"{float(t) * 1.8 + 32:.6f}")(table),
+                put((1, 2, "heat [F]"))(table),
+            ),
+            seed=5,
+        ),
+        Outcome(
+            60, says=("'heat' is turned from F into degC on fahrenheit: a bundle there takes it in degC.",)
+        ),
+    ),
+    Case(
+        "plain copy.csv",
+        "a copy of another device, and a name that is no folder's",
+        text(pump()).encode(),
+        read(
+            "plain and plain_copy have the same samples: one trains on what another is tested on. Leave all but"
+            " one out with fleet.exclude.",
+            "'plain copy' is 'plain_copy'",
+        ),
+    ),
+    Case("ten.csv", "ten rows", labelled(4, 10, 6), read(rows=10)),
+    Case("three.csv", "three rows, no fault", labelled(0, 3, 7), read(rows=3)),
+    Case(
+        "two.csv",
+        "two rows",
+        labelled(1, 2, 8),
+        left_out(
+            "Device two has too few samples: of its 2, none is left for the test part; give it more, or"
+            " change [splits].",
+        ),
+    ),
+    Case("single-fault.csv", "one fault", labelled(1, 80, 9), read(rows=80)),
+    Case("rare.csv", "0.1 % faults", labelled(3, 3000, 10), read(rows=3000)),
+    Case("normal.csv", "no fault", labelled(0, 60, 11), read("by false alarms: normal")),
+    Case(
+        "worn.csv",
+        "faults alone",
+        labelled(60, 60, 12),
+        left_out("Device worn in {file} has only faults" + LEAVE),
+    ),
+    Case(
+        "unlabelled.csv",
+        "no label at all",
+        changed(each(3, lambda _: ""), seed=13),
+        Outcome(0, 60, says=("which receive the fleet's model and cannot be judged: unlabelled.",)),
+    ),
+    Case(
+        "partly.csv",
+        "rows without a label",
+        changed(put(*((line, 3, "") for line in range(2, 22))), seed=14),
+        Outcome(40, 20, says=("20 of partly",)),
+    ),
+    Case(
+        "words.csv",
+        "labels true and false",
+        changed(each(3, lambda y: ["false", "TRUE"][int(y)]), seed=15),
+        read(),
+    ),
+    Case("floats.csv", "labels 0.0 and 1.0", changed(each(3, lambda y: f"{y}.0"), seed=16), read()),
+    Case(
+        "maybe.csv",
+        "a label that is none",
+        changed(put((9, 3, "maybe")), seed=17),
+        left_out(
+            "{file}, line 9, column 'fault' is a label but not 0/1: the column holds '0', '1', 'maybe'; say"
+            " with `normal` which values mean no fault, or with `positive` which mean fault"
+        ),
+    ),
+    Case("stuck.csv", "a sensor that stands still", changed(each(2, lambda _: "70.0"), seed=18), read()),
+    Case(
+        "huge.csv",
+        "a value that no microcontroller can hold",
+        changed(put((5, 0, "1e200")), seed=20),
+        read("filled 1 cell of 'speed' (1 too large for float32) on huge"),
+    ),
+    Case("empty.csv", "nothing in it", b"", left_out("{file} is empty; give it a header and rows")),
+    Case(
+        "header.csv",
+        "a header alone",
+        b"speed,load,heat,fault\n",
+        left_out("{file} has a header but no rows; remove the device or give it data"),
+    ),
+    Case(
+        "twice.csv",
+        "two columns of one name",
+        changed(put((1, 2, "load")), seed=21),
+        left_out("{file}, line 1 names column 'load' twice; rename or remove one of them"),
+    ),
+    Case(
+        "short.csv",
+        "a row that is too short",
+        changed(lambda table: table[30].pop(), seed=22),
+        Outcome(
+            None,
+            says=("{file}, line 31 has 3 cells where the header has 4 columns; correct or remove the line",),
+        ),
+    ),
+    Case(
+        "no-label.csv",
+        "no column with the label",
+        changed(put((1, 3, "Faults")), seed=23),
+        left_out("{file} has no column 'fault'; did you mean 'Faults'?"),
+    ),
+    Case(
+        "other.csv",
+        "another kind of table",
+        b"name,size\nx,1\ny,2\n",
+        left_out("{file} has no column 'fault'; it has 'name', 'size'"),
+    ),
+    Case(
+        "text.csv",
+        "cells that are no numbers",
+        changed(put(*((line, 1, "high") for line in range(3, 15, 2)), (20, 2, "cold")), seed=24),
+        read("filled 6 cells of 'load' (6 'high') and 1 cell of 'heat' (1 'cold') on text"),
+    ),
+    Case(
+        "infinite.csv",
+        "a number that is not finite",
+        changed(put((4, 0, "-inf")), seed=25),
+        read("filled 1 cell of 'speed' (1 '-inf') on infinite"),
+    ),
+    Case(
+        "worded.csv",
+        "a column of words among the features",
+        changed(each(1, lambda _: "low"), seed=32),
+        left_out(
+            "{file}, line 2, column 'load' holds 'low', and 60 of its 60 values are no numbers, as on lines 3,"
+            " 4, 5, 6 and 55 more" + CORRECT
+        ),
+    ),
+    Case("mark.csv", "a byte-order mark", b"\xef\xbb\xbf" + text(pump(seed=26)).encode(), read()),
+    Case("windows.csv", "line ends of Windows", text(pump(seed=27), end="\r\n").encode(), read()),
+    Case("blank.csv", "blank lines", text(pump(seed=28), end="\n\n").encode(), read()),
+    Case("quoted.csv", "cells in quotes", changed(each(1, lambda v: f'"{v}"'), seed=29), read()),
+    Case("typed.parquet", "typed columns", parquet(pump(seed=30)), read()),
+    Case(
+        "cut-off.parquet",
+        "a file that is cut off",
+        parquet(pump(seed=31))[:-30],
+        left_out("{file} is not a readable Parquet file; write it again"),
+    ),
+)
