@@ -12,8 +12,9 @@ from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import Target
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.proof import replay
-from fedmetaalign.tinyml import codegen, decision, features, golden, integer, predictions
+from fedmetaalign.tinyml import codegen, compiled, decision, features, golden, integer, predictions
 from fedmetaalign.tinyml.bundle import Bundle, read, write
+from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import Interface
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write as write_model
@@ -224,3 +225,62 @@ def test_it_is_not_compiled_where_a_check_for_nan_may_be_left_out(network, compi
     assert subprocess.run(call, check=False).returncode == 0  # noqa: S603
     failed = subprocess.run([*call, option], capture_output=True, text=True, check=False)  # noqa: S603
     assert failed.returncode and "Turn -ffast-math off" in failed.stderr
+
+
+HARNESS = """
+#include "fma_learn.h"
+#ifdef FMA_LAST
+static fma_last_t state, *const last = &state;
+#endif
+int size(void);
+void start(fma_adapt_t *adapt);
+int learn(fma_adapt_t *adapt, const float *raw, int label);
+int judge(const fma_adapt_t *adapt, const float *raw, float *score);
+int size(void) { return sizeof(fma_adapt_t); }
+void start(fma_adapt_t *adapt) {
+    fma_adapt_init(adapt, 1e-2f, 0.5f);
+#ifdef FMA_LAST
+    fma_last_init(last);
+#endif
+}
+int learn(fma_adapt_t *adapt, const float *raw, int label) {
+    return fma_learn(adapt, raw, label FMA_LAST_ARGUMENT);
+}
+int judge(const fma_adapt_t *adapt, const float *raw, float *score) {
+    return fma_judge(adapt, raw, score FMA_LAST_ARGUMENT);
+}
+"""
+
+
+@pytest.mark.parametrize("rule", ["reject", "last", "flag"])
+def test_a_device_does_not_learn_from_a_broken_sensor(network, rule, needs, tmp_path):
+    needs("gcc")
+    preparation = prepared(rule)
+    whole = np.hstack([good(300), np.zeros((300, len(preparation.flags)))])
+    net = quantize(network(1, (6, 12, 9, 7, 1)), preparation.apply(whole))
+    texts = codegen.files("pump", net, preparation, 0.5, good(5), header(net))
+    for name, text in (texts | {"harness.c": HARNESS}).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    sources = [tmp_path / name for name in ("harness.c", "fma_adapt.c", "fma_infer.c")]
+    on = compiled.host(sources, [tmp_path], "gcc")
+    size = on.call("size").result
+    adapt, raw, score = on.allocate(size), on.allocate(12), on.allocate(4)
+    on.call("start", adapt)
+
+    def put(row):
+        on.write(raw, np.float32(row).tobytes())
+
+    for row in good(40):
+        put(row)
+        assert on.call("learn", adapt, raw, 1).result == 1
+    learnt = on.read(adapt, size)
+    for row in ((NAN, 5, 1), (5, INF, 1), (17, 5, 1), (NAN, NAN, NAN)):
+        put(row)
+        assert on.call("learn", adapt, raw, 0).result == 0
+        assert on.read(adapt, size) == learnt
+        # All labels were faults: so it says, where it may.
+        said = on.call("judge", adapt, raw, score).result
+        assert said == (decision.Decision.SENSOR_FAULT if rule == "reject" else decision.Decision.FAULT)
+        assert 0.5 < np.frombuffer(on.read(score, 4), np.float32)[0] < 1
+    put((5, 5, 1))
+    assert on.call("judge", adapt, raw, score).result == decision.Decision.FAULT

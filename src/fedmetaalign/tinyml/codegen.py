@@ -24,16 +24,16 @@ from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNet
 
 _SOURCES = ("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h", "main.c")
 _CURVES = ("fma_curves.h",)
-_LEARNING = ("fma_adapt.c", "fma_adapt.h")
+_LEARNING = ("fma_adapt.c", "fma_adapt.h", "fma_learn.h")
 _WIDTH = 112  # of a line
 
 _TWO = {
     "scores": "fma_score_t score;",
-    "classify": "int fault = fma_classify(raw, &score);",
+    "classify": "int said = fma_classify(raw, &score$last);",
 }
 _SEVERAL = {
     "scores": "fma_score_t scores[FMA_CLASSES]; /* the probability of each class */",
-    "classify": "int kind, fault = fma_classify(raw, scores, &kind); /* kind: the likeliest fault */",
+    "classify": "int kind, said = fma_classify(raw, scores, &kind$last); /* kind: the likeliest fault */",
 }
 """What the README says of classifiers of two classes, and of more."""
 
@@ -71,7 +71,8 @@ def files(
         device=_plain(device),
         features=", ".join(_names(preparation)),
         more="".join(f" `{name}`," for name in more),
-        **(_SEVERAL if several else _TWO),
+        broken=_broken(preparation),
+        **_usage(several, preparation.missing.rule == "last"),
     )
     trunk = len(split(network).trunk) if head else 0
     texts["fma_model.h"] = model_header(device, network, preparation, threshold, trunk, labels)
@@ -79,6 +80,36 @@ def files(
     if head:
         texts["fma_head.h"] = head
     return texts
+
+
+def _usage(several: bool, last: bool) -> dict[str, str]:
+    """Returns what the README shows in C."""
+    found = {
+        name: line.replace("$last", ", &last" * last) for name, line in (_SEVERAL if several else _TWO).items()
+    }
+    if last:
+        found["scores"] = (
+            f"static fma_last_t last; /* once: fma_last_init(&last); */\n        {found['scores']}"
+        )
+    return found
+
+
+_STANDS = {
+    "median": "the median of the training samples",
+    "flag": "the median of the training samples, and an input says so,",
+    "last": "the last good value",
+}
+
+
+def _broken(preparation: Preparation) -> str:
+    """Says in the README what is done about broken values."""
+    missing = preparation.missing
+    ranges = " or lies outside its sensor's range (see `fma_model.h`)" if missing.ranges else ""
+    said = "the decision is a sensor fault, whatever the score"
+    if missing.fills:
+        said = f"{_STANDS[missing.rule]} stands for it, and the decision is a fault or a sensor fault"
+    text = f"Where a value is no finite number{ranges}, {said}: never normal."
+    return textwrap.fill(text, 109, subsequent_indent="   ")
 
 
 def model_header(
@@ -107,7 +138,7 @@ def model_header(
     edges, score = interface.input.name, interface.score.name
     labels = labels or decision.unnamed(interface.outputs)
     several = interface.outputs > 1
-    last = preparation.missing.rule == "last"
+    missing = preparation.missing
     lines = [
         *_comment(f"The classifier of {device}, made by Fed-Meta-Align. Raw features, in order:", preparation),
         "#ifndef FMA_MODEL_H",
@@ -121,7 +152,8 @@ def model_header(
         f"typedef {TYPES[score]} fma_score_t;",
         f"#define FMA_TRUNK {trunk} /* layers that fma_trunk runs; without it 0 */",
         *(_classes(labels) if several else []),
-        *(["#define FMA_LAST /* the last good value takes the place of a broken one */"] if last else []),
+        f"#define FMA_STRICT {int(not missing.fills)} /* whether a broken value is a sensor fault always */",
+        *(["#define FMA_LAST /* the last good value stands for a broken one */"] * (missing.rule == "last")),
         "",
         "#ifdef FMA_MODEL_DATA /* the rest is for fma_infer.c */",
         "",
@@ -176,8 +208,7 @@ def _curves(preparation: Preparation, network: DeployedNetwork) -> list[str]:
 def _missing(preparation: Preparation, network: DeployedNetwork) -> list[str]:
     """Writes which values are broken, and what takes their place."""
     missing, measured = preparation.missing, preparation.measured
-    strict = "says sensor fault whatever the score" if not missing.fills else "may still say fault"
-    lines = ["", f"#define FMA_STRICT {int(not missing.fills)} /* a sample with a broken value {strict} */"]
+    lines = [""]
     if missing.fills:
         lines += [
             "/* What an input becomes whose value is broken. */",
