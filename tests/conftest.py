@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ ALLOWED_SKIPS = (
 """The reasons for which a test may be skipped in CI; any other skip there is a failure."""
 
 FLEETS = ("tests/serving/test_faults.py", "tests/docs/test_deploy_guide.py")
-"""The files whose tests start most of Flower's processes: minutes each, and one slows the other down."""
+"""The files whose tests start most of Flower's processes: minutes each, in which they mostly wait."""
 
 SMALL = """
 [model]
@@ -48,19 +49,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with what takes longest: the fleets, and then the other tests that start Flower's processes."""
     fleets = [Path(__file__).parents[1] / file for file in FLEETS]
     items.sort(key=lambda item: (item.path not in fleets, item.get_closest_marker("processes") is None))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Lets one worker run the fleets, one after the other, and the others the rest, a file at a time."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class Scheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            return "fleets" if file in FLEETS else file
-
-    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -154,6 +142,18 @@ def contents() -> Callable[[Path], dict[str, str]]:
 def no_report(monkeypatch) -> None:
     """Leaves report.html out of runs: drawing it takes longer than a small run."""
     monkeypatch.setattr("fedmetaalign.run.write_report", lambda folder: None)
+
+
+@pytest.fixture(scope="module")
+def few_trees() -> Iterator[None]:
+    """Lets forests and federated boosting grow ten trees in place of a hundred."""
+    from fedmetaalign.methods import federated_boosting
+    from fedmetaalign.phases import trees
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(federated_boosting, "ITERATIONS", 10)
+        patch.setattr(trees, "RandomForestClassifier", partial(trees.RandomForestClassifier, n_estimators=10))
+        yield
 
 
 @dataclass

@@ -27,7 +27,7 @@ from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
 from fedmetaalign.phases.schedule import pretraining, round_steps
-from fedmetaalign.phases.server import Final, Round, Server, State, rounds
+from fedmetaalign.phases.server import Round, Server, State, nearest_final, rounds
 from fedmetaalign.phases.size_limit import smallest_bytes, too_large
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
@@ -170,10 +170,10 @@ def execute(
         if not finished:
             raise RunError(f"No device finished phase 3{why(failed)}: see to them, then use --resume.")
         devices = {name: answers[name].result for name in sorted(answers)}
-        grouped = find(recipe.method).groups(engine.names, state)
+        grouped = {name: final.group for final in finals if final.group for name in final.names}
         results = {
             "devices": {name: result.to_dict() for name, result in devices.items()},
-            "fleet": summary(devices) | ({"groups": {**grouped}} if grouped else {}),
+            "fleet": summary(devices) | ({"groups": dict(sorted(grouped.items()))} if grouped else {}),
         } | of_left_out(left_out)
         folder.write_json("results.json", results)
         folder.write_json(
@@ -194,12 +194,6 @@ def execute(
         write_report(folder.path)
     status.end("done")
     return results
-
-
-def nearest_final(finals: Sequence[Final], name: str, families: Mapping[str, int]) -> int:
-    """Returns which final a device gets that took no part: the first of its family, or else the first."""
-    kin = {other for other, family in families.items() if family == families.get(name)}
-    return next((i for i, final in enumerate(finals) if kin.intersection(final.names)), 0)
 
 
 def _receivers(recipe: Recipe, engine: Engine, status: Status, watcher: Watcher) -> tuple[str, ...]:

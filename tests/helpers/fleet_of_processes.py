@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from fedmetaalign.fleet.export import write_devices
 from fedmetaalign.gateways import addresses
+from fedmetaalign.gateways.enrolment import enroll, revoke
 
 LIMIT = 1800.0
 """Seconds after which a test that hangs is ended; nothing is said about how long anything takes."""
@@ -116,23 +118,16 @@ class Fleet:
     def state(self, name: str) -> Path:
         return self.folder / "state" / name
 
-    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs a command to its end."""
-        return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=LIMIT)  # noqa: S603
+    def enroll(self, *names: str) -> None:
+        enroll(self.folder / "keys", [], names, None, datetime.now(UTC))
 
-    def enroll(self, *arguments: str) -> None:
-        done = self.call("enroll", str(self.folder / "keys"), *arguments)
-        assert done.returncode == 0, done.stderr
+    def revoke(self, name: str) -> None:
+        revoke(self.folder / "keys", [name])
 
     def serve(self, *more: str) -> None:
         """Starts the server."""
         where = ["--fleet", str(self.folder / "keys"), "--address", self.address, "--out", str(self.out)]
         self._start("server", ["server", str(self.recipe), *where, "--deadline", str(self.deadline), *more])
-
-    def device(self, name: str, table: str | None = None) -> list[str]:
-        """Returns what a device, with its own table or another's, is called with; its keys are missing."""
-        where = ["--table", str(self.table(table or name)), "--state", str(self.state(name))]
-        return ["device", "--name", name, "--server", self.address, *where]
 
     def join(self, name: str, site: str = "") -> None:
         """Starts a device; `site` changes what its processes import."""
@@ -147,13 +142,17 @@ class Fleet:
             (folder / "sitecustomize.py").write_text(SITE + site, encoding="utf-8")
             paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
             environment = {"PYTHONPATH": os.pathsep.join(paths)}
-        self._start(name, [*self.device(name), "--keys", str(keys)], environment)
+        where = ["--table", str(self.table(name)), "--state", str(self.state(name)), "--keys", str(keys)]
+        self._start(name, ["device", "--name", name, "--server", self.address, *where], environment)
 
-    def received(self, name: str, what: str) -> int:
-        """Counts the messages of a type that have come to a device since it was started."""
+    def log(self, name: str, words: str) -> int:
+        """Counts words in what a device's SuperNode has written since it was started."""
         path = self.state(name) / "supernode.log"
-        log = path.read_text(errors="replace") if path.exists() else ""
-        return log.count(f"Receiving: {what} message")
+        return path.read_text(errors="replace").count(words) if path.exists() else 0
+
+    def there(self, *names: str) -> bool:
+        """Tells whether the server finds all of these devices there."""
+        return all(self.status()["devices"].get(name, {}).get("present") for name in names)
 
     def status(self) -> Any:
         path = self.out / "status.json"
@@ -216,7 +215,7 @@ def fleet_of(names: Sequence[str], folder: Path, tables: int, rounds: int, deadl
     recipe = write_devices("feeder", tables, 250, 3, folder / "tables")
     with recipe.open("a", encoding="utf-8") as file:
         file.write(RECIPE.format(rounds=rounds))
-    fleet.enroll(*(word for name in names for word in ("--device", name)))
+    fleet.enroll(*names)
     try:
         yield fleet
     finally:

@@ -19,6 +19,8 @@ from fedmetaalign.phases.server import Server, State, rounds
 from fedmetaalign.recipe import parse
 from fedmetaalign.run import run
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 
 def recipe(**sections):
     given = {

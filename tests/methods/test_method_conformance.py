@@ -21,6 +21,8 @@ from fedmetaalign.phases.budget import all_steps, exchanges
 from fedmetaalign.phases.foundation import pretrain
 from fedmetaalign.recipe import parse
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 NETWORK = Network(9, (8, 6))
 LEARNER = NetworkLearner(NETWORK, 3e-3, 0)
 

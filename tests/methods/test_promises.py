@@ -23,7 +23,7 @@ ANYWHERE = [name for name in DEPLOYABLE if not find(name).in_process]
 CHECKPOINTS = {"local_only": 1, "pooled": 2, "fed_meta_align_guarded": 2, "fleet": 2}
 """Of those that have less than phase 0, a tour and three rounds."""
 
-pytestmark = pytest.mark.usefixtures("no_report")
+pytestmark = pytest.mark.usefixtures("no_report", "few_trees")
 
 
 def recipe(method):

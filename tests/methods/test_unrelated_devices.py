@@ -15,8 +15,8 @@ from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.fleet.placement import relatives
 from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.methods.fleet import METHOD, START, joined
-from fedmetaalign.phases.server import Final, Server, State
-from fedmetaalign.run import nearest_final, run
+from fedmetaalign.phases.server import Final, Server, State, nearest_final
+from fedmetaalign.run import run
 from fedmetaalign.serving.server_app import Settings, serve
 
 COLUMNS = {

@@ -270,6 +270,7 @@ def test_the_rows_without_a_label_say_what_is_usual(mixed):
     assert (normal.known, normal.unlabelled) == ("normal", 0)
 
 
+@pytest.mark.usefixtures("few_trees")
 def test_the_method_fleet_serves_them_too_and_says_how_unlike_the_fleet_they_are(mixed, tmp_path):
     settings = {
         "method": "fleet",

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from fedmetaalign.methods.fleet import GROUP, METHOD, members
+from fedmetaalign.methods.fleet import GROUP, METHOD, MODEL, members
 from fedmetaalign.phases.server import State
 from fedmetaalign.report.decision import summary
 from fedmetaalign.report.reading import read_run
@@ -29,15 +29,15 @@ alignment = {}
 
 
 def test_groups_are_numbered_from_one_as_the_server_has_them() -> None:
-    state = State(
-        np.zeros(2, np.float32),
-        memory={f"{GROUP}{name}": np.array([group]) for name, group in zip("abc", (0, 1, 0), strict=True)},
-    )
-    assert METHOD.groups(("a", "b", "c"), state) == {"a": 1, "b": 2, "c": 1}
+    groups = {f"{GROUP}{name}": np.array([group]) for name, group in zip("abc", (0, 1, 0), strict=True)}
+    weights = {f"{group}.{MODEL}": np.zeros(2, np.float32) for group in (0, 1)}
+    state = State(np.zeros(2, np.float32), memory=groups | weights)
+    finals = METHOD.finals(("a", "b", "c"), state)
+    assert [(final.names, final.group) for final in finals] == [(("a", "c"), 1), (("b",), 2)]
     assert members(("a", "b", "c"), state) == {0: ["a", "c"], 1: ["b"]}
 
 
-@pytest.mark.usefixtures("no_report")
+@pytest.mark.usefixtures("no_report", "few_trees")
 @pytest.mark.parametrize("alignment", [-1, 1])
 def test_the_results_have_each_devices_group_and_the_sentences_name_them(cli, here, alignment):
     (here / "recipe.toml").write_text(RECIPE.format(alignment), encoding="utf-8")

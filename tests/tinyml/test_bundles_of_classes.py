@@ -178,7 +178,7 @@ def test_predictions_name_the_likeliest_fault_of_an_alarm():
     assert found["scores"] == [0.875, 0.5]
     assert found["alarms"] == ["fault", "normal"]
     assert found["kinds"] == ["gear", None]
-    assert predictions.text(found).splitlines() == [
+    assert predictions.written(found, "csv").decode().splitlines() == [
         "row,score,alarm,kind,p(belt),p(gear),p(idle),p(leak),p(ok)",
         "1,0.875,fault,gear,0.125,0.5,0.0,0.25,0.125",
         "2,0.5,normal,,0.0,0.5,0.5,0.0,0.0",

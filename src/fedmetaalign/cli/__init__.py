@@ -10,6 +10,7 @@ import typer.core
 from fedmetaalign.cli import data as cli_data
 from fedmetaalign.cli import fleet as cli_fleet
 from fedmetaalign.cli import init as cli_init
+from fedmetaalign.cli import prediction as cli_prediction
 from fedmetaalign.cli.options import Data, Json, Out, Seed, Settings
 from fedmetaalign.cli.terminal import print_json
 from fedmetaalign.errors import DataError, FedMetaAlignError
@@ -25,8 +26,6 @@ app = typer.Typer(
     help="Federated learning that ends in a tiny, personal fault classifier on every device of a fleet.",
 )
 app.add_typer(cli_data.app, name="data")
-
-Runtime = Literal["firmware", "c", "litert", "litert-reference", "litert-xnnpack", "tflm"]
 
 
 def main() -> None:
@@ -159,49 +158,7 @@ def compare(
 
 app.command()(cli_init.init)
 app.command()(cli_data.audit)
-
-
-@app.command()
-def predict(
-    bundle: Annotated[Path, typer.Argument(help="A device's bundle folder.")],
-    csv: Annotated[Path, typer.Argument(help="Raw samples: the bundle's features as columns.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write.", show_default="standard output")] = None,
-    runtime: Annotated[
-        Runtime | None, typer.Option(help="Whose arithmetic.", show_default="the bundle's")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Scores samples with a bundle: normal, fault (of several kinds the likeliest), or sensor fault."""
-    from fedmetaalign.fleet import files
-    from fedmetaalign.fleet.gaps import without
-    from fedmetaalign.fleet.units import in_units
-    from fedmetaalign.fleet.values import readings_of
-    from fedmetaalign.system.writing import replace
-    from fedmetaalign.tinyml import predictions
-    from fedmetaalign.tinyml.bundle import read
-
-    content = read(bundle)
-    preparation = content.preparation
-    raw = in_units(files.load(csv), preparation.measured, preparation.units)
-    x, gaps = readings_of(raw, preparation.measured, preparation.categories, preparation.missing)
-    if lacking := without(gaps, preparation.measured):
-        sys.stderr.write(f"fedmetaalign: Missing values: {lacking}.\n")
-    found = predictions.of(content, x, content.scores(x, runtime))
-    if outside := content.outside(x):
-        sys.stderr.write(
-            f"fedmetaalign: {outside} of {len(x)} samples lie outside the range that the model was calibrated"
-            " on: check their units and columns.\n"
-        )
-    text = predictions.text(found)
-    if out is not None:
-        try:
-            replace(out, text.encode())
-        except OSError as error:
-            raise FedMetaAlignError(f"Cannot write {out}: {error.strerror}; choose another --out.") from None
-    if as_json:
-        print_json({"device": content.device, "threshold": content.threshold, **found})
-    elif out is None:
-        sys.stdout.write(text)
+app.command()(cli_prediction.predict)
 
 
 @app.command()

@@ -1,9 +1,12 @@
 """Options that several commands have, each with one name and one explanation."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from fedmetaalign.fleet.files import Options
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run folder.", show_default="runs/NAME")]
@@ -11,6 +14,35 @@ Data = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder of the recipe's tables.", show_default="the recipe's")
 ]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Replaces the recipe's seed.")]
+CsvOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--csv", metavar="KEY=VALUE", help="What is not to be sniffed of a text: decimal=, or separator=tab."
+    ),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces a key: parallel.rounds=3.")
 ]
+
+
+def csv_options(pairs: list[str] | None) -> "Options":
+    """Reads what --csv says, as [fleet.csv] of a recipe is read.
+
+    Raises:
+        RecipeError: there is no such key, or it cannot have this value.
+    """
+    from pydantic import ValidationError
+
+    from fedmetaalign.errors import RecipeError
+    from fedmetaalign.fleet.files import Options
+    from fedmetaalign.recipe.data import Csv
+    from fedmetaalign.recipe.errors import sentence
+    from fedmetaalign.recipe.file import setting
+
+    found = dict(map(setting, pairs or ()))
+    if found.get("separator") == "tab":
+        found["separator"] = "\t"
+    try:
+        return Options(**Csv.model_validate(found).model_dump())
+    except ValidationError as error:
+        raise RecipeError(f"--csv: {sentence(error, Csv)}") from None

@@ -39,7 +39,7 @@ from fedmetaalign.phases.client import Client, DivergenceError, check_finite
 from fedmetaalign.phases.conversion import RUNTIME
 from fedmetaalign.phases.deploy import deploy
 from fedmetaalign.phases.foundation import pretrain
-from fedmetaalign.phases.server import Server, State, rounds
+from fedmetaalign.phases.server import Server, State, nearest_final, rounds
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.tinyml.decision import fault_probability
 from fedmetaalign.tinyml.runtimes import scores
@@ -149,13 +149,14 @@ class CellRun:
             self.spent.bytes += FLOAT_BYTES * numbers * len(self.devices)
         everyone = LocalEngine([DeviceRunner(client, method) for client in (*clients, *unseen)], workers=1)
         models: dict[str, Personal] = {}
-        finals = method.finals(engine.names, state)
+        finals, families = method.finals(engine.names, state), everyone.families()
+        nearest = {client.name: nearest_final(finals, client.name, families) for client in unseen}
         for i, final in enumerate(finals):
             begun = {"foundation": self.start}
             request = Personalize(
                 final.weights, 1, len(clients), begun, final.vectors, state.model, final.counts
             )
-            names = final.names + (tuple(client.name for client in unseen) if i == 0 else ())
+            names = (*final.names, *(name for name in nearest if nearest[name] == i))
             models |= everyone.exchange(names, request).answers
         if self.recipe.compare.deployed:
             models = {client.name: as_deployed(client, models[client.name]) for client in (*clients, *unseen)}

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,11 +22,13 @@ class Candidate:
         called: what a file's name, the cells of a table or the recipe call it.
         name: the same made safe, and unique, also on a file system that ignores case ("Pump-New_York").
         read: returns its table, or raises a DataError where that cannot be used.
+        notice: what the user has to know of it; empty for nothing.
     """
 
     called: str
     name: str
     read: Callable[[], Table]
+    notice: str = ""
 
 
 def cut(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = None) -> list[Candidate]:
@@ -45,9 +47,10 @@ def cut(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = No
         DataError: as `read`, nothing to cut by, or a value that is named and never occurs; but what is wrong
             with the rows of some devices alone is no error of the others.
     """
-    raw = load(path)
     if not by:
         raise DataError(f"{path}: no column is named to cut the table into devices by; name at least one")
+    columns = replace(columns, others=tuple(dict.fromkeys((*columns.others, *by))))
+    raw = load(path, columns.needed, columns.texts, columns.csv)
     require(raw, by)
     rows: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for row, key in enumerate(zip(*(filled(raw, column) for column in by), strict=True)):

@@ -44,7 +44,7 @@ def _features(source: Source, recipe: Recipe) -> tuple[str, ...]:
     columns, found, there = columns_of(source, recipe.splits), dict[str, None](), dict[str, None]()
     for path in files_of(Path(source.table)):
         try:
-            header = load(path).frame.columns
+            header = load(path, options=columns.csv).frame.columns
         except DataError:  # of which `find_devices` tells
             continue
         there |= dict.fromkeys(header)

@@ -39,6 +39,7 @@ class Table:
         dropped: (dropped,) int64, rows that were left out since a value is missing; None where none was.
         fill: (measured,) what has been put in; empty before that, and where the rule fills nothing.
         flags: of each of the last features the one that it says of whether it is missing, 1 or 0.
+        dialect: how `source` was read, where that had to be guessed.
         converted: the unit that its source has a feature in, of those that are in another here.
     """
 
@@ -60,6 +61,7 @@ class Table:
     dropped: np.ndarray | None = None
     fill: tuple[float, ...] = ()
     flags: tuple[int, ...] = ()
+    dialect: str = ""
     converted: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -21,11 +21,20 @@ from fedmetaalign.fleet.classes import (
     positive_of,
     unlabelled,
 )
-from fedmetaalign.fleet.files import Raw, cells, filled, listed, load, require, require_all
+from fedmetaalign.fleet.files import (
+    CERTAIN,
+    Options,
+    Raw,
+    cells,
+    filled,
+    listed,
+    load,
+    require_all,
+)
 from fedmetaalign.fleet.gaps import Gaps, settled
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.units import without_units
+from fedmetaalign.fleet.units import bare, carrying, without_units
 from fedmetaalign.fleet.values import features_of
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.target import BINARY
@@ -49,7 +58,8 @@ class Columns:
         kind: column, or columns to be joined, that become `Table.kinds`; with several label columns their
             combination ("1001") unless given.
         group: column that becomes `Table.groups`.
-        units: physical unit of a feature; "" for one that is not named here.
+        units: physical unit of a feature; for one that is not named here what a line of units in the file says.
+        csv: what is known of how a text is written; the rest is sniffed.
         missing: which values are missing, and what is done about it.
         others: columns with a meaning of another kind, such as the one that a table is cut by.
         lacking: a feature that the file does not have is one that the device lacks, and no error.
@@ -66,6 +76,7 @@ class Columns:
     group: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     missing: Missing = field(default_factory=Missing)
+    csv: Options = field(default_factory=Options)
     others: tuple[str, ...] = ()
     lacking: bool = False
 
@@ -75,13 +86,25 @@ class Columns:
         return names_of(self.label)
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns that are no numbers."""
+        return (*self.labels, *names_of(self.kind), *names_of(self.group), *self.others, *self.categories)
+
+    def needed(self, there: Sequence[str]) -> Sequence[str]:
+        """The columns of a file that are read: all where one is missing, to say what there is."""
+        named = {*self.texts, *self.units, *(name for name in self.features if not is_pattern(name))}
+        patterns = [name for name in self.features if is_pattern(name)]
+        found = carrying(there, lambda name: name in named or any(like(each, name) for each in patterns))
+        return found if named <= {*bare(found)} else there
+
+    @property
     def named(self) -> tuple[Value, ...]:
         """The values of the label that the recipe names, and that have to occur."""
         return self.normal or tuple(value for name in self.labels for value in positive_of(self.positive, name))
 
 
 def read(path: Path, columns: Columns, name: str) -> Table:
-    """Reads one device's table from a .csv or .parquet file.
+    """Reads one device's table from a file.
 
     A value of `columns.positive` or `columns.normal` may be missing from it, since a device may have had no
     such sample yet; `unseen` tells whether the whole fleet misses it.
@@ -97,7 +120,7 @@ def read(path: Path, columns: Columns, name: str) -> Table:
     Raises:
         DataError: the file, its header, or a cell that is needed cannot be used.
     """
-    return of_raw(load(path), columns, name)
+    return of_raw(load(path, columns.needed, columns.texts, columns.csv), columns, name)
 
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
@@ -114,7 +137,7 @@ def unseen(columns: Columns, paths: Iterable[Path]) -> tuple[str, ...]:
     missing, said = {canonical(value): str(value) for value in columns.named}, False
     for path in paths if missing else ():
         try:
-            require(raw := load(path), columns.labels)
+            raw = load(path, columns.labels, columns.labels, columns.csv)
             if columns.normal and len(columns.labels) > 1:
                 found = [*kind_names(raw, columns.labels, bits=False)]
             else:
@@ -203,6 +226,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         x, gaps = features_of(raw, features, columns.categories, columns.missing)
     if problems:
         raise DataErrors(problems)
+    units = {**columns.units, **raw.units, **in_header}  # what the file says holds
     kinds = found.kinds
     if columns.kind is not None:
         parts = [filled(raw, column) for column in names_of(columns.kind)]
@@ -213,13 +237,14 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         features=features,
         x=x,
         y=found.y,
-        units=tuple(in_header.get(feature, columns.units.get(feature, "")) for feature in features),
+        units=tuple(units.get(feature, "") for feature in features),
         kinds=kinds,
         groups=None if columns.group is None else filled(raw, columns.group).to_numpy().astype(str),
         categories={f: tuple(map(str, columns.categories[f])) for f in features if f in columns.categories},
         source=path,
         classes=found.classes,
         normal=found.normal,
+        dialect="" if raw.dialect in CERTAIN else raw.dialect,
     )
     return table, empty, gaps
 

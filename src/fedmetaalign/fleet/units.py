@@ -1,7 +1,7 @@
 """Columns whose names carry a unit, such as "Ia [A]" or "Ia (A)"."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fedmetaalign.errors import DataError
@@ -44,6 +44,16 @@ def without_units(raw: Raw, features: Sequence[str]) -> tuple[Raw, dict[str, str
         if name in features and name not in raw.frame.columns and name not in units:
             names[column], units[name] = name, unit
     return replace(raw, frame=raw.frame.rename(names)), units
+
+
+def carrying(columns: Sequence[str], named: Callable[[str], bool]) -> list[str]:
+    """Returns the columns that are named, with their unit or without."""
+    return [column for column in columns if named(column) or named(_split(column)[0])]
+
+
+def bare(columns: Sequence[str]) -> list[str]:
+    """Returns the names of columns, and those of them that carry a unit without it."""
+    return [*columns, *(_split(column)[0] for column in columns)]
 
 
 def _split(column: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import tomli_w
@@ -26,6 +27,7 @@ from fedmetaalign.system.locking import LINGER, BusyError, Lock, alone
 AFTERLIFE = 90.0
 """Seconds in which a server may refuse a device that it takes for still there; Flower's are 60."""
 
+_SUPEREXEC = "fedmetaalign.engine.flower.forking"
 _JOINED = re.compile(r"SuperNode ID: ")
 _WORK = re.compile(r"Receiving: (\S+) message")
 _WORKS = {
@@ -91,9 +93,14 @@ def arguments(name: str, table: Path, server: str, state: Path, secured: Sequenc
 
 
 def serve() -> None:
-    """Runs `flower-supernode`."""
+    """Runs `flower-supernode`, whose SuperExec forks in place of starting Python anew for every answer."""
     from flwr.supernode.cli import flower_supernode
 
+    def superexec(command: Sequence[str]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([sys.executable, "-m", _SUPEREXEC, *command[1:]])  # noqa: S603
+
+    # The name stands in its module for a function, too.
+    sys.modules["flwr.supernode.start_client_internal"].subprocess = SimpleNamespace(Popen=superexec)  # type: ignore[attr-defined]
     flower_supernode()
     # It comes back only after an error that it does not know, and would then wait for its own server thread.
     sys.stdout.flush()

@@ -5,7 +5,7 @@ and the phases of the paper. All that it remembers is in the server's `State` an
 every method can be stopped and resumed, and runs on every engine.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +34,6 @@ def no_rounds(server: Server) -> list[Round]:
     return []
 
 
-def no_groups(names: tuple[str, ...], state: State) -> Mapping[str, int]:
-    """Divides nobody."""
-    return {}
-
-
 def nothing_lacking(recipe: Recipe) -> str:
     """Runs on every recipe."""
     return ""
@@ -64,7 +59,6 @@ class Method:
         hop: a device's part of a tour.
         finals: what the devices are sent in the end, given their names; each of them once, and first what a
             device that took no part is sent.
-        groups: each device's group by its name, from 1, once the rounds are over; empty where there are none.
         scores: a device's part of the fleet's threshold.
         answer: a device's part of what no other method asks.
         personal: what a device makes of the final weights.
@@ -83,7 +77,6 @@ class Method:
     local: Callable[[Client, Train], Update] = plain
     hop: Callable[[Client, Visit], Local] = plain_hop
     finals: Callable[[tuple[str, ...], State], list[Final]] = one_for_all
-    groups: Callable[[tuple[str, ...], State], Mapping[str, int]] = no_groups
     scores: Callable[[Client, Score], Scores] = no_scores
     answer: Callable[[Client, Ask], Answer] = no_answer
     personal: Callable[[Client, Last[Any]], Personal] = personalize

@@ -15,7 +15,7 @@ what they say, teaching.teachers names the teachers.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -88,7 +88,7 @@ def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]
         kept |= {f"{group}.{name}": each for name, each in own.items()}
         weights = own[MODEL] if group == 0 else weights
     state = replace(moved(state, weights, number, records), memory=kept)
-    if number == server.recipe.serial.rounds and server.recipe.personalize.fixed_threshold is None:
+    if number == server.recipe.serial.rounds and server.recipe.personalize.by_f1:
         state, failed = told(server, state)
         records += failed
     return state, records
@@ -164,12 +164,6 @@ def members(names: Sequence[str], state: State) -> dict[int, list[str]]:
     return dict(sorted(found.items()))
 
 
-def numbered(names: tuple[str, ...], state: State) -> Mapping[str, int]:
-    """Returns each device's group as people count, from 1."""
-    of = group_of(state)
-    return {name: of.get(name, 0) + 1 for name in names}
-
-
 def touring(recipe: Recipe, state: State, group: int) -> Vectors:
     """Returns what tours a group: its model, and that of each fold; before its first tour all are alike."""
     names = (MODEL, *(f"{FOLD}{fold}" for fold in range(recipe.teaching.folds)))
@@ -228,7 +222,8 @@ def finals(names: tuple[str, ...], state: State) -> list[Final]:
     for group, devices in members(names, state).items():
         own = {k.removeprefix(f"{group}."): v for k, v in state.memory.items() if k.startswith(f"{group}.")}
         weights, counts = own.pop(MODEL), state.memory.get(COUNTS)
-        found.append(Final(tuple(devices), weights, {**state.stages, "serial": weights}, own, counts))
+        stages = {**state.stages, "serial": weights}
+        found.append(Final(tuple(devices), weights, stages, own, counts, group + 1))
     return found
 
 
@@ -258,7 +253,6 @@ METHOD = Method(
     local=halves,
     hop=hop,
     finals=finals,
-    groups=numbered,
     scores=scores,
     personal=personal,
     lacking=lacking,

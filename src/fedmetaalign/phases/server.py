@@ -75,6 +75,7 @@ class Final:
         stages: (parameters,) float32 by phase, the weights after it.
         vectors: what else the method sends.
         counts: of the devices' scores, see `Last`.
+        group: that the devices are, from 1; None where the method divides nobody.
     """
 
     names: tuple[str, ...]
@@ -82,6 +83,13 @@ class Final:
     stages: Mapping[str, np.ndarray]
     vectors: Vectors = field(default_factory=dict)
     counts: np.ndarray | None = None
+    group: int | None = None
+
+
+def nearest_final(finals: Sequence[Final], name: str, families: Mapping[str, int]) -> int:
+    """Returns which final a device gets that took no part: the first of its family, or else the first."""
+    kin = {other for other, family in families.items() if family == families.get(name)}
+    return next((i for i, final in enumerate(finals) if kin.intersection(final.names)), 0)
 
 
 def one_for_all(names: tuple[str, ...], state: State) -> list[Final]:

@@ -1,5 +1,6 @@
 """The recipe's sections on data: where the devices' samples come from, and how they are divided."""
 
+import codecs
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -63,13 +64,47 @@ class Partition(Section):
     """Each device's sensors read too much or too little, by factors drawn from 1 - gain to 1 + gain."""
 
 
+def _encoding(name: str) -> str:
+    """Checks the name of an encoding."""
+    try:
+        codecs.lookup(name)
+        "".encode(name)
+    except (LookupError, UnicodeError, TypeError):
+        raise ValueError(f"= {name!r} must be an encoding, such as 'utf-8', 'cp1252' or 'utf-16'") from None
+    return name
+
+
+class Csv(Section):
+    """How text tables are written; what is not given is sniffed of each file."""
+
+    separator: Literal[",", ";", "\t", "|", " ", ":"] | None = None
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal["", ".", ",", " ", "'"] | None = None
+    """What parts thousands; "" for nothing."""
+    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
+    comment: Annotated[str, Field(max_length=5)] | None = None
+    """What lines that are not read begin with; "" where there are none."""
+    header: Count | None = None
+    """The line that names the columns, as an editor counts."""
+    unit_line: bool | None = None
+    """The line under the header holds units."""
+
+    @model_validator(mode="after")
+    def _unlike(self) -> "Csv":
+        if self.decimal is not None and self.decimal in (self.thousands, self.separator):
+            raise ValueError(
+                f"has decimal = {self.decimal!r}, and uses it for something else: change one of them"
+            )
+        return self
+
+
 class Source(Section):
     """Where one or more devices come from: a table, several tables, one table cut up, or a simulator."""
 
     name: str | None = None
     """The device's name, or the beginning of the names of several; default: the file's or simulator's."""
     table: str | None = None
-    """A CSV or Parquet file; with `*` or `?` in its name, every file that matches is a device of its own."""
+    """A file; with `*` or `?` in its name, every file that matches is a device of its own."""
     label: str | tuple[str, ...] | None = None
     features: tuple[str, ...] = ()
     """Columns; `*` and `?` stand for any characters, and then for no column that has another meaning."""
@@ -84,6 +119,9 @@ class Source(Section):
     categories: Mapping[str, tuple[str, ...]] = {}
     """Text columns among the features and their values in rising order: they become 0, 1, 2, ..."""
     units: Mapping[str, str] = {}
+    """Default: what a line under the header says."""
+    csv: Csv | None = None
+    """How text tables are written, where that is not to be sniffed; default: that of the fleet."""
     missing_values: Rule = "median"
     """What is done about values that are missing: an error; the row goes; the median of the training samples,
     or the last good value, stands for them; or the median does, and a further input says so."""
@@ -198,7 +236,10 @@ class Fleet(Source):
     @property
     def sources(self) -> tuple[Source, ...]:
         """The sources in order."""
-        return self.devices or (self,)
+        if self.csv is None:
+            return self.devices or (self,)
+        own = (d if d.csv is not None else d.model_copy(update={"csv": self.csv}) for d in self.devices)
+        return tuple(own) or (self,)
 
     @model_validator(mode="after")
     def _named(self) -> "Fleet":

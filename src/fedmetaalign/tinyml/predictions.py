@@ -2,14 +2,36 @@
 
 import csv
 import io
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from fedmetaalign.model.missing import carried
 from fedmetaalign.tinyml import decision
 from fedmetaalign.tinyml.bundle import Bundle
+from fedmetaalign.tinyml.runtimes import Runtime
+
+
+class Stream:
+    """Scores samples that come in pieces, one after another, as a device does."""
+
+    def __init__(self, bundle: Bundle, runtime: Runtime | None = None) -> None:
+        """Starts with a bundle, and the runtime whose arithmetic to use, by default the bundle's."""
+        self._bundle, self._runtime = bundle, runtime
+        self._before: np.ndarray | None = None  # the last good values, where they may have to stand for others
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """Returns the scores of the next samples, (rows, measured) float64, as `Bundle.scores` does."""
+        preparation = self._bundle.preparation
+        if preparation.missing.rule != "last":
+            return self._bundle.scores(x, self._runtime)
+        before = np.full((1, x.shape[1]), np.nan) if self._before is None else self._before
+        rows = np.concatenate([before, x])
+        self._before = carried(rows, preparation.broken(rows))[-1:]
+        return self._bundle.scores(rows, self._runtime)[1:]
 
 
 def of(bundle: Bundle, x: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
@@ -44,16 +66,45 @@ def _known(numbers: list[float]) -> list[float | None]:
     return [None if math.isnan(number) else number for number in numbers]
 
 
-def text(found: Mapping[str, Any]) -> str:
-    """Returns a table of what `of` returns, as CSV: a row a sample, and a column `p(CLASS)` for each class."""
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    columns = [found["scores"], found["alarms"]]
-    names = ["row", "score", "alarm"]
+def columns(found: Mapping[str, Any], first: int = 1) -> dict[str, Sequence[Any]]:
+    """Returns what `of` returns as columns: a row a sample, and a column `p(CLASS)` for each class.
+
+    Args:
+        found: what there is to say.
+        first: number of the first sample.
+    """
+    rows = range(first, first + len(found["scores"]))
+    table: dict[str, Sequence[Any]] = {"row": rows, "score": found["scores"], "alarm": found["alarms"]}
     if "classes" in found:
-        columns += [found["kinds"], *zip(*found["probabilities"], strict=True)]
-        names += ["kind", *(f"p({name})" for name in found["classes"])]
-    table.writerow(names)
-    for row, values in enumerate(zip(*columns, strict=True), 1):
-        table.writerow([row, *(repr(v) if isinstance(v, float) else v for v in values)])
-    return out.getvalue()
+        table["kind"] = found["kinds"]
+        names = (f"p({name})" for name in found["classes"])
+        table |= zip(names, zip(*found["probabilities"], strict=True), strict=True)
+    return table
+
+
+def written(found: Mapping[str, Any], kind: str, first: int = 1, *, header: bool = True) -> bytes:
+    """Returns what `of` returns as a file.
+
+    Args:
+        found: what there is to say.
+        kind: "csv", "jsonl" or "parquet".
+        first: number of the first sample.
+        header: begin a CSV file with the names of the columns.
+    """
+    table = columns(found, first)
+    if kind == "parquet":
+        import polars as pl
+
+        file = io.BytesIO()
+        texts = dict.fromkeys(("alarm", "kind"), pl.String)
+        pl.DataFrame({**table, "row": pl.Series(table["row"])}, schema_overrides=texts).write_parquet(file)
+        return file.getvalue()
+    rows = zip(*table.values(), strict=True)
+    if kind == "jsonl":
+        return "".join(json.dumps(dict(zip(table, row, strict=True))) + "\n" for row in rows).encode()
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if header:
+        writer.writerow(table)
+    writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in rows)
+    return out.getvalue().encode()

@@ -1,0 +1,136 @@
+"""Tables that are no text, or whose text has its own form: Parquet, Arrow, spreadsheets, JSON lines."""
+
+import json
+import os
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+
+from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.files.source import CHUNK, Source, inflated, too_large
+
+MOST_SHEET_BYTES = 2**30
+"""What a spreadsheet may unfold to."""
+_JSON_LINES = 1000
+"""Lines of a file of JSON that its columns are gathered from."""
+
+
+@contextmanager
+def readable(path: Path, kind: str) -> Iterator[None]:
+    """Turns whatever the library says of a damaged file into one sentence.
+
+    Where it panics, it writes so to standard error before it raises what is no Exception; that goes nowhere.
+
+    Raises:
+        DataError: it said something.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, MemoryError) as error:
+        raise DataError(f"{path} is not a readable {kind} file; write it again") from error
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def parquet(source: Source) -> pl.LazyFrame:
+    """A Parquet file."""
+    with readable(source.path, "Parquet"):
+        frame = pl.scan_parquet(source.file, glob=False)
+        frame.collect_schema()
+    return frame
+
+
+def arrow(source: Source) -> pl.LazyFrame:
+    """A Feather file (version 2), or an Arrow file or stream."""
+    with readable(source.path, "Arrow"):
+        with source.file.open("rb") as stream:
+            is_file = stream.read(6) == b"ARROW1"
+        frame = pl.scan_ipc(source.file, glob=False) if is_file else pl.read_ipc_stream(source.file).lazy()
+        frame.collect_schema()
+    return frame
+
+
+def json_lines(source: Source, longest: int) -> pl.LazyFrame:
+    """A file of JSON objects, one a line: all cells as text; its columns are the keys of the first lines.
+
+    Raises:
+        DataError: a line is no object.
+    """
+    names: dict[str, None] = {}
+    with source.file.open("rb") as stream:
+        for number, line in enumerate(islice(iter(lambda: stream.readline(longest + 1), b""), _JSON_LINES), 1):
+            if len(line) > longest:
+                raise DataError(
+                    f"{source.path}, line {number} is longer than {longest // 2**20} MiB; cut it up"
+                )
+            if line.strip():
+                try:
+                    found = json.loads(line)
+                except (ValueError, RecursionError):
+                    found = None
+                if not isinstance(found, dict):
+                    raise DataError(f"{source.path}, line {number} is no JSON object; write one a line")
+                names |= dict.fromkeys(found)
+    if not names:
+        raise DataError(f"{source.path} has no keys; write a JSON object a line")
+    return pl.scan_ndjson(source.file, schema=dict.fromkeys(names, pl.String))
+
+
+def spreadsheet(source: Source) -> tuple[list[str], pl.DataFrame, str]:
+    """The first sheet with something in it: the header, all cells under it as text, and what sheets it leaves.
+
+    Raises:
+        DataError: it is damaged, unfolds to more than it may, or there is nothing in it.
+    """
+    from fastexcel import FastExcelError, read_excel
+
+    _unfold(source)
+    try:
+        book = read_excel(str(source.file))
+        for name in book.sheet_names:
+            frame = pl.DataFrame(book.load_sheet(name, header_row=None, dtypes="string"))
+            if frame.height:
+                break
+        else:
+            raise DataError(f"{source.path} has no sheet with anything in it; give it a header and rows")
+    except (FastExcelError, pl.exceptions.PanicException, OSError, ValueError) as error:
+        raise DataError(f"{source.path} is not a readable .xlsx file; save it again") from error
+    header = [cell or "" for cell in frame.row(0)]
+    others = [other for other in book.sheet_names if other != name]
+    return header, frame[1:], f"sheet '{name}'" + (f" of {len(others) + 1}" if others else "")
+
+
+def _unfold(source: Source) -> None:
+    """Sees that a spreadsheet does not unfold to more than memory holds, whatever it says of itself."""
+    total = 0
+    try:
+        with zipfile.ZipFile(source.file) as archive, source.file.open("rb") as stream:
+            for member in archive.infolist():
+                if not member.filename.endswith((".xml", ".rels")):
+                    continue
+                stream.seek(member.header_offset + 26)
+                lengths = stream.read(4)
+                stream.seek(int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little"), 1)
+                if member.compress_type != zipfile.ZIP_DEFLATED:
+                    total += member.compress_size
+                    continue
+                left = member.compress_size
+                packed = iter(lambda: stream.read(CHUNK), b"")
+                del left
+                for piece in inflated(packed, -15):
+                    total += len(piece)
+                    if total > MOST_SHEET_BYTES:
+                        raise too_large(source.path, MOST_SHEET_BYTES)
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError) as error:
+        raise DataError(f"{source.path} is not a readable .xlsx file; save it again") from error

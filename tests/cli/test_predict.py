@@ -1,0 +1,148 @@
+"""What `predict` reads and writes: every dialect, standard input, three formats, and files that grow."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import polars as pl
+import pytest
+
+from fedmetaalign.fleet.files import Options
+from fedmetaalign.fleet.files.following import follow
+
+MAIN = [sys.executable, "-c", "from fedmetaalign.cli import main; main()"]
+
+
+@pytest.fixture
+def bundle(finished):
+    return finished.folder / "devices" / "feeder-01"
+
+
+@pytest.fixture
+def table(csv_fleet):
+    return pl.read_csv(csv_fleet / "feeder-01.csv", infer_schema=False)
+
+
+@pytest.fixture
+def scored(cli, bundle, csv_fleet):
+    """What is printed of the plain table."""
+    return cli("predict", bundle, csv_fleet / "feeder-01.csv").out
+
+
+def test_every_dialect_is_scored_alike(cli, here, bundle, table, scored):
+    decimal_commas = table.select(pl.all().str.replace(".", ",", literal=True))
+    (here / "comma.csv").write_bytes(decimal_commas.write_csv(separator=";").encode("utf-16"))
+    numbers = table.select(pl.col("Ia", "Ib", "Ic", "Va", "Vb", "Vc").cast(pl.Float64))
+    numbers.write_parquet(here / "t.parquet")
+    numbers.write_ndjson(here / "t.jsonl")
+    outcome = cli("predict", bundle, "comma.csv")
+    assert outcome.err.splitlines()[0] == "fedmetaalign: comma.csv: semicolons, decimal commas, UTF-16."
+    for name in ("comma.csv", "t.parquet", "t.jsonl"):
+        assert cli("predict", bundle, name).out == scored
+
+
+def test_standard_input_is_scored_alike(cli, bundle, csv_fleet, scored, monkeypatch):
+    for data in ((csv_fleet / "feeder-01.csv").read_bytes(),):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        assert cli("predict", bundle, "-").out == scored
+
+
+def test_three_formats_say_the_same(cli, here, bundle, csv_fleet, scored):
+    source = csv_fleet / "feeder-01.csv"
+    for name in ("s.csv", "s.parquet", "s.jsonl"):
+        assert cli("predict", bundle, source, "--out", name).status == 0
+    rows = pl.read_csv(io.StringIO(scored)).rows()
+    assert pl.read_csv(here / "s.csv").rows() == rows
+    assert pl.read_parquet(here / "s.parquet").rows() == rows
+    lines = (here / "s.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [tuple(json.loads(line).values()) for line in lines] == rows
+    assert cli("predict", bundle, source, "--format", "jsonl").out.splitlines() == lines
+
+
+@pytest.mark.parametrize("call", [["--json"], ["--format", "parquet"], ["--out", "s.parquet"]])
+def test_a_growing_table_is_scored_row_by_row(cli, here, bundle, call):
+    assert cli("predict", bundle, "t.csv", "--follow", *call).status == 2
+
+
+def test_a_csv_option_that_is_none(refused, bundle, csv_fleet):
+    sentence = refused("predict", bundle, csv_fleet / "feeder-01.csv", "--csv", "decimals=,")
+    assert sentence == "--csv: unknown key decimals; the nearest known one is decimal."
+
+
+def test_follow_scores_what_is_appended_and_stops_on_ctrl_c(here, bundle, csv_fleet, scored):
+    lines = (csv_fleet / "feeder-01.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    growing = here / "growing.csv"
+    growing.write_text("".join(lines[:3]) + lines[3][:7], encoding="utf-8")
+    command = [*MAIN, "predict", str(bundle), "growing.csv", "--follow", "--out", "scores.csv"]
+    process = subprocess.Popen(command, cwd=here, stderr=subprocess.PIPE, text=True)  # noqa: S603
+    expected = scored.splitlines()
+
+    def wait_for(rows):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if (here / "scores.csv").exists() and len(
+                found := (here / "scores.csv").read_text().splitlines()
+            ) > rows:
+                return found
+            time.sleep(0.05)
+        raise AssertionError("nothing came")
+
+    try:
+        assert wait_for(2) == expected[:3]
+        with growing.open("a", encoding="utf-8") as file:
+            file.write(lines[3][7:] + "spoilt\n" + "".join(lines[4:10]))
+        assert wait_for(9)[:4] == expected[:4]
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert told.count("\n") == 1
+    assert "growing.csv, line 5 has 1 cells where the header has" in told
+    scores = [line.split(",", 1)[1] for line in (here / "scores.csv").read_text(encoding="utf-8").splitlines()]
+    assert scores == [line.split(",", 1)[1] for line in expected[:10]]  # the row of the spoilt line is skipped
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_text_that_comes_in_pieces_has_every_row_once(tmp_path, monkeypatch, encoding):
+    """However a text is cut into pieces, its rows are those of the whole."""
+    text = '# pump\nT;"a ""x"""\n[°C];[V]\n1,5;"2"\n\n# now\n2,5;"3\n4"\n7;1.234,5\nbad\n8;9\n'
+    data = text.encode(encoding)
+    for size in (1, 2, 7, 19):
+        pieces = [data[i : i + size] for i in range(0, len(data), size)]
+        monkeypatch.setattr("fedmetaalign.fleet.files.following._appended", lambda path, wait: iter(pieces))  # noqa: B023
+        (tmp_path / "t.csv").write_bytes(data)
+        found = [*follow(tmp_path / "t.csv", None, Options(decimal=","))]
+        rows = [row for piece in found if not isinstance(piece, Exception) for row in piece.frame.rows()]
+        assert rows == [("1.5", "2"), ("2.5", "3\n4"), ("7", "1234.5"), ("8", "9")]
+        errors = [str(piece) for piece in found if isinstance(piece, Exception)]
+        assert [error.split(", ", 1)[1] for error in errors] == [
+            "line 10 has 1 cells where the header has 2 columns"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "expected"),
+    [
+        ("1,5;2", "2;1,5", ("2", "1.5")),  # the file has decimal commas
+        ("1,5;2", "2;1,234", ("2", "1.234")),
+        ("1,5;2", "2;1.5", "column 'b' holds '1.5', and the decimal sign is ','"),
+        ("1,5;2", "2;1.234", "column 'b' holds '1.234', and the decimal sign is ','"),
+        ("1.234,5;2", "2;1.234", ("2", "1234")),
+        ("1.5;2", "2;1.234", ("2", "1.234")),
+        ("1;2", "2;1.234", "column 'b' holds '1.234', which may be 1.234 or 1234"),
+        ("1;2", "2;0.5", ("2", "0.5")),
+    ],
+)
+def test_later_rows_are_written_as_the_first_ones(tmp_path, monkeypatch, first, later, expected):
+    (tmp_path / "t.csv").write_text("a;b\n", encoding="utf-8")
+    pieces = [f"a;b\n{first}\n".encode(), f"{later}\n".encode()]
+    monkeypatch.setattr("fedmetaalign.fleet.files.following._appended", lambda path, wait: iter(pieces))
+    _, found = follow(tmp_path / "t.csv", None, Options())
+    if isinstance(expected, str):
+        assert expected in str(found)
+    else:
+        assert found.frame.row(0) == expected
