@@ -345,7 +345,7 @@ def _comment(title: str, preparation: Preparation) -> list[str]:
 
 def _names(preparation: Preparation) -> list[str]:
     """Returns the features with their units, their ranges, and the numbers that stand for texts."""
-    ranges = {name: f", {low:g} to {high:g}" for name, (low, high) in preparation.missing.ranges.items()}
+    ranges = {name: f" ({low:g} to {high:g})" for name, (low, high) in preparation.missing.ranges.items()}
     return [
         _plain(
             f"{name}{f' [{unit}]' if unit else ''}{ranges.get(name, '')}"
