@@ -18,7 +18,7 @@ def split_of(
     kinds: np.ndarray,
     devices: np.ndarray,
     unit: str | None,
-    units: np.ndarray,
+    units: np.ndarray | None,
 ) -> Split:
     """Proposes a split.
 
@@ -27,9 +27,9 @@ def split_of(
         kinds: (rows,) the class of each row.
         devices: (rows,) int64, the device of each row.
         unit: the column of recordings, if there is one.
-        units: (rows,) int64, the recording of each row.
+        units: (rows,) int64, the recording of each row, None without one.
     """
-    if unit is not None:
+    if unit is not None and units is not None:
         per = np.array([len(np.unique(units[kinds == kind])) for kind in np.unique(kinds)])
         if per.min() >= 2:
             test = None if per.min() >= 5 else 0.5 if per.min() == 2 else 0.34
