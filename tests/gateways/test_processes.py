@@ -295,6 +295,14 @@ def test_nobody_is_believed_from_where_he_calls(fleet: Fleet) -> None:
 
 @pytest.mark.processes
 @pytest.mark.slow
+def test_a_run_that_has_ended_meanwhile_can_be_stopped(fleet: Fleet) -> None:
+    for _ in range(2):
+        fleet.link.stop_run(fleet.run)
+        assert fleet.link.status(fleet.run).outcome == "stopped"
+
+
+@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
 def test_when_the_parent_is_killed_nothing_stays_behind(app: Path, tmp_path: Path) -> None:
     mark = uuid4().hex

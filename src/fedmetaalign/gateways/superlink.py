@@ -188,11 +188,18 @@ class SuperLink:
         return Status(status.status, status.sub_status, status.details)
 
     def stop_run(self, run: int) -> None:
-        """Stops a run."""
+        """Stops a run, unless it has ended meanwhile, as one does whose server was killed."""
+        import httpx
         from flwr.proto.control_pb2 import StopRunRequest
+        from flwr.supercore.error import ApiErrorCode, FlowerError
 
         with self._control() as control:
-            control.StopRun(StopRunRequest(run_id=run))
+            try:
+                control.StopRun(StopRunRequest(run_id=run))
+            except httpx.HTTPStatusError as error:
+                said = FlowerError.from_json(error.response.text)
+                if said is None or said.code != ApiErrorCode.RUN_ALREADY_FINISHED:
+                    raise
 
     def unfinished(self) -> dict[int, str]:
         """Returns the id of each run that is not finished, and the `out` that it was given, "" if none."""

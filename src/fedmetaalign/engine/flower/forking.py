@@ -70,7 +70,7 @@ def _answer(spec: ExecutionSpec) -> NoReturn:
 
 def main() -> None:
     """Runs `flower-superexec` with forks."""
-    run_superexec.get_executor = lambda *_, **__: Forking()
+    run_superexec.get_executor = lambda *_, **__: Forking()  # type: ignore[attr-defined]
     gc.freeze()  # or the first collection of each fork would copy what it shares
     flower_superexec()
 
