@@ -9,7 +9,7 @@ import polars as pl
 from fedmetaalign.fleet.audit import Audit
 from fedmetaalign.fleet.columns import Finding, of_no_use
 from fedmetaalign.fleet.files import Raw, cells, listed
-from fedmetaalign.fleet.words import SPLIT_NAMES, SPLIT_VALUES, ordered, words
+from fedmetaalign.fleet.words import PEOPLE_NAMES, SPLIT_NAMES, SPLIT_VALUES, ordered, words
 from fedmetaalign.proposal.devices import codes_of, constant_within, device_columns, group_column
 from fedmetaalign.proposal.reading import Family
 
@@ -110,7 +110,7 @@ def sift(
     here = {*roles.others, *roles.useless}
     found = [f for f in audit.findings if f.column in here and f.code in _LEAVES]
     left = {name: f"it names parts of a split ({listed(_few(known, name))})" for name in roles.parts}
-    left |= {str(f.column): f.sentence for f in found if f.code != "missing" or not _whole(family, f.column)}
+    left |= {str(f.column): _reason(f) for f in found if f.code != "missing" or not _whole(family, f.column)}
     left |= {name: f"'{name}' is left out as asked" for name in roles.others if name in drop}
     left = {name: reason for name, reason in left.items() if name not in keep}
     categories = _categories(known, found, left)
@@ -154,6 +154,12 @@ def _settings(
     return found
 
 
+def _reason(finding: Finding) -> str:
+    if finding.code == "text":
+        return f"{finding.sentence} They have no order that anybody knows: with categories it can be a feature."
+    return finding.sentence
+
+
 def _is_measured(finding: Finding, known: Raw) -> bool:
     """Whether a column that gives the label away may be a sensor: many numbers, and no name that tells."""
     return "alone all but" in finding.sentence and known.frame[str(finding.column)].n_unique() > 10
@@ -170,11 +176,12 @@ def _categories(known: Raw, found: Sequence[Finding], left: dict[str, str]) -> d
     categories = {}
     for finding in found:
         name = str(finding.column)
-        if finding.code != "text" or left.get(name) != finding.sentence:
+        if finding.code != "text" or left.get(name) != _reason(finding):
             continue
         text = cells(known, name)
         values = set(text.drop_nulls().unique().to_list())
-        order = ordered(values) or (tuple(sorted(values)) if len(values) == 2 else ())
+        two = len(values) == 2 and not words(name) & PEOPLE_NAMES
+        order = ordered(values) or (tuple(sorted(values)) if two else ())
         if order and not text.null_count():
             categories[name] = order
             del left[name]

@@ -10,7 +10,7 @@ from fedmetaalign.proposal.proposal import Split
 
 _ALIKE = 0.3  # the correlation with the row before from which on neighbours are of one waveform
 _LAGS = (10, 20, 50, 100, 200, 500)
-_BLOCKS = 12  # the least blocks of each class, so that every part of the split can have one
+_BLOCKS = 4  # the least blocks of each class
 
 
 def split_of(
