@@ -92,7 +92,8 @@ def choose(
         raise DataError(f"{raw.path} has no column that can be a feature: {reasons}")
     signal = is_signal(sifted.features, kinds, roles.units, step)
     numbers = {name: numbers_of(known, name) for name in sifted.features if name not in sifted.categories}
-    split, draws = split_of(numbers, kinds, roles.devices, roles.unit, roles.units), None
+    clocked = any(finding.code == "clock" for finding in audit.findings)
+    split, draws = split_of(numbers, kinds, roles.devices, roles.unit, roles.units, clocked), None
     if signal:
         draws, split = Draws(10, 400), Split("rows", "rows are drawn at random from the recordings")
     kinds_too, counts = _classes(label, kinds, step)
