@@ -206,3 +206,17 @@ def test_a_sensor_that_gives_the_label_away_is_kept_where_there_is_no_other(tmp_
     choice = proposed(tmp_path)
     assert choice.features == ("heat",)
     assert any(note.startswith("CHECK the features: 'heat' alone all but gives") for note in choice.notes)
+
+
+def test_spellings_of_one_kind_and_a_table_without_the_label_are_told(tmp_path, random):
+    for pump in range(3):
+        y = random.choice(["ok", "Leak", "leak"], 150, p=[0.6, 0.2, 0.2])
+        columns = {"flow": random.normal(size=150) + (y != "ok"), "heat": random.normal(size=150)}
+        pl.DataFrame(columns | ({"state": y} if pump else {})).write_csv(tmp_path / f"p{pump}.csv")
+    choice = proposed(tmp_path)
+    assert [path.name for part in choice.parts for path in part.paths] == ["p1.csv", "p2.csv"]
+    assert any(
+        "'Leak', 'leak' may be one kind" in note or "'leak', 'Leak' may be one kind" in note
+        for note in choice.notes
+    )
+    assert "Left out, for want of the label 'state': 'p0.csv'." in choice.notes

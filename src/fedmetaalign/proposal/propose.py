@@ -143,6 +143,16 @@ def _notes(family: Family, label: Guess, signal: str | None, sifted: Sifted, ste
             f"CHECK the label: no value of '{label.columns[0]}' says that it is normal, and {healthy} is taken"
             f" for it ({faults} for fault); if none is, the model tells kinds apart and no fault from health."
         )
+    spelt: dict[str, list[str]] = {}
+    for each in (*label.normal, *label.faults):
+        spelt.setdefault(" ".join(each.lower().replace("_", " ").replace("-", " ").split()), []).append(each)
+    for alike in (found for found in spelt.values() if len(found) > 1):
+        notes.append(
+            f"CHECK the label: {listed(alike)} may be one kind in several spellings, and count as several."
+        )
+    without = [path.name for column in label.columns for path in family.lacking(column)]
+    if without:
+        notes.append(f"Left out, for want of the label '{label.columns[0]}': {listed(without)}.")
     if sifted.saved:
         notes.append(
             f"CHECK the features: {listed(sifted.saved)} alone all but gives the label away, and there is no"
