@@ -13,7 +13,7 @@ from fedmetaalign.fleet.classes import Value
 from fedmetaalign.fleet.clocks import clock
 from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, of_no_use, unfit
 from fedmetaalign.fleet.doubts import doubts
-from fedmetaalign.fleet.files import Raw, cells, load, parse
+from fedmetaalign.fleet.files import CERTAIN, Raw, cells, load, parse
 from fedmetaalign.fleet.labels import Guess, guess, labelled_rows
 from fedmetaalign.fleet.rows import duplicates, order
 from fedmetaalign.fleet.schema import Table
@@ -121,6 +121,8 @@ def audit_raw(raw: Raw, label: Guess, apart: Container[str] = (), *, doubting: b
         doubting: whether to look for labels that are likely wrong, which takes a second or two.
     """
     found = [Finding("label", "info", label.columns[0] if len(label.columns) == 1 else None, label.sentence)]
+    if raw.dialect and raw.dialect not in CERTAIN:
+        found.append(Finding("dialect", "info", None, f"Read as: {raw.dialect}."))
     truth, labelled = labelled_rows(raw, label)
     y = truth.y
     if unlabelled := int(np.count_nonzero(~labelled)):
@@ -153,8 +155,9 @@ def audit_raw(raw: Raw, label: Guess, apart: Container[str] = (), *, doubting: b
     for suspect in suspects:
         del features[str(suspect.column)]
     if doubting and features:
-        lines = (np.flatnonzero(labelled) + 1).tolist()
-        suspects += doubts(np.stack([*features.values()], axis=1), y, lines)
+        places = np.flatnonzero(labelled)
+        x = np.stack([*features.values()], axis=1)
+        suspects += doubts(x, y, lambda row: raw.line(int(places[row])))
     return _judge(
         str(raw.path), label.columns, features, y, truth.kinds, pl.DataFrame(compare), found + suspects
     )

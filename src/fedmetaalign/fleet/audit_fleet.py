@@ -12,7 +12,7 @@ from fedmetaalign.errors import DataError, DataErrors, Problem
 from fedmetaalign.fleet.audit import Audit, audit, audit_raw
 from fedmetaalign.fleet.classes import Value
 from fedmetaalign.fleet.columns import Finding
-from fedmetaalign.fleet.files import load
+from fedmetaalign.fleet.files import Options, load
 from fedmetaalign.fleet.labels import guess
 from fedmetaalign.fleet.leakage import leaks_through
 from fedmetaalign.fleet.overlap import Overlap, comparable, overlaps
@@ -60,6 +60,7 @@ def audit_tables(
     label: Sequence[str] = (),
     positive: Sequence[Value] = (),
     normal: Sequence[Value] = (),
+    options: Options | None = None,
 ) -> Audits:
     """Audits tables and compares them; one that cannot be audited is named, and the others are.
 
@@ -68,13 +69,14 @@ def audit_tables(
         label: the label columns; guessed where not given.
         positive: values of the label that mean fault.
         normal: values of the label that mean no fault.
+        options: what is known of the dialect of texts.
     """
     audits: list[Audit] = []
     wrong: list[Problem] = []
     rows = []
     for path in paths:
         try:
-            raw = load(path)
+            raw = load(path, options=options)
             audits.append(audit_raw(raw, guess(raw, label, positive, normal), doubting=True))
         except DataError as error:
             wrong += error.problems
