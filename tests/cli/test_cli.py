@@ -13,7 +13,7 @@ from fedmetaalign import methods
 from fedmetaalign.recipe import load
 
 VERBS = [
-    *("run", "compare", "audit", "predict", "verify", "footprint", "adapt", "report", "join"),
+    *("init", "run", "compare", "audit", "predict", "verify", "footprint", "adapt", "report", "join"),
     *("server", "device", "enroll", "watch"),
     *("data", "data list", "data fetch", "data simulate"),
 ]
@@ -409,3 +409,20 @@ def test_an_audit_prints_sentences_and_as_json_tells_the_label_and_the_rows(cli,
     assert (outcome.status, outcome.err) == (0, "")
     (found,) = json.loads(outcome.out)
     assert (found["source"], found["rows"]) == (str(tables[0]), 250)
+
+
+def test_an_audit_of_a_recipe_has_its_devices_its_split_and_a_page(cli, here, csv_fleet):
+    outcome = cli("audit", csv_fleet / "recipe.toml", "--page", "audit.html")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "3 devices with 750 labelled rows" in outcome.out
+    assert "Audit of 3 tables" in (here / "audit.html").read_text(encoding="utf-8")
+    outcome = cli("audit", csv_fleet / "recipe.toml", "--label", "fault")
+    assert (outcome.status, outcome.out) == (2, "")
+
+
+def test_an_audit_goes_on_after_a_bad_table(cli, here, csv_fleet):
+    (here / "bad.csv").write_text("a,b\n1\n", encoding="utf-8")
+    outcome = cli("audit", "bad.csv", csv_fleet / "feeder-00.csv")
+    assert outcome.status == 1
+    assert str(csv_fleet / "feeder-00.csv") in outcome.out
+    assert outcome.err.startswith("fedmetaalign: bad.csv, line 2 has 1 cells")

@@ -2,13 +2,16 @@
 
 import json
 import tomllib
+from dataclasses import replace
 
 import pytest
 from comparing import SMALL, imagine, in_process
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.comparison.compare import Watcher, compare
-from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.errors import DataError, FedMetaAlignError, Problem
+from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.usable import LeftOut
 
 METHODS = ("majority", "local_only", "fedavg", "fed_meta_align")
 GRID = (1e-5, 1e-3, 1e-1)
@@ -371,3 +374,27 @@ class TestSweeps:
         for value, folder in (("[4]", "_4_"), ("[4, 2]", "_4_2_")):
             written = json.loads((tmp_path / folder / "compare.json").read_text(encoding="utf-8"))
             assert written == found["comparisons"][value]
+
+
+class TestEverySeedsFleet:
+    """What cannot be built for the last seed is known before the first cell."""
+
+    def test_one_that_fails_is_named(self, here, recipe, tmp_path, monkeypatch):
+        def fails(recipe, **_):
+            if recipe.seed == 2:
+                raise DataError("Device pump has too few samples: give it more.")
+            return build(recipe)
+
+        monkeypatch.setattr("fedmetaalign.comparison.compare.build", fails)
+        with pytest.raises(DataError, match=r"^With seed 2: Device pump has too few samples: give it more\.$"):
+            compare(recipe(), tmp_path / "out", 3)
+        assert not (tmp_path / "out").exists()
+
+    def test_a_device_that_some_seeds_leave_out_ends_it(self, here, recipe, tmp_path, monkeypatch):
+        def leaves_out(recipe, **_):
+            problem = (Problem("It cannot be used."),)
+            return replace(build(recipe), left_out=(LeftOut("pump", problem),) * (recipe.seed == 1))
+
+        monkeypatch.setattr("fedmetaalign.comparison.compare.build", leaves_out)
+        with pytest.raises(DataError, match=r"^pump can be used with seed 1 or with seed 0, and not with both"):
+            compare(recipe(), tmp_path / "out", 2)

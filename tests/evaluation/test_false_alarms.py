@@ -6,6 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedmetaalign.evaluation.thresholds import few_false_alarms
+from fedmetaalign.model.target import BINARY
+from fedmetaalign.phases.client import choose_threshold
+from fedmetaalign.recipe import Personalize
 
 spread = np.random.default_rng(0).permutation(100) / 100
 """0.00 to 0.99."""
@@ -76,3 +79,44 @@ def test_it_keeps_to_the_rate_and_none_that_is_smaller_does(values, rate):
 def test_misuse_of_the_rule(scores, rate, says):
     with pytest.raises(ValueError, match=says):
         few_false_alarms(np.array(scores), rate)
+
+
+def test_of_a_device_with_faults_it_says_how_many_are_found():
+    choice = few_false_alarms(spread, 0.02, faults=np.array([0.1, 0.975, 0.98, 0.99]))
+    assert choice.threshold == 0.97
+    assert choice.reason == (
+        "It finds 3 of 4 faults: 2 of 100 normal samples are above the threshold, a share of 0.2% to 7.0% of"
+        " all with 95 % confidence, and 2.00% may be."
+    )
+
+
+def settings(threshold, **more):
+    return Personalize.model_validate({"threshold": threshold, **more})
+
+
+class TestTheRecipesWord:
+    """What `personalize.threshold` asks for, on scores of which F1, F2 and false alarms have other opinions."""
+
+    # 40 normal samples from 0.005 to 0.2 and one at 0.6; 20 faults at 0.7, and 5 at 0.15.
+    y = np.array([0] * 41 + [1] * 25, np.int8)
+    scores = np.array([*np.arange(1, 41) / 200, 0.6, *[0.7] * 20, *[0.15] * 5])
+
+    @pytest.mark.parametrize(
+        ("threshold", "chosen"),
+        [
+            ("f1", 0.65),  # 20 hits and no false alarm: F1 0.889, against 0.806
+            ("f2", 0.1475),  # 25 hits and 12 false alarms: F2 0.912, against 0.833
+            (0.3, 0.3),
+        ],
+    )
+    def test_chosen(self, threshold, chosen):
+        found = choose_threshold(BINARY, self.y.astype(np.float32), self.scores, settings(threshold))
+        assert found.threshold == pytest.approx(chosen)
+
+    @pytest.mark.parametrize(("allowed", "chosen"), [(0.025, 0.2), (0.05, 0.195), (0.3, 0.145)])
+    def test_false_alarms(self, allowed, chosen):
+        asked = settings("false_alarms", max_false_alarms=allowed)
+        found = choose_threshold(BINARY, self.y.astype(np.float32), self.scores, asked)
+        assert found.threshold == pytest.approx(chosen)
+        assert np.mean(self.scores[self.y == 0] > found.threshold) <= allowed
+        assert found.reason is not None and found.reason.startswith("It finds ")

@@ -5,7 +5,7 @@ import pytest
 
 from fedmetaalign.errors import FedMetaAlignError
 from fedmetaalign.evaluation import metrics
-from fedmetaalign.evaluation.metrics import majority
+from fedmetaalign.evaluation.metrics import majority, pr_curve
 
 KEYS = {
     "accuracy",
@@ -127,3 +127,22 @@ def test_majority() -> None:
 def test_majority_of_several_classes() -> None:
     assert majority(labels(2, 2, 0, 1), labels(2, 0, 2, 1)) == 0.5
     assert majority(labels(2, 1), labels(2, 1, 1)) == pytest.approx(2 / 3)  # a tie says the first
+
+
+class TestCurve:
+    def test_by_hand(self):
+        # Of 0.9 f, 0.8 n, 0.7 f, 0.2 n: one alarm finds 1 of 2 faults, and two alarms no more than that.
+        y, p = np.array([1, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.2])
+        assert pr_curve(y, p) == [(0.5, 1.0), (1.0, pytest.approx(2 / 3))]
+
+    def test_many_thresholds_are_thinned_evenly_and_keep_the_ends(self):
+        rng = np.random.default_rng(0)
+        y = rng.integers(0, 2, 2000)
+        found = pr_curve(y, np.clip(0.3 * y + rng.uniform(0, 0.7, 2000), 0, 1))
+        recall = [r for r, _ in found]
+        assert len(found) == 41 and recall == sorted(recall)
+        assert recall[-1] == 1 and np.diff(recall).max() < 0.03
+
+    @pytest.mark.parametrize("y", [[0, 0], [1, 1]])
+    def test_one_class_has_none(self, y):
+        assert pr_curve(np.array(y), np.array([0.1, 0.2])) is None

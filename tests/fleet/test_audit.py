@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.audit import audit, audit_file, audit_files, sentences
+from fedmetaalign.fleet.audit import audit, audit_file, sentences
+from fedmetaalign.fleet.audit_fleet import audit_files
 from fedmetaalign.fleet.rows import runs_test
 from fedmetaalign.fleet.schema import Table
 

@@ -101,10 +101,10 @@ class TestOneTableInManyWays:
 
 
 class TestUnits:
-    def test_are_those_of_the_line_where_the_recipe_names_none(self, write):
+    def test_are_those_of_the_line_also_where_the_recipe_names_others(self, write):
         path = write("speed;load;fault\n[rpm];kN;-\n1,5;2;0\n2,5;3;1\n")
         table = read(path, Columns("fault", ("speed", "load"), units={"load": "N"}), "d")
-        assert table.units == ("rpm", "N")
+        assert table.units == ("rpm", "kN")  # a thousand times as much: another feature than others' "load"
 
     @pytest.mark.parametrize(
         "line", ["7,8,0", ",,", "n/a,n/a,0", "NaN,,", "-,-,", "x,y,0", "V,low,0", "F,,", "(1),(2),(0)"]

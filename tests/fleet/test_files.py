@@ -1,12 +1,29 @@
 """Files become cells: the ways to write the same, and one sentence for everything that can be wrong."""
 
+import gzip
+import io
+import os
+import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.files import Options, cells, filled, load, parse, require, sha256
+from fedmetaalign.fleet.files import (
+    Options,
+    cells,
+    filled,
+    load,
+    loading,
+    parse,
+    require,
+    sha256,
+    source,
+    text,
+    typed,
+)
 
 
 def error(path):
@@ -65,3 +82,76 @@ class TestCells:
         path = tmp_path / "t.parquet"
         pl.DataFrame({"a": [[1.0]], "b": [1], "fault": [0]}).write_parquet(path)
         assert "column 'a' is of type List(Float64)" in error(path)
+
+
+class TestBounds:
+    """What is too large, or no file at all, ends in a sentence, and soon."""
+
+    def test_a_long_line(self, write):
+        assert refusal(write("a,b\n1,2\n" + "1" * (text.LONGEST_LINE + 2**20))) == (
+            "t.csv, line 3 is longer than 8 MiB, as no line of a table is; look at the file"
+        )
+
+    def test_a_long_name_and_many(self, write):
+        assert refusal(write("a," + "b" * 10_000 + "\n1,2\n")) == (
+            f"t.csv, line 1 has a name of 10,000 characters in column 2 ('{'b' * 40}...'), and one can have"
+            " 1,000; shorten it"
+        )
+        assert refusal(write(",".join(map(str, range(20_001))) + "\n")) == (
+            "t.csv, line 1 names 20,001 columns, and there can be 20,000; leave some out"
+        )
+
+    @pytest.mark.parametrize("name", ["t.csv.gz", "t.xlsx"])
+    def test_a_bomb(self, write, monkeypatch, name):
+        monkeypatch.setattr(source, "SMALL_BYTES", 2**20)
+        monkeypatch.setattr(typed, "MOST_SHEET_BYTES", 2**20)
+        zeros = bytes(2**24)
+        if name == "t.xlsx":
+            with zipfile.ZipFile(file := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("xl/worksheets/sheet1.xml", zeros)
+            path = write(file.getvalue(), name)
+            most = 1
+        else:
+            path = write(packed := gzip.compress(zeros), name)
+            most = 200 * len(packed) // 2**20
+        assert refusal(path) == f"{name} unfolds to more than {most} MiB; cut it into several files"
+
+    def test_too_many_rows(self, write, monkeypatch):
+        monkeypatch.setattr(loading, "MOST_ROWS", 2)
+        path = write("a\n1\n2\n3\n")
+        assert refusal(path).startswith("t.csv has 3 rows and 1 columns to read, and 2 rows and ")
+        pl.DataFrame({"a": [1, 2, 3]}).write_parquet(path.with_suffix(".parquet"))
+        assert refusal(path.with_suffix(".parquet")).startswith("t.parquet has 3 rows")
+
+    def test_what_is_no_file(self, tmp_path):
+        os.mkfifo(tmp_path / "t.csv")
+        assert refusal(tmp_path / "t.csv") == (
+            "t.csv is a pipe or a device and no file; save what it gives as a file"
+        )
+        assert refusal(Path("/dev/zero")).startswith("zero is a pipe or a device")
+
+
+def refusal(path):
+    with pytest.raises(DataError) as caught:
+        load(path)
+    return str(caught.value).replace(f"{path.parent}/", "")
+
+
+def test_columns_of_types_that_are_no_cells(tmp_path):
+    """A column that nobody needs may be of any type; one that is needed is named."""
+    path = tmp_path / "t.parquet"
+    odd = {
+        "span": pl.Series([timedelta(1)]),
+        "nested": pl.Series([[1]]),
+        "struct": pl.Series([{"x": 1}]),
+        "bytes": pl.Series([b"x"]),
+        "exact": pl.Series(["1.50"]).cast(pl.Decimal(10, 2)),
+        "nothing": pl.Series([None]),
+    }
+    pl.DataFrame({"a": [1.5], "fault": [0], **odd}).write_parquet(path)
+    assert load(path, ["a", "fault"]).frame.rows() == [(1.5, 0)]
+    raw = load(path)
+    assert [cells(raw, name)[0] for name in ("exact", "nothing", "a")] == ["1.50", None, "1.5"]
+    for name in ("span", "nested", "struct", "bytes"):
+        with pytest.raises(DataError, match=f"column '{name}' is of type .*; store plain numbers or text"):
+            cells(raw, name)

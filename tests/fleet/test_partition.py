@@ -20,7 +20,7 @@ def table(rows=4000, kinds=True):
 
 
 def cut(partition, seed=0, source=None, test_share=0.2):
-    return dirichlet(source or table(), partition, test_share, seed)
+    return dirichlet(source or table(), partition, test_share, seed).devices
 
 
 def rows_of(device):
@@ -184,12 +184,51 @@ class TestImpossible:
         assert "\n" not in str(caught.value)
 
     def test_more_of_both_classes_than_samples(self):
-        with pytest.raises(DataError, match=r"feeder-00.*6 normal and 6 faulty"):
+        with pytest.raises(DataError, match=r"feeder: a device of 11 samples .* 6 normal and 6 faulty ones"):
             cut(Partition(count=2, samples=11, minimum=6))
 
     def test_a_class_that_runs_out_before_the_last_device(self):
         # 20 faults for five devices that each need five.
         y = (np.arange(400) % 20 == 0).astype(np.int8)
         source = Table("feeder", ("row",), np.arange(400.0)[:, None], y, ("",))
-        with pytest.raises(DataError, match=r"feeder-0[1-4].*partition.minimum"):
+        with pytest.raises(DataError) as caught:
             cut(Partition(count=5, samples=60, minimum=5), source=source)
+        assert str(caught.value) == (
+            "feeder: 5 devices with 5 faulty samples each need 25, and the table has 20 to give: lower"
+            " partition.minimum to 4 or partition.count to 4."
+        )
+
+
+class TestNearest:
+    """Where draws leave a device without enough of both, it takes what is nearest to them."""
+
+    @staticmethod
+    def scarce(rows=1000):
+        """A fifth of the rows are faults, of seven kinds."""
+        row = np.arange(rows)
+        kind = np.where(row % 5 > 0, "normal", np.array([f"fault {i}" for i in range(7)])[row // 5 % 7])
+        y = (kind != "normal").astype(np.int8)
+        return Table("plant", ("row",), row[:, None].astype(float), y, ("",), kinds=kind)
+
+    @pytest.mark.parametrize(
+        ("count", "samples", "minimum"), [(10, 100, 20), (10, 100, 19), (20, 50, 10), (4, 250, 50)]
+    )
+    @pytest.mark.parametrize("seed", [0, 1, 2])
+    def test_every_device_has_enough_of_both_and_no_row_goes_to_two(self, count, samples, minimum, seed):
+        partition = Partition(count=count, samples=samples, minimum=minimum, alpha=0.05)
+        found = dirichlet(self.scarce(), partition, 0.2, seed)
+        assert "plant has too few samples of some class for partition.alpha = 0.05: " in found.notice
+        assert [len(device) for device in found.devices] == [samples] * count
+        assert all(minimum <= device.y.sum() <= samples - minimum for device in found.devices)
+        rows = [row for device in found.devices for row in rows_of(device)]
+        assert len(set(rows)) == count * samples
+
+    def test_as_little_is_moved_as_may_be(self):
+        # 200 faults for ten devices that need 20 each: all have exactly these, whatever was drawn.
+        found = dirichlet(self.scarce(), Partition(count=10, samples=100, minimum=20, alpha=0.05), 0.2, 0)
+        assert [int(device.y.sum()) for device in found.devices] == [20] * 10
+        kinds = [len(set(device.kinds[device.y == 1])) for device in found.devices]
+        assert min(kinds) < 7  # and they are still of unlike kinds
+
+    def test_what_draws_can_do_is_left_to_them(self):
+        assert dirichlet(table(), Partition(count=10, samples=100, alpha=0.3), 0.2, 0).notice == ""

@@ -9,7 +9,7 @@ import pytest
 from fedmetaalign.proposal.propose import propose
 from fedmetaalign.proposal.reading import read, tables_in
 from fedmetaalign.proposal.text import recipe_text
-from fedmetaalign.proposal.trial import refusal, runnable
+from fedmetaalign.proposal.trial import Trial, runnable, tried
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def proposed(folder, **more):
     def write(each):
         return recipe_text(each, folder, "init", "run")
 
-    proposal, _ = runnable(proposal, write, folder)
-    assert refusal(write(proposal), folder) == ""
+    proposal, trial = runnable(proposal, write, folder)
+    assert trial == tried(write(proposal), folder) == Trial()
     assert len(proposal.choices) == 1
     return proposal.choices[0]
 
@@ -172,4 +172,4 @@ def test_two_kinds_of_tables_and_some_that_cannot_be_used(tmp_path, random):
     text = recipe_text(proposal, tmp_path, "init", "run")
     assert text.count("[[fleet.devices]]") == 2
     assert 'table = "fan*.csv"' in text
-    assert refusal(text, tmp_path) == ""
+    assert tried(text, tmp_path) == Trial()

@@ -70,3 +70,43 @@ def test_a_fleet_that_nobody_can_judge_has_a_page(tmp_path):
 
 def test_a_fleet_whose_devices_all_have_faults_has_no_such_section(tmp_path):
     assert "Devices without faults" not in build(run_of(tmp_path, {"a": device(0)}))
+
+
+def test_faults_that_are_too_few_to_test_are_no_hundred_per_cent(tmp_path):
+    few = device(0) | {"few_faults": {"faults": 2, "found": 2, "low": 0.158, "high": 1.0}}
+    run = run_of(tmp_path, {"a": few, "b": device(1)})
+    (told,) = [finding for finding in findings(run) if finding.tag == "few faults"]
+    assert [(name, text.replace("\u202f", " ")) for name, text in told.devices] == [
+        ("a", "2 of 2 faults found, which is 15.8 % to 100.0 % of all with 95 % confidence")
+    ]
+    assert {"f1", "recall", "pr_auc"}.isdisjoint(run.devices[0].final) and "f1" in run.devices[1].final
+    assert run.devices[0].accuracy == few["stages"]["deployed"]["accuracy"]
+
+
+def test_devices_that_are_left_out_are_named_with_what_is_wrong(tmp_path):
+    path = write_run(
+        tmp_path,
+        ["a"],
+        {
+            "devices": {"a": device(0), "b": device(1)},
+            "fleet": {},
+            "left_out": {
+                "pump": [{"sentence": f"pump.csv, line {line} is <i>short</i>"} for line in range(2, 9)],
+                "fan": [{"sentence": "fan.csv is empty", "file": "fan.csv"}],
+            },
+        },
+        entries=[],
+    )
+    run = read_run(path)
+    assert words(run)[-1] == "2 devices could not be used and were left out: pump and fan."
+    section = build(run).split("<h2>Left out</h2>")[1].split("</div>")[0]
+    assert "<li><b>fan</b>:\nfan.csv is empty</li>" in section
+    assert "line 6 is &lt;i&gt;short&lt;/i&gt;; and 2 more</li>" in section and "line 7" not in section
+
+
+def test_precision_and_recall_are_drawn_where_a_device_tells_them(tmp_path):
+    curve = {"pr_curve": [[0.5, 1.0], [1.0, 0.75]]}
+    bare = build(run_of(tmp_path / "bare", {"a": device(0), "b": device(1)}))
+    page = build(run_of(tmp_path / "drawn", {"a": device(0) | curve, "b": device(1)}))
+    assert "Precision and recall" not in bare
+    assert 'aria-label="Precision and recall of each device at all thresholds"' in page

@@ -83,3 +83,8 @@ def test_one_run_over_all_of_them_ends_with_a_bundle_for_every_device_that_can_b
     assert set(results["devices"]) == usable
     assert set(results["left_out"]) == {case.device for case in CASES if case.outcome.rows is None}
     assert "'../../x' is '_.._x'" in ended.err
+    few = {name: row["few_faults"] for name, row in results["devices"].items() if "few_faults" in row}
+    assert {name: few[name]["faults"] for name in ("ten", "rare")} == {"ten": 1, "rare": 1}
+    curves = {name for name, row in results["devices"].items() if "pr_curve" in row}
+    judged = {name for name, row in results["devices"].items() if "known" not in row}
+    assert curves == judged - set(few) and "lacking" in curves

@@ -1,13 +1,13 @@
-"""Some forty small tables, one of each kind that a folder may hold, each with the right outcome beside it.
+"""Some fifty small tables, one of each kind that a folder may hold, each with the right outcome beside it.
 
 All are tables of one kind of pump: three sensors, and whether it was a fault. No file is kept: what is written
 here is all there is to each.
 """
 
+import gzip
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -43,6 +43,7 @@ rounds = 2
 epochs = 1
 [evaluation]
 alone = false
+curves = true
 """
 
 Rows = list[list[str]]
@@ -84,7 +85,7 @@ class Case:
     @property
     def device(self) -> str:
         """The name of the device."""
-        return Path(self.file).stem.replace(" ", "_")
+        return self.file.partition(".")[0].replace(" ", "_")
 
 
 def pump(rows: int = 60, seed: int = 0) -> Rows:
@@ -108,6 +109,13 @@ def changed(change: Callable[[Rows], object], rows: int = 60, seed: int = 0) -> 
     table = pump(rows, seed)
     change(table)
     return text(table).encode()
+
+
+def changed_rows(change: Callable[[Rows], object], seed: int) -> Rows:
+    """A pump's rows after a change of its cells."""
+    table = pump(seed=seed)
+    change(table)
+    return table
 
 
 def labelled(faults: int, rows: int, seed: int = 0) -> bytes:
@@ -144,6 +152,25 @@ def swapped(table: Rows) -> None:
     table[:] = [[row[3], row[2], row[0], row[1]] for row in table]
 
 
+def european(table: Rows) -> None:
+    """Gives numbers with decimal commas."""
+    table[1:] = [[cell.replace(".", ",") for cell in row] for row in table[1:]]
+
+
+def spreadsheet(rows: Rows) -> bytes:
+    """The table as .xlsx."""
+    buffer = io.BytesIO()
+    typed(rows).write_excel(buffer)
+    return buffer.getvalue()
+
+
+def feather(rows: Rows) -> bytes:
+    """The table as typed columns in Arrow's format."""
+    buffer = io.BytesIO()
+    typed(rows).write_ipc(buffer)
+    return buffer.getvalue()
+
+
 def in_fahrenheit(table: Rows) -> None:
     """Gives the heat in degrees Fahrenheit, and says so in the header."""
     each(2, lambda celsius: f"{float(celsius) * 1.8 + 32:.6f}")(table)
@@ -163,11 +190,22 @@ def left_out(*says: str) -> Outcome:
 def parquet(rows: Rows) -> bytes:
     """The table as typed columns."""
     buffer = io.BytesIO()
-    columns = list(zip(*rows[1:], strict=True))
-    pl.DataFrame({name: list(map(float, c)) for name, c in zip(rows[0], columns, strict=True)}).write_parquet(
-        buffer
-    )
+    typed(rows).write_parquet(buffer)
     return buffer.getvalue()
+
+
+def timed(rows: Rows) -> bytes:
+    """Typed columns, and one of durations, which is no feature."""
+    buffer = io.BytesIO()
+    ran = pl.duration(seconds=pl.Series(range(len(rows) - 1)))
+    typed(rows).with_columns(ran.alias("ran")).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def typed(rows: Rows) -> pl.DataFrame:
+    """The table as columns of numbers."""
+    columns = zip(rows[0], zip(*rows[1:], strict=True), strict=True)
+    return pl.DataFrame({name: list(map(float, cells)) for name, cells in columns})
 
 
 CORRECT = "; correct it, leave the column out of the features, or list its values as categories"
@@ -197,16 +235,8 @@ CASES = (
     Case(
         "fahrenheit.csv",
         "another unit, for which a conversion is declared",
-        changed(
-            lambda table: (
-                each(2, lambda t: f"{float(t) * 1.8 + 32:.6f}")(table),
-                put((1, 2, "heat [F]"))(table),
-            ),
-            seed=5,
-        ),
-        Outcome(
-            60, says=("'heat' is turned from F into degC on fahrenheit: a bundle there takes it in degC.",)
-        ),
+        changed(in_fahrenheit, seed=5),
+        read("'heat' is turned from F into degC on fahrenheit and unit-line: a bundle there takes it in degC."),
     ),
     Case(
         "plain copy.csv",
@@ -339,5 +369,60 @@ CASES = (
         "a file that is cut off",
         parquet(pump(seed=31))[:-30],
         left_out("{file} is not a readable Parquet file; write it again"),
+    ),
+    Case(
+        "semicolons.csv",
+        "semicolons and decimal commas",
+        text(changed_rows(european, seed=40), ";").encode(),
+        read("'semicolons.csv': semicolons, decimal commas"),
+    ),
+    Case(
+        "tabs.csv",
+        "tabs",
+        text(pump(seed=41), "\t").encode(),
+        read(
+            "'tabs.csv'",
+        ),
+    ),
+    Case("bars.csv", "bars", text(pump(seed=42), "|").encode(), read("'bars.csv': bars")),
+    Case("wide.csv", "UTF-16", text(pump(seed=43)).encode("utf-16"), read("'wide.csv': commas, UTF-16")),
+    Case(
+        "latin.csv",
+        "a column of Latin-1",
+        changed(lambda table: [row.append("Zürich") for row in table], seed=44).decode().encode("latin-1"),
+        read("'latin.csv': commas, cp1252"),
+    ),
+    Case("packed.csv.gz", "packed", gzip.compress(text(pump(seed=45)).encode()), read()),
+    Case("sheet.xlsx", "a spreadsheet", spreadsheet(pump(seed=46)), read()),
+    Case("arrow.feather", "Arrow's format", feather(pump(seed=47)), read()),
+    Case("objects.jsonl", "an object a line", typed(pump(seed=48)).write_ndjson().encode(), read()),
+    Case("remarks.csv", "comments", b"# plant 4\n# shift 2\n" + text(pump(seed=49)).encode(), read()),
+    Case(
+        "unit-line.csv",
+        "a line of units under the header, one of which is turned into another",
+        changed(
+            lambda table: (
+                in_fahrenheit(table),
+                table.__setitem__(slice(0, 1), [[*SENSORS, "fault"], ["rpm", "%", "F", ""]]),
+            ),
+            seed=50,
+        ),
+        read("'heat' is turned from F into degC on fahrenheit and unit-line"),
+    ),
+    Case("durations.parquet", "a typed column of another kind", timed(pump(seed=51)), read()),
+    Case(
+        "thousands.csv",
+        "thousands with points",
+        text(
+            changed_rows(
+                lambda table: (
+                    european(table),
+                    each(0, lambda v: f"{v[0]}.{v[1:]}" if len(v.split(",")[0]) == 4 else v)(table),
+                ),
+                seed=52,
+            ),
+            ";",
+        ).encode(),
+        read("thousands with '.'"),
     ),
 )

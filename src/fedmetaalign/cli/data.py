@@ -6,28 +6,58 @@ from typing import Annotated, Literal
 
 import typer
 
-from fedmetaalign.cli.options import Json
+from fedmetaalign.cli.options import Data, Json
 from fedmetaalign.cli.terminal import print_json
 
 app = typer.Typer(no_args_is_help=True, help="Known data sets: list them, fetch them, simulate devices.")
 
 
 def audit(
-    paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet tables.")],
-    label: Annotated[str | None, typer.Option(help="The label column.", show_default="guessed")] = None,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="TABLE...|RECIPE", help="Tables, folders of them, or one recipe.")
+    ],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="The label column, or each of several.", show_default="guessed"),
+    ] = None,
+    positive: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VALUE", help="A value of the label that means fault.", show_default="guessed"),
+    ] = None,
+    normal: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VALUE", help="A value of the label that is no fault.", show_default="guessed"),
+    ] = None,
+    data: Data = None,
+    page: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a page (HTML).")] = None,
     as_json: Json = False,
 ) -> None:
-    """Says what is wrong or trivial about data sets: leaks, runs, duplicates, rules that need no network."""
-    from fedmetaalign.fleet.audit import audit_files, sentences
+    """Says what is wrong or trivial about data: leaks, copies, runs, clocks, wrong labels, simple rules."""
+    from fedmetaalign.errors import DataErrors
+    from fedmetaalign.fleet.audit_fleet import Audits, audit_recipe, audit_tables, lines
+    from fedmetaalign.proposal.reading import tables_in
+    from fedmetaalign.recipe import builtin, load
 
-    audits = audit_files(paths, label)
-    if as_json:
-        print_json([found.to_dict() for found in audits])
+    first = paths[0]
+    found: Audits
+    if first.suffix == ".toml" or (len(paths) == 1 and not first.exists() and str(first) in builtin()):
+        if len(paths) > 1 or label or positive or normal:
+            raise typer.BadParameter("a recipe says itself what its tables and labels are: give it alone")
+        found = audit_recipe(load(str(first), (), None, data))
     else:
-        for found in audits:
-            sys.stdout.write(f"{found.source}\n")
-            for sentence in sentences(found):  # the grave ones first
-                sys.stdout.write(f"  {sentence}\n")
+        if data is not None:
+            raise typer.BadParameter("the folder of a recipe's tables: give a recipe", param_hint="--data")
+        found = audit_tables(tables_in(paths), label or (), positive or (), normal or ())
+    if page is not None and found.audits:
+        from fedmetaalign.report.audit_page import write_audit_page
+
+        write_audit_page(found, page)
+    if as_json:
+        print_json(found.to_list())
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in lines(found)))
+    if found.wrong:
+        raise DataErrors(found.wrong)
 
 
 @app.command("list")

@@ -57,17 +57,22 @@ def init(
         shlex.join(["fedmetaalign", "run", str(out)]),
     )
     folder = out.absolute().parent
-    proposal, refused = runnable(proposal, lambda each: recipe_text(each, folder, call, run), folder)
+    proposal, trial = runnable(proposal, lambda each: recipe_text(each, folder, call, run), folder)
     try:
         replace(out, recipe_text(proposal, folder, call, run).encode())
     except OSError as error:
         raise FedMetaAlignError(f"Cannot write {out}: {error.strerror}; choose another --out.") from None
     if as_json:
-        print_json({"recipe": str(out), "refused": refused or None, **to_dict(proposal)})
+        print_json(
+            {"recipe": str(out), "refused": trial.refusal or None, "left_out": list(trial.left_out)}
+            | to_dict(proposal)
+        )
     else:
         sys.stdout.write("\n".join([*summary(proposal), ""]))
-        if refused:
-            sys.stdout.write(f"run will refuse it until this is mended: {refused}\n")
+        for sentence in trial.left_out:
+            sys.stdout.write(f"  {sentence}\n")
+        if trial.refusal:
+            sys.stdout.write(f"run will refuse the recipe until this is mended: {trial.refusal}\n")
         sys.stdout.write(f"\nWritten to {out}; read it. Next:\n    {run}\n")
 
 

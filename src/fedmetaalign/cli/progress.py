@@ -103,7 +103,7 @@ def fleet_table(name: str, results: Mapping[str, Any]) -> None:
         columns["alone"] = lambda row: _percent(row.get("alone"))
     for stage in fleet["stages"]:
         columns[STAGES[stage]] = partial(_stage, stage)
-    columns["F1"] = lambda row: _number(_deployed(row, "f1"))
+    columns["F1"] = _f1
     title = f"{name}: accuracy in % on held-out samples"
     if "classes" in fleet:
         columns["macro-\nF1"] = lambda row: _number(_deployed(row, "macro_f1"))
@@ -131,6 +131,13 @@ def _blend(row: Mapping[str, Any], members: int) -> str:
 
 def _stage(stage: str, row: Mapping[str, Any]) -> str:
     return _percent(None if row.get("known") else row["stages"][stage])
+
+
+def _f1(row: Mapping[str, Any]) -> str:
+    """F1 of the deployed model, or how many faults are too few for that."""
+    if few := row.get("few_faults"):
+        return f"{few['faults']} fault{'s' * (few['faults'] > 1)}"
+    return _number(_deployed(row, "f1"))
 
 
 def _deployed(row: Mapping[str, Any], metric: str) -> float | None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from fedmetaalign.comparison.pool import Job, Pool
 from fedmetaalign.comparison.store import AGAIN, check_folder
 from fedmetaalign.comparison.summary import Json, Tuning, summarise
 from fedmetaalign.comparison.table import to_csv
-from fedmetaalign.errors import RecipeError
+from fedmetaalign.errors import DataError, DataErrors, RecipeError
 from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.recipe import Recipe
@@ -121,9 +122,9 @@ def compare(
     recipe = resolved(recipe)
     points = dict(_points(recipe))
     notice = cache(watcher.notice)  # once, however many of the fleets it is true of
-    arms = {value: _arms(point, notice) for value, point in points.items()}
-    every = [arm for group in arms.values() for arm in group]
     numbers = range(recipe.seed, recipe.seed + seeds)
+    arms = {value: _arms(point, numbers, notice) for value, point in points.items()}
+    every = [arm for group in arms.values() for arm in group]
     with writing_to(out, AGAIN):
         out.mkdir(parents=True, exist_ok=True)
         replace_file(out / "recipe.toml", recipes.dump(recipe).encode())
@@ -159,8 +160,8 @@ def _folder(value: str) -> str:
     return safe_name(value) if value != NO_SWEEP else "."
 
 
-def _arms(recipe: Recipe, notice: Callable[[str], None]) -> list[Arm]:
-    """Lists a recipe's rows: its methods, then its variants. Reads the data, to know that it can be read."""
+def _arms(recipe: Recipe, seeds: Sequence[int], notice: Callable[[str], None]) -> list[Arm]:
+    """Lists a recipe's rows: its methods, then its variants. Builds all fleets, to know that it can be done."""
     chosen = [(name, name, recipe) for name in recipe.compare.methods]
     settings = recipes.variants(recipe)
     chosen += [(name, variant.method, settings[name]) for name, variant in recipe.compare.variants.items()]
@@ -172,7 +173,7 @@ def _arms(recipe: Recipe, notice: Callable[[str], None]) -> list[Arm]:
     for row, method, own in chosen:
         built = own.model_dump_json(include={"seed", "fleet", "splits", "model", "foundation"})
         if built not in digests:
-            fleet = build(own, unseen_devices=True)
+            fleet = _fleet(own, seeds)
             if own.compare.rank == "macro_f1" and fleet.target.outputs == 1:
                 raise RecipeError(
                     'compare.rank = "macro_f1" ranks by kinds of fault, and the label of this fleet has two '
@@ -184,6 +185,30 @@ def _arms(recipe: Recipe, notice: Callable[[str], None]) -> list[Arm]:
                 notice(sentence)
         arms.append(Arm(row, method, own, digests[built]))
     return arms
+
+
+def _fleet(recipe: Recipe, seeds: Sequence[int]) -> Fleet:
+    """Returns the fleet of the first seed, after all others' have been built.
+
+    Raises:
+        DataError: one cannot be, or has other devices than the first.
+    """
+    fleets = {}
+    for seed in reversed(seeds):
+        try:
+            fleets[seed] = build(recipe.model_copy(update={"seed": seed}), unseen_devices=True)
+        except DataError as error:
+            raise DataErrors(
+                replace(each, sentence=f"With seed {seed}: {each.sentence}") for each in error.problems
+            ) from None
+    first = fleets[seeds[0]]
+    for seed, fleet in fleets.items():
+        if other := {each.name for each in fleet.left_out} ^ {each.name for each in first.left_out}:
+            raise DataError(
+                f"{', '.join(sorted(other))} can be used with seed {seed} or with seed {seeds[0]}, and not with"
+                " both, which compares unlike fleets: leave out what cannot be used with fleet.exclude."
+            )
+    return first
 
 
 def _run(running: Pool, arms: Sequence[Arm], seeds: Sequence[int], watcher: Watcher) -> list[Chosen]:

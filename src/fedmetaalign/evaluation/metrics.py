@@ -68,6 +68,33 @@ def measure(y: np.ndarray, fault_probability: np.ndarray, threshold: float) -> M
     )
 
 
+MOST_POINTS = 41
+"""Of a curve of precision and recall."""
+
+
+def pr_curve(y: np.ndarray, fault_probability: np.ndarray) -> list[tuple[float, float]] | None:
+    """Returns (recall, precision) at up to 41 thresholds, recall rising; None unless both classes are there.
+
+    Of all thresholds with one recall it is the greatest precision that counts; of more recalls than that, those
+    that are evenly spread among them. The average precision of `measure` is over all.
+
+    Args:
+        y: (rows,), 0 normal and 1 fault.
+        fault_probability: (rows,) in [0, 1].
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    if len(np.unique(y)) < 2:
+        return None
+    precision, recall, _ = precision_recall_curve(y, fault_probability)
+    best: dict[float, float] = {}
+    for r, p in zip(recall[:-1].tolist(), precision[:-1].tolist(), strict=True):
+        best[r] = max(p, best.get(r, 0.0))
+    points = sorted(best.items())
+    shown = np.unique(np.linspace(0, len(points) - 1, MOST_POINTS).round().astype(int))
+    return [points[i] for i in shown]
+
+
 def measure_classes(
     target: Target, y: np.ndarray, fault_probability: np.ndarray, probabilities: np.ndarray, threshold: float
 ) -> Metrics:

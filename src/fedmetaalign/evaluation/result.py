@@ -201,6 +201,26 @@ class FalseAlarms(Reported):
     samples: Amount
 
 
+class FewFaults(Reported):
+    """How little a device's test set says of how well faults are found, where it has fewer than `ENOUGH`.
+
+    Attributes:
+        faults: in the test set.
+        found: of them, by the deployed model.
+        low: the share of all of the device's faults that it finds is at least this, with 95 % confidence ...
+        high: ... and at most this.
+    """
+
+    faults: Amount
+    found: Amount
+    low: Part
+    high: Part
+
+
+ENOUGH = 5
+"""Faults in a test set from which on recall, precision and F1 are told."""
+
+
 class Candidate(Reported):
     """A model that the deployed one was chosen from: how a size is paid for.
 
@@ -251,6 +271,9 @@ class Result(Reported):
             samples that raise no alarm, and "nothing" of one without a label, which cannot be judged; left out
             of others.
         false_alarms: of a device without a fault.
+        few_faults: of a device with too few of them to be judged by; left out of others.
+        pr_curve: recall and precision of the deployed model at several thresholds; left out where the recipe
+            asks for no curves, and where either does not exist.
     """
 
     stages: dict[Words, Metrics]
@@ -272,6 +295,8 @@ class Result(Reported):
     known: Literal["normal", "nothing"] | None = None
     novelty: Novelty | None = None
     false_alarms: FalseAlarms | None = None
+    few_faults: FewFaults | None = None
+    pr_curve: Annotated[list[tuple[Part, Part]], Field(min_length=1, max_length=64)] | None = None
 
     @model_validator(mode="after")
     def _measured(self) -> Self:

@@ -90,8 +90,10 @@ def best_f1(
     return Choice(float(candidates[chosen]), float(f1[chosen]), None)
 
 
-def few_false_alarms(scores: np.ndarray, rate: float, fallback: float = 0.5) -> Choice:
-    """Chooses the smallest threshold that at most a share of normal samples lies above.
+def few_false_alarms(
+    scores: np.ndarray, rate: float, fallback: float = 0.5, faults: np.ndarray | None = None
+) -> Choice:
+    """Chooses the smallest threshold that at most a share of normal samples lies above: it finds most faults.
 
     Fewer than 1 / rate samples cannot show that a threshold keeps to the rate: then the highest of them or the
     fallback is taken, whichever is higher, and the reason says so. Either way it gives the 95 % interval of the
@@ -101,6 +103,7 @@ def few_false_alarms(scores: np.ndarray, rate: float, fallback: float = 0.5) -> 
         scores: (samples,) floating point, finite, of normal samples that the scores were not fitted to.
         rate: the share of false alarms that is allowed, above 0 and below 1.
         fallback: the least threshold where the samples are too few.
+        faults: (faults,) floating point, the scores of faults, which have no say; None where none is known.
 
     Raises:
         ValueError: the scores are not (samples,) finite floating-point numbers, or the rate is no such share.
@@ -119,18 +122,22 @@ def few_false_alarms(scores: np.ndarray, rate: float, fallback: float = 0.5) -> 
         threshold = max(threshold, fallback)
     alarms = int(np.count_nonzero(scores.astype(np.float64) > threshold))
     low, high = clopper_pearson(alarms, count)
+    told = "There is no fault to choose it by"
+    if faults is not None:
+        hits = int(np.count_nonzero(faults.astype(np.float64) > threshold))
+        told = f"It finds {hits} of {len(faults)} faults"
     found = (
         f"{alarms} of {count} normal samples {'is' if alarms == 1 else 'are'} above the threshold, a share of"
         f" {low:.1%} to {high:.1%} of all with 95 % confidence"
     )
     if allowed:
-        return Choice(threshold, None, f"There is no fault to choose it by: {found}, and {rate:.2%} may be.")
+        return Choice(threshold, None, f"{told}: {found}, and {rate:.2%} may be.")
     need = ceil(1 / rate)
     return Choice(
         threshold,
         None,
-        f"There is no fault to choose it by, and {count} normal samples are too few to hold false alarms to"
-        f" {rate:.2%} ({need} needed): {found}.",
+        f"{told}, and {count} normal samples are too few to hold false alarms to {rate:.2%} ({need} needed):"
+        f" {found}.",
     )
 
 

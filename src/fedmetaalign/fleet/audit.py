@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,10 @@ import polars as pl
 from fedmetaalign.evaluation.rules import FeatureRule, auc, auc_error, best_rule
 from fedmetaalign.fleet.classes import Value
 from fedmetaalign.fleet.clocks import clock
-from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, unfit
+from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, of_no_use, unfit
+from fedmetaalign.fleet.doubts import doubts
 from fedmetaalign.fleet.files import Raw, cells, load, parse
 from fedmetaalign.fleet.labels import Guess, guess, labelled_rows
-from fedmetaalign.fleet.overlap import contained
 from fedmetaalign.fleet.rows import duplicates, order
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.tables import names_of
@@ -62,8 +62,10 @@ def sentences(audit: Audit) -> list[str]:
     return [f"{finding.severity}: {finding.sentence}" for finding in audit.findings]
 
 
-def audit(source: Table | Path | str, label: str | tuple[str, ...] | None = None) -> Audit:
-    """Audits a table, or a file as `audit_file` does.
+def audit(
+    source: Table | Path | str, label: str | tuple[str, ...] | None = None, *, doubting: bool = False
+) -> Audit:
+    """Audits a table, or a file as `audit_file` does; `doubting` looks for labels that are likely wrong, too.
 
     Raises:
         DataError: as `audit_file`.
@@ -71,8 +73,15 @@ def audit(source: Table | Path | str, label: str | tuple[str, ...] | None = None
     if not isinstance(source, Table):
         return audit_file(Path(source), label)
     columns = dict(zip(source.features, source.x.T, strict=True))
-    found = [finding for name, values in columns.items() if (finding := unfit(name, values, source.faults))]
-    return _judge(source.name, ("label",), columns, source.faults, source.kinds, pl.DataFrame(columns), found)
+    y = source.faults
+    found = [
+        reason
+        for name, values in columns.items()
+        if (reason := clock(name, None, values, y) or unfit(name, values, y))
+    ]
+    if doubting:
+        found += doubts(source.x, y)
+    return _judge(source.name, ("label",), columns, y, source.kinds, pl.DataFrame(columns), found)
 
 
 def audit_file(
@@ -102,8 +111,15 @@ def audit_file(
     return audit_raw(raw, guess(raw, names_of(label), positive, normal))
 
 
-def audit_raw(raw: Raw, label: Guess, apart: Container[str] = ()) -> Audit:
-    """As `audit_file`, of a file that has been loaded; columns that are `apart` are not looked at."""
+def audit_raw(raw: Raw, label: Guess, apart: Container[str] = (), *, doubting: bool = False) -> Audit:
+    """As `audit_file`, of a file that has been loaded.
+
+    Args:
+        raw: the file.
+        label: what its label is.
+        apart: columns that are not looked at.
+        doubting: whether to look for labels that are likely wrong, which takes a second or two.
+    """
     found = [Finding("label", "info", label.columns[0] if len(label.columns) == 1 else None, label.sentence)]
     truth, labelled = labelled_rows(raw, label)
     y = truth.y
@@ -114,6 +130,9 @@ def audit_raw(raw: Raw, label: Guess, apart: Container[str] = ()) -> Audit:
     compare: dict[str, np.ndarray | pl.Series] = {}
     for name in raw.frame.columns:
         if name in label.columns or name in apart:
+            continue
+        if reason := of_no_use(raw.frame[name]):
+            found.append(reason)
             continue
         text, values, wrong = _column(raw, name, labelled)
         if text is not None and text.null_count() == len(text):
@@ -133,6 +152,9 @@ def audit_raw(raw: Raw, label: Guess, apart: Container[str] = ()) -> Audit:
     suspects = list(beside_leaks(raw.frame.columns, features, found))
     for suspect in suspects:
         del features[str(suspect.column)]
+    if doubting and features:
+        lines = (np.flatnonzero(labelled) + 1).tolist()
+        suspects += doubts(np.stack([*features.values()], axis=1), y, lines)
     return _judge(
         str(raw.path), label.columns, features, y, truth.kinds, pl.DataFrame(compare), found + suspects
     )
@@ -147,26 +169,6 @@ def _column(raw: Raw, name: str, labelled: np.ndarray) -> tuple[pl.Series | None
         return None, values, pl.Series([], dtype=pl.String)
     text = cells(raw, name).filter(labelled)
     return text, *parse(text)
-
-
-def audit_files(
-    paths: Sequence[Path],
-    label: str | tuple[str, ...] | None = None,
-    positive: tuple[Value, ...] = (),
-    normal: tuple[Value, ...] = (),
-) -> tuple[Audit, ...]:
-    """Audits several files, and against each other: what `contained` finds joins the audits of both files.
-
-    Raises:
-        DataError: as `audit_file`.
-    """
-    audits = [audit_file(path, label, positive, normal) for path in paths]
-    for overlap in contained(paths):
-        finding = Finding("contained", "error", None, overlap.sentence)
-        for index, one in enumerate(audits):
-            if one.source in (str(overlap.first), str(overlap.second)):
-                audits[index] = replace(one, findings=(finding, *one.findings))
-    return tuple(audits)
 
 
 def _judge(

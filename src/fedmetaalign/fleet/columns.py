@@ -37,6 +37,16 @@ class Finding:
     sentence: str
 
 
+def of_no_use(series: pl.Series) -> Finding | None:
+    """Whether a column holds neither numbers nor text nor times: lists, bytes, durations."""
+    kind = series.dtype
+    if not kind.is_nested() and kind not in (pl.Binary, pl.Object, pl.Duration, pl.Null):
+        return None
+    what = "wholly empty" if kind == pl.Null else f"of type {kind}"
+    sentence = f"Column '{series.name}' is {what}; leave it out."
+    return Finding("empty" if kind == pl.Null else "type", "warning", series.name, sentence)
+
+
 def gaps(name: str, values: np.ndarray, wrong: pl.Series, y: np.ndarray) -> Iterator[Finding]:
     """Reports on the cells of a column of numbers that hold none."""
     if len(wrong):

@@ -22,11 +22,13 @@ class Candidate:
         called: what a file's name, the cells of a table or the recipe call it.
         name: the same made safe, and unique, also on a file system that ignores case ("Pump-New_York").
         read: returns its table, or raises a DataError where that cannot be used.
+        notice: what the user has to know of it; empty for nothing.
     """
 
     called: str
     name: str
     read: Callable[[], Table]
+    notice: str = ""
 
 
 def cut(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = None) -> list[Candidate]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import numpy as np
-import polars as pl
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.classes import Labels, Value, canonical, fault_or_not
+from fedmetaalign.fleet.columns import of_no_use
 from fedmetaalign.fleet.files import Raw, cells, listed, require
 from fedmetaalign.fleet.words import (
     FAULT_NAMES,
@@ -99,7 +99,7 @@ def guess(
 def levels(raw: Raw, name: str, most: int) -> dict[str, int] | None:
     """The values of a column and how often each occurs, the most frequent first; None where there are more."""
     series = raw.frame[name]
-    if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Object):
+    if of_no_use(series):
         return None
     few = series.drop_nulls().head(5000).unique()
     if len(few) > most * 4 or len(counted := series.drop_nulls().value_counts()) > most * 4:

@@ -1,13 +1,13 @@
 """Rows that two files share: a split that does not know of them trains on what it tests."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from fedmetaalign.fleet.columns import are_row_numbers
+from fedmetaalign.fleet.columns import are_row_numbers, of_no_use
 from fedmetaalign.fleet.files import Raw, cells, load, parse
 
 
@@ -16,15 +16,15 @@ class Overlap:
     """Rows of one file that are also in another.
 
     Attributes:
-        first: the file whose rows were looked for.
-        second: the file they were found in.
+        first: the file, or the device, whose rows were looked for.
+        second: the one they were found in.
         columns: the columns of numbers that both have, over which rows were compared.
         shared: rows of `first` (each unlike all others in it) that `second` holds.
         rows: all rows of `first`.
     """
 
-    first: Path
-    second: Path
+    first: Path | str
+    second: Path | str
     columns: tuple[str, ...]
     shared: int
     rows: int
@@ -54,8 +54,12 @@ def contained(paths: Sequence[Path]) -> tuple[Overlap, ...]:
     Raises:
         DataError: a file cannot be read.
     """
-    files = [(raw.path, _comparable(raw)) for raw in map(load, paths)]
-    overlaps = []
+    return overlaps([(raw.path, comparable(raw)) for raw in map(load, paths)])
+
+
+def overlaps(files: Sequence[tuple[Path | str, Mapping[str, np.ndarray]]]) -> tuple[Overlap, ...]:
+    """As `contained`, of columns that have been read: each (rows,) float64, without -0.0."""
+    found = []
     for index, (first, a) in enumerate(files):
         for second, b in files[:index]:
             common = tuple(name for name in a if name in b)
@@ -68,21 +72,23 @@ def contained(paths: Sequence[Path]) -> tuple[Overlap, ...]:
                 key=lambda overlap: overlap.share,
             )
             if fuller.shared >= 10 and fuller.share >= 0.01:
-                overlaps.append(fuller)
-    return tuple(overlaps)
+                found.append(fuller)
+    return tuple(found)
 
 
-def _comparable(raw: Raw) -> dict[str, np.ndarray]:
+def comparable(raw: Raw) -> dict[str, np.ndarray]:
     """The columns of finite numbers with more than two values that are not row numbers."""
     columns = {}
     for name in raw.frame.columns:
+        if of_no_use(raw.frame[name]):
+            continue
         values, _ = parse(cells(raw, name))
         if np.isfinite(values).all() and len(np.unique(values)) > 2 and not are_row_numbers(values):
             columns[name] = values + 0.0  # -0.0 becomes 0.0: rows are compared by their bytes
     return columns
 
 
-def _packed(columns: dict[str, np.ndarray], names: Sequence[str]) -> list[bytes]:
+def _packed(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> list[bytes]:
     """Each row of some columns as its bytes."""
     return [row.tobytes() for row in np.stack([columns[name] for name in names], axis=1)]
 

@@ -68,10 +68,11 @@ def find_devices(recipe: Recipe) -> Found:
     notices = []
     if renamed := [f"{each.called!r} is {each.name!r}" for each in chosen if each.called != each.name]:
         notices.append(f"Devices are called as their folders can be: {joined(renamed)}.")
+    told = dict.fromkeys(each.notice for each in chosen if each.notice)
     return Found(
         tuple(sorted(found, key=lambda table: table.name)),
         tuple(sorted(left_out, key=lambda each: each.name)),
-        (*notices, *_dialects(found), *conversions_told(found), *twins(found)),
+        (*notices, *told, *_dialects(found), *conversions_told(found), *twins(found)),
     )
 
 
@@ -141,7 +142,7 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
                 f"No file that matches {source.table} has the label {', '.join(missing)}: correct {named}."
             )
         prefix = f"{source.name}-" if source.name else ""
-        called = [prefix + each.stem for each in paths]
+        called = [prefix + _stem(each) for each in paths]
         for each, text, name in zip(paths, called, unique_names(called), strict=True):
             yield Candidate(text, name, partial(tables.read, each, columns, name))
         return
@@ -149,10 +150,11 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
         by = (source.device,) if isinstance(source.device, str) else source.device
         yield from cut(path, columns, by, source.name)
         return
-    only = source.name or path.stem
+    only = source.name or _stem(path)
     if source.partition is not None:
         whole = _read_one(path, columns, only, named)
-        yield from map(_made, partition.dirichlet(whole, source.partition, splits.test, seed))
+        parts = partition.dirichlet(whole, source.partition, splits.test, seed)
+        yield from (replace(_made(table), notice=parts.notice) for table in parts.devices)
         return
     yield Candidate(only, tables.safe_name(only), partial(_read_one, path, columns, only, named))
 
@@ -168,6 +170,11 @@ def files_of(path: Path) -> list[Path]:
     if not (paths := sorted(path.parent.glob(path.name))):
         raise DataError(f"No file matches {path}: check the recipe's table and --data.")
     return paths
+
+
+def _stem(path: Path) -> str:
+    """Returns a file's name without what says how it is written and packed."""
+    return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
 
 
 def _made(table: Table) -> Candidate:

@@ -214,7 +214,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         x = features_of(raw, features, columns.categories)
     if problems:
         raise DataErrors(problems)
-    units = {**raw.units, **columns.units, **in_header}
+    units = {**columns.units, **raw.units, **in_header}  # what the file says holds
     kinds = found.kinds
     if columns.kind is not None:
         parts = [filled(raw, column) for column in names_of(columns.kind)]

@@ -88,7 +88,7 @@ def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]
         kept |= {f"{group}.{name}": each for name, each in own.items()}
         weights = own[MODEL] if group == 0 else weights
     state = replace(moved(state, weights, number, records), memory=kept)
-    if number == server.recipe.serial.rounds and server.recipe.personalize.fixed_threshold is None:
+    if number == server.recipe.serial.rounds and server.recipe.personalize.by_f1:
         state, failed = told(server, state)
         records += failed
     return state, records

@@ -108,10 +108,10 @@ def choose_threshold(
     settings: Personalize,
     known: Known = "faults",
 ) -> Choice:
-    """Returns the threshold that the recipe asks for: the one with the best F1 of alarms, or a fixed one.
+    """Returns the threshold that the recipe asks for: that of the best F1, of few false alarms, or a fixed one.
 
-    A device that knows no fault takes the smallest one with few enough false alarms instead of the best F1, and
-    one without a label the fleet's.
+    A device that knows no fault takes the smallest one with few enough false alarms in any case but the last,
+    and one without a label the fleet's.
 
     Args:
         target: the classes.
@@ -127,7 +127,10 @@ def choose_threshold(
     scores = fault_probability(probabilities, target)
     if known == "normal":
         return few_false_alarms(scores, settings.max_false_alarms)
-    return best_f1(target.faults(y), scores, beta=settings.beta)
+    faults = target.faults(y)
+    if settings.threshold == "false_alarms":
+        return few_false_alarms(scores[faults == 0], settings.max_false_alarms, faults=scores[faults == 1])
+    return best_f1(faults, scores, beta=settings.weight)
 
 
 def check_finite(weights: np.ndarray, where: str) -> None:

@@ -5,9 +5,19 @@ from collections.abc import Mapping
 import numpy as np
 
 from fedmetaalign.evaluation.intervals import clopper_pearson
-from fedmetaalign.evaluation.metrics import majority, measure_classes
+from fedmetaalign.evaluation.metrics import majority, measure_classes, pr_curve
 from fedmetaalign.evaluation.novelty import most_unlike
-from fedmetaalign.evaluation.result import FalseAlarms, Metrics, Novelty, OneRule, Result, harmless, names_of
+from fedmetaalign.evaluation.result import (
+    ENOUGH,
+    FalseAlarms,
+    FewFaults,
+    Metrics,
+    Novelty,
+    OneRule,
+    Result,
+    harmless,
+    names_of,
+)
 from fedmetaalign.evaluation.rules import best_rule
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.device import Device
@@ -84,6 +94,13 @@ def evaluate(
             "unseen_kinds": [names[i] for i in np.setdiff1d(y, train_y)],
             "majority_class": majority(train_y, y) if rivals else None,
         }
+    faults = target.faults(y)
+    if 0 < (count := int(faults.sum())) < ENOUGH:
+        hits = round((rows["deployed"].recall or 0) * count)
+        low, high = clopper_pearson(hits, count)
+        result["few_faults"] = FewFaults(faults=count, found=hits, low=low, high=high)
+    elif client.recipe.evaluation.curves and (curve := pr_curve(faults, fault_probability(found, target))):
+        result["pr_curve"] = curve
     if not rivals:
         result["known"] = tells
         if device.preparation.curves and client.recipe.fleet.scaling == "fleet":

@@ -8,7 +8,7 @@ import numpy as np
 
 from fedmetaalign.evaluation.few_samples import shrunk_f1
 from fedmetaalign.evaluation.fleet_threshold import BINS, counted, drawn_to_fleet
-from fedmetaalign.evaluation.thresholds import Choice
+from fedmetaalign.evaluation.thresholds import Choice, few_false_alarms
 from fedmetaalign.federation.messages import Personal, Scores
 from fedmetaalign.federation.records import record
 from fedmetaalign.model.online import Samples
@@ -103,9 +103,11 @@ def _threshold(client: Client, chosen: Chosen, counts: np.ndarray | None) -> Cho
     if settings.fixed_threshold is not None:
         return Choice(settings.fixed_threshold, None, None)
     random, (faults, alarms) = generator(client.recipe.seed, "threshold", client.name), _alarms(client, chosen)
+    if settings.threshold == "false_alarms":
+        return few_false_alarms(alarms[faults == 0], settings.max_false_alarms, faults=alarms[faults == 1])
     if counts is None:
-        return shrunk_f1(faults, alarms, random, settings.beta)
-    return drawn_to_fleet(faults, alarms, counts, random, settings.beta)
+        return shrunk_f1(faults, alarms, random, settings.weight)
+    return drawn_to_fleet(faults, alarms, counts, random, settings.weight)
 
 
 def _alarms(client: Client, chosen: Chosen) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ import polars as pl
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.audit import Audit, audit_raw
 from fedmetaalign.fleet.classes import Value
+from fedmetaalign.fleet.columns import of_no_use
 from fedmetaalign.fleet.files import Raw, cells, listed
 from fedmetaalign.fleet.labels import Guess, guess, labelled_rows
 from fedmetaalign.fleet.tables import safe_name
@@ -21,7 +22,7 @@ from fedmetaalign.proposal.reading import Family
 from fedmetaalign.proposal.signals import is_signal, points
 from fedmetaalign.proposal.units import units_of
 
-LEAVES = {"clock", "constant", "empty", "identifier", "leak", "suspect", "text", "missing", "mixed"}
+LEAVES = {"clock", "constant", "empty", "identifier", "leak", "suspect", "text", "type", "missing", "mixed"}
 """The codes of findings for which a column is no feature."""
 MOST_ROWS = 200_000
 """The rows that are looked at; of more, every second, third, ... row is."""
@@ -87,7 +88,8 @@ def choose(
     truth, labelled = labelled_rows(raw, label)
     known = replace(raw, frame=raw.frame.filter(labelled))
     kinds = truth.y.astype(str) if truth.kinds is None else truth.kinds
-    others = [name for name in family.columns if name not in label.columns]
+    useless = {name for name in family.columns if of_no_use(known.frame[name])}
+    others = [name for name in family.columns if name not in label.columns and name not in useless]
     parts = [name for name in others if _is_split_marker(known, name)]
     others = [name for name in others if name not in parts]
     if device is None:
@@ -96,11 +98,8 @@ def choose(
     apart = {*parts, *device, *([unit] if unit else [])}
     audit = audit_raw(raw, label, apart)
     left = {name: f"it names parts of a split ({listed(_few(known, name))})" for name in parts}
-    left |= {
-        f.column: f.sentence
-        for f in audit.findings
-        if f.column in others and f.code in LEAVES and not (f.code == "missing" and _whole(family, f.column))
-    }
+    found = [f for f in audit.findings if f.column in {*others, *useless} and f.code in LEAVES]
+    left |= {str(f.column): f.sentence for f in found if f.code != "missing" or not _whole(family, f.column)}
     left |= {name: f"'{name}' is left out as asked" for name in others if name in drop}
     left = {name: reason for name, reason in left.items() if name not in keep}
     categories = _categories(known, audit, left)
@@ -135,16 +134,17 @@ def choose(
         draws=draws,
         units=units_of(features),
         categories={name: categories[name] for name in features if name in categories},
-        left={name: left[name] for name in others + parts if name in left},
+        left={name: left[name] for name in (*others, *parts, *useless) if name in left},
         split=split,
         notes=tuple(_notes(family, label, unit if signal else None, features, step)),
         audit=audit,
     )
 
 
-def _whole(family: Family, column: str) -> bool:
+def _whole(family: Family, column: str | None) -> bool:
     """Whether no table that has a column lacks a cell of it."""
-    return not any(raw.frame[column].null_count() for raw in family.raws if column in raw.frame.columns)
+    own = [raw for raw in family.raws if column in raw.frame.columns]
+    return all(np.isfinite(_numbers(raw, str(column))).all() for raw in own)
 
 
 def _parts(family: Family, label: Guess, features: Sequence[str]) -> tuple[Part, ...]:

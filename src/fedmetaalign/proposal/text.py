@@ -1,5 +1,6 @@
 """A proposal as the text of a recipe: keys that `run` takes as they are, each with its reason beside it."""
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,12 +33,12 @@ def recipe_text(proposal: Proposal, folder: Path, call: str, run: str) -> str:
     if proposal.left:
         lines += _comment("Tables that are left out:")
         lines += [line for sentence in proposal.left for line in _comment(f"- {sentence}")] + [""]
-    sources = [(choice, part) for choice in proposal.choices for part in choice.parts]
-    alone = len(sources) == 1 and len(_patterns(sources[0][1], folder)) == 1
-    for choice in proposal.choices:
+    parts = [_parts(choice, folder) for choice in proposal.choices]
+    alone = sum(len(_patterns(part, folder)) for found in parts for part in found) == 1
+    for choice, found in zip(proposal.choices, parts, strict=True):
         for note in choice.notes:
             lines += [*_comment(note), ""]
-        for i, part in enumerate(choice.parts):
+        for i, part in enumerate(found):
             lines += _source(choice, part, folder, alone, told=i > 0)
         lines += [*_left(choice), ""]
     return "\n".join([*lines, *_splits(proposal)]) + "\n"
@@ -90,6 +91,8 @@ def _label(choice: Choice, told: bool) -> Iterator[str]:
             f"normal = {value(_plain(label.normal))}",
             "" if told else f"every other value is a kind of fault; rows: {counts}",
         )
+    elif label.normal and not label.faults:
+        yield f"normal = {value(_plain(label.normal))}"
     elif label.faults:
         yield _with(
             f"positive = {value(_plain(label.faults))}", "" if told else f"and {listed(label.normal)} no fault"
@@ -130,6 +133,12 @@ def _splits(proposal: Proposal) -> Iterator[str]:
         yield _with(f"test = {split.test}", "so that each class has a unit on both sides")
 
 
+def _parts(choice: Choice, folder: Path) -> tuple[Part, ...]:
+    """The sources: one where a pattern matches all tables, since its tables may lack features."""
+    every = Part(tuple(sorted(path for part in choice.parts for path in part.paths)), choice.features)
+    return (every,) if len(_patterns(every, folder)) == 1 else choice.parts
+
+
 def _patterns(part: Part, folder: Path) -> list[str]:
     """The tables of a source as the recipe names them: one pattern that matches these files alone, or each."""
     paths = [_from(folder.resolve(), path.resolve()) for path in part.paths]
@@ -160,7 +169,10 @@ def _plain(values: Sequence[str]) -> list[str | int | float]:
     found: list[str | int | float] = []
     for each in values:
         number = canonical(each)
-        found.append(each if isinstance(number, str) else int(number) if number.is_integer() else number)
+        if isinstance(number, str) or not math.isfinite(number):
+            found.append(each)
+        else:
+            found.append(int(number) if number.is_integer() else number)
     return found
 
 

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,31 +14,48 @@ from fedmetaalign.proposal.proposal import Choice, Proposal, Split
 from fedmetaalign.recipe import file as recipe_file
 
 
-def runnable(proposal: Proposal, write: Callable[[Proposal], str], folder: Path) -> tuple[Proposal, str]:
-    """Returns a proposal whose fleet can be built, the nearest to the given one, and why another would not do.
+@dataclass(frozen=True)
+class Trial:
+    """What `run` makes of a recipe before it trains.
 
-    Where none can be built, the given one comes back with what is wrong with it.
+    Attributes:
+        refusal: why it refuses it; "" where it takes it.
+        left_out: a sentence for each device that it leaves out.
+    """
+
+    refusal: str = ""
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def cost(self) -> tuple[bool, int]:
+        """The less the better."""
+        return bool(self.refusal), len(self.left_out)
+
+
+def runnable(proposal: Proposal, write: Callable[[Proposal], str], folder: Path) -> tuple[Proposal, Trial]:
+    """Returns the proposal that keeps most devices, the nearest to the given one, and how it did.
 
     Args:
         proposal: to be tried.
         write: makes a recipe's text of it.
         folder: the recipe's.
     """
-    first = ""
-    for tried in (proposal, *_others(proposal)):
-        if not (wrong := refusal(write(tried), folder)):
-            return tried, first
-        first = first or wrong
-    return proposal, first
+    best, least = proposal, tried(write(proposal), folder)
+    for other in _others(proposal):
+        if not any(least.cost):
+            break
+        if (trial := tried(write(other), folder)).cost < least.cost:
+            best, least = other, trial
+    return best, least
 
 
-def refusal(text: str, folder: Path) -> str:
-    """What `run` says against a recipe before it trains; "" where it takes it."""
+def tried(text: str, folder: Path) -> Trial:
+    """Builds the fleet of a recipe's text; `folder` is where its tables are relative to."""
     try:
-        build(_loaded(text, folder))
+        fleet = build(_loaded(text, folder))
     except FedMetaAlignError as error:
-        return str(error)
-    return ""
+        return Trial(str(error))
+    return Trial("", tuple(each.sentence for each in fleet.left_out))
 
 
 def _others(proposal: Proposal) -> Iterator[Proposal]:
@@ -58,10 +75,11 @@ def _without_kinds(choice: Choice) -> Choice:
     if not choice.kinds:
         return choice
     note = (
-        "CHECK the label: there are too few samples of each kind of fault apart from the others for every part"
-        " of the split, so that the model learns fault or no fault, and not which."
+        f"CHECK the label: there are too few {choice.split.kind} of each kind of fault for every part of the"
+        " split, so that the model learns fault or no fault, and not which."
     )
-    return replace(choice, kinds=False, notes=(*choice.notes, note))
+    split = replace(choice.split, test=None)
+    return replace(choice, kinds=False, split=split, notes=(*choice.notes, note))
 
 
 def _simpler(kind: str, split: Split) -> Split:

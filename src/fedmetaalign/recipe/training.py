@@ -107,14 +107,15 @@ class Personalize(Section):
     """Share of the layers, counted from the input, that stay as they are."""
     learning_rate: Rate | None = None
     """None: the optimizer's."""
-    threshold: Literal["f1", "cost"] | Share = "f1"
-    """Maximise F1 on the validation part, expect the least cost of mistakes, or a fixed threshold."""
+    threshold: Literal["f1", "f2", "cost", "false_alarms"] | Share = "f1"
+    """Maximise F1, or F2, on the validation part, expect the least cost of mistakes, find as many faults as may
+    be with no more than `max_false_alarms`, or a fixed threshold."""
     beta: Positive = 1.0
     """For "f1": F-beta in its place, to which a missed fault counts beta^2 times a false alarm."""
     costs: Costs | None = None
     """For "cost"."""
     max_false_alarms: Share = 0.01
-    """Share of false alarms that a device may raise which has no fault to choose its threshold by."""
+    """Share of normal samples that may raise one: with "false_alarms", and of a device that has no fault."""
 
     @model_validator(mode="after")
     def _threshold_is_whole(self) -> "Personalize":
@@ -132,8 +133,18 @@ class Personalize(Section):
         return self
 
     @property
+    def by_f1(self) -> bool:
+        """Whether it is the threshold of the greatest F-beta."""
+        return self.threshold in ("f1", "f2")
+
+    @property
+    def weight(self) -> float:
+        """The beta of the F-beta that is greatest: 2 for "f2"."""
+        return 2.0 if self.threshold == "f2" else self.beta
+
+    @property
     def fixed_threshold(self) -> float | None:
-        """The threshold that no sample has a say in; None of the one that is best for F1.
+        """The threshold that no sample has a say in; None of one that is chosen.
 
         With costs it is that of least expected cost, for a score that is the probability of a fault: an alarm
         costs (1 - p) false_alarm, and none p miss (Elkan, "The foundations of cost-sensitive learning", 2001).
@@ -180,3 +191,5 @@ class Evaluation(Section):
 
     alone: bool = True
     """Train every device by itself too, with as many steps, to tell what the federation gains."""
+    curves: bool = False
+    """Tell each device's precision and recall at several thresholds, and draw them in the report."""

@@ -77,6 +77,7 @@ def findings(run: Run) -> tuple[Finding, ...]:
         "quantisation drop": _quantisation,
         "threshold fallback": _fallback,
         "too many false alarms": unjudged.false_alarms,
+        "few faults": unjudged.few_faults,
         UNSEEN: lambda d: ", ".join(d.unseen_kinds) or None,
         "class missing": _missing_class,
     }

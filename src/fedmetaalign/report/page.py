@@ -8,6 +8,7 @@ from jinja2 import Environment
 from fedmetaalign.errors import RunError
 from fedmetaalign.report import facts, figures
 from fedmetaalign.report.candidates import kinds, titled
+from fedmetaalign.report.curves import precision_recall
 from fedmetaalign.report.decision import doubtful, headline
 from fedmetaalign.report.findings import BEATEN, findings, standing, verdict
 from fedmetaalign.report.kinds import confusion, fleet_confusion
@@ -64,6 +65,7 @@ def build(run: Run) -> str:
             tags=tags,
             colours=figures.colours(run),
             drawn=figures,
+            curves=precision_recall(run),
         )
     )
 

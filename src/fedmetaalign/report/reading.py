@@ -8,7 +8,7 @@ import json
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.result import (
     Candidate,
     FalseAlarms,
+    FewFaults,
     Metrics,
     Novelty,
     OneRule,
@@ -32,6 +33,10 @@ STAGES = {
     "deployed": "Deployed",
 }
 """The stages in the order a model goes through them, and their titles."""
+
+
+OF_FAULTS = ("precision", "recall", "f1", "balanced_accuracy", "mcc", "pr_auc")
+"""Metrics that rest on the faults of a test set."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ class DeviceReport:
         known: "normal" of a device without a fault, "nothing" of one without a label.
         false_alarms: what a device without a fault is judged by.
         novelty: how unlike the fleet it is.
+        pr_curve: (recall, precision) of its last stage at several thresholds, recall rising; empty without.
+        few_faults: what so few faults as it is tested on say; then no stage has a metric that rests on them.
     """
 
     name: str
@@ -81,6 +88,8 @@ class DeviceReport:
     known: str | None = None
     false_alarms: FalseAlarms | None = None
     novelty: Novelty | None = None
+    few_faults: FewFaults | None = None
+    pr_curve: tuple[tuple[float, float], ...] = ()
     threshold_interval: ThresholdInterval | None = None
 
     @property
@@ -121,6 +130,7 @@ class Run:
         rounds: the objects of `rounds.jsonl`, in order.
         stages: the stages that at least one device has, in order.
         fleet: the fleet's part of `results.json`.
+        left_out: devices that could not be used -> what is wrong with each, a sentence each.
     """
 
     name: str
@@ -131,6 +141,7 @@ class Run:
     devices: tuple[DeviceReport, ...]
     stages: tuple[str, ...]
     fleet: Mapping[str, Any]
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def lone(self) -> bool:
@@ -207,6 +218,12 @@ def read_run(folder: Path) -> Run:
         devices=devices,
         stages=tuple(stage for stage in STAGES if any(stage in device.stages for device in devices)),
         fleet=mapping(results.get("fleet")),
+        left_out={
+            str(name): tuple(
+                str(mapping(each).get("sentence", "")) for each in (found if isinstance(found, list) else ())
+            )
+            for name, found in mapping(results.get("left_out")).items()
+        },
     )
 
 
@@ -244,10 +261,10 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any], grou
     found, rule = Result.usable(entry), OneRule.usable(entry.get("one_rule"))
     stages, ladder = mapping(entry.get("stages")), entry.get("ladder")
     candidates = map(Candidate.read, ladder if isinstance(ladder, list) else ())
-    known = found.get("known")
+    known, few = found.get("known"), FewFaults.read(entry.get("few_faults"))
     return DeviceReport(
         name=name,
-        stages={s: {} if known else Metrics.usable(stages[s]) for s in STAGES if stages.get(s)},
+        stages={s: {} if known else _told(Metrics.usable(stages[s]), few) for s in STAGES if stages.get(s)},
         threshold=found.get("threshold"),
         threshold_note=found.get("threshold_note"),
         majority=found.get("majority"),
@@ -268,7 +285,14 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any], grou
         false_alarms=FalseAlarms.read(entry.get("false_alarms")),
         novelty=Novelty.read(entry.get("novelty")),
         threshold_interval=ThresholdInterval.read(entry.get("threshold_interval")),
+        few_faults=few,
+        pr_curve=tuple((recall, precision) for recall, precision in found.get("pr_curve") or ()),
     )
+
+
+def _told(metrics: Mapping[str, Any], few: FewFaults | None) -> Mapping[str, Any]:
+    """Returns the metrics that say something: without many faults those that rest on them do not."""
+    return {key: value for key, value in metrics.items() if few is None or key not in OF_FAULTS}
 
 
 def _bundles(folder: Path) -> dict[str, Mapping[str, Any]]:

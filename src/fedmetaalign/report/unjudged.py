@@ -1,11 +1,11 @@
-"""What can be said of devices without faults, or without labels, which are in no mean."""
+"""What can be said of devices without faults, without labels, or left out, which are in no mean."""
 
-from fedmetaalign.report.numbers import count, percent
+from fedmetaalign.report.numbers import count, listing, percent
 from fedmetaalign.report.reading import DeviceReport, Run, mean
 
 
 def sentences(run: Run) -> list[str]:
-    """Counts the devices without faults, or without labels, of which the figures say nothing."""
+    """Counts the devices without faults, without labels, or left out, of which the figures say nothing."""
     found = []
     if normal := [device for device in run.devices if device.known == "normal"]:
         shares = [device.false_alarms.share for device in normal if device.false_alarms]
@@ -17,6 +17,9 @@ def sentences(run: Run) -> list[str]:
     if nothing := [device for device in run.devices if device.known == "nothing"]:
         has = "has" if len(nothing) == 1 else "have"
         found.append(f"{count(len(nothing), 'device')} {has} no labels, and nothing can be judged there.")
+    if run.left_out:
+        who, be = listing([*run.left_out]), "was" if len(run.left_out) == 1 else "were"
+        found.append(f"{count(len(run.left_out), 'device')} could not be used and {be} left out: {who}.")
     return found
 
 
@@ -27,4 +30,15 @@ def false_alarms(device: DeviceReport) -> str | None:
         return None
     return (
         f"{percent(found.share)} of {found.samples} normal test samples, {percent(found.allowed)} were allowed"
+    )
+
+
+def few_faults(device: DeviceReport) -> str | None:
+    """Tells what a handful of faults in a test set says."""
+    few = device.few_faults
+    if few is None:
+        return None
+    return (
+        f"{few.found} of {count(few.faults, 'fault')} found, which is {percent(few.low)} to {percent(few.high)}"
+        " of all with 95 % confidence"
     )

@@ -122,7 +122,8 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
                 shared = share(registry.hellos, recipe, public)
                 save_shared(shared, out / SHARED)
             engine.shared = shared
-            status.notices = shared.notices
+            refused = [f"{name} is left out: {why}" for name, why in sorted(registry.refused.items())]
+            status.notices = (*refused, *shared.notices)
             part = public_part(recipe, public, shared) if public else None
             check_size(recipe, shared.target)
         learner = learner_of(recipe, shared.target)

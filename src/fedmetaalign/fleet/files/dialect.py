@@ -153,16 +153,18 @@ def _are_units(rows: Sequence[Sequence[str]]) -> bool:
     """Tells whether the record under the header is of units: most over numbers are, none is a number."""
     if len(rows) < 3 or len(rows[1]) != len(rows[0]):
         return False
-    over_numbers = named = 0
+    over_numbers = named = units = 0
     for i, cell in enumerate(rows[1]):
         below = [row[i] for row in rows[2:] if i < len(row) and row[i].strip()]
         numbers = bool(below) and 2 * sum(map(is_number, below)) > len(below)
         over_numbers += numbers
         text = cell.strip()
         if text in ("", "-"):
+            named += numbers and text == "-"  # it has none
             continue
         bracketed = text[0] + text[-1] in ("[]", "()") and not any(map(str.isdigit, text))
         if not bracketed and not (numbers and _UNIT.fullmatch(unit_of(text))):
             return False
         named += numbers
-    return 2 * named > over_numbers
+        units += numbers
+    return units > 0 and 2 * named > over_numbers

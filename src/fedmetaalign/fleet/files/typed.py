@@ -1,6 +1,8 @@
 """Tables that are no text, or whose text has its own form: Parquet, Arrow, spreadsheets, JSON lines."""
 
 import json
+import os
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,13 +25,22 @@ _JSON_LINES = 1000
 def readable(path: Path, kind: str) -> Iterator[None]:
     """Turns whatever the library says of a damaged file into one sentence.
 
+    Where it panics, it writes so to standard error before it raises what is no Exception; that goes nowhere.
+
     Raises:
         DataError: it said something.
     """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
     try:
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, MemoryError) as error:
         raise DataError(f"{path} is not a readable {kind} file; write it again") from error
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def parquet(source: Source) -> pl.LazyFrame:
