@@ -9,7 +9,12 @@ from fedmetaalign.errors import DataErrors
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.sources import find_devices
 
-FLEET = '[fleet]\ntable = "*.csv"\nlabel = "fault"\nfeatures = ["speed", "load", "heat"]\n'
+FLEET = """[fleet]
+table = "*.csv"
+label = "fault"
+features = ["speed", "load", "heat"]
+missing_values = "reject"
+"""
 
 
 @pytest.fixture
@@ -38,8 +43,8 @@ def wrong(here):
         f"{here}/empty.csv is empty; give it a header and rows",
         f"{mill} 5, column 'fault' is a label but not 0/1: the column holds '0', '1', 'broken'; say with"
         " `normal` which values mean no fault, or with `positive` which mean fault",
-        f"{mill} 10, column 'load' holds 'n/a', which is not a number, as on lines 12, 14, 16, 18 and 2 more;"
-        " correct it, leave the column out of the features, or list its values as categories",
+        f"{mill} 10, column 'load' holds 'n/a', which means that there is no value, as on lines 12, 14, 16, 18"
+        " and 2 more; fill the cell in or remove the row",
         f"{mill} 42, column 'heat' is empty; fill the cell in or remove the row",
         f"Device worn in {here}/worn.csv has only faults: a classifier needs samples of both; add some or leave"
         " the device out",
@@ -57,7 +62,7 @@ def test_a_run_goes_on_with_the_others_and_names_those_left_out(folder, cli, no_
     assert [each["sentence"] for each in results["left_out"]["mill"]] == [label, number, nothing]
     assert results["left_out"]["mill"][1] == {
         "sentence": number,
-        "kind": "number",
+        "kind": "missing",
         "device": "mill",
         "file": f"{folder}/mill.csv",
         "column": "load",

@@ -42,7 +42,7 @@ def predict(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Scores samples with a bundle: score > threshold means fault; of several kinds it names the likeliest."""
+    """Scores samples with a bundle: normal, fault (of several kinds the likeliest), or sensor fault."""
     from fedmetaalign.fleet import files
     from fedmetaalign.tinyml import predictions
     from fedmetaalign.tinyml.bundle import read
@@ -58,8 +58,10 @@ def predict(
     raw = files.load(table, _needed(content), options=options)
     if raw.dialect not in files.CERTAIN:
         _say(f"{raw.path.name}: {raw.dialect}.")
-    x = _samples(content, raw)
-    found = predictions.of(content, content.scores(x, runtime))
+    x, lacking = _samples(content, raw)
+    if lacking:
+        _say(f"Missing values: {lacking}.")
+    found = predictions.of(content, x, content.scores(x, runtime))
     if outside := content.outside(x):
         _say(
             f"{outside} of {len(x)} samples lie outside the range that the model was calibrated on: check their"
@@ -81,7 +83,7 @@ def _follow(
     from fedmetaalign.system.writing import writing_to
     from fedmetaalign.tinyml import predictions
 
-    row, header = 1, True
+    row, header, scored = 1, True, predictions.Stream(content, runtime)
     try:
         with (
             writing_to(out or Path("standard output"), "call again"),
@@ -94,7 +96,7 @@ def _follow(
                     continue
                 for part, x in _scorable(content, piece):
                     if x is not None:
-                        found = predictions.of(content, content.scores(x, runtime))
+                        found = predictions.of(content, x, scored.scores(x))
                         stream.write(predictions.written(found, kind, row, header=header))
                         header = False
                     row += part
@@ -109,7 +111,7 @@ def _scorable(content: "Bundle", raw: "Raw") -> "Iterator[tuple[int, np.ndarray 
 
     rows = raw.frame.height
     try:
-        yield rows, _samples(content, raw)
+        yield rows, _samples(content, raw)[0]
         return
     except DataError as error:
         if rows == 1:
@@ -137,7 +139,7 @@ def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":
     """Tells the columns of a table that a bundle needs."""
     from fedmetaalign.fleet.units import bare, carrying
 
-    features = content.preparation.features
+    features = content.preparation.measured
 
     def needed(names: "Sequence[str]") -> "Sequence[str]":
         found = carrying(names, features.__contains__)
@@ -146,13 +148,17 @@ def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":
     return needed
 
 
-def _samples(content: "Bundle", raw: "Raw") -> "np.ndarray":
-    from fedmetaalign.fleet import tables
+def _samples(content: "Bundle", raw: "Raw") -> "tuple[np.ndarray, str]":
+    """The samples, (rows, measured), and which of their values are missing, in words."""
+    from fedmetaalign.fleet.gaps import without
     from fedmetaalign.fleet.units import in_units
+    from fedmetaalign.fleet.values import readings_of
 
     preparation = content.preparation
-    named = in_units(raw, preparation.features, preparation.units)
-    return tables.features_of(named, preparation.features, preparation.categories)
+    measured = preparation.measured
+    named = in_units(raw, measured, preparation.units[: len(measured)])
+    x, gaps = readings_of(named, measured, preparation.categories, preparation.missing)
+    return x, without(gaps, measured)
 
 
 def _kind(out: Path | None) -> Format:

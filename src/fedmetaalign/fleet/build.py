@@ -6,6 +6,8 @@ from types import MappingProxyType
 
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet.device import Fleet, Moments
+from fedmetaalign.fleet.gaps import filled
+from fedmetaalign.fleet.gaps import notices as gaps_told
 from fedmetaalign.fleet.prepare import hello_of, own_of, prepared
 from fedmetaalign.fleet.public import public_part, public_table
 from fedmetaalign.fleet.resolve import resolved
@@ -14,7 +16,7 @@ from fedmetaalign.fleet.shared import Hello, Shared, check_faults, share
 from fedmetaalign.fleet.sketch import Sketch
 from fedmetaalign.fleet.sources import Found, find_devices, hashes
 from fedmetaalign.fleet.splits import Rows, split, split_newcomer
-from fedmetaalign.fleet.usable import LeftOut, check_classes, notices, refuse
+from fedmetaalign.fleet.usable import LeftOut, check_classes, check_width, notices, refuse
 from fedmetaalign.recipe import Recipe
 
 
@@ -83,10 +85,11 @@ def build_shared(
         public=part,
         files=hashes(sources),
         unseen_devices=tuple(devices[len(federated) : len(raw)]),
-        notices=(*notices(left_out), *found.notices, *shared.notices),
+        notices=(*notices(left_out), *found.notices, *shared.notices, *gaps_told(each.table for each in every)),
         target=shared.target,
         unlabelled_devices=tuple(devices[len(raw) :]),
         left_out=tuple(left_out),
+        gaps={each.name: each.table.gaps for each in every if each.table.gaps},
     )
     return fleet, shared
 
@@ -130,8 +133,10 @@ def _divided(
                 rows = split_newcomer(table, recipe.splits, unseen.samples, seed)
             else:
                 rows = split(table, recipe.splits, seed)
-            own = own_of(table, rows.train, recipe)
-            every.append(_Divided(table, rows, own, hello_of(table, rows.train, own, recipe)))
+            whole = filled(table, rows.train)
+            check_width(whole, recipe.model)
+            own = own_of(whole, rows.train, recipe)
+            every.append(_Divided(whole, rows, own, hello_of(whole, rows.train, own, recipe)))
         except DataError as error:
             left_out.append(LeftOut(table.name, error.on(table.name)))
     return every, sorted(left_out, key=lambda each: each.name)

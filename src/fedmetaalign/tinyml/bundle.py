@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.curve import Curve
+from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.operators import Layer, output_of
@@ -28,11 +29,13 @@ from fedmetaalign.tinyml.network import DeployedNetwork, Interface, Layers, Quan
 from fedmetaalign.tinyml.runtimes import Runtime, run
 from fedmetaalign.tinyml.tflite_reader import read as read_model
 
-VERSION = 2
+VERSION = 4
 """Of the layout of bundle.json."""
 
-CURVES = 3
-"""Of the same with curves, without which its numbers would be others."""
+VERSIONS = (2, 3, VERSION)
+"""Those that are read: 2 has no curves, and neither has a rule for missing values."""
+
+_OPTIONAL = ("curves", "fill", "flags")  # parts of the preparation
 
 FILES = ("model.tflite", "golden.csv", "weights.safetensors")
 """What a bundle holds beside bundle.json and the C code."""
@@ -75,7 +78,10 @@ class Bundle:
         return read_model(self.model)
 
     def scores(self, x: np.ndarray, runtime: Runtime | None = None) -> np.ndarray:
-        """Returns the deployed scores of raw features, (rows, features) float64, as `runtimes.scores` does."""
+        """Returns the deployed scores of raw features, (rows, measured) float64, as `runtimes.scores` does.
+
+        A broken value is filled by the bundle's rule for missing values, or by the mean where that fills none.
+        """
         inputs = device_inputs(self.preparation, self.network, x)
         return run(self.network, inputs, runtime or self.runtime)
 
@@ -83,13 +89,17 @@ class Bundle:
         """Returns which samples are faults, (rows,) bool, from their scores."""
         return decision.predict(scores, self.labels, self.threshold)
 
+    def decisions(self, x: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Returns what the device says of raw features with these scores, (rows,) uint8 of `Decision`."""
+        return decision.decide(scores, self.labels, self.threshold, self.preparation, x)
+
     def kinds(self, scores: np.ndarray) -> np.ndarray | None:
         """Returns the likeliest fault of each sample, (rows,) int64, from their scores; None of two classes."""
         return decision.kinds(scores, self.labels) if self.labels.outputs > 1 else None
 
     def outside(self, x: np.ndarray) -> int:
-        """Counts the samples with an input beyond the calibrated range, where the model saturates."""
-        return int(np.count_nonzero(outside(self.preparation, self.network, x)))
+        """Counts the whole samples with an input beyond the calibrated range, where the model saturates."""
+        return int(np.count_nonzero(outside(self.preparation, self.network, x) > 0))
 
 
 def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, versions: Mapping[str, str]) -> str:
@@ -100,16 +110,19 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         bundle: what to write.
         layers: the float network, kept for further training; which layers have a ReLU stands in the metadata
             of weights.safetensors.
-        raw: (rows, features) float64, samples whose scores the bundle promises.
+        raw: (rows, measured) float64, samples whose scores the bundle promises; some with broken values, which
+            are made of them, take the place of those that have such values.
         versions: of the software that made it.
 
     Returns:
         The digest that bundle.json gives of itself, and so of every file that it names.
     """
     network, preparation = bundle.network, bundle.preparation
+    good = raw[~preparation.broken(raw).any(axis=1)]
+    raw = np.concatenate([good, golden.on_broken(preparation, good)]) if len(good) else raw
     inputs = device_inputs(preparation, network, raw)
     scores = run(network, inputs, bundle.runtime)
-    vectors = golden.Golden(raw, inputs, scores, bundle.faults(scores), bundle.kinds(scores))
+    vectors = golden.Golden(raw, inputs, scores, bundle.decisions(raw, scores), bundle.kinds(scores))
     files = {
         "model.tflite": bundle.model,
         "golden.csv": golden.text(vectors, preparation, bundle.labels).encode(),
@@ -129,9 +142,9 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
-        "version": CURVES if preparation.curves else VERSION,
+        "version": VERSION,
         "device": bundle.device,
-        "preparation": {key: part for key, part in asdict(preparation).items() if part or key != "curves"},
+        "preparation": {key: part for key, part in asdict(preparation).items() if part or key not in _OPTIONAL},
         "threshold": bundle.threshold,
         "threshold_note": bundle.threshold_note,
         "target": bundle.target,
@@ -184,10 +197,9 @@ def read(folder: Path) -> Bundle:
     path = folder / "bundle.json"
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if facts["version"] not in (VERSION, CURVES):
+        if facts["version"] not in VERSIONS:
             raise BundleError(
-                f"{path} has layout {facts['version']}, this version reads {VERSION} and {CURVES}: make it"
-                " again."
+                f"{path} has layout {facts['version']}, this version reads 2 to {VERSION}: make it again."
             )
         if not _complete(set(facts["sha256"])):
             raise ValueError(f"it has to describe {', '.join(FILES)}, the files in {FIRMWARE}/ and no other")
@@ -209,6 +221,9 @@ def read(folder: Path) -> Bundle:
             scale=tuple(map(float, p["scale"])),
             columns=tuple(map(int, p["columns"])),
             curves=tuple(_curve(curve) for curve in p.get("curves", ())),
+            missing=Missing.of(p.get("missing", {})),
+            fill=tuple(map(float, p.get("fill", ()))),
+            flags=tuple(map(int, p.get("flags", ()))),
         )
         labels = BINARY
         if "classes" in facts:
