@@ -104,7 +104,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         if keeps and any(each.phase == "parallel" for each in plan[: state.done]):
             check_memory(out / MEMORY)
         watcher.begin(training_steps(recipe, fleet, plan, state.done))
-        status = Status(out, engine.liveness, fleet.notices)
+        status = Status(out, engine.liveness, fleet.notices, fleet.gaps)
         return execute(
             recipe, engine, plan, state, folder, fleet.files, status, watcher, clock, left_out=fleet.left_out
         )
@@ -187,6 +187,7 @@ def execute(
                 "resumed_after_rounds": resumed_after,
                 "missed": folder.missed(),
                 "notices": [*status.notices],
+                **({"gaps": status.gaps} if status.gaps else {}),
                 "seconds": clock.seconds,
             },
         )

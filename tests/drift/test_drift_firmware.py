@@ -68,6 +68,9 @@ def test_the_sums_and_the_alarms_are_those_of_python(built, seed, shift, odd):
         alarms = np.array([library.fma_drifted(address, feature) for feature in range(FEATURES)])
         assert found == alarms.sum()
         first[(first < 0) & (alarms > 0)] = row
+    before = state.copy()
+    assert library.fma_drift(address, ctypes.c_void_p(raw[0].ctypes.data), 2) == found  # a broken sensor
+    assert (state == before).all()
     told = follow(reference, x, faults)
     assert state.tolist() == [*told.sums.ravel().tolist(), told.seen]
     assert first.tolist() == told.since.tolist()

@@ -1,6 +1,7 @@
 """From a recipe and files to a fleet: what each device may know, and what is refused."""
 
 import hashlib
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -268,7 +269,10 @@ class TestUnseenDevices:
     def test_they_are_given_the_federations_pooled_moments(self, four):
         plan = recipe(four, self.NAMES, unseen={"count": 1}, scaling="fleet")
         fleet = build(plan, unseen_devices=True)
-        assert fleet.unseen_devices[0].preparation == fleet.devices[0].preparation
+        # What is missing is filled with what is the device's own.
+        unseen, member = (d[0].preparation for d in (fleet.unseen_devices, fleet.devices))
+        assert unseen.fill != member.fill
+        assert replace(unseen, fill=member.fill) == member
         assert np.abs(fleet.devices[0].preparation.mean).max() < 1  # the unseen device at 100 is not in them
 
     @pytest.mark.parametrize("scaling", ["device", "fleet"])

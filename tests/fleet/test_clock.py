@@ -15,6 +15,7 @@ from fedmetaalign.fleet.cutting import cut
 from fedmetaalign.fleet.files import Raw
 from fedmetaalign.fleet.stamps import SECOND, Clock
 from fedmetaalign.fleet.tables import Columns, read
+from fedmetaalign.model.missing import Missing
 
 
 def read_times(*columns, **how):
@@ -137,7 +138,7 @@ def test_rows_come_in_order_of_time_and_those_of_one_time_as_they_were(tmp_path)
     assert table.x.ravel().tolist() == [2, 5, 1, 3]
     assert table.y.tolist() == [1, 0, 0, 1]
     assert table.unlabelled.tolist() == [[4]]
-    assert table.times.notes == ("2 rows are earlier than the row before", "1 row has the time of another")
+    assert table.times.notes == ("2 rows are earlier than the row before", "2 rows have the time of another")
 
 
 def test_each_device_of_a_table_is_put_in_order_by_itself(tmp_path):
@@ -147,3 +148,10 @@ def test_each_device_of_a_table_is_put_in_order_by_itself(tmp_path):
     a, b = (device.read() for device in cut(path, columns, ("who",)))
     assert (a.x.ravel().tolist(), b.x.ravel().tolist()) == ([3, 1], [4, 2])
     assert a.times.values.tolist() == [SECOND, 2 * SECOND]
+
+
+def test_the_last_value_is_the_one_before_in_time_not_in_the_file(tmp_path):
+    path = tmp_path / "pump.csv"
+    path.write_text("at,x,fault\n3,,0\n1,5,1\n2,7,0\n0,9,1\n")
+    columns = Columns(label="fault", features=("x",), clock=Clock(("at",)), missing=Missing("last"))
+    assert read(path, columns, "pump").x.ravel().tolist() == [9, 5, 7, 7]

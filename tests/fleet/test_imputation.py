@@ -8,7 +8,7 @@ import pytest
 from fedmetaalign.fleet.build import build, build_shared
 from fedmetaalign.fleet.imputation import LARGEST_SHARE, Correlations, Fill, correlations_of, pooled
 from fedmetaalign.fleet.shared import load_shared, save_shared
-from fedmetaalign.fleet.sources import raw_tables
+from fedmetaalign.fleet.sources import Found, raw_tables
 from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.recipe import parse
 
@@ -87,7 +87,7 @@ def test_a_mill_without_a_speed_takes_it_from_its_torque(monkeypatch, tmp_path):
     recipe = parse(RECIPE, "here")
     first, *others = raw_tables(recipe)
     less = [without(first, "rotational speed"), *others]
-    monkeypatch.setattr("fedmetaalign.fleet.build.raw_tables", lambda recipe: less)
+    monkeypatch.setattr("fedmetaalign.fleet.build.find_devices", lambda recipe: Found(tuple(less), (), ()))
     fleet, shared = build_shared(recipe)
     fill = fleet.devices[0].fill
     torque, speed = (

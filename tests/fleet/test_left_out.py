@@ -9,7 +9,12 @@ from fedmetaalign.errors import DataErrors
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.sources import find_devices
 
-FLEET = '[fleet]\ntable = "*.csv"\nlabel = "fault"\nfeatures = ["speed", "load", "heat"]\n'
+FLEET = """[fleet]
+table = "*.csv"
+label = "fault"
+features = ["speed", "load", "heat"]
+missing_values = "reject"
+"""
 
 
 @pytest.fixture
@@ -38,8 +43,8 @@ def wrong(here):
         f"{here}/empty.csv is empty; give it a header and rows",
         f"{mill} 5, column 'fault' is a label but not 0/1: the column holds '0', '1', 'broken'; say with"
         " `normal` which values mean no fault, or with `positive` which mean fault",
-        f"{mill} 10, column 'load' holds 'n/a', which is not a number, as on lines 12, 14, 16, 18 and 2 more;"
-        " correct it, leave the column out of the features, or list its values as categories",
+        f"{mill} 10, column 'load' holds 'n/a', which means that there is no value, as on lines 12, 14, 16, 18"
+        " and 2 more; fill the cell in or remove the row",
         f"{mill} 42, column 'heat' is empty; fill the cell in or remove the row",
         f"Device worn in {here}/worn.csv has only faults: a classifier needs samples of both; add some or leave"
         " the device out",
@@ -57,7 +62,7 @@ def test_a_run_goes_on_with_the_others_and_names_those_left_out(folder, cli, no_
     assert [each["sentence"] for each in results["left_out"]["mill"]] == [label, number, nothing]
     assert results["left_out"]["mill"][1] == {
         "sentence": number,
-        "kind": "number",
+        "kind": "missing",
         "device": "mill",
         "file": f"{folder}/mill.csv",
         "column": "load",
@@ -126,3 +131,20 @@ def test_a_device_that_a_microcontroller_could_not_tell_apart_is_left_out(folder
     assert problem["sentence"].startswith(
         "Device clock: Feature 'speed' varies by 0.0949 about a mean of 1e+09"
     )
+
+
+def test_a_fleet_that_cannot_be_judged_is_trained_all_the_same_and_not_compared(here, cli, small, no_report):
+    rows = [f"{1500 + 7 * i % 90},{40 + 3 * i % 11},{70 + i % 5},{int(i == 5)}" for i in range(60)]
+    (here / "pump.csv").write_text("speed,load,heat,fault\n" + "\n".join(rows) + "\n")
+    (here / "recipe.toml").write_text(FLEET + small, encoding="utf-8")
+    ended = cli("run", "recipe.toml", "--out", "run", "--json")
+    assert (ended.status, json.loads(ended.out)["devices"]["pump"]["known"]) == (0, "normal")
+    assert (here / "run" / "devices" / "pump" / "bundle.json").exists()
+    sentence = (
+        "No device has a fault in its test set, and nothing says how well faults are found: give one of them"
+        " more faults, or change [splits]."
+    )
+    assert f"fedmetaalign: {sentence}" in ended.err.splitlines()
+    assert cli("run", "recipe.toml", "--out", "other").status == 0  # the table and the sentences go through
+    ended = cli("compare", "recipe.toml", "--out", "compared")
+    assert (ended.status, ended.err) == (1, f"fedmetaalign: {sentence}\n")

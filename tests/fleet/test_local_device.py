@@ -1,5 +1,7 @@
 """A device that is made from its own table is the one that the whole fleet has under its name, bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from fedmetaalign.fleet.local_device import build_device, hello, read_table
 from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
 from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.table_file import load_table, save_table
+from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.target import Target
 
 SOURCES = {
@@ -122,6 +125,9 @@ def test_a_file_that_is_no_table_is_refused(here):
 def test_samples_that_are_no_numbers_are_refused(recipe_of, here):
     [table, *_] = raw_tables(recipe_of("csv", "device"))
     table.x[3, 1] = np.nan
+    save_table(table, here / "t.safetensors")
+    assert np.isnan(load_table(here / "t.safetensors", "pump").x[3, 1])  # the median will stand for it
+    table = replace(table, missing=Missing("reject"))
     save_table(table, here / "t.safetensors")
     with pytest.raises(DataError, match="its samples do not fit its features, or are no numbers"):
         load_table(here / "t.safetensors", "pump")

@@ -1,5 +1,6 @@
 """The quantiles of a feature, of one device and of several, and the map to normal scores that they make."""
 
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -139,7 +140,7 @@ def test_a_device_s_own_quantiles_hide_what_the_fleet_s_show(table):
     assert own.devices[0].train.x[:, 0].std() == pytest.approx(1, abs=0.05)
     cold, hot = fleet.devices
     assert cold.train.x[:, 0].max() < 0.1 and hot.train.x[:, 0].min() > -0.1
-    assert cold.preparation == hot.preparation
+    assert cold.preparation == replace(hot.preparation, fill=cold.preparation.fill)
 
 
 def test_unseen_devices_and_public_samples_take_the_fleet_s_map(table):
@@ -147,7 +148,8 @@ def test_unseen_devices_and_public_samples_take_the_fleet_s_map(table):
     devices = [table(name, random.normal(level, 1, 200)) for name, level in (("a", 0), ("b", 0), ("z", 50))]
     public = table("public", random.normal(-50, 1, 100))
     fleet = built(*devices, public=public, scaling="fleet", unseen={"count": 1})
-    assert fleet.unseen_devices[0].preparation == fleet.devices[0].preparation
+    unseen, member = fleet.unseen_devices[0].preparation, fleet.devices[0].preparation
+    assert unseen == replace(member, fill=unseen.fill)
     assert (fleet.unseen_devices[0].train.x[:, 0] == 4).all()
     assert (fleet.public.support.x[:, 0] == -4).all()
     own = built(*devices, public=public)

@@ -124,6 +124,8 @@ def test_a_bundle_tells_drift_where_there_is_some(timed):
     assert "The inputs have drifted from those that the model was trained on" in moved.stderr
     kept = bundle.read(timed / "run" / "devices" / MOVED)
     assert kept.reference is not None
+    x = np.full((50, len(kept.preparation.measured)), np.nan)
+    assert not len(kept.drift(x, kept.scores(x)).drifted)  # broken sensors are another matter
     firmware = timed / "run" / "devices" / MOVED / "firmware"
     assert {"fma_drift.c", "fma_drift.h", "fma_reference.h"} <= {path.name for path in firmware.iterdir()}
 

@@ -186,7 +186,7 @@ def test_golden_vectors_are_what_the_device_has_to_compute():
         "raw": [1.0, 2.5, 11.0],
         "inputs": [5, 7, 15],
         "scores": [-128, -128, 127],
-        "faults": [0, 0, 1],
+        "decisions": [0, 0, 1],
     }
     assert "#define FMA_GOLDEN_ROWS 3" in text
 

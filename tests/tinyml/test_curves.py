@@ -54,8 +54,8 @@ def test_a_table_worked_out_by_hand():
     assert table.knots.tolist() == [-8, 0, 1, 5]
     assert table.levels.tolist() == [-4, 0, 2, 4]
     assert table.slopes.tolist() == [0.5, 2, 0.5, 0]
-    raw = np.array([[-1e300], [-9], [-8], [-1], [0], [0.25], [1], [3], [5], [6], [np.inf]])
-    expected = [-4, -4, -4, -0.5, 0, 0.5, 2, 3, 4, 4, 4]
+    raw = np.array([[-1e38], [-9], [-8], [-1], [0], [0.25], [1], [3], [5], [6], [1e38], [np.inf]])
+    expected = [-4, -4, -4, -0.5, 0, 0.5, 2, 3, 4, 4, 4, 0]
     assert features.device_inputs(HAND, FLOAT, raw).tolist() == [[z, 0] for z in expected]
 
 
@@ -190,7 +190,7 @@ def test_a_linear_bundle_says_nothing_of_curves_and_has_none_of_their_code(netwo
     model = write_model(quantize(layers, linear.apply(RAW)))
     write(tmp_path / "pump", Bundle("pump", linear, 0.5, None, "m", "firmware", model), layers, RAW[:9], {})
     facts = json.loads((tmp_path / "pump" / "bundle.json").read_text(encoding="utf-8"))
-    assert facts["version"] == 2 and "curves" not in facts["preparation"]
+    assert facts["version"] == 4 and "curves" not in facts["preparation"]
     assert not (tmp_path / "pump/firmware/fma_curves.h").exists()
 
 

@@ -60,7 +60,7 @@ def check(folder, network, inputs, where, rows):
     assert found.inputs.tobytes() == expected.tobytes()
     assert found.outside.tolist() == features.outside(preparation, network, raw).tolist()
     assert found.scores.tolist() == integer.firmware_scores(network, expected).tolist()
-    assert found.faults.tolist() == (found.scores > 0.4).tolist()
+    assert found.decisions.tolist() == (found.scores > 0.4).tolist()
     if compiled.installed("tflite_micro"):
         micro = run(network, expected[:-2], "tflm")
         real = not isinstance(network, QuantizedNetwork) or network.head
@@ -207,15 +207,15 @@ def test_decisions_at_every_score(where, edges, tmp_path):
         assert found == (real > threshold).astype(int).tolist()
 
 
-def test_a_feature_that_is_no_number_is_outside_and_saturates(tmp_path):
+def test_a_feature_that_is_no_number_is_broken_and_becomes_the_real_0(tmp_path):
     layer = QuantizedDense(np.ones((3, 1), np.int8), np.float32([0.01]), np.int32([0]), Grid(0.1, 0), False)
     network = QuantizedNetwork(Grid(0.5, 5), (layer,), edges="int8")
     write(tmp_path, network, 3, 3)
     on = compiled.host([tmp_path / "fma_infer.c"], [tmp_path], "zig")
     raw, inputs = on.allocate(8), on.allocate(3)
     on.write(raw, np.float32([np.nan, 50.0]).tobytes())
-    assert on.call("fma_prepare", raw, inputs).result == 1
-    assert np.frombuffer(on.read(inputs, 3), np.int8).tolist() == [-128, 5, 5]
+    assert on.call("fma_prepare", raw, inputs).result == -1
+    assert np.frombuffer(on.read(inputs, 3), np.int8).tolist() == [5, 5, 5]
 
 
 # Golden vectors

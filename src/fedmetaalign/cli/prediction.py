@@ -43,7 +43,7 @@ def predict(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Scores samples with a bundle: score > threshold means fault; of several kinds it names the likeliest."""
+    """Scores samples with a bundle: normal, fault (of several kinds the likeliest), or sensor fault."""
     from fedmetaalign.fleet import files
     from fedmetaalign.tinyml import predictions
     from fedmetaalign.tinyml.bundle import read
@@ -59,9 +59,11 @@ def predict(
     raw = files.load(table, _needed(content), options=options)
     if raw.dialect not in files.CERTAIN:
         _say(f"{raw.path.name}: {raw.dialect}.")
-    x = _samples(content, raw)
+    x, lacking = _samples(content, raw)
+    if lacking:
+        _say(f"Missing values: {lacking}.")
     scores = content.scores(x, runtime)
-    found, drift = predictions.of(content, scores), predictions.drifted(content, content.drift(x, scores))
+    found, drift = predictions.of(content, x, scores), predictions.drifted(content, content.drift(x, scores))
     if outside := content.outside(x):
         _say(
             f"{outside} of {len(x)} samples lie outside the range that the model was calibrated on: check their"
@@ -86,7 +88,7 @@ def _follow(
     from fedmetaalign.system.writing import writing_to
     from fedmetaalign.tinyml import predictions
 
-    row, header = 1, True
+    row, header, scored = 1, True, predictions.Stream(content, runtime)
     followed: Followed | None = None
     try:
         with (
@@ -100,8 +102,8 @@ def _follow(
                     continue
                 for part, x in _scorable(content, piece):
                     if x is not None:
-                        scores = content.scores(x, runtime)
-                        found, followed = predictions.of(content, scores), content.drift(x, scores, followed)
+                        scores = scored.scores(x)
+                        found, followed = predictions.of(content, x, scores), content.drift(x, scores, followed)
                         if drift := predictions.drifted(content, followed, row):
                             _say(predictions.drift_sentence(drift))
                         stream.write(predictions.written(found, kind, row, header=header))
@@ -118,7 +120,7 @@ def _scorable(content: "Bundle", raw: "Raw") -> "Iterator[tuple[int, np.ndarray 
 
     rows = raw.frame.height
     try:
-        yield rows, _samples(content, raw)
+        yield rows, _samples(content, raw)[0]
         return
     except DataError as error:
         if rows == 1:
@@ -146,7 +148,7 @@ def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":
     """Tells the columns of a table that a bundle needs."""
     from fedmetaalign.fleet.units import bare, carrying
 
-    features = content.preparation.features
+    features = content.preparation.measured
 
     def needed(names: "Sequence[str]") -> "Sequence[str]":
         found = carrying(names, features.__contains__)
@@ -155,13 +157,17 @@ def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":
     return needed
 
 
-def _samples(content: "Bundle", raw: "Raw") -> "np.ndarray":
-    from fedmetaalign.fleet import tables
+def _samples(content: "Bundle", raw: "Raw") -> "tuple[np.ndarray, str]":
+    """The samples, (rows, measured), and which of their values are missing, in words."""
+    from fedmetaalign.fleet.gaps import without
     from fedmetaalign.fleet.units import in_units
+    from fedmetaalign.fleet.values import readings_of
 
     preparation = content.preparation
-    named = in_units(raw, preparation.features, preparation.units)
-    return tables.features_of(named, preparation.features, preparation.categories)
+    measured = preparation.measured
+    named = in_units(raw, measured, preparation.units[: len(measured)])
+    x, gaps = readings_of(named, measured, preparation.categories, preparation.missing)
+    return x, without(gaps, measured)
 
 
 def _kind(out: Path | None) -> Format:

@@ -8,12 +8,14 @@
  *     static fma_adapt_t adapt;                    // 10.4 KB for the paper's network
  *     fma_adapt_init(&adapt, 1e-3f, 0.5f);
  *     for each labelled sample:
- *         fma_prepare(raw, input);
+ *         if (fma_prepare(raw, input) < 0) continue; // a sensor is broken
  *         fma_trunk(input, trunk);
  *         fma_adapt_record(&adapt, fma_adapt_step(&adapt, trunk, label), label);
  *     fma_adapt_choose(&adapt);
  *     for each new sample, prepared and taken through the trunk likewise:
  *         alarm = fma_adapt_fault(&adapt, fma_adapt_score(&adapt, trunk));
+ *
+ * fma_learn.h does both of a raw sample, and sees to broken sensors.
  *
  * All memory is the caller's. Every operation rounds once and sums have one order, so results are the same to
  * the last bit on all machines with IEEE 754 float32 arithmetic. Do not compile with -ffast-math.

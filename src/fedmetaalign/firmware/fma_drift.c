@@ -21,14 +21,15 @@ int fma_drifted(const fma_drift_t *drift, int feature) {
 
 int fma_drift(fma_drift_t *drift, const float *raw, int fault) {
     const int which = FMA_REFERENCES > 1 && fault, seen = drift->seen;
+    const int sound = fault == 0 || fault == 1; /* else a sensor is broken */
     int drifted = 0;
-    drift->seen = (int16_t)((seen + 1) & 1023);
+    if (sound) drift->seen = (int16_t)((seen + 1) & 1023);
     for (int i = 0; i < FMA_FEATURES; i++) {
         const float x = raw[i], *const edges = fma_drift_edges[which * FMA_FEATURES + i];
         const int limit = fma_drift_limits[i];
         const int slack = fma_drift_slack[which * FMA_FEATURES + i];
         const int8_t *scores = fma_drift_scores[which * FMA_FEATURES + i];
-        if ((seen & (fma_drift_every[i] - 1)) == 0 && x == x) {
+        if (sound && (seen & (fma_drift_every[i] - 1)) == 0 && x == x) {
             for (int e = 0; e < FMA_DRIFT_EDGES; e++) scores += x >= edges[e] ? 2 : 0;
             for (int j = 0; j < 4; j++) {
                 const int score = scores[j / 2];

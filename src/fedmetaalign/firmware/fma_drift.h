@@ -27,8 +27,8 @@ typedef struct {
 /* Begins again, as after the sensors have been seen to. An alarm stands until then. */
 void fma_drift_reset(fma_drift_t *drift);
 
-/* Takes a sample, in the order and units of fma_classify, and what that says of it: 0 for no fault. Returns how
- * many features have drifted. A feature that is NaN is left out; leave out samples of a broken sensor. */
+/* Takes a sample, in the order and units of fma_classify, and what that says of it. Returns how many features
+ * have drifted. A feature that is NaN is left out, and so is a sample of a broken sensor (FMA_SENSOR_FAULT). */
 int fma_drift(fma_drift_t *drift, const float *raw, int fault);
 
 /* 1 if this feature has drifted, else 0. */

@@ -173,12 +173,48 @@ static inline float fma_encode(float raw, int feature) {
 }
 #endif
 
-int fma_prepare(const float *raw, fma_input_t *input) {
-    int outside = 0;
+/* Whether a sensor can have given a value; NaN is neither above nor below anything. */
+static inline int fma_good(float raw, int feature) {
+#ifdef FMA_RANGES
+    return raw >= fma_low[feature] && raw <= fma_high[feature];
+#else
+    (void)feature;
+    return raw >= -3.40282347e+38f && raw <= 3.40282347e+38f;
+#endif
+}
+
+#ifdef FMA_LAST
+void fma_last_init(fma_last_t *last) {
+    for (int i = 0; i < FMA_FEATURES; i++) last->encoded[i] = fma_fill[i];
+}
+#endif
+
+/* What a column becomes, in steps of an integer input or in standard deviations. */
+static float fma_column(const float *raw, int column, int *broken FMA_LAST_PARAMETER) {
+#ifdef FMA_FLAGS
+    const int feature = column < FMA_FEATURES ? column : fma_flags[column - FMA_FEATURES];
+#else
+    const int feature = column;
+#endif
+    const int good = fma_good(raw[feature], feature);
+    *broken += !good;
+#ifdef FMA_FLAGS
+    if (column >= FMA_FEATURES) return fma_encode(good ? 0.0f : 1.0f, column);
+#endif
+#ifdef FMA_LAST
+    if (good) last->encoded[feature] = fma_encode(raw[feature], feature);
+    return last->encoded[feature];
+#else
+    return good ? fma_encode(raw[feature], feature) : FMA_FILL(feature);
+#endif
+}
+
+int fma_prepare(const float *raw, fma_input_t *input FMA_LAST_PARAMETER) {
+    int outside = 0, broken = 0;
     FMA_ROLLED
     for (int i = 0; i < FMA_INPUTS; i++) {
-        const int feature = fma_columns[i];
-        const float z = feature < 0 ? 0.0f : fma_encode(raw[feature], feature);
+        const int column = fma_columns[i];
+        const float z = column < 0 ? 0.0f : fma_column(raw, column, &broken FMA_LAST_ARGUMENT);
 #if FMA_LAYERS
         const int32_t q = fma_round(FMA_FLOAT_EDGES ? z / FMA_INPUT_SCALE : z) + FMA_INPUT_ZERO_POINT;
         const int32_t inside = fma_clip(q, -128);
@@ -190,7 +226,13 @@ int fma_prepare(const float *raw, fma_input_t *input) {
         input[i] = (fma_input_t)(inside + FMA_EDGE_OFFSET);
 #endif
     }
-    return outside;
+    return broken ? -broken : outside;
+}
+
+/* What is said of a score, where `prepared` is what fma_prepare has returned. */
+static inline int fma_said(int prepared, int fault) {
+    if (prepared < 0 && (FMA_STRICT || fault != FMA_FAULT)) return FMA_SENSOR_FAULT;
+    return fault;
 }
 
 #ifdef FMA_CLASSES
@@ -225,6 +267,9 @@ int fma_fault(const fma_score_t *scores) {
     for (int i = 0; i < FMA_CLASSES; i++) {
         if (fma_normal[i]) normal += scores[i] + offset;
     }
+#if FMA_FLOAT_LAYERS
+    if (normal != normal) return FMA_SENSOR_FAULT;
+#endif
     return one - normal > fma_threshold;
 }
 
@@ -236,12 +281,12 @@ int fma_kind(const fma_score_t *scores) {
     return kind;
 }
 
-int fma_classify(const float *raw, fma_score_t *scores, int *kind) {
+int fma_classify(const float *raw, fma_score_t *scores, int *kind FMA_LAST_PARAMETER) {
     fma_input_t input[FMA_INPUTS];
-    fma_prepare(raw, input);
+    const int prepared = fma_prepare(raw, input FMA_LAST_ARGUMENT);
     fma_scores(input, scores);
     *kind = fma_kind(scores);
-    return fma_fault(scores);
+    return fma_said(prepared, fma_fault(scores));
 }
 
 #else
@@ -260,14 +305,17 @@ fma_score_t fma_score(const fma_input_t *input) {
 }
 
 int fma_fault(fma_score_t score) {
+#if FMA_FLOAT_LAYERS
+    if (score != score) return FMA_SENSOR_FAULT;
+#endif
     return score > fma_threshold;
 }
 
-int fma_classify(const float *raw, fma_score_t *score) {
+int fma_classify(const float *raw, fma_score_t *score FMA_LAST_PARAMETER) {
     fma_input_t input[FMA_INPUTS];
-    fma_prepare(raw, input);
+    const int prepared = fma_prepare(raw, input FMA_LAST_ARGUMENT);
     *score = fma_score(input);
-    return fma_fault(*score);
+    return fma_said(prepared, fma_fault(*score));
 }
 
 #endif

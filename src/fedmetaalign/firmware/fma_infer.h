@@ -16,36 +16,61 @@
 extern "C" {
 #endif
 
-/* Scales FMA_FEATURES raw values and, where the network takes integers, puts them on its grid. Returns how many
- * of the FMA_INPUTS inputs lie outside the range that the network was calibrated on, where it saturates; NaN is
- * among them. A network that is all float has no such range: 0, and of NaN it makes NaN, which is no fault. */
-int fma_prepare(const float *raw, fma_input_t *input);
+/* What the firmware says of a sample. A value that is no finite number, or outside the range that its sensor can
+ * have (fma_model.h), is broken, and then it never says normal. */
+#define FMA_NORMAL 0
+#define FMA_FAULT 1
+#define FMA_SENSOR_FAULT 2
+
+#ifdef FMA_LAST
+/* This device puts the last good value in the place of a broken one. The caller keeps it, one for each stream of
+ * samples, and gives it to each call: static fma_last_t last; fma_last_init(&last); */
+typedef struct {
+    float encoded[FMA_FEATURES];
+} fma_last_t;
+
+void fma_last_init(fma_last_t *last);
+
+#define FMA_LAST_PARAMETER , fma_last_t *last
+#define FMA_LAST_ARGUMENT , last
+#else
+#define FMA_LAST_PARAMETER
+#define FMA_LAST_ARGUMENT
+#endif
+
+/* Scales FMA_FEATURES raw values and, where the network takes integers, puts them on its grid; fma_model.h says
+ * what takes the place of a broken value. Returns minus the number of inputs whose values are broken: do not learn
+ * from such a sample. Where none is, returns how many of the FMA_INPUTS inputs lie outside the range that the
+ * network was calibrated on, where it saturates; a network that is all float has no such range: 0. */
+int fma_prepare(const float *raw, fma_input_t *input FMA_LAST_PARAMETER);
 
 #ifdef FMA_CLASSES
 
 /* The probabilities of the classes, in the order of fma_model.h. */
 void fma_scores(const fma_input_t *input, fma_score_t *scores);
 
-/* 1 if the probability of a fault, 1 less those of the normal classes, is above the threshold, else 0. */
+/* FMA_FAULT if the probability of a fault, 1 less those of the normal classes, is above the threshold, else
+ * FMA_NORMAL; FMA_SENSOR_FAULT if it is no number, since float inputs were too large. */
 int fma_fault(const fma_score_t *scores);
 
 /* The likeliest class of those that mean a fault; of equals the first. */
 int fma_kind(const fma_score_t *scores);
 
-/* All in one: stores the FMA_CLASSES scores of raw values and the likeliest fault; returns whether it is a
- * fault. */
-int fma_classify(const float *raw, fma_score_t *scores, int *kind);
+/* All in one: stores the FMA_CLASSES scores of raw values and the likeliest fault; returns FMA_NORMAL, FMA_FAULT or
+ * FMA_SENSOR_FAULT. */
+int fma_classify(const float *raw, fma_score_t *scores, int *kind FMA_LAST_PARAMETER);
 
 #else
 
 /* The probability of a fault. */
 fma_score_t fma_score(const fma_input_t *input);
 
-/* 1 if the score is strictly above the threshold, else 0. */
+/* FMA_FAULT if the score is strictly above the threshold, else FMA_NORMAL; FMA_SENSOR_FAULT if it is no number,
+ * since float inputs were too large. */
 int fma_fault(fma_score_t score);
 
-/* All three in one: stores the score of raw values, and returns whether it is a fault. */
-int fma_classify(const float *raw, fma_score_t *score);
+/* All three in one: stores the score of raw values; returns FMA_NORMAL, FMA_FAULT or FMA_SENSOR_FAULT. */
+int fma_classify(const float *raw, fma_score_t *score FMA_LAST_PARAMETER);
 
 #endif
 

@@ -7,27 +7,34 @@
 #include <stdio.h>
 #endif
 
+#ifdef FMA_LAST
+static fma_last_t state, *const last = &state;
+#endif
+
 static int same(int row) {
     fma_input_t input[FMA_INPUTS];
     int good;
 #ifdef FMA_CLASSES
     fma_score_t scores[FMA_CLASSES];
     int kind;
-    good = fma_classify(fma_golden_raw[row], scores, &kind) == fma_golden_faults[row];
+    good = fma_classify(fma_golden_raw[row], scores, &kind FMA_LAST_ARGUMENT) == fma_golden_decisions[row];
     good &= kind == fma_golden_kinds[row];
     for (int i = 0; i < FMA_CLASSES; i++) good &= scores[i] == fma_golden_scores[row][i];
 #else
     fma_score_t score;
-    good = fma_classify(fma_golden_raw[row], &score) == fma_golden_faults[row];
+    good = fma_classify(fma_golden_raw[row], &score FMA_LAST_ARGUMENT) == fma_golden_decisions[row];
     good &= score == fma_golden_scores[row];
 #endif
-    fma_prepare(fma_golden_raw[row], input);
+    fma_prepare(fma_golden_raw[row], input FMA_LAST_ARGUMENT);
     for (int i = 0; i < FMA_INPUTS; i++) good &= input[i] == fma_golden_inputs[row][i];
     return good;
 }
 
 int main(void) {
     int wrong = 0;
+#ifdef FMA_LAST
+    fma_last_init(last);
+#endif
     for (int row = 0; row < FMA_GOLDEN_ROWS; row++) wrong += !same(row);
 #ifdef FMA_HOSTED
     printf("%d of %d golden vectors came out differently.\n", wrong, FMA_GOLDEN_ROWS);

@@ -7,6 +7,8 @@ from types import MappingProxyType
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import periods
 from fedmetaalign.fleet.device import Fleet, Moments
+from fedmetaalign.fleet.gaps import filled
+from fedmetaalign.fleet.gaps import notices as gaps_told
 from fedmetaalign.fleet.prepare import hello_of, own_of, prepared
 from fedmetaalign.fleet.public import public_part, public_table
 from fedmetaalign.fleet.resolve import resolved
@@ -15,8 +17,14 @@ from fedmetaalign.fleet.shared import Hello, Shared, check_faults, share
 from fedmetaalign.fleet.sketch import Sketch
 from fedmetaalign.fleet.sources import Found, find_devices, hashes
 from fedmetaalign.fleet.splits import Rows, split, split_newcomer
-from fedmetaalign.fleet.usable import LeftOut, check_classes, notices, refuse
+from fedmetaalign.fleet.usable import LeftOut, check_classes, check_width, notices, refuse
 from fedmetaalign.recipe import Recipe
+
+UNJUDGED = (
+    "No device has a fault in its test set, and nothing says how well faults are found: give one of them more"
+    " faults, or change [splits]."
+)
+"""What is said of a fleet that can be trained and not be judged."""
 
 
 def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
@@ -74,11 +82,7 @@ def build_shared(
         devices.append(device)
         test[each.name] = samples
     part = public_part(recipe, public, shared) if public else None
-    if not any(shared.target.faults(test[each.name].y).any() for each in federated):
-        raise DataError(
-            "No device has a fault in its test set, and nothing can be judged: give one of them more faults,"
-            " or change [splits]."
-        )
+    judged = any(shared.target.faults(test[each.name].y).any() for each in federated)
     told = periods.notices([(e.table, e.rows.test, e.rows.train) for e in federated], recipe.splits)
     fleet = Fleet(
         devices=tuple(devices[: len(federated)]),
@@ -86,10 +90,14 @@ def build_shared(
         public=part,
         files=hashes(sources),
         unseen_devices=tuple(devices[len(federated) : len(raw)]),
-        notices=(*notices(left_out), *found.notices, *shared.notices, *told),
+        notices=(
+            *(*notices(left_out), *found.notices, *shared.notices, *told),
+            *(*gaps_told(each.table for each in every), *([] if judged else [UNJUDGED])),
+        ),
         target=shared.target,
         unlabelled_devices=tuple(devices[len(raw) :]),
         left_out=tuple(left_out),
+        gaps={each.name: each.table.gaps for each in every if each.table.gaps},
     )
     return fleet, shared
 
@@ -133,8 +141,10 @@ def _divided(
                 rows = split_newcomer(table, recipe.splits, unseen.samples, seed)
             else:
                 rows = split(table, recipe.splits, seed)
-            own = own_of(table, rows.train, recipe)
-            every.append(_Divided(table, rows, own, hello_of(table, rows.train, own, recipe)))
+            whole = filled(table, rows.train)
+            check_width(whole, recipe.model)
+            own = own_of(whole, rows.train, recipe)
+            every.append(_Divided(whole, rows, own, hello_of(whole, rows.train, own, recipe)))
         except DataError as error:
             left_out.append(LeftOut(table.name, error.on(table.name)))
     return every, sorted(left_out, key=lambda each: each.name)

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.clock import ordered
 from fedmetaalign.fleet.files import Raw, filled, load, require
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.tables import Columns, apart, of_raw, safe_name, table_of
+from fedmetaalign.fleet.tables import Columns, device_of, of_raw, safe_name, table_of
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def cut(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = No
 def _parts(raw: Raw, columns: Columns, devices: list[tuple[str, str, np.ndarray]]) -> Iterator[Candidate]:
     """Yields the devices of a table, each given by what it is called, its name and its rows."""
     try:
-        whole, empty = table_of(raw, columns, safe_name(raw.path.stem), strict=True)
+        whole, empty, gaps = table_of(raw, columns, safe_name(raw.path.stem), strict=True)
     except DataError as error:
         each = [Candidate(text, name, partial(of_raw, raw.take(r), columns, name)) for text, name, r in devices]
         if sum(map(_can_be_read, each)) in (0, len(each)):
@@ -73,12 +72,8 @@ def _parts(raw: Raw, columns: Columns, devices: list[tuple[str, str, np.ndarray]
         yield from each
         return
     for text, name, rows in devices:
-        yield Candidate(text, name, partial(_part, whole, rows, name, empty))
-
-
-def _part(whole: Table, rows: np.ndarray, name: str, empty: np.ndarray) -> Table:
-    """Returns some rows of a table, `empty` says which of all have no label, in order of time."""
-    return ordered(apart(whole.take(rows, name), empty[rows]))
+        own = whole.take(rows, name), empty[rows], gaps.take(rows)
+        yield Candidate(text, name, partial(device_of, *own, columns.missing))
 
 
 def _can_be_read(candidate: Candidate) -> bool:

@@ -90,6 +90,7 @@ class Fleet:
         target: what the labels mean.
         unlabelled_devices: devices without a label, which only receive what the others have learnt.
         left_out: devices that cannot be used, and why.
+        gaps: by device and feature how many values are missing, for each reason.
     """
 
     devices: tuple[Device, ...]
@@ -101,6 +102,7 @@ class Fleet:
     target: Target = BINARY
     unlabelled_devices: tuple[Device, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    gaps: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
 
     @property
     def unseen(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet import tables
 from fedmetaalign.fleet.device import Device
+from fedmetaalign.fleet.gaps import filled
 from fedmetaalign.fleet.placement import converted
 from fedmetaalign.fleet.prepare import hello_of, own_of, prepared
 from fedmetaalign.fleet.schema import Table
@@ -12,7 +13,7 @@ from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.sources import columns_of
 from fedmetaalign.fleet.splits import split
 from fedmetaalign.fleet.table_file import SUFFIX, load_table
-from fedmetaalign.fleet.usable import check
+from fedmetaalign.fleet.usable import check, check_width
 from fedmetaalign.model.online import Samples
 from fedmetaalign.recipe import Recipe, Source
 
@@ -46,6 +47,8 @@ def hello(recipe: Recipe, table: Table) -> Hello:
         DataError: it has too few samples, or such that cannot be standardised.
     """
     rows = split(table, recipe.splits, recipe.seed).train
+    table = filled(table, rows)
+    check_width(table, recipe.model)
     return hello_of(table, rows, own_of(table, rows, recipe), recipe)
 
 
@@ -61,6 +64,7 @@ def build_device(recipe: Recipe, table: Table, place: Place) -> tuple[Device, Sa
         DataError: it has too few samples.
     """
     rows = split(table, recipe.splits, recipe.seed)
+    table = filled(table, rows.train)
     return prepared(table, rows, place, own_of(table, rows.train, recipe), recipe)
 
 

@@ -13,13 +13,16 @@ from fedmetaalign.fleet import files, simulators, tables
 from fedmetaalign.fleet.clock import times_of
 from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.fleet.files import Raw, cells, listed
+from fedmetaalign.fleet.gaps import filled, notices, settled
 from fedmetaalign.fleet.prepare import EXAMPLES, own_of, prepared
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared
-from fedmetaalign.fleet.sources import columns_of
+from fedmetaalign.fleet.sources import columns_of, missing_of
 from fedmetaalign.fleet.splits import split_few
 from fedmetaalign.fleet.stamps import Clock
 from fedmetaalign.fleet.units import in_units
+from fedmetaalign.fleet.values import features_of
+from fedmetaalign.model.missing import FLAGGED
 from fedmetaalign.model.online import Samples
 from fedmetaalign.recipe import Recipe, Source
 
@@ -40,6 +43,7 @@ class Newcomer:
         labelled: how many of them have a label, those held out included.
         kin: devices of the fleet that came, or may have come, of the same source.
         classes: how many labelled samples that are not held out each class has, of the classes that occur.
+        notices: what was done about values that its table lacks, a sentence each.
     """
 
     device: Device
@@ -49,6 +53,7 @@ class Newcomer:
     labelled: int
     kin: frozenset[str]
     classes: Mapping[str, int]
+    notices: tuple[str, ...] = ()
 
 
 def newcomer(
@@ -82,8 +87,10 @@ def newcomer(
         times = times_of(raw, source.clock)
         has_label = has_label[np.argsort(times.values, kind="stable")]
         table = replace(table, times=times).in_order()
+    told = tuple(notices([table]))
     rows = split_few(table, np.flatnonzero(has_label), recipe.splits, test, recipe.seed)
     kept = np.setdiff1d(np.arange(len(table)), rows.test)
+    table = _filled(shared, table, kept)
     if not len(kept):
         raise DataError(f"{raw.path} leaves no sample beside the test set: lower --test.")
     if recipe.fleet.scaling == "device" and len(kept) < FEWEST_ROWS:
@@ -94,7 +101,7 @@ def newcomer(
     own = own_of(table, kept, recipe)
     place = shared.place(Hello.of(table, own if recipe.fleet.scaling == "fleet" else ()), recipe.model)
     device, held_out = prepared(table, rows, place, own, recipe)
-    device = replace(device, examples=table.x[kept[:EXAMPLES]])
+    device = replace(device, examples=table.x[kept[:EXAMPLES], : len(device.preparation.measured)])
     inputs = device.preparation.apply(table.x[kept])
     every = Part(Samples(inputs, np.zeros(len(kept), np.float32)), Samples(inputs[:0], np.empty(0, np.float32)))
     counts = Counter(table.classes[i] for i in table.y[rows.train])
@@ -102,10 +109,19 @@ def newcomer(
     labelled = int(has_label.sum())
     alike = [each for each in recipe.fleet.sources if _meaning(recipe, each) == source]
     kin = frozenset(each for each in federated if any(_is_like(one, each) for one in alike))
-    calibration = replace(device, own=every, period=None, raw=None if device.raw is None else table.x[kept])
+    calibration = replace(device, own=every, period=None)
+    if device.raw is not None:
+        calibration = replace(calibration, raw=table.x[kept, : len(device.preparation.measured)])
     if device.period is not None and table.times is not None:
         calibration = replace(calibration, period=replace(device.period, train=table.times.values[kept]))
-    return Newcomer(device, calibration, held_out, len(table), labelled, kin, found)
+    return Newcomer(device, calibration, held_out, len(table), labelled, kin, found, told)
+
+
+def _filled(shared: Shared, table: Table, rows: np.ndarray) -> Table:
+    """Fills what a newcomer's table lacks; of the inputs that say so it has those that the fleet has."""
+    known = {name for family in shared.layout.families for name, _ in family}
+    flags = [i for i, name in enumerate(table.features) if FLAGGED.format(name) in known]
+    return filled(table, rows, flags)
 
 
 def _table(shared: Shared, source: tables.Columns, raw: Raw, name: str) -> tuple[Table, np.ndarray]:
@@ -121,8 +137,8 @@ def _table(shared: Shared, source: tables.Columns, raw: Raw, name: str) -> tuple
     for text in texts.values():
         has_label &= ~text.is_null().to_numpy()
     if not texts or not has_label.any():
-        x = tables.features_of(raw, source.features, source.categories)
-        return Table(
+        x, gaps = features_of(raw, source.features, source.categories, source.missing)
+        table = Table(
             name=name,
             features=source.features,
             x=x,
@@ -133,12 +149,14 @@ def _table(shared: Shared, source: tables.Columns, raw: Raw, name: str) -> tuple
             source=raw.path,
             classes=shared.target.classes,
             normal=tuple(shared.target.classes[i] for i in shared.target.normal),
-        ), np.zeros(len(x), bool)
+        )
+        table, _ = settled(table, np.ones(len(x), bool), gaps, source.missing)
+        return table, np.zeros(len(table), bool)
     first = int(np.argmax(has_label))
     full = raw.frame.with_columns(text.fill_null(text[first]).alias(label) for label, text in texts.items())
     table = tables.of_raw(replace(raw, frame=full), source, name)
     table.labels(shared.target)  # raises where the fleet has no such class
-    return table, has_label
+    return table, has_label if table.dropped is None else np.delete(has_label, table.dropped)
 
 
 def _columns(recipe: Recipe, raw: Raw, like: str | None) -> tuple[tables.Columns, Raw]:
@@ -208,4 +226,5 @@ def _meaning(recipe: Recipe, source: Source) -> tables.Columns:
         classes=kinds,
         group=group,
         units=units,
+        missing=missing_of(source),
     )

@@ -90,7 +90,20 @@ def converted(table: Table, conversions: Mapping[str, Conversion]) -> Table:
         factor[i], offset[i], units[i] = conversion.factor, conversion.offset, conversion.to
     more = None if table.unlabelled is None else table.unlabelled * factor + offset
     was = {table.features[i]: table.units[i] for i in found}
-    return replace(table, x=table.x * factor + offset, unlabelled=more, units=tuple(units), converted=was)
+    ranges = {
+        name: (ends[0] * factor[i] + offset[i], ends[1] * factor[i] + offset[i])
+        for name, ends in table.missing.ranges.items()
+        if (i := table.features.index(name)) >= 0
+    }
+    missing = replace(table.missing, ranges={name: (min(ends), max(ends)) for name, ends in ranges.items()})
+    return replace(
+        table,
+        x=table.x * factor + offset,
+        unlabelled=more,
+        units=tuple(units),
+        converted=was,
+        missing=missing,
+    )
 
 
 def conversions_told(tables: Iterable[Table]) -> Iterator[str]:

@@ -84,7 +84,7 @@ def prepared(
         times = table.times.values
         device = replace(device, period=Period(times[train], times[rows.test], table.times.dated))
     if recipe.deploy.drift or (recipe.deploy.drift is None and table.times is not None):
-        device = replace(device, raw=table.measured(train))
+        device = replace(device, raw=table.measured(train)[:, : len(preparation.measured)])
     return device, samples_of(table, rows.test, preparation, place.target)
 
 
@@ -98,7 +98,11 @@ def preparation_of(table: Table, place: Place, own: Moments | tuple[Sketch, ...]
     else:
         curves = curves or tuple(curve_of([sketch]) for sketch in own)
         mean, scale = tuple(curve.middle for curve in curves), tuple(curve.unit for curve in curves)
-    return Preparation(table.features, table.units, table.categories, mean, scale, place.columns, curves)
+    if table.flags and not curves:  # by its own moments a rare 1 would lie far from all other inputs
+        n = len(table.features) - len(table.flags)
+        mean, scale = (*mean[:n], *[0.0] * len(table.flags)), (*scale[:n], *[1.0] * len(table.flags))
+    parts = (table.features, table.units, table.categories, mean, scale, place.columns, curves)
+    return Preparation(*parts, table.missing, table.fill, table.flags)
 
 
 def samples_of(table: Table, rows: np.ndarray, preparation: Preparation, target: Target) -> Samples:
@@ -112,9 +116,10 @@ def _device(table: Table, rows: Rows, preparation: Preparation, target: Target) 
 
     parts = {phase: Part(samples(f"{phase}_support"), samples(f"{phase}_query")) for phase in PHASES}
     own = Part(samples("own_support"), parts["personalize"].query)
-    examples = table.x[rows.personalize_query[:EXAMPLES]]
+    measured = len(preparation.measured)
+    examples = table.x[rows.personalize_query[:EXAMPLES], :measured]
     more = None if table.unlabelled is None else preparation.apply(table.unlabelled)
     if table.unlabelled is not None and table.known == "nothing":
-        examples = table.unlabelled[:EXAMPLES]
+        examples = table.unlabelled[:EXAMPLES, :measured]
     tells = known(target.faults(np.concatenate([own.support.y, own.query.y])))
     return Device(table.name, preparation, examples, parts, own, tells, more)

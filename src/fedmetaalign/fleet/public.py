@@ -7,6 +7,7 @@ import numpy as np
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.device import Moments, Part
+from fedmetaalign.fleet.gaps import filled
 from fedmetaalign.fleet.prepare import moments_of, own_of, preparation_of, samples_of
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared, union
@@ -30,6 +31,7 @@ def public_table(recipe: Recipe) -> tuple[Table | None, set[Path | None]]:
     check_names(found)
     for each in found:
         check(each, recipe.model)
+    found = [_filled(table) for table in found]
     if lacking := [each for each in found if each.known != "faults"]:
         raise one_kind(lacking[0], "normal samples" if len(lacking[0]) else "samples without a label")
     table = found[0]
@@ -46,6 +48,12 @@ def public_table(recipe: Recipe) -> tuple[Table | None, set[Path | None]]:
         )
     moments_of(table, np.arange(len(table)))  # so that values that are too large are known of now
     return table, {t.source for t in found}
+
+
+def _filled(table: Table) -> Table:
+    """Fills what a public table lacks; that it was missing is an input of the fleet's devices alone."""
+    rule = "median" if table.missing.rule == "flag" else table.missing.rule
+    return filled(replace(table, missing=replace(table.missing, rule=rule)), np.arange(len(table)))
 
 
 def public_part(recipe: Recipe, table: Table, shared: Shared) -> Part:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.target import BINARY, Known, Target, known
 
 
@@ -37,7 +38,7 @@ class Table:
     Attributes:
         name: the device's name; unique in a fleet and safe as a folder name.
         features: names of the features, one a column of `x`.
-        x: (rows, features) float64, finite, in the units of `units`.
+        x: (rows, features) float64, in the units of `units`; finite but for what is `missing`.
         y: (rows,) int8, the index of each sample's class.
         units: physical unit of each feature, "" where it has none or is unknown.
         kinds: (rows,) str, the kind of each sample ("normal", "A-G", "tool wear", ...), for partitions and
@@ -53,7 +54,14 @@ class Table:
         unlabelled: (rows, features) float64, what it has measured besides and nobody has labelled; None where
             every row has a label.
         times: of its rows, which are in their order; None where the source tells none.
+        missing: which values are missing, and what is done about it; `x` and `unlabelled` hold NaN until
+            `gaps.filled` has put something in the place of what is missing.
+        gaps: by feature how many values its source lacks, for each reason.
+        dropped: (dropped,) int64, rows that were left out since a value is missing; None where none was.
+        fill: (measured,) what has been put in; empty before that, and where the rule fills nothing.
+        flags: of each of the last features the one that it says of whether it is missing, 1 or 0.
         dialect: how `source` was read, where that had to be guessed.
+        lacks: features that others have and `source` may have under another name, a sentence each.
         converted: the unit that its source has a feature in, of those that are in another here.
     """
 
@@ -71,7 +79,13 @@ class Table:
     normal: tuple[str, ...] = BINARY.classes[:1]
     unlabelled: np.ndarray | None = None
     times: Times | None = None
+    missing: Missing = field(default_factory=Missing)
+    gaps: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    dropped: np.ndarray | None = None
+    fill: tuple[float, ...] = ()
+    flags: tuple[int, ...] = ()
     dialect: str = ""
+    lacks: tuple[str, ...] = ()
     converted: Mapping[str, str] = field(default_factory=dict)
 
     @property

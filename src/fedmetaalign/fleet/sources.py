@@ -11,12 +11,14 @@ from fedmetaalign.errors import DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet import files, partition, simulators, tables
 from fedmetaalign.fleet.cutting import Candidate, cut, unique_names
 from fedmetaalign.fleet.files import listed
+from fedmetaalign.fleet.gaps import in_range, settled
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.placement import conversions_told, converted, joined
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.stamps import Clock
 from fedmetaalign.fleet.twins import twins
 from fedmetaalign.fleet.usable import LeftOut, check, check_names, refuse
+from fedmetaalign.model.missing import Missing
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe, Source, Splits
 
@@ -73,7 +75,7 @@ def find_devices(recipe: Recipe) -> Found:
     return Found(
         tuple(sorted(found, key=lambda table: table.name)),
         tuple(sorted(left_out, key=lambda each: each.name)),
-        (*notices, *told, *_dialects(found), *conversions_told(found), *twins(found)),
+        (*notices, *told, *_dialects(found), *_misspelt(found), *conversions_told(found), *twins(found)),
     )
 
 
@@ -84,6 +86,12 @@ def _dialects(tables: Iterable[Table]) -> Iterator[str]:
         if path is not None and dialect:
             alike.setdefault(dialect, []).append(path.name)
     yield from (f"{listed(names)}: {dialect}." for dialect, names in alike.items())
+
+
+def _misspelt(tables: Iterable[Table]) -> Iterator[str]:
+    """Says which devices may have a feature that they seem to lack."""
+    if said := [sentence for table in tables for sentence in table.lacks]:
+        yield f"Features that seem to be lacking: {joined(said)}"
 
 
 def _is_meant(candidate: Candidate, name: str) -> bool:
@@ -195,7 +203,7 @@ def _simulated(source: Source, seed: int) -> list[Table]:
     simulator = simulators.find(source.simulator)
     if source.name is not None:  # a named group of devices is another one than the group without a name
         seed = int(generator(seed, source.name).integers(2**31))
-    devices = simulator(source.count, source.samples, seed)
+    devices = [_in_range(device, source) for device in simulator(source.count, source.samples, seed)]
     if source.name is not None:
         prefix = tables.safe_name(source.name)
         devices = [replace(device, name=f"{prefix}-{i:02d}") for i, device in enumerate(devices)]
@@ -203,6 +211,22 @@ def _simulated(source: Source, seed: int) -> list[Table]:
         return devices
     kinds = simulators.kinds(source.simulator, devices)
     return [_of_kinds(device, kinds) for device in devices]
+
+
+def _in_range(table: Table, source: Source) -> Table:
+    """Applies a source's rule for missing values to a simulated device, whose values may leave their ranges."""
+    if strange := set(source.ranges) - set(table.features):
+        raise DataError(
+            f"The recipe has a range for '{min(strange)}', which no {source.simulator} has: drop it."
+        )
+    missing = missing_of(source)
+    gaps = in_range(table.x, table.features, missing)
+    return settled(table, np.zeros(len(table), bool), gaps, missing)[0]
+
+
+def missing_of(source: Source) -> Missing:
+    """Returns what a source's values are that are missing, and what is done about it."""
+    return Missing(source.missing_values, source.missing_texts, dict(source.ranges))
 
 
 def _of_kinds(table: Table, classes: tuple[str, ...]) -> Table:
@@ -227,6 +251,7 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         group=splits.unit if splits.kind == "units" else None,
         units=source.units,
         clock=Clock(tables.names_of(source.time), source.time_format, source.zone),
+        missing=missing_of(source),
         csv=files.Options(**source.csv.model_dump()) if source.csv else files.Options(),
         others=tables.names_of(source.device),
         lacking=source.table is not None and is_pattern(Path(source.table).name),

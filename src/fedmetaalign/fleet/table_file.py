@@ -1,6 +1,7 @@
 """A device's samples as one file that says everything about them, to the last bit."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from safetensors.numpy import save
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.schema import Table, Times
+from fedmetaalign.model.missing import Missing
 from fedmetaalign.system.writing import replace, writing_to
 
 SUFFIX = ".safetensors"
@@ -29,6 +31,8 @@ def save_table(table: Table, path: Path) -> None:
         arrays["reserved"] = table.reserved.astype(np.uint8)
     if table.times is not None:
         arrays["times"] = table.times.values.astype(np.int64)
+    if table.dropped is not None:
+        arrays["dropped"] = table.dropped.astype(np.int64)
     facts = {
         "features": table.features,
         "units": table.units,
@@ -36,6 +40,8 @@ def save_table(table: Table, path: Path) -> None:
         "classes": table.classes,
         "normal": table.normal,
         **({} if table.times is None else {"dated": table.times.dated}),
+        "missing": asdict(table.missing),
+        "gaps": table.gaps,
     }
     with writing_to(path, "try again"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,10 +60,12 @@ def load_table(path: Path, name: str) -> Table:
             arrays: dict[str, np.ndarray] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         features, x, y = tuple(facts["features"]), arrays["x"], arrays["y"]
         classes = tuple(map(str, facts["classes"]))
-        if x.shape != (len(y), len(features)) or not np.isfinite(x).all():
+        missing = Missing.of(facts.get("missing", {}))
+        sound = (lambda x: not np.isinf(x).any()) if missing.fills else (lambda x: np.isfinite(x).all())
+        if x.shape != (len(y), len(features)) or not sound(x):
             raise ValueError("its samples do not fit its features, or are no numbers")
         unlabelled = arrays.get("unlabelled", x[:0])
-        if unlabelled.ndim != 2 or unlabelled.shape[1] != len(features) or not np.isfinite(unlabelled).all():
+        if unlabelled.ndim != 2 or unlabelled.shape[1] != len(features) or not sound(unlabelled):
             raise ValueError("its samples without a label do not fit its features, or are no numbers")
         if not np.isin(y, range(len(classes))).all():
             raise ValueError("its labels are none of its classes")
@@ -77,6 +85,9 @@ def load_table(path: Path, name: str) -> Table:
             normal=tuple(map(str, facts["normal"])),
             unlabelled=arrays.get("unlabelled"),
             times=Times(arrays["times"], bool(facts["dated"])) if "times" in arrays else None,
+            missing=missing,
+            gaps=facts.get("gaps", {}),
+            dropped=arrays.get("dropped"),
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a table that this program wrote ({error}): give a CSV file.") from None

@@ -1,15 +1,13 @@
 """Raw columns become tables: what a column means, and what is wrong with a cell that cannot be used."""
 
 import hashlib
-import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from fedmetaalign.errors import DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet.classes import (
@@ -32,14 +30,16 @@ from fedmetaalign.fleet.files import (
     filled,
     listed,
     load,
-    require,
     require_all,
-    wrong_cells,
 )
+from fedmetaalign.fleet.files.names import nearest
+from fedmetaalign.fleet.gaps import Gaps, settled
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.stamps import Clock
 from fedmetaalign.fleet.units import bare, carrying, without_units
+from fedmetaalign.fleet.values import features_of
+from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.target import BINARY
 
 
@@ -64,6 +64,7 @@ class Columns:
         clock: what tells the time of a row.
         units: physical unit of a feature; for one that is not named here what a line of units in the file says.
         csv: what is known of how a text is written; the rest is sniffed.
+        missing: which values are missing, and what is done about it.
         others: columns with a meaning of another kind, such as the one that a table is cut by.
         lacking: a feature that the file does not have is one that the device lacks, and no error.
     """
@@ -79,6 +80,7 @@ class Columns:
     group: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
+    missing: Missing = field(default_factory=Missing)
     csv: Options = field(default_factory=Options)
     others: tuple[str, ...] = ()
     lacking: bool = False
@@ -129,7 +131,7 @@ def read(path: Path, columns: Columns, name: str) -> Table:
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
     """As `read`, of a file that has been loaded."""
-    return ordered(apart(*table_of(raw, columns, safe_name(name), strict=False)))
+    return device_of(*table_of(raw, columns, safe_name(name), strict=False), columns.missing)
 
 
 def unseen(columns: Columns, paths: Iterable[Path]) -> tuple[str, ...]:
@@ -173,8 +175,22 @@ def names_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def apart(table: Table, empty: np.ndarray) -> Table:
-    """Takes the rows without a label, (rows,) bool, out of a table's samples."""
+def device_of(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> Table:
+    """Deals with what a device's rows lack, and takes those without a label out of its samples.
+
+    Args:
+        table: with all rows of the device.
+        empty: (rows,) bool, which have no label.
+        gaps: what they lack.
+        missing: what is done about it.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    if table.times is not None:
+        order = np.argsort(table.times.values, kind="stable")
+        table, empty, gaps = ordered(table), empty[order], gaps.take(order)
+    table, empty = settled(table, empty, gaps, missing)
     if not empty.any():
         return table
     return replace(table.take(np.flatnonzero(~empty)), unlabelled=table.x[empty])
@@ -192,8 +208,8 @@ def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.nda
     return fault_or_not(raw, columns.labels, columns.positive, strict=strict), empty
 
 
-def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray]:
-    """Returns a table of all rows, and which of them have no label, (rows,) bool."""
+def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray, Gaps]:
+    """Returns a table of all rows, which of them have no label, (rows,) bool, and what they lack."""
     labels, path = columns.labels, raw.path
     raw, in_header = without_units(raw, columns.features)
     features = matching(raw.frame.columns, columns)
@@ -216,7 +232,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
     with noting(problems):
         found, empty = _labels(raw, columns, strict=strict)
     with noting(problems):
-        x = features_of(raw, features, columns.categories)
+        x, gaps = features_of(raw, features, columns.categories, columns.missing)
     with noting(problems):
         times = times_of(raw, columns.clock) if columns.clock.columns else None
     if problems:
@@ -241,8 +257,17 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         normal=found.normal,
         times=times,
         dialect="" if raw.dialect in CERTAIN else raw.dialect,
+        lacks=tuple(_misspelt(raw, columns.features)),
     )
-    return table, empty
+    return table, empty, gaps
+
+
+def _misspelt(raw: Raw, features: Sequence[str]) -> Iterator[str]:
+    """Yields which features the file lacks and has a column that is called nearly so, and is no feature."""
+    others = [column for column in raw.frame.columns if column not in features]
+    for feature in features:
+        if feature not in raw.frame.columns and (near := nearest(feature, others)) is not None:
+            yield f"{raw.path} has no column '{feature}'; did you mean '{near}'?"
 
 
 def matching(there: Sequence[str], columns: Columns) -> tuple[str, ...]:
@@ -261,74 +286,3 @@ def matching(there: Sequence[str], columns: Columns) -> tuple[str, ...]:
         else:
             found += [name for name in there if like(feature, name) and name not in (*named, *found)]
     return tuple(found)
-
-
-def features_of(raw: Raw, names: tuple[str, ...], categories: Mapping[str, tuple[str, ...]]) -> np.ndarray:
-    """Returns the named columns as numbers, (rows, features) float64, all finite.
-
-    Raises:
-        DataErrors: columns are missing, or cells are neither numbers nor among their column's categories.
-    """
-    values, found = [], list[Problem]()
-    for name in names:
-        with noting(found):
-            require(raw, (name,))
-            values.append(_ordinals(raw, name, categories[name]) if name in categories else _numbers(raw, name))
-    if found:
-        raise DataErrors(found)
-    return np.stack(values, axis=1)
-
-
-def _numbers(raw: Raw, column: str) -> np.ndarray:
-    """A column as (rows,) float64, all finite."""
-    text = cells(raw, column)
-    series = raw.frame[column]
-    numeric = series.dtype.is_numeric() or series.dtype == pl.Boolean
-    values = (series if numeric else text).cast(pl.Float64, strict=False).to_numpy()
-    if (wrong := ~np.isfinite(values)).any():
-        raise DataErrors(_no_numbers(raw, column, text, np.flatnonzero(wrong)))
-    return np.asarray(values, np.float64)
-
-
-def _no_numbers(raw: Raw, column: str, text: pl.Series, rows: np.ndarray) -> list[Problem]:
-    """Says which of some rows' cells are empty, not finite, or no numbers; what comes first is told first."""
-    kinds: dict[str, list[int]] = {}
-    for row in rows.tolist():
-        cell = text[row]
-        kind = "empty" if cell is None else "number"
-        if cell is not None and canonical(cell) in ("nan", math.inf, -math.inf):
-            kind = "finite"
-        kinds.setdefault(kind, []).append(row)
-    found = []
-    for kind, those in kinds.items():
-        cell = str(text[those[0]])[:40]
-        what, do = {
-            "empty": ("is empty", "fill the cell in or remove the row"),
-            "finite": (f"holds '{cell}', which is not a finite number", "correct it or remove the row"),
-            "number": (
-                f"holds '{cell}', which is not a number",
-                "correct it, leave the column out of the features, or list its values as categories",
-            ),
-        }[kind]
-        found.append(wrong_cells(raw, column, np.array(those), kind, what, do))
-    return found
-
-
-def _ordinals(raw: Raw, column: str, categories: tuple[str, ...]) -> np.ndarray:
-    """A text column as (rows,) float64: the place of each value among its categories."""
-    place = {canonical(category): float(index) for index, category in enumerate(categories)}
-    text = filled(raw, column)
-    strange = [cell for cell in text.unique(maintain_order=True) if canonical(cell) not in place]
-    if strange:
-        raise DataErrors(
-            wrong_cells(
-                raw,
-                column,
-                np.flatnonzero((text == cell).to_numpy()),
-                "category",
-                f"holds '{cell[:40]}', which is not among its categories {listed(categories)}",
-                "add it or correct the cell",
-            )
-            for cell in strange
-        )
-    return np.array([place[canonical(cell)] for cell in text], np.float64)

@@ -69,13 +69,23 @@ def check(table: Table, model: Model) -> None:
     Raises:
         DataError: it does not; the sentence names it.
     """
-    if len(table.features) > model.inputs:
-        raise DataError(
-            f"Device {table.name} has {len(table.features)} features and the network takes {model.inputs}:"
-            " raise model.inputs or name fewer features."
-        )
+    check_width(table, model)
     if table.faults.all() and len(table):
         raise one_kind(table, "faults")
+
+
+def check_width(table: Table, model: Model) -> None:
+    """Sees that a network has an input for each feature of a table.
+
+    Raises:
+        DataError: it has not.
+    """
+    if len(table.features) > model.inputs:
+        said = f", of which {len(table.flags)} say that another is missing," if table.flags else ""
+        raise DataError(
+            f"Device {table.name} has {len(table.features)} features{said} and the network takes"
+            f" {model.inputs}: raise model.inputs or name fewer features."
+        )
 
 
 def one_kind(table: Table, kind: str) -> DataError:

@@ -110,7 +110,7 @@ def join(
         "samples": dict(found.classes),
         "did": did,
         "why": why,
-        "notices": list(_notices(trained, found)),
+        "notices": [*found.notices, *_notices(trained, found)],
         "threshold": deployed.threshold.threshold,
         "threshold_note": deployed.threshold.reason,
         "model_bytes": len(deployed.model),

@@ -1,11 +1,12 @@
 """How a raw sample becomes the network's input: in training, in a prediction, and on the microcontroller."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from fedmetaalign.model.curve import Curve
+from fedmetaalign.model.missing import Missing
 
 
 @dataclass(frozen=True)
@@ -13,13 +14,16 @@ class Preparation:
     """Standardises raw features, or turns them into normal scores, and places them among the network's inputs.
 
     Attributes:
-        features: names of the raw features, in order.
+        features: names of the raw features, in order; first those that are measured, then `flags`.
         units: physical unit of each, "" where unknown.
         categories: for a text feature, the texts that are 0, 1, 2, ...
         mean: (features,) in raw units, subtracted; with curves the value that becomes 0.
         scale: (features,) in raw units, divided by; 1 for a constant feature; with curves raw units a level.
         columns: (inputs,) the feature that each input takes, -1 for an input that is always zero.
         curves: the map of each feature to a normal score; without them it is linear, by mean and scale.
+        missing: which values are broken, and the rule for them.
+        fill: (measured,) in raw units, what takes the place of a broken value; empty where the rule fills none.
+        flags: of each of the last features the one of which it says that its value is broken, 1, or is not, 0.
     """
 
     features: tuple[str, ...]
@@ -29,6 +33,9 @@ class Preparation:
     scale: tuple[float, ...]
     columns: tuple[int, ...]
     curves: tuple[Curve, ...] = ()
+    missing: Missing = field(default_factory=Missing)
+    fill: tuple[float, ...] = ()
+    flags: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError where the parts do not fit together, as in a damaged file."""
@@ -41,6 +48,25 @@ class Preparation:
             raise ValueError("columns must name every feature and no other")
         if self.curves and len(self.curves) != len(self.features):
             raise ValueError("there must be a curve for each feature, or none at all")
+        if not set(self.flags) <= set(range(len(self.measured))):
+            raise ValueError("flags must be of features that are measured")
+        if len(self.fill) != len(self.measured) * self.missing.fills or not np.isfinite(self.fill).all():
+            raise ValueError("there must be a finite value to fill each feature with, or none at all")
+        if strange := set(self.missing.ranges) - set(self.measured):
+            raise ValueError(f"there is a range for {min(strange)!r}, which is no feature")
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The features that a sample comes with."""
+        return self.features[: len(self.features) - len(self.flags)]
+
+    def broken(self, x: np.ndarray) -> np.ndarray:
+        """Returns which of the measured values, (rows, measured), are broken, (rows, measured) bool."""
+        return self.missing.broken(x, self.measured)
+
+    def whole(self, x: np.ndarray) -> np.ndarray:
+        """Returns all features, (rows, features), of measured values, (rows, measured), that are all good."""
+        return np.hstack([x, np.zeros((len(x), len(self.flags)))])
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:

@@ -27,5 +27,7 @@ def lines(values: np.ndarray) -> Iterator[str]:
 
 
 def real(value: float | np.float32) -> str:
-    """Returns a float32 number as C writes it, with all of its bits."""
+    """Returns a float32 number as C writes it, with all of its bits but those of a NaN."""
+    if not np.isfinite(value):
+        return "(0.0f / 0.0f)" if np.isnan(value) else f"({'-' if value < 0 else ''}1.0f / 0.0f)"
     return np.format_float_scientific(np.float32(value), trim="0") + "f"

@@ -23,7 +23,7 @@ class Case:
         folder: the bundle's.
         bundle: the bundle.
         golden: its golden vectors.
-        raw: (samples, features) float64, the golden samples and random ones.
+        raw: (samples, measured) float64, the golden samples and random ones, some with broken values.
         inputs: (samples, inputs) of the network's edge type, what it takes of them.
     """
 
@@ -53,6 +53,10 @@ class Case:
         """Whether a score is in steps of 1/256."""
         return isinstance(self.network, QuantizedNetwork) and not self.network.head
 
+    def inputs_of(self, raw: np.ndarray) -> np.ndarray:
+        """Returns what the network takes of raw samples, (rows, inputs) of its edge type."""
+        return device_inputs(self.bundle.preparation, self.network, raw)
+
     def scores(self, runtime: Runtime = "firmware") -> np.ndarray:
         """Returns what a runtime has to give, (samples,) or (samples, classes) float64."""
         if isinstance(self.network, QuantizedNetwork):
@@ -68,12 +72,12 @@ def load(folder: Path, samples: int) -> Case:
     """
     bundle = read(folder)
     vectors = golden.read(folder / "golden.csv", bundle.preparation, bundle.labels)
-    raw = np.concatenate([vectors.raw, _random(bundle, samples)])
+    raw = np.concatenate([vectors.raw, broken_in_part(_random(bundle, samples))])
     return Case(folder, bundle, vectors, raw, device_inputs(bundle.preparation, bundle.network, raw))
 
 
 def _random(bundle: Bundle, rows: int) -> np.ndarray:
-    """Draws raw samples, (rows, features) float64, all over the calibrated range and a little beyond."""
+    """Draws raw samples, (rows, measured) float64, all over the calibrated range and a little beyond."""
     network = bundle.network
     low, high = -_REACH, _REACH
     if isinstance(network, QuantizedNetwork):
@@ -82,4 +86,12 @@ def _random(bundle: Bundle, rows: int) -> np.ndarray:
     margin = _BEYOND * (high - low)
     preparation = bundle.preparation
     z = np.random.default_rng(0).uniform(low - margin, high + margin, (rows, len(preparation.features)))
-    return preparation.decoded(z)
+    return preparation.decoded(z)[:, : len(preparation.measured)]
+
+
+def broken_in_part(raw: np.ndarray) -> np.ndarray:
+    """Returns samples, (rows, measured), a tenth of which have a value that is NaN or infinite."""
+    random, raw = np.random.default_rng(1), raw.copy()
+    rows = random.permutation(len(raw))[: len(raw) // 10]
+    raw[rows, random.integers(0, raw.shape[1], len(rows))] = random.choice([np.nan, np.inf, -np.inf], len(rows))
+    return raw

@@ -103,9 +103,10 @@ def latencies(models: Mapping[str, DeployedNetwork], turns: int = _TURNS) -> dic
 def _device(folder: Path) -> list[Footprint]:
     bundle = bundles.read(folder)
     raw = golden.read(folder / "golden.csv", bundle.preparation, bundle.labels).raw
+    raw = raw[~bundle.preparation.broken(raw).any(axis=1)]
     layers = bundles.read_weights(folder)
     deployed = bundle.network
-    uint8 = quantize(layers, bundle.preparation.apply(raw))
+    uint8 = quantize(layers, bundle.preparation.apply(bundle.preparation.whole(raw)))
     models: dict[str, DeployedNetwork] = {"float32": layers, "uint8": uint8}
     name = _name(deployed, uint8)
     models[name] = deployed

@@ -47,9 +47,9 @@ class Answers:
 
     Attributes:
         inputs: (rows, inputs) of the network's edge type.
-        outside: (rows,) int64, how many of them lie outside the calibrated range.
+        outside: (rows,) int64, how many of them lie outside the calibrated range; or minus how many are broken.
         scores: (rows,) or (rows, classes) float64 probabilities.
-        faults: (rows,) bool.
+        decisions: (rows,) int64, 0 normal, 1 fault, 2 sensor fault.
         kinds: (rows,) int64, the likeliest fault of several classes; None of two.
         cost: None on this machine.
     """
@@ -57,7 +57,7 @@ class Answers:
     inputs: np.ndarray
     outside: np.ndarray
     scores: np.ndarray
-    faults: np.ndarray
+    decisions: np.ndarray
     kinds: np.ndarray | None
     cost: Cost | None
 
@@ -94,33 +94,40 @@ def score(
     """
     interface = Interface.of(network)
     several = interface.outputs > 1
-    functions = ("fma_classify", "fma_prepare", "fma_scores" if several else "fma_score")
+    last = "#define FMA_LAST " in (firmware / "fma_model.h").read_text(encoding="utf-8")
+    functions = ["fma_classify", "fma_prepare", "fma_scores" if several else "fma_score"]
+    functions += ["fma_last_init"] if last else []
     sources = [firmware / "fma_infer.c"]
     on = compiled.machine(sources, [firmware], where, functions)
     values = (raw.shape[1], interface.inputs, interface.outputs, 1)
     raw_, input_, score_, kind_ = (on.allocate(4 * count) for count in values)
-    rows: list[tuple[np.ndarray, int, np.ndarray, bool, int]] = []
+    state: tuple[int, ...] = ()
+    if last:
+        state = (on.allocate(4 * raw.shape[1]),)
+        on.call("fma_last_init", *state, count=False)
+    rows: list[tuple[np.ndarray, int, np.ndarray, int, int]] = []
     calls: list[Call] = []
     stack = 0
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and saturates
         samples = raw.astype(np.float32)
     for sample in samples:
         on.write(raw_, sample.tobytes())
-        outside = on.call("fma_prepare", raw_, input_, count=False).result
+        outside = on.call("fma_prepare", raw_, input_, *state, count=False).result
         inputs = np.frombuffer(on.read(input_, interface.inputs * interface.input.itemsize), interface.input)
         if len(calls) < _COUNTED:
             calls.append(on.call(functions[2], *((input_, score_) if several else (input_,))))
-        classified = on.call("fma_classify", raw_, score_, *((kind_,) if several else ()), count=False)
+        classified = on.call("fma_classify", raw_, score_, *(kind_,) * several, *state, count=False)
         scored = np.frombuffer(on.read(score_, interface.outputs * interface.score.itemsize), interface.score)
         kind = int.from_bytes(on.read(kind_, 4), "little")
-        rows.append((inputs, outside, dequantize_score(scored), bool(classified.result), kind))
+        rows.append((inputs, outside, dequantize_score(scored), classified.result, kind))
         stack = max(stack, classified.stack)
-    inputs_, outside_, scores, faults, kinds = map(np.array, zip(*rows, strict=True))
+    inputs_, outside_, scores, decisions, kinds = map(np.array, zip(*rows, strict=True))
+    outside_ = outside_.astype(np.int64).astype(np.int32).astype(np.int64)  # a core's register has no sign
     cost = None
     if isinstance(where, Core):
         cost = _cost(compiled.elf(sources, [firmware], where, ["fma_classify"]), calls, stack, 0)
     return Answers(
-        inputs_, outside_, scores if several else scores[:, 0], faults, kinds if several else None, cost
+        inputs_, outside_, scores if several else scores[:, 0], decisions, kinds if several else None, cost
     )
 
 

@@ -14,7 +14,7 @@ optimised kernels for a float head). Our own code has to agree bit for bit there
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -162,15 +162,16 @@ def golden_row(case: Case, name: str) -> Row:
     """Holds golden.csv against the integer model in the rounding of the bundle's runtime."""
     promised, rows = case.golden, len(case.golden.raw)
     kept = (promised.inputs.astype(case.inputs.dtype) == case.inputs[:rows]).all(axis=1)
-    kept &= promised.faults == case.bundle.faults(promised.scores)
+    kept &= promised.decisions == case.bundle.decisions(promised.raw, promised.scores)
     kept &= _same(promised.kinds, case.bundle.kinds(promised.scores))
-    return _row(case, name, case.bundle.runtime, promised.scores, promised.faults, kept)
+    return _row(case, name, case.bundle.runtime, promised.scores, promised.decisions, kept)
 
 
 def runtime_row(case: Case, name: str, runtime: Runtime) -> Row:
     """Holds a runtime against the integer model in the runtime's rounding."""
     scores = run(case.network, case.inputs, runtime)
-    return _row(case, name, runtime, scores, case.bundle.faults(scores), np.ones(len(scores), bool))
+    decisions = case.bundle.decisions(case.raw, scores)
+    return _row(case, name, runtime, scores, decisions, np.ones(len(scores), bool))
 
 
 def _same(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray:
@@ -181,7 +182,7 @@ def _same(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray:
 
 
 def _row(
-    case: Case, name: str, runtime: Runtime, scores: np.ndarray, faults: np.ndarray, kept: np.ndarray
+    case: Case, name: str, runtime: Runtime, scores: np.ndarray, decisions: np.ndarray, kept: np.ndarray
 ) -> Row:
     """Holds scores for the first samples against what a runtime has to give.
 
@@ -190,7 +191,7 @@ def _row(
         name: of the row.
         runtime: that gave the scores.
         scores: (rows,) or (rows, classes) float64.
-        faults: (rows,) bool, its decisions.
+        decisions: (rows,) uint8, what it makes of them.
         kept: (rows,) bool, whether they had the right inputs, and decided as their scores say.
     """
     expected = case.scores(runtime)[: len(scores)]
@@ -209,7 +210,7 @@ def _row(
         ROUNDINGS[runtime] if case.rounds else None,
         samples=len(scores),
         agreeing=int(same.sum()),
-        deciding=int((faults == case.bundle.faults(expected)).sum()),
+        deciding=int((decisions == case.bundle.decisions(case.raw[: len(scores)], expected)).sum()),
         differing=float((~_same(scores, case.scores()[: len(scores)])).mean()) if case.whole else None,
         ulp=ulp,
         wrong=wrong,
@@ -231,11 +232,13 @@ def firmware_row(case: Case, name: str, where: Core | Compiler) -> Row:
     """Holds the firmware against the integer model, on an emulated core or compiled for this machine."""
     slow = not case.rounds and isinstance(where, Core) and not where.has_fpu
     chosen = slice(None, None, 10 if slow else 1)  # millions of instructions without a floating-point unit
-    raw, expected = case.raw[chosen], case.scores()[chosen]
+    raw = case.raw[chosen]
+    part = case if chosen.step == 1 else replace(case, raw=raw, inputs=case.inputs_of(raw))
+    expected = part.scores()
     answers = replay.score(case.firmware, case.network, raw, where)
-    same = _same(answers.scores, expected) & _same(answers.inputs, case.inputs[chosen])
+    same = _same(answers.scores, expected) & _same(answers.inputs, part.inputs)
     same &= answers.outside == outside(case.bundle.preparation, case.network, raw)
-    right = answers.faults == case.bundle.faults(expected)
+    right = answers.decisions == case.bundle.decisions(raw, expected)
     right &= _same(answers.kinds, case.bundle.kinds(expected))
     return Row(
         name,

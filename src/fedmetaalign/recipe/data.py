@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from fedmetaalign.model.missing import LARGEST, Rule
 from fedmetaalign.system import plugins
 
 # Strict: neither true nor "1" is a number.
@@ -16,6 +17,8 @@ Whole = Annotated[int, Field(ge=0, strict=True)]
 Rate = Annotated[float, Field(gt=0, le=1, strict=True)]
 Positive = Annotated[float, Field(gt=0, strict=True)]
 
+
+Number = Annotated[float, Field(strict=True)]
 
 Value = str | int | float
 
@@ -119,6 +122,13 @@ class Source(Section):
     """Default: what a line under the header says."""
     csv: Csv | None = None
     """How text tables are written, where that is not to be sniffed; default: that of the fleet."""
+    missing_values: Rule = "median"
+    """What is done about values that are missing: an error; the row goes; the median of the training samples,
+    or the last good value, stands for them; or the median does, and a further input says so."""
+    missing_texts: tuple[str, ...] = ()
+    """What means a missing value in a table, beside empty cells, NA, NaN, No Data and the like."""
+    ranges: Mapping[str, tuple[Number, Number]] = {}
+    """By feature the least and the greatest value that its sensor can have: what lies outside is missing."""
     time: str | tuple[str, str] | None = None
     """Column of the time of each row, or the two of date and time of day; rows are put in its order."""
     time_format: Annotated[str, Field(min_length=1)] | None = None
@@ -148,6 +158,20 @@ class Source(Section):
             raise ValueError("has a simulator, which knows no time: drop `time`")
         if self.device and self.partition is not None:
             raise ValueError("has both device and partition: a table is cut in one way")
+        return self
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "Source":
+        for name, (low, high) in self.ranges.items():
+            if not -LARGEST <= low < high <= LARGEST:
+                raise ValueError(
+                    f"has ranges.{name} = [{low}, {high}]: the first has to be less than the second"
+                )
+            patterns = any("*" in feature or "?" in feature for feature in self.features)
+            if self.features and not patterns and name not in self.features:
+                raise ValueError(f"has a range for {name!r}, which is none of its features")
+            if name in self.categories:
+                raise ValueError(f"has a range for {name!r}, which is text")
         return self
 
     @model_validator(mode="after")
@@ -208,8 +232,9 @@ class Fleet(Source):
     encoding: Literal["linear", "quantiles"] = "linear"
     """Standardise features, or turn each into the normal score of its rank among the samples that scale it."""
     missing: Literal["zero", "regression"] = "zero"
-    """What the method `fleet` puts in the place of a feature that a device lacks and others have: its median,
-    or what linear regression makes of the device's own, by correlations that the devices send."""
+    """What the method `fleet` puts in the place of a feature that a device lacks altogether and others have (of
+    single values says `missing_values`): its median, or what linear regression makes of the device's own, by
+    correlations that the devices send."""
     unseen: Unseen = Unseen()
     conversions: Mapping[str, Conversion] = {}
     """By unit: which other it is turned into, such as F = { to = "degC", factor = 0.5556, offset = -17.78 }. A

@@ -65,11 +65,13 @@ class Status:
         folder: the run folder.
         liveness: tells which devices are there.
         notices: what the user has to know of the fleet, one sentence each.
+        gaps: by device and feature how many values are missing, for each reason; the manifest has them.
     """
 
     folder: Path
     liveness: Callable[[], Mapping[str, Liveness]]
     notices: Sequence[str] = ()
+    gaps: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     _now: StatusFile = field(default_factory=StatusFile)
 
     def update(self, state: RunState, phase: str, number: int = 1, rounds: int = 1, message: str = "") -> None:

@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -18,6 +18,7 @@ from safetensors.numpy import save
 from fedmetaalign.drift import Followed, Reference, follow
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.curve import Curve
+from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.operators import Layer, output_of
@@ -29,11 +30,13 @@ from fedmetaalign.tinyml.network import DeployedNetwork, Interface, Layers, Quan
 from fedmetaalign.tinyml.runtimes import Runtime, run
 from fedmetaalign.tinyml.tflite_reader import read as read_model
 
-VERSION = 2
+VERSION = 4
 """Of the layout of bundle.json."""
 
-CURVES = 3
-"""Of the same with curves, without which its numbers would be others."""
+VERSIONS = (2, 3, VERSION)
+"""Those that are read: 2 has no curves, and neither has a rule for missing values."""
+
+_OPTIONAL = ("curves", "fill", "flags")  # parts of the preparation
 
 FILES = ("model.tflite", "golden.csv", "weights.safetensors")
 """What a bundle holds beside bundle.json and the C code."""
@@ -78,13 +81,20 @@ class Bundle:
         return read_model(self.model)
 
     def scores(self, x: np.ndarray, runtime: Runtime | None = None) -> np.ndarray:
-        """Returns the deployed scores of raw features, (rows, features) float64, as `runtimes.scores` does."""
+        """Returns the deployed scores of raw features, (rows, measured) float64, as `runtimes.scores` does.
+
+        A broken value is filled by the bundle's rule for missing values, or by the mean where that fills none.
+        """
         inputs = device_inputs(self.preparation, self.network, x)
         return run(self.network, inputs, runtime or self.runtime)
 
     def faults(self, scores: np.ndarray) -> np.ndarray:
         """Returns which samples are faults, (rows,) bool, from their scores."""
         return decision.predict(scores, self.labels, self.threshold)
+
+    def decisions(self, x: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Returns what the device says of raw features with these scores, (rows,) uint8 of `Decision`."""
+        return decision.decide(scores, self.labels, self.threshold, self.preparation, x)
 
     def kinds(self, scores: np.ndarray) -> np.ndarray | None:
         """Returns the likeliest fault of each sample, (rows,) int64, from their scores; None of two classes."""
@@ -94,15 +104,20 @@ class Bundle:
         """Follows samples as they drift away from those of training; None where the bundle cannot tell.
 
         Args:
-            x: (rows, features) float64, in order of time.
+            x: (rows, measured) float64, in order of time; those of a broken sensor are left out.
             scores: of them, as `scores` returns them.
             before: what this returned of earlier samples.
         """
-        return follow(self.reference, x, self.faults(scores), before) if self.reference else None
+        if self.reference is None:
+            return None
+        said = self.decisions(x, scores)
+        rows = np.flatnonzero(said != decision.Decision.SENSOR_FAULT)
+        found = follow(self.reference, x[rows], said[rows] == decision.Decision.FAULT, before)
+        return replace(found, since=np.append(rows, -1)[found.since])
 
     def outside(self, x: np.ndarray) -> int:
-        """Counts the samples with an input beyond the calibrated range, where the model saturates."""
-        return int(np.count_nonzero(outside(self.preparation, self.network, x)))
+        """Counts the whole samples with an input beyond the calibrated range, where the model saturates."""
+        return int(np.count_nonzero(outside(self.preparation, self.network, x) > 0))
 
 
 def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, versions: Mapping[str, str]) -> str:
@@ -113,16 +128,19 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         bundle: what to write.
         layers: the float network, kept for further training; which layers have a ReLU stands in the metadata
             of weights.safetensors.
-        raw: (rows, features) float64, samples whose scores the bundle promises.
+        raw: (rows, measured) float64, samples whose scores the bundle promises; some with broken values, which
+            are made of them, take the place of those that have such values.
         versions: of the software that made it.
 
     Returns:
         The digest that bundle.json gives of itself, and so of every file that it names.
     """
     network, preparation = bundle.network, bundle.preparation
+    good = raw[~preparation.broken(raw).any(axis=1)]
+    raw = np.concatenate([good, golden.on_broken(preparation, good)]) if len(good) else raw
     inputs = device_inputs(preparation, network, raw)
     scores = run(network, inputs, bundle.runtime)
-    vectors = golden.Golden(raw, inputs, scores, bundle.faults(scores), bundle.kinds(scores))
+    vectors = golden.Golden(raw, inputs, scores, bundle.decisions(raw, scores), bundle.kinds(scores))
     files = {
         "model.tflite": bundle.model,
         "golden.csv": golden.text(vectors, preparation, bundle.labels).encode(),
@@ -143,9 +161,9 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
-        "version": CURVES if preparation.curves else VERSION,
+        "version": VERSION,
         "device": bundle.device,
-        "preparation": {key: part for key, part in asdict(preparation).items() if part or key != "curves"},
+        "preparation": {key: part for key, part in asdict(preparation).items() if part or key not in _OPTIONAL},
         "threshold": bundle.threshold,
         "threshold_note": bundle.threshold_note,
         "target": bundle.target,
@@ -199,10 +217,9 @@ def read(folder: Path) -> Bundle:
     path = folder / "bundle.json"
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if facts["version"] not in (VERSION, CURVES):
+        if facts["version"] not in VERSIONS:
             raise BundleError(
-                f"{path} has layout {facts['version']}, this version reads {VERSION} and {CURVES}: make it"
-                " again."
+                f"{path} has layout {facts['version']}, this version reads 2 to {VERSION}: make it again."
             )
         if not _complete(set(facts["sha256"])):
             raise ValueError(f"it has to describe {', '.join(FILES)}, the files in {FIRMWARE}/ and no other")
@@ -224,6 +241,9 @@ def read(folder: Path) -> Bundle:
             scale=tuple(map(float, p["scale"])),
             columns=tuple(map(int, p["columns"])),
             curves=tuple(_curve(curve) for curve in p.get("curves", ())),
+            missing=Missing.of(p.get("missing", {})),
+            fill=tuple(map(float, p.get("fill", ()))),
+            flags=tuple(map(int, p.get("flags", ()))),
         )
         labels = BINARY
         if "classes" in facts:
@@ -239,7 +259,7 @@ def read(folder: Path) -> Bundle:
             labels=labels,
             reference=Reference.read(facts["drift"]) if "drift" in facts else None,
         )
-        if bundle.reference and bundle.reference.edges.shape[1] != len(preparation.features):
+        if bundle.reference and bundle.reference.edges.shape[1] != len(preparation.measured):
             raise ValueError("its drift is not that of its features")
         if not math.isfinite(bundle.threshold) or bundle.runtime not in get_args(Runtime):
             raise ValueError(f"threshold {bundle.threshold} or runtime {bundle.runtime!r} is not one")

@@ -25,16 +25,16 @@ from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNet
 
 _SOURCES = ("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h", "main.c")
 _CURVES = ("fma_curves.h",)
-_LEARNING = ("fma_adapt.c", "fma_adapt.h")
+_LEARNING = ("fma_adapt.c", "fma_adapt.h", "fma_learn.h")
 _WIDTH = 112  # of a line
 
 _TWO = {
     "scores": "fma_score_t score;",
-    "classify": "int fault = fma_classify(raw, &score);",
+    "classify": "int said = fma_classify(raw, &score$last);",
 }
 _SEVERAL = {
     "scores": "fma_score_t scores[FMA_CLASSES]; /* the probability of each class */",
-    "classify": "int kind, fault = fma_classify(raw, scores, &kind); /* kind: the likeliest fault */",
+    "classify": "int kind, said = fma_classify(raw, scores, &kind$last); /* kind: the likeliest fault */",
 }
 """What the README says of classifiers of two classes, and of more."""
 
@@ -74,7 +74,8 @@ def files(
         device=_plain(device),
         features=", ".join(_names(preparation)),
         more="".join(f" `{name}`," for name in more),
-        **(_SEVERAL if several else _TWO),
+        broken=_broken(preparation),
+        **_usage(several, preparation.missing.rule == "last"),
     )
     trunk = len(split(network).trunk) if head else 0
     texts["fma_model.h"] = model_header(device, network, preparation, threshold, trunk, labels)
@@ -85,6 +86,36 @@ def files(
         texts["fma_reference.h"] = drift_code.reference_header(reference)
         texts["README.md"] += drift_code.README
     return texts
+
+
+def _usage(several: bool, last: bool) -> dict[str, str]:
+    """Returns what the README shows in C."""
+    found = {
+        name: line.replace("$last", ", &last" * last) for name, line in (_SEVERAL if several else _TWO).items()
+    }
+    if last:
+        found["scores"] = (
+            f"static fma_last_t last; /* once: fma_last_init(&last); */\n        {found['scores']}"
+        )
+    return found
+
+
+_STANDS = {
+    "median": "the median of the training samples",
+    "flag": "the median of the training samples, and an input says so,",
+    "last": "the last good value",
+}
+
+
+def _broken(preparation: Preparation) -> str:
+    """Says in the README what is done about broken values."""
+    missing = preparation.missing
+    ranges = " or lies outside its sensor's range (see `fma_model.h`)" if missing.ranges else ""
+    said = "the decision is a sensor fault, whatever the score"
+    if missing.fills:
+        said = f"{_STANDS[missing.rule]} stands for it, and the decision is a fault or a sensor fault"
+    text = f"Where a value is no finite number{ranges}, {said}: never normal."
+    return textwrap.fill(text, 109, subsequent_indent="   ")
 
 
 def model_header(
@@ -113,6 +144,7 @@ def model_header(
     edges, score = interface.input.name, interface.score.name
     labels = labels or decision.unnamed(interface.outputs)
     several = interface.outputs > 1
+    missing = preparation.missing
     lines = [
         *_comment(f"The classifier of {device}, made by Fed-Meta-Align. Raw features, in order:", preparation),
         "#ifndef FMA_MODEL_H",
@@ -120,12 +152,14 @@ def model_header(
         "",
         "#include <stdint.h>",
         "",
-        f"#define FMA_FEATURES {len(preparation.features)}",
+        f"#define FMA_FEATURES {len(preparation.measured)}",
         f"#define FMA_INPUTS {len(preparation.columns)}",
         f"typedef {TYPES[edges]} fma_input_t;",
         f"typedef {TYPES[score]} fma_score_t;",
         f"#define FMA_TRUNK {trunk} /* layers that fma_trunk runs; without it 0 */",
         *(_classes(labels) if several else []),
+        f"#define FMA_STRICT {int(not missing.fills)} /* whether a broken value is a sensor fault always */",
+        *(["#define FMA_LAST /* the last good value stands for a broken one */"] * (missing.rule == "last")),
         "",
         "#ifdef FMA_MODEL_DATA /* the rest is for fma_infer.c */",
         "",
@@ -137,6 +171,7 @@ def model_header(
         "",
         *(_curves if preparation.curves else _linear)(preparation, network),
         *array("int16_t fma_columns", np.array(preparation.columns)),
+        *_missing(preparation, network),
         "",
         f"#define FMA_FLOAT_EDGES {int(edges == 'float32')}",
         f"#define FMA_LAYERS {len(layers)}",
@@ -176,6 +211,31 @@ def _curves(preparation: Preparation, network: DeployedNetwork) -> list[str]:
     ]
 
 
+def _missing(preparation: Preparation, network: DeployedNetwork) -> list[str]:
+    """Writes which values are broken, and what takes their place."""
+    missing, measured = preparation.missing, preparation.measured
+    lines = [""]
+    if missing.fills:
+        lines += [
+            "/* What an input becomes whose value is broken. */",
+            "#define FMA_FILL(feature) fma_fill[feature]",
+            *array("float fma_fill", features.fills(preparation, network)),
+        ]
+    else:
+        lines.append("#define FMA_FILL(feature) 0.0f")
+    if missing.ranges:
+        low, high = missing.limits(measured)
+        lines += ["/* The least and the greatest value that a sensor can have. */", "#define FMA_RANGES"]
+        lines += [*array("float fma_low", low), *array("float fma_high", high)]
+    if preparation.flags:
+        lines += [
+            "/* Columns from FMA_FEATURES on are 1 where the value of these is broken, and else 0. */",
+            "#define FMA_FLAGS",
+            *array("int16_t fma_flags", np.array(preparation.flags)),
+        ]
+    return lines
+
+
 def golden_header(
     network: DeployedNetwork,
     preparation: Preparation,
@@ -189,11 +249,11 @@ def golden_header(
         network: what the device runs.
         preparation: from its raw features to the network's inputs.
         threshold: a sample is a fault if its score is strictly greater.
-        raw: (rows, features) float64, at least one row, which float32 can hold.
+        raw: (rows, measured) float64, at least one row; NaN and infinite perhaps.
         labels: as in `files`.
 
     Raises:
-        BundleError: float32 cannot hold a feature's mean or scale, or a value of `raw` is missing.
+        BundleError: float32 cannot hold a feature's mean or scale.
     """
     inputs = features.device_inputs(preparation, network, raw)
     scores = integer.firmware_scores(network, inputs)
@@ -215,10 +275,11 @@ def golden_header(
         "",
         f"#define FMA_GOLDEN_ROWS {len(raw)}",
         "",
-        *table("float fma_golden_raw", "FMA_FEATURES", raw.astype(np.float32)),
+        *table("float fma_golden_raw", "FMA_FEATURES", features.narrow(raw)),
         *table("fma_input_t fma_golden_inputs", "FMA_INPUTS", inputs),
         *expected,
-        *array("uint8_t fma_golden_faults", decision.predict(scores, labels, threshold)),
+        "/* 0 normal, 1 fault, 2 sensor fault. */",
+        *array("uint8_t fma_golden_decisions", decision.decide(scores, labels, threshold, preparation, raw)),
     ]
     return "\n".join([*lines, "", "#endif", ""])
 
@@ -289,10 +350,14 @@ def _comment(title: str, preparation: Preparation) -> list[str]:
 
 
 def _names(preparation: Preparation) -> list[str]:
-    """Returns the features with their units, and with the numbers that stand for texts."""
+    """Returns the features with their units, their ranges, and the numbers that stand for texts."""
+    ranges = {name: f" ({low:g} to {high:g})" for name, (low, high) in preparation.missing.ranges.items()}
     return [
-        _plain(f"{name}{f' [{unit}]' if unit else ''}{_codes(preparation.categories.get(name, ()))}")
-        for name, unit in zip(preparation.features, preparation.units, strict=True)
+        _plain(
+            f"{name}{f' [{unit}]' if unit else ''}{ranges.get(name, '')}"
+            f"{_codes(preparation.categories.get(name, ()))}"
+        )
+        for name, unit in zip(preparation.measured, preparation.units, strict=False)
     ]
 
 

@@ -1,13 +1,30 @@
-"""What a device says of a sample from the scores of its network: whether it is a fault, and of what kind.
+"""What a device says of a sample from the scores of its network: whether it is a fault, and of what kind, or
+whether a sensor is.
 
 Of two classes a network gives one score, the probability of a fault. Of more it gives the probability of each
 class, in integers or float32; the probability of a fault is then 1 less the sum over the normal classes, each
 operation in float32, as in the firmware. (Multiples of 1/256 are exact there.)
 """
 
+from enum import IntEnum
+
 import numpy as np
 
+from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
+
+
+class Decision(IntEnum):
+    """What a device says of a sample, in the numbers of the firmware."""
+
+    NORMAL = 0
+    FAULT = 1
+    SENSOR_FAULT = 2
+
+    @property
+    def word(self) -> str:
+        """In words: "normal", "fault" or "sensor fault"."""
+        return self.name.lower().replace("_", " ")
 
 
 def unnamed(outputs: int) -> Target:
@@ -39,6 +56,29 @@ def predict(scores: np.ndarray, labels: Target, threshold: float) -> np.ndarray:
         threshold: tau*; a sample is a fault if its probability of one is strictly greater.
     """
     return np.asarray(fault_probability(scores, labels) > threshold)
+
+
+def decide(
+    scores: np.ndarray, labels: Target, threshold: float, preparation: Preparation, raw: np.ndarray
+) -> np.ndarray:
+    """Returns what a device says of samples, (rows,) uint8 of `Decision`.
+
+    A sample with a broken value is a sensor fault, or a fault where its score says so and the rule for missing
+    values has filled the value. A score that is no number, since float inputs were too large, is a sensor
+    fault.
+
+    Args:
+        scores: as for `fault_probability`.
+        labels: the classes.
+        threshold: as for `predict`.
+        preparation: says which values are broken.
+        raw: (rows, measured) float64, the samples.
+    """
+    fault = predict(scores, labels, threshold)
+    broken = preparation.broken(raw).any(axis=1)
+    hidden = broken & ~fault if preparation.missing.fills else broken
+    hidden |= np.isnan(fault_probability(scores, labels))
+    return np.where(hidden, Decision.SENSOR_FAULT, fault).astype(np.uint8)
 
 
 def kinds(scores: np.ndarray, labels: Target) -> np.ndarray:

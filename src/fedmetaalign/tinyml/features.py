@@ -14,6 +14,8 @@ Where features are encoded by quantiles, z comes from a table instead; i is the 
 which is first moved into the range of the knots:
 
     z = level[i] + (x - knot[i]) * slope[i]                 in float32, without fused multiply-add
+
+The z of a broken value (see `model.missing`) is that of what the rule fills it with, or 0 where it fills none.
 """
 
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ import numpy as np
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.curve import Curve
+from fedmetaalign.model.missing import carried
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.grid import to_grid
 from fedmetaalign.tinyml.network import DeployedNetwork, QuantizedNetwork
@@ -150,14 +153,15 @@ def device_inputs(preparation: Preparation, network: DeployedNetwork, raw: np.nd
     Args:
         preparation: of the device.
         network: a quantised network, or float layers.
-        raw: (rows, features) float64, infinite perhaps.
+        raw: (rows, measured) float64, NaN or infinite perhaps; in the order in which they come, where the rule
+            for missing values is `last`.
 
     Returns:
         (rows, inputs) of the type of the network's edges, float32 for float layers; integers saturate outside
         the calibrated range.
 
     Raises:
-        BundleError: `raw` has another shape or no value somewhere, or see `constants`.
+        BundleError: `raw` has another shape, or see `constants`.
     """
     z = _scaled(preparation, network, raw)
     if not isinstance(network, QuantizedNetwork) or network.edges == "float32":
@@ -173,44 +177,70 @@ def outside(preparation: Preparation, network: DeployedNetwork, raw: np.ndarray)
     Args:
         preparation: of the device.
         network: a quantised network, or float layers, which have no such range.
-        raw: (rows, features) float64.
+        raw: as in `device_inputs`.
 
     Returns:
-        (rows,) int64, how many inputs round to an integer that the input's type cannot hold.
+        (rows,) int64, how many inputs round to an integer that the input's type cannot hold; of a sample with
+        broken values, minus the number of inputs that are broken.
 
     Raises:
         BundleError: as in `device_inputs`.
     """
     z = _scaled(preparation, network, raw)
+    bad = preparation.broken(raw)
+    bad = np.hstack([bad, bad[:, list(preparation.flags)], np.zeros((len(bad), 1), bool)])
+    broken = bad[:, list(preparation.columns)].sum(axis=1)
     if not isinstance(network, QuantizedNetwork):
-        return np.zeros(len(raw), np.int64)
+        return np.asarray(-broken)
     if network.edges == "float32":
         with np.errstate(over="ignore"):
             z = z / np.float32(network.input.scale)
     # Ties go away from zero, and zero is within the range.
     low, high = (np.float32(limit - network.input.zero_point) for limit in (-128.5, 127.5))
-    counts: np.ndarray = ((z <= low) | (z >= high)).sum(axis=1)
-    return counts
+    return np.asarray(np.where(broken, -broken, ((z <= low) | (z >= high)).sum(axis=1)))
+
+
+def narrow(raw: np.ndarray) -> np.ndarray:
+    """Returns raw values as a device reads them, in float32; what is beyond it is infinite."""
+    with np.errstate(over="ignore"):
+        return raw.astype(np.float32)
 
 
 def _scaled(preparation: Preparation, network: DeployedNetwork, raw: np.ndarray) -> np.ndarray:
     """Returns z, (rows, inputs) float32."""
-    if raw.ndim != 2 or raw.shape[1] != len(preparation.features):
+    if raw.ndim != 2 or raw.shape[1] != len(preparation.measured):
         raise BundleError(
-            f"The data has shape {raw.shape}, but the model takes rows of {len(preparation.features)} features."
+            f"The data has shape {raw.shape}, but the model takes rows of {len(preparation.measured)} features."
         )
-    missing = np.argwhere(np.isnan(raw))
-    if len(missing):
-        row, column = missing[0]
-        raise BundleError(
-            f"The data has no value of {preparation.features[column]!r} in row {row}; fill or remove such rows."
-        )
+    broken = preparation.broken(raw)
+    # Any good value may take the place of a broken one for now.
+    x = np.where(broken, np.array(preparation.mean[: raw.shape[1]]), raw).astype(np.float32)
+    z = _encoded(preparation, network, np.hstack([x, broken[:, list(preparation.flags)].astype(np.float32)]))
+    stands = np.broadcast_to(fills(preparation, network), broken.shape)
+    measured = z[:, : raw.shape[1]]
+    if preparation.missing.rule == "last":
+        before = carried(measured, broken)
+        stands = np.where(np.isnan(before), stands, before)
+    z = np.hstack([np.where(broken, stands, measured), z[:, raw.shape[1] :], np.zeros((len(z), 1), np.float32)])
+    return z[:, list(preparation.columns)]
+
+
+def fills(preparation: Preparation, network: DeployedNetwork) -> np.ndarray:
+    """Returns the z of what takes the place of a broken value of each measured feature, (measured,) float32.
+
+    Under the rule `last` it does so until there has been a good one.
+    """
+    measured = len(preparation.measured)
+    if not preparation.fill:
+        return np.zeros(measured, np.float32)
+    x = np.array([[*preparation.fill, *[0.0] * len(preparation.flags)]]).astype(np.float32)
+    return _encoded(preparation, network, x)[0, :measured]
+
+
+def _encoded(preparation: Preparation, network: DeployedNetwork, x: np.ndarray) -> np.ndarray:
+    """Returns z of good values, both (rows, features) float32."""
     with np.errstate(over="ignore"):  # what is beyond float32 is infinite, and saturates
-        x = raw.astype(np.float32)
         if preparation.curves:
-            z = np.column_stack([t.apply(x[:, i]) for i, t in enumerate(tables(preparation, network))])
-        else:
-            c = constants(preparation, network)
-            z = (x - c.mean) * c.factor
-    with_zero = np.concatenate([z, np.zeros((len(z), 1), np.float32)], axis=1)
-    return with_zero[:, list(preparation.columns)]
+            return np.column_stack([t.apply(x[:, i]) for i, t in enumerate(tables(preparation, network))])
+        c = constants(preparation, network)
+        return np.asarray((x - c.mean) * c.factor)

@@ -3,41 +3,70 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fedmetaalign.drift import Followed
+from fedmetaalign.model.missing import carried
 from fedmetaalign.tinyml import decision
 from fedmetaalign.tinyml.bundle import Bundle
+from fedmetaalign.tinyml.runtimes import Runtime
 
 _SHOWN = 5  # features that have drifted
 
 
-def of(bundle: Bundle, scores: np.ndarray) -> dict[str, Any]:
+class Stream:
+    """Scores samples that come in pieces, one after another, as a device does."""
+
+    def __init__(self, bundle: Bundle, runtime: Runtime | None = None) -> None:
+        """Starts with a bundle, and the runtime whose arithmetic to use, by default the bundle's."""
+        self._bundle, self._runtime = bundle, runtime
+        self._before: np.ndarray | None = None  # the last good values, where they may have to stand for others
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """Returns the scores of the next samples, (rows, measured) float64, as `Bundle.scores` does."""
+        preparation = self._bundle.preparation
+        if preparation.missing.rule != "last":
+            return self._bundle.scores(x, self._runtime)
+        before = np.full((1, x.shape[1]), np.nan) if self._before is None else self._before
+        rows = np.concatenate([before, x])
+        self._before = carried(rows, preparation.broken(rows))[-1:]
+        return self._bundle.scores(rows, self._runtime)[1:]
+
+
+def of(bundle: Bundle, x: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     """Returns what there is to say of samples, for JSON.
 
     Args:
         bundle: whose network gave the scores.
+        x: (rows, measured) float64, the samples.
         scores: (rows,) or (rows, classes) float64, as `Bundle.scores` gives them.
 
     Returns:
-        `scores`, the probability of a fault of each sample, and `alarms`, "fault" or "normal". Of several
+        `scores`, the probability of a fault of each sample, None where it is no number; and `alarms`, "normal",
+        "fault" or "sensor fault". Of several
         classes also `classes`, their names; `kinds`, of each sample the likeliest fault, or None without an
         alarm; and `probabilities`, of each sample a list.
     """
-    labels, faults = bundle.labels, bundle.faults(scores).tolist()
+    labels, decisions = bundle.labels, [decision.Decision(said) for said in bundle.decisions(x, scores)]
     found: dict[str, Any] = {
-        "scores": decision.fault_probability(scores, labels).tolist(),
-        "alarms": ["fault" if fault else "normal" for fault in faults],
+        "scores": _known(decision.fault_probability(scores, labels).tolist()),
+        "alarms": [said.word for said in decisions],
     }
     if labels.outputs > 1:
         kinds = decision.kinds(scores, labels).tolist()
         found["classes"] = list(labels.classes)
-        found["kinds"] = [labels.classes[k] if fault else None for k, fault in zip(kinds, faults, strict=True)]
-        found["probabilities"] = scores.tolist()
+        fault = [said == decision.Decision.FAULT for said in decisions]
+        found["kinds"] = [labels.classes[k] if is_so else None for k, is_so in zip(kinds, fault, strict=True)]
+        found["probabilities"] = [_known(row) for row in scores.tolist()]
     return found
+
+
+def _known(numbers: list[float]) -> list[float | None]:
+    return [None if math.isnan(number) else number for number in numbers]
 
 
 def columns(found: Mapping[str, Any], first: int = 1) -> dict[str, Sequence[Any]]:
@@ -94,7 +123,7 @@ def drifted(bundle: Bundle, followed: Followed | None, first: int = 1) -> dict[s
     """
     if followed is None:
         return {}
-    return {bundle.preparation.features[i]: first + int(followed.since[i]) for i in followed.drifted}
+    return {bundle.preparation.measured[i]: first + int(followed.since[i]) for i in followed.drifted}
 
 
 def drift_sentence(drift: Mapping[str, int]) -> str:

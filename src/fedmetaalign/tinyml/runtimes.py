@@ -66,7 +66,7 @@ def scores(model: bytes, x: np.ndarray, runtime: Runtime = "firmware") -> np.nda
 
     Raises:
         BundleError: the file is damaged or of another kind, `x` does not fit it or holds NaN, or there is no
-            such runtime.
+            such runtime, or a score is not finite.
         ToolError: the C compiler or TensorFlow Lite Micro is not installed.
     """
     network = read(model)
@@ -75,7 +75,14 @@ def scores(model: bytes, x: np.ndarray, runtime: Runtime = "firmware") -> np.nda
         features = x.astype(np.float32)
     if isinstance(network, QuantizedNetwork):
         features = quantize_input(network, features)
-    return run(network, features, runtime)
+    result = run(network, features, runtime)
+    finite = np.isfinite(result).all(axis=tuple(range(1, result.ndim)))
+    if not finite.all():
+        raise BundleError(
+            f"The score of row {np.argmin(finite)} is not finite; the weights or the features are "
+            "far outside what the network was trained on."
+        )
+    return result
 
 
 def run(network: DeployedNetwork, inputs: np.ndarray, runtime: Runtime) -> np.ndarray:
@@ -87,10 +94,10 @@ def run(network: DeployedNetwork, inputs: np.ndarray, runtime: Runtime) -> np.nd
         runtime: as in `scores`.
 
     Returns:
-        As `scores` does.
+        As `scores` does; NaN where float inputs were too large.
 
     Raises:
-        BundleError: there is no such runtime, it cannot run this network, or a score is not finite.
+        BundleError: there is no such runtime, or it cannot run this network.
         ToolError: the C compiler or TensorFlow Lite Micro is not installed.
     """
     if runtime not in get_args(Runtime):
@@ -99,20 +106,12 @@ def run(network: DeployedNetwork, inputs: np.ndarray, runtime: Runtime) -> np.nd
         outputs = Interface.of(network).outputs
         return np.zeros(0 if outputs == 1 else (0, outputs))
     if runtime == "firmware":
-        result = firmware_scores(network, inputs)
-    elif runtime == "c":
-        result = native.scores(network, inputs)
-    elif runtime == "tflm":
-        result = dequantize_score(_run_tflm(write(network), inputs))
-    else:
-        result = dequantize_score(_run_litert(network, inputs, runtime))
-    finite = np.isfinite(result).reshape(len(result), -1).all(axis=1)
-    if not finite.all():
-        raise BundleError(
-            f"The score of row {np.argmin(finite)} is not finite; the weights or the features are "
-            "far outside what the network was trained on."
-        )
-    return result
+        return firmware_scores(network, inputs)
+    if runtime == "c":
+        return native.scores(network, inputs)
+    if runtime == "tflm":
+        return dequantize_score(_run_tflm(write(network), inputs))
+    return dequantize_score(_run_litert(network, inputs, runtime))
 
 
 def _check_rows(x: np.ndarray, inputs: int) -> None:
