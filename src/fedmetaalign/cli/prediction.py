@@ -116,7 +116,7 @@ def _follow(
 
 def _scorable(content: "Bundle", raw: "Raw") -> "Iterator[tuple[int, np.ndarray | None]]":
     """The samples of some rows: all at once, or one by one where one cannot be used, of which it says why."""
-    from dataclasses import replace
+    import numpy as np
 
     rows = raw.frame.height
     try:
@@ -128,20 +128,7 @@ def _scorable(content: "Bundle", raw: "Raw") -> "Iterator[tuple[int, np.ndarray 
             yield 1, None
             return
     for row in range(rows):
-        at = row
-        text = raw.text
-        one = replace(raw, frame=raw.frame[row : row + 1], text=text and _Line(text.line, at))
-        yield from _scorable(content, one)
-
-
-class _Line:
-    """Where the only row of a piece is."""
-
-    def __init__(self, line: Callable[[int], int], row: int) -> None:
-        self._line, self._row = line, row
-
-    def line(self, row: int) -> int:
-        return self._line(self._row + row)
+        yield from _scorable(content, raw.take(np.array([row])))
 
 
 def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":

@@ -12,7 +12,7 @@ from fedmetaalign.evaluation.rules import FeatureRule, auc, auc_error, best_rule
 from fedmetaalign.fleet.classes import Value
 from fedmetaalign.fleet.clocks import clock
 from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, of_no_use, unfit
-from fedmetaalign.fleet.doubts import doubts
+from fedmetaalign.fleet.doubts import MOST_DOUBTED, doubts
 from fedmetaalign.fleet.files import CERTAIN, Raw, cells, load, parse
 from fedmetaalign.fleet.labels import Guess, guess, labelled_rows
 from fedmetaalign.fleet.rows import duplicates, order
@@ -156,8 +156,8 @@ def audit_raw(raw: Raw, label: Guess, apart: Container[str] = (), *, doubting: b
         del features[str(suspect.column)]
     if doubting and features:
         places = np.flatnonzero(labelled)
-        x = np.stack([*features.values()], axis=1)
-        suspects += doubts(x, y, lambda row: raw.line(int(places[row])))
+        x = np.stack([values[:MOST_DOUBTED] for values in features.values()], axis=1)
+        suspects += doubts(x, y[:MOST_DOUBTED], lambda row: raw.line(int(places[row])))
     return _judge(
         str(raw.path), label.columns, features, y, truth.kinds, pl.DataFrame(compare), found + suspects
     )
