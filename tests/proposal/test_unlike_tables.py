@@ -220,3 +220,18 @@ def test_spellings_of_one_kind_and_a_table_without_the_label_are_told(tmp_path, 
         for note in choice.notes
     )
     assert "Left out, for want of the label 'state': 'p0.csv'." in choice.notes
+
+
+def test_missing_values_are_counted_and_a_hollow_column_is_left_out(tmp_path, random):
+    y = random.integers(0, 2, 200)
+    flow = [f"{a:.3f}" for a in random.normal(size=200) + y]
+    flow[3], flow[40], flow[90] = "", "No Data", "NA"
+    hollow = ["" if i % 3 else f"{i}.5" for i in range(200)]
+    lines = [
+        f"{a},{b:.3f},{c},{label}" for a, b, c, label in zip(flow, random.random(200), hollow, y, strict=True)
+    ]
+    (tmp_path / "t.csv").write_text("flow,heat,probe,fault\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    choice = proposed(tmp_path)
+    assert choice.features == ("flow", "heat")
+    assert choice.gaps == {"flow": 3}
+    assert choice.left == {"probe": "Column 'probe' lacks most of its values (133 of 200)."}

@@ -51,7 +51,7 @@ def gaps(name: str, values: np.ndarray, wrong: pl.Series, y: np.ndarray) -> Iter
     """Reports on the cells of a column of numbers that hold none."""
     if len(wrong):
         sentence = f"Cells of column '{name}' that are not numbers: {len(wrong):,}, such as '{wrong[0]}'; "
-        yield Finding("mixed", "warning", name, f"{sentence}correct them.")
+        yield Finding("mixed", "warning", name, f"{sentence}correct them, or they count as missing.")
     missing = np.isnan(values)
     if missing.any():
         sentence = f"Rows where column '{name}' has no finite number: {missing.sum():,} ({missing.mean():.1%})."

@@ -64,6 +64,7 @@ class Choice:
         draws: how the table is cut at random, if it is.
         units: of each feature with one its physical unit.
         categories: of each text feature its values in their order.
+        gaps: of each feature that lacks values how many.
         left: of each column that is left out the reason.
         split: how samples are divided.
         notes: sentences that somebody should read before believing a result.
@@ -78,6 +79,7 @@ class Choice:
     draws: Draws | None
     units: Mapping[str, str]
     categories: Mapping[str, tuple[str, ...]]
+    gaps: Mapping[str, int]
     left: Mapping[str, str]
     split: Split
     notes: tuple[str, ...]

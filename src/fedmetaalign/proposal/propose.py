@@ -106,6 +106,7 @@ def choose(
         draws=draws,
         units={name: unit for name in sifted.features if (unit := raw.units.get(name) or unit_of(name))},
         categories=sifted.categories,
+        gaps=sifted.gaps,
         left=sifted.left,
         split=split,
         notes=tuple(notes_of(family, label, roles.unit if signal else None, sifted, step)),

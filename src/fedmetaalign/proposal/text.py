@@ -75,6 +75,9 @@ def _source(choice: Choice, part: Part, folder: Path, alone: bool, told: bool) -
             yield _with(
                 f"categories = {value(categories)}", "texts that become 0, 1, 2, ...: CHECK their order"
             )
+        if gaps := {name: count for name, count in choice.gaps.items() if name in part.features}:
+            counts = ", ".join(f"{name} {count:,}" for name, count in gaps.items())
+            yield _with('missing_values = "median"', f"stands for what is missing: {counts}")
         if choice.draws:
             keys = {"count": choice.draws.count, "samples": choice.draws.samples, "alpha": 100.0}
             yield _with(f"partition = {value(keys)}", "devices for a trial, drawn from the whole table")
