@@ -235,3 +235,48 @@ def test_missing_values_are_counted_and_a_hollow_column_is_left_out(tmp_path, ra
     assert choice.features == ("flow", "heat")
     assert choice.gaps == {"flow": 3}
     assert choice.left == {"probe": "Column 'probe' lacks most of its values (133 of 200)."}
+
+
+def test_public_tables_of_other_shapes_by_their_headers(tmp_path, random):
+    """Headers and values as a few widely used tables have them, with invented numbers."""
+    rows = 600
+    y = (random.random(rows) < 0.15).astype(int)
+    x = random.normal(size=(rows, 4)) + y[:, None]
+
+    def columns(*pairs):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        pl.DataFrame(dict(pairs)).write_csv(folder / "t.csv", separator=";")
+        choice = proposed(folder)
+        return choice.label.columns, choice.label.normal, choice.device, choice.features, set(choice.left)
+
+    valves = columns(
+        ("datetime", times(rows)), ("Accelerometer1RMS", x[:, 0]), ("Current", x[:, 1]),
+        ("anomaly", y.astype(float)), ("changepoint", (random.random(rows) < 0.02).astype(float)),
+    )  # fmt: skip
+    assert valves == (("anomaly",), (), (), ("Accelerometer1RMS", "Current"), {"datetime", "changepoint"})
+    station = columns(
+        ("", np.arange(rows)), ("timestamp", times(rows)), ("sensor_00", x[:, 0]), ("sensor_15", [None] * rows),
+        ("machine_status", np.where(y == 0, "NORMAL", np.where(np.arange(rows) % 9, "RECOVERING", "BROKEN"))),
+    )  # fmt: skip
+    assert station == (
+        ("machine_status",),
+        ("NORMAL",),
+        (),
+        ("sensor_00",),
+        {"(column 1)", "timestamp", "sensor_15"},
+    )
+    shop = columns(
+        ("machineID", 1 + np.arange(rows) % 6), ("datetime", times(rows)),
+        ("volt", x[:, 0]), ("rotate", x[:, 1]),
+        ("age", 3 * (1 + np.arange(rows) % 6)), ("model", [f"model{1 + i % 6 // 2}" for i in range(rows)]),
+        ("failure", np.where(y == 0, "none", random.choice(["comp1", "comp2"], rows))),
+    )  # fmt: skip
+    assert shop == (("failure",), ("none",), ("machineID",), ("volt", "rotate"), {"datetime", "age", "model"})
+    plant = columns(
+        ("machine_id", random.integers(1, 11, rows)), ("vibration", x[:, 0]), ("energy", x[:, 1]),
+        ("anomaly_flag", y), ("predicted_remaining_life", random.integers(0, 500, rows)),
+        ("downtime_risk", random.random(rows)), ("maintenance_required", y | (random.random(rows) < 0.1)),
+    )  # fmt: skip
+    assert plant[:4] == (("anomaly_flag",), (), ("machine_id",), ("vibration", "energy"))
+    assert plant[4] == {"predicted_remaining_life", "downtime_risk", "maintenance_required"}
