@@ -1,5 +1,6 @@
 """Tables of other kinds than the real ones: what init makes of their columns, and that `run` takes it."""
 
+import tomllib
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -25,7 +26,7 @@ def times(rows, form="%Y-%m-%d %H:%M:%S", minutes=10):
 def proposed(folder, **more):
     """The choice for tables of one kind, after a trial of the recipe."""
     families, wrong = read(tables_in([folder]))
-    assert wrong == ()
+    assert wrong == {}
     proposal = propose(families, folder.name, **more)
 
     def write(each):
@@ -166,7 +167,7 @@ def test_two_kinds_of_tables_and_some_that_cannot_be_used(tmp_path, random):
     (tmp_path / "broken.csv").write_text("a,b\n1,2\n3\n")
     (tmp_path / "notes.txt").write_text("hello")
     families, wrong = read(tables_in([tmp_path]))
-    proposal = propose(families, "plant", left=wrong)
+    proposal = propose(families, "plant", wrong=wrong)
     assert [choice.label.columns[0] for choice in proposal.choices] == ["alarm", "fault"]
     assert len(proposal.left) == 1 and "broken.csv, line 3" in proposal.left[0]
     text = recipe_text(proposal, tmp_path, "init", "run")
@@ -280,3 +281,33 @@ def test_public_tables_of_other_shapes_by_their_headers(tmp_path, random):
     )  # fmt: skip
     assert plant[:4] == (("anomaly_flag",), (), ("machine_id",), ("vibration", "energy"))
     assert plant[4] == {"predicted_remaining_life", "downtime_risk", "maintenance_required"}
+
+
+def test_a_folder_of_many_dialects_has_a_pattern_and_names_what_it_leaves_out(tmp_path, random):
+    def table(rows, states, separator=",", decimal="."):
+        state = random.choice(["ok", "leak"], rows, p=states)
+        cells = [
+            separator.join([f"{a:.4f}".replace(".", decimal), f"{b:.4f}".replace(".", decimal), each])
+            for a, b, each in zip(
+                random.normal(size=rows) + (state == "leak"), random.random(rows), state, strict=True
+            )
+        ]
+        return "\n".join([separator.join(["flow", "heat", "state"]), *cells]) + "\n"
+
+    half = [0.5, 0.5]
+    (tmp_path / "a.csv").write_text(table(120, half), encoding="utf-8")
+    (tmp_path / "b.csv").write_text(table(120, half, ";", ","), encoding="cp1252")
+    (tmp_path / "c.csv").write_text(table(120, half), encoding="utf-16")
+    (tmp_path / "healthy.csv").write_text(table(120, [1, 0]), encoding="utf-8")
+    (tmp_path / "tab.tsv").write_text(table(120, half, "\t"), encoding="utf-8")
+    (tmp_path / "faults.csv").write_text(table(120, [0, 1]), encoding="utf-8")
+    (tmp_path / "broken.csv").write_text("flow,heat,state\n1,2\n", encoding="utf-8")
+    families, wrong = read(tables_in([tmp_path]))
+    proposal = propose(families, "plant", wrong=wrong)
+    text = recipe_text(proposal, tmp_path, "init", "run")
+    keys = tomllib.loads(text)["fleet"]
+    assert keys["exclude"] == ["broken"]
+    assert [source["table"] for source in keys["devices"]] == ["*.csv", "tab.tsv"]
+    trial = tried(text, tmp_path)
+    assert trial.refusal == ""
+    assert len(trial.left_out) == 1 and trial.left_out[0].startswith("faults is left out")

@@ -99,10 +99,12 @@ class Proposal:
         name: of the recipe.
         choices: for tables of each kind.
         left: sentences about tables that are left out.
+        spare: tables that cannot be used at all.
         csv: what is said of the dialect of texts, as `[fleet.csv]` has it.
     """
 
     name: str
     choices: tuple[Choice, ...]
     left: tuple[str, ...] = ()
+    spare: tuple[Path, ...] = ()
     csv: Mapping[str, Any] = field(default_factory=dict)
