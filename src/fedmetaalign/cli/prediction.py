@@ -14,6 +14,7 @@ from fedmetaalign.errors import DataError, FedMetaAlignError
 if TYPE_CHECKING:
     import numpy as np
 
+    from fedmetaalign.drift import Followed
     from fedmetaalign.fleet.files import Raw
     from fedmetaalign.tinyml.bundle import Bundle
 
@@ -61,14 +62,18 @@ def predict(
     x, lacking = _samples(content, raw)
     if lacking:
         _say(f"Missing values: {lacking}.")
-    found = predictions.of(content, x, content.scores(x, runtime))
+    scores = content.scores(x, runtime)
+    found, drift = predictions.of(content, x, scores), predictions.drifted(content, content.drift(x, scores))
     if outside := content.outside(x):
         _say(
             f"{outside} of {len(x)} samples lie outside the range that the model was calibrated on: check their"
             " units and columns."
         )
+    if drift:
+        _say(predictions.drift_sentence(drift))
     if as_json:
-        print_json({"device": content.device, "threshold": content.threshold, **found})
+        told = {} if content.reference is None else {"drift": drift}
+        print_json({"device": content.device, "threshold": content.threshold, **found, **told})
     if out is not None or not as_json:
         _write(predictions.written(found, kind), out)
 
@@ -84,6 +89,7 @@ def _follow(
     from fedmetaalign.tinyml import predictions
 
     row, header, scored = 1, True, predictions.Stream(content, runtime)
+    followed: Followed | None = None
     try:
         with (
             writing_to(out or Path("standard output"), "call again"),
@@ -96,7 +102,10 @@ def _follow(
                     continue
                 for part, x in _scorable(content, piece):
                     if x is not None:
-                        found = predictions.of(content, x, scored.scores(x))
+                        scores = scored.scores(x)
+                        found, followed = predictions.of(content, x, scores), content.drift(x, scores, followed)
+                        if drift := predictions.drifted(content, followed, row):
+                            _say(predictions.drift_sentence(drift))
                         stream.write(predictions.written(found, kind, row, header=header))
                         header = False
                     row += part
