@@ -125,7 +125,7 @@ def settled(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> tu
             missing,
             ranges={n: ends for n, ends in missing.ranges.items() if not lost[table.features.index(n)]},
         ),
-        x=x,
+        x=np.ascontiguousarray(x),
     ), empty
 
 
