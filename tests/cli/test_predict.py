@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import polars as pl
 import pytest
 
 from fedmetaalign.fleet.files import Options
 from fedmetaalign.fleet.files.following import follow
+from fedmetaalign.tinyml import golden
+from fedmetaalign.tinyml.bundle import read, read_weights, write
 
 MAIN = [sys.executable, "-c", "from fedmetaalign.cli import main; main()"]
 
@@ -171,3 +174,15 @@ def test_a_sample_with_a_broken_sensor_is_never_normal(cli, here, bundle, table,
             assert alarm == ("fault" if score > 0.5 else "sensor fault")
     assert {alarm for row, _, alarm in found if row % 10 == 0} == {"sensor fault", "fault"}
     assert cli("predict", bundle, "broken.csv", "--runtime", "c").out == (here / "s.csv").read_text()
+
+
+def test_a_bundle_that_says_the_same_of_everything_is_no_judge(cli, here, bundle, csv_fleet):
+    content = read(bundle)
+    raw = golden.read(bundle / "golden.csv", content.preparation).raw
+    write(here / "deaf", replace(content, threshold=1.0), read_weights(bundle), raw, {})
+    outcome = cli("predict", "deaf", csv_fleet / "feeder-01.csv")
+    assert outcome.err.splitlines()[0] == (
+        "fedmetaalign: deaf says normal of every sample that it was tried with, whatever the values: its"
+        " answers mean nothing."
+    )
+    assert "says" not in cli("predict", bundle, csv_fleet / "feeder-01.csv").err

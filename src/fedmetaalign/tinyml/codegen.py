@@ -46,6 +46,7 @@ def files(
     raw: np.ndarray,
     head: str | None = None,
     labels: Target | None = None,
+    constant: str | None = None,
 ) -> dict[str, str]:
     """Returns what goes into a bundle's `firmware/`, texts by file name.
 
@@ -57,6 +58,7 @@ def files(
         raw: (rows, features) float64, samples that the firmware can be tried with.
         head: the text of `fma_head.h` where the device can learn, see `head.header`.
         labels: the classes that the network tells apart; without them they have no names.
+        constant: what it says of every sample, if that is the same.
 
     Raises:
         BundleError: float32 cannot hold a feature's mean or scale, or a layer is too wide.
@@ -72,6 +74,7 @@ def files(
         features=", ".join(_names(preparation)),
         more="".join(f" `{name}`," for name in more),
         broken=_broken(preparation),
+        warning=_WARNING.substitute(constant=constant) if constant else "",
         **_usage(several, preparation.missing.rule == "last"),
     )
     trunk = len(split(network).trunk) if head else 0
@@ -93,6 +96,10 @@ def _usage(several: bool, last: bool) -> dict[str, str]:
         )
     return found
 
+
+_WARNING = Template(
+    "\n**Do not deploy it: it says $constant of every sample that it was tried with, whatever the values.**\n"
+)
 
 _STANDS = {
     "median": "the median of the training samples",
