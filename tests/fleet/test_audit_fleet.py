@@ -98,7 +98,7 @@ def test_likely_errors_are_named_by_their_rows(folder, random):
     x = random.normal(size=(300, 2)) + 5 * y[:, None]
     y[41] = 1 - y[41]
     (found,) = [f for f in audit_recipe(folder(one=(x, y))).audits[0].findings if f.code == "doubts"]
-    assert f"look at 42 ({'fault' if y[41] else 'no fault'})" in found.sentence
+    assert f"look at rows 42 ({'fault' if y[41] else 'no fault'})" in found.sentence
 
 
 def test_a_bad_table_does_not_stop_the_others(tmp_path, folder, random):

@@ -130,6 +130,21 @@ class TestBounds:
         )
         assert refusal(Path("/dev/zero")).startswith("zero is a pipe or a device")
 
+    @pytest.mark.parametrize("rows", ["1.5;0;x", "1,5;0;x\n2.345,5;7;y", "1.5;;007\n;?;1e5"])
+    def test_a_large_text_is_held_as_numbers_and_says_the_same(self, write, monkeypatch, rows):
+        path = write(f"a;b;c\n{rows}\n3;4;5\n")
+        small = load(path, texts=("c",))
+        monkeypatch.setattr(loading, "SMALL_BYTES", 0)
+        monkeypatch.setattr(text, "SMALL_BYTES", 0)
+        large = load(path, texts=("c",))
+        assert large.frame.schema == {
+            "a": pl.Float64,
+            "b": pl.String if "?" in rows else pl.Float64,
+            "c": pl.String,
+        }
+        for name in "abc":
+            assert cells(large, name).to_list() == cells(small, name).to_list()
+
 
 def refusal(path):
     with pytest.raises(DataError) as caught:

@@ -190,7 +190,7 @@ class TestTables:
 
     def test_a_partition_mixes_the_classes(self):
         y = np.repeat([0, 1, 2], 400)
-        devices = dirichlet(table(y), Partition(count=5, samples=100, alpha=0.3), 0.2, 0)
+        devices = dirichlet(table(y), Partition(count=5, samples=100, alpha=0.3), 0.2, 0).devices
         counts = np.array([np.bincount(device.y, minlength=3) for device in devices])
         assert (counts[:, 1] >= 10).all() and (counts[:, [0, 2]].sum(axis=1) >= 10).all()
         assert (counts[:, 0] != counts[:, 2]).any()

@@ -131,3 +131,20 @@ def test_a_device_that_a_microcontroller_could_not_tell_apart_is_left_out(folder
     assert problem["sentence"].startswith(
         "Device clock: Feature 'speed' varies by 0.0949 about a mean of 1e+09"
     )
+
+
+def test_a_fleet_that_cannot_be_judged_is_trained_all_the_same_and_not_compared(here, cli, small, no_report):
+    rows = [f"{1500 + 7 * i % 90},{40 + 3 * i % 11},{70 + i % 5},{int(i == 5)}" for i in range(60)]
+    (here / "pump.csv").write_text("speed,load,heat,fault\n" + "\n".join(rows) + "\n")
+    (here / "recipe.toml").write_text(FLEET + small, encoding="utf-8")
+    ended = cli("run", "recipe.toml", "--out", "run", "--json")
+    assert (ended.status, json.loads(ended.out)["devices"]["pump"]["known"]) == (0, "normal")
+    assert (here / "run" / "devices" / "pump" / "bundle.json").exists()
+    sentence = (
+        "No device has a fault in its test set, and nothing says how well faults are found: give one of them"
+        " more faults, or change [splits]."
+    )
+    assert f"fedmetaalign: {sentence}" in ended.err.splitlines()
+    assert cli("run", "recipe.toml", "--out", "other").status == 0  # the table and the sentences go through
+    ended = cli("compare", "recipe.toml", "--out", "compared")
+    assert (ended.status, ended.err) == (1, f"fedmetaalign: {sentence}\n")

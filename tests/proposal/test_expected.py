@@ -66,6 +66,7 @@ TABLES = {
         ("Failure",),
         ("Min_Temp", "Max_Temp", "Evaporation", "Electricity", "Parameter1_Speed", *WEATHER),
         left=("Leakage", "RISK_MM", "ttf", "age", "split"),
+        split="blocks",  # days that follow one another
     ),
     "other_candidates/machine_failure_hourly_8784.csv": Expected(
         ("Failure",),

@@ -173,3 +173,50 @@ def test_two_kinds_of_tables_and_some_that_cannot_be_used(tmp_path, random):
     assert text.count("[[fleet.devices]]") == 2
     assert 'table = "fan*.csv"' in text
     assert tried(text, tmp_path) == Trial()
+
+
+def test_decimal_commas_that_nothing_proves_are_assumed_and_said(tmp_path, random):
+    for pump in range(2):
+        y = random.integers(0, 2, 100)
+        cells = [
+            f"{x:.3f};{label}".replace(".", ",")
+            for x, label in zip(5 + y / 2 + random.random(100), y, strict=True)
+        ]
+        (tmp_path / f"p{pump}.csv").write_text("bar;fault\n" + "\n".join(cells) + "\n", encoding="cp1252")
+    choice = proposed(tmp_path)
+    assert [part.decimal for part in choice.parts] == [","]
+    assert any("nothing proves that ',' is the decimal sign" in note for note in choice.notes)
+    assert any(finding.code == "dialect" for finding in choice.audit.findings)
+
+
+def test_a_line_of_units_and_notes_beside_the_tables(tmp_path, random):
+    y = random.integers(0, 2, 120)
+    x = np.stack([5 + y / 2 + random.random(120), random.random(120)], axis=1)
+    cells = [f"{a:.5f}\t{b:.4f}\t{'leak' if label else 'ok'}" for (a, b), label in zip(x, y, strict=True)]
+    text = "pressure\tflow\tstate\nbar\tm3/h\t\n" + "\n".join(cells) + "\n"
+    (tmp_path / "pump.tsv").write_bytes(text.encode("utf-16"))
+    (tmp_path / "notes.txt").write_text("hello", encoding="utf-8")
+    choice = proposed(tmp_path)
+    assert choice.units == {"pressure": "bar", "flow": "m3/h"}
+
+
+def test_a_sensor_that_gives_the_label_away_is_kept_where_there_is_no_other(tmp_path, random):
+    y = random.integers(0, 2, 200)
+    pl.DataFrame({"heat": 5 * y + random.random(200), "fault": y}).write_csv(tmp_path / "t.csv")
+    choice = proposed(tmp_path)
+    assert choice.features == ("heat",)
+    assert any(note.startswith("CHECK the features: 'heat' alone all but gives") for note in choice.notes)
+
+
+def test_spellings_of_one_kind_and_a_table_without_the_label_are_told(tmp_path, random):
+    for pump in range(3):
+        y = random.choice(["ok", "Leak", "leak"], 150, p=[0.6, 0.2, 0.2])
+        columns = {"flow": random.normal(size=150) + (y != "ok"), "heat": random.normal(size=150)}
+        pl.DataFrame(columns | ({"state": y} if pump else {})).write_csv(tmp_path / f"p{pump}.csv")
+    choice = proposed(tmp_path)
+    assert [path.name for part in choice.parts for path in part.paths] == ["p1.csv", "p2.csv"]
+    assert any(
+        "'Leak', 'leak' may be one kind" in note or "'leak', 'Leak' may be one kind" in note
+        for note in choice.notes
+    )
+    assert "Left out, for want of the label 'state': 'p0.csv'." in choice.notes

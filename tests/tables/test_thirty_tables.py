@@ -88,3 +88,15 @@ def test_one_run_over_all_of_them_ends_with_a_bundle_for_every_device_that_can_b
     curves = {name for name, row in results["devices"].items() if "pr_curve" in row}
     judged = {name for name, row in results["devices"].items() if "known" not in row}
     assert curves == judged - set(few) and "lacking" in curves
+
+
+def test_the_method_fleet_serves_the_small_ones_too(folder: Folder, cli, no_report):
+    others = [case.device for case in CASES if case.device not in ("plain", "ten", "three", "single-fault")]
+    short = ["teaching.samples=100", "teaching.teachers=['tuned', 'fleet']", "evaluation.curves=false"]
+    settings = [*short, "method=fleet", "parallel.rounds=0", f"fleet.exclude={[*others, '_.._x']}"]
+    settings += ["model.hidden=[4]", "groups.epochs=1"]
+    options = [word for setting in settings for word in ("--set", setting)]
+    ended = cli("run", folder.path / "recipe.toml", "--out", folder.path / "small", "--json", *options)
+    assert ended.status == 0, ended.err
+    assert set(json.loads(ended.out)["devices"]) == {"plain", "ten", "three", "single-fault"}
+    assert "NaN" not in (folder.path / "small" / "rounds.jsonl").read_text(encoding="utf-8")

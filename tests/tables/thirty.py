@@ -227,6 +227,12 @@ CASES = (
         Outcome(60, features=("speed", "load"), says=("'heat' on lacking",)),
     ),
     Case(
+        "misspelt.csv",
+        "a sensor under another name than elsewhere",
+        changed(put((1, 1, "Load")), seed=53),
+        Outcome(60, features=("speed", "heat"), says=("{file} has no column 'load'; did you mean 'Load'?",)),
+    ),
+    Case(
         "header-units.csv",
         "the header has the unit",
         changed(put((1, 1, "load [%]")), seed=4),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fedmetaalign.cli.options import Data, Json
+from fedmetaalign.cli.options import CsvOptions, Data, Json, csv_options
 from fedmetaalign.cli.terminal import print_json
 
 app = typer.Typer(no_args_is_help=True, help="Known data sets: list them, fetch them, simulate devices.")
@@ -28,6 +28,7 @@ def audit(
         list[str] | None,
         typer.Option(metavar="VALUE", help="A value of the label that is no fault.", show_default="guessed"),
     ] = None,
+    csv: CsvOptions = None,
     data: Data = None,
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a page (HTML).")] = None,
     as_json: Json = False,
@@ -41,13 +42,13 @@ def audit(
     first = paths[0]
     found: Audits
     if first.suffix == ".toml" or (len(paths) == 1 and not first.exists() and str(first) in builtin()):
-        if len(paths) > 1 or label or positive or normal:
+        if len(paths) > 1 or label or positive or normal or csv:
             raise typer.BadParameter("a recipe says itself what its tables and labels are: give it alone")
         found = audit_recipe(load(str(first), (), None, data))
     else:
         if data is not None:
             raise typer.BadParameter("the folder of a recipe's tables: give a recipe", param_hint="--data")
-        found = audit_tables(tables_in(paths), label or (), positive or (), normal or ())
+        found = audit_tables(tables_in(paths), label or (), positive or (), normal or (), csv_options(csv))
     if page is not None and found.audits:
         from fedmetaalign.report.audit_page import write_audit_page
 

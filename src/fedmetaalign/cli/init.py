@@ -1,5 +1,6 @@
 """The command that proposes a recipe for tables as they are."""
 
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmetaalign.cli.options import Json
+from fedmetaalign.cli.options import CsvOptions, Json, csv_keys, csv_options
 from fedmetaalign.errors import FedMetaAlignError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def init(
         list[str] | None,
         typer.Option(metavar="VALUE", help="A value of the label that is no fault.", show_default="guessed"),
     ] = None,
+    csv: CsvOptions = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The recipe to write.")] = Path("recipe.toml"),
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take what is proposed.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over a recipe that is there.")] = False,
@@ -49,9 +51,10 @@ def init(
         over = asking and typer.confirm(f"{out} is there already. Write over it?", err=True)
         if not over:
             raise FedMetaAlignError(f"{out} is there already: choose another --out, or add --force.")
-    families, wrong = read(tables_in(paths))
+    families, wrong = read(tables_in(paths), csv_options(csv))
     name = paths[0].resolve().name if paths[0].is_dir() else paths[0].stem
     proposal = propose(families, name, label or (), normal or (), wrong, _ask if asking else None)
+    proposal = dataclasses.replace(proposal, csv=csv_keys(csv))
     call, run = (
         shlex.join(["fedmetaalign", "init", *map(str, paths)]),
         shlex.join(["fedmetaalign", "run", str(out)]),

@@ -1,7 +1,7 @@
 """Options that several commands have, each with one name and one explanation."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,14 @@ Settings = Annotated[
 ]
 
 
+def csv_keys(pairs: list[str] | None) -> dict[str, Any]:
+    """Returns what --csv says as the keys of [fleet.csv]."""
+    from fedmetaalign.recipe.file import setting
+
+    found = dict(map(setting, pairs or ()))
+    return found | ({"separator": "\t"} if found.get("separator") == "tab" else {})
+
+
 def csv_options(pairs: list[str] | None) -> "Options":
     """Reads what --csv says, as [fleet.csv] of a recipe is read.
 
@@ -37,12 +45,8 @@ def csv_options(pairs: list[str] | None) -> "Options":
     from fedmetaalign.fleet.files import Options
     from fedmetaalign.recipe.data import Csv
     from fedmetaalign.recipe.errors import sentence
-    from fedmetaalign.recipe.file import setting
 
-    found = dict(map(setting, pairs or ()))
-    if found.get("separator") == "tab":
-        found["separator"] = "\t"
     try:
-        return Options(**Csv.model_validate(found).model_dump())
+        return Options(**Csv.model_validate(csv_keys(pairs)).model_dump())
     except ValidationError as error:
         raise RecipeError(f"--csv: {sentence(error, Csv)}") from None

@@ -17,7 +17,7 @@ from fedmetaalign.comparison.store import AGAIN, check_folder
 from fedmetaalign.comparison.summary import Json, Tuning, summarise
 from fedmetaalign.comparison.table import to_csv
 from fedmetaalign.errors import DataError, DataErrors, RecipeError
-from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.build import UNJUDGED, build
 from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.tables import safe_name
@@ -188,27 +188,37 @@ def _arms(recipe: Recipe, seeds: Sequence[int], notice: Callable[[str], None]) -
 
 
 def _fleet(recipe: Recipe, seeds: Sequence[int]) -> Fleet:
-    """Returns the fleet of the first seed, after all others' have been built.
+    """Returns the fleet of the first seed, after those of all others have been built, too.
 
     Raises:
         DataError: one cannot be, or has other devices than the first.
     """
-    fleets = {}
-    for seed in reversed(seeds):
+    first = _judged(recipe, seeds[0])
+    for seed in seeds[1:]:
         try:
-            fleets[seed] = build(recipe.model_copy(update={"seed": seed}), unseen_devices=True)
+            fleet = _judged(recipe, seed)
         except DataError as error:
             raise DataErrors(
                 replace(each, sentence=f"With seed {seed}: {each.sentence}") for each in error.problems
             ) from None
-    first = fleets[seeds[0]]
-    for seed, fleet in fleets.items():
         if other := {each.name for each in fleet.left_out} ^ {each.name for each in first.left_out}:
             raise DataError(
                 f"{', '.join(sorted(other))} can be used with seed {seed} or with seed {seeds[0]}, and not with"
                 " both, which compares unlike fleets: leave out what cannot be used with fleet.exclude."
             )
     return first
+
+
+def _judged(recipe: Recipe, seed: int) -> Fleet:
+    """Returns the fleet of a seed.
+
+    Raises:
+        DataError: it cannot be built, or says nothing of faults.
+    """
+    fleet = build(recipe.model_copy(update={"seed": seed}), unseen_devices=True)
+    if UNJUDGED in fleet.notices:
+        raise DataError(UNJUDGED)
+    return fleet
 
 
 def _run(running: Pool, arms: Sequence[Arm], seeds: Sequence[int], watcher: Watcher) -> list[Chosen]:

@@ -72,9 +72,12 @@ def best_rule(x: np.ndarray, y: np.ndarray) -> FeatureRule:
         above = np.count_nonzero(labels[:valid]) - faults_below + normals_below
         # A cut is a threshold only where the value changes; the one in front of row 0 is the constant rule.
         possible = np.concatenate(([True], values[1:valid] > values[: max(valid - 1, 0)]))
-        hits = np.where(possible[:, None], np.stack([above, valid - above], axis=1), -1)  # (cuts, directions)
-        cut, direction = divmod(int(np.argmax(hits)), 2)
-        found = int(hits[cut, direction]) + int(np.count_nonzero(~labels[valid:]))
+        hits = [
+            np.where(possible, above, -1),
+            np.where(possible, valid - above, -1),
+        ]  # of each direction, (cuts,)
+        cut, direction = min((int(np.argmax(h)), i) for i, h in enumerate(hits) if h.max() == np.max(hits))
+        found = int(hits[direction][cut]) + int(np.count_nonzero(~labels[valid:]))
         if found > best_hits:
             threshold = -np.inf if cut == 0 else _between(float(values[cut - 1]), float(values[cut]))
             best, best_hits = FeatureRule(feature, threshold, direction == 0, found / len(x)), found

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from fedmetaalign.fleet.classes import Value
 from fedmetaalign.fleet.clocks import clock
 from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, of_no_use, unfit
 from fedmetaalign.fleet.doubts import doubts
-from fedmetaalign.fleet.files import Raw, cells, load, parse
+from fedmetaalign.fleet.files import CERTAIN, Raw, cells, load, parse
 from fedmetaalign.fleet.labels import Guess, guess, labelled_rows
 from fedmetaalign.fleet.rows import duplicates, order
 from fedmetaalign.fleet.schema import Table
@@ -121,6 +121,8 @@ def audit_raw(raw: Raw, label: Guess, apart: Container[str] = (), *, doubting: b
         doubting: whether to look for labels that are likely wrong, which takes a second or two.
     """
     found = [Finding("label", "info", label.columns[0] if len(label.columns) == 1 else None, label.sentence)]
+    if raw.dialect and raw.dialect not in CERTAIN:
+        found.append(Finding("dialect", "info", None, f"Read as: {raw.dialect}."))
     truth, labelled = labelled_rows(raw, label)
     y = truth.y
     if unlabelled := int(np.count_nonzero(~labelled)):
@@ -153,8 +155,9 @@ def audit_raw(raw: Raw, label: Guess, apart: Container[str] = (), *, doubting: b
     for suspect in suspects:
         del features[str(suspect.column)]
     if doubting and features:
-        lines = (np.flatnonzero(labelled) + 1).tolist()
-        suspects += doubts(np.stack([*features.values()], axis=1), y, lines)
+        places = np.flatnonzero(labelled)
+        x = np.stack([*features.values()], axis=1)
+        suspects += doubts(x, y, lambda row: raw.line(int(places[row])))
     return _judge(
         str(raw.path), label.columns, features, y, truth.kinds, pl.DataFrame(compare), found + suspects
     )
@@ -164,8 +167,9 @@ def _column(raw: Raw, name: str, labelled: np.ndarray) -> tuple[pl.Series | None
     """A column's cells (None where they are stored as numbers), its numbers, and the cells that are none."""
     series = raw.frame[name]
     if series.dtype.is_numeric():
-        values = series.filter(labelled).cast(pl.Float64).to_numpy(writable=True)
-        values[~np.isfinite(values)] = np.nan
+        values = (series if labelled.all() else series.filter(labelled)).cast(pl.Float64).to_numpy()
+        if not (finite := np.isfinite(values)).all():
+            values = np.where(finite, values, np.nan)
         return None, values, pl.Series([], dtype=pl.String)
     text = cells(raw, name).filter(labelled)
     return text, *parse(text)
@@ -183,13 +187,19 @@ def _judge(
     """Looks at the rows and at all features together, and puts the audit together."""
     faults, share = int(y.sum()), float(y.mean())
     majority = max(share, 1 - share)
-    rule = best_rule(np.stack(list(features.values()), axis=1), y) if features else None
+    rule = _best_rule(list(features.values()), y)
     found = [*found, _balance(y, majority)]
     if rule is not None and 0 < faults < len(y):
         found += [_rule(rule, list(features), majority), *_no_signal(features.values(), y)]
     found += [*duplicates(compare, y), *order(features, y, y if kinds is None else kinds)]
     found.sort(key=lambda finding: ("error", "warning", "info").index(finding.severity))
     return Audit(source, label, len(y), faults, tuple(features), majority, rule, tuple(found))
+
+
+def _best_rule(features: Sequence[np.ndarray], y: np.ndarray) -> FeatureRule | None:
+    """As `best_rule`, of columns that are not copied into one array, and None where there is none."""
+    rules = [replace(best_rule(values[:, None], y), feature=i) for i, values in enumerate(features)]
+    return max(rules, key=lambda rule: rule.accuracy) if rules else None  # the first of equals
 
 
 def _balance(y: np.ndarray, majority: float) -> Finding:

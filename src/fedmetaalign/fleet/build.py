@@ -19,6 +19,12 @@ from fedmetaalign.fleet.splits import Rows, split, split_newcomer
 from fedmetaalign.fleet.usable import LeftOut, check_classes, check_width, notices, refuse
 from fedmetaalign.recipe import Recipe
 
+UNJUDGED = (
+    "No device has a fault in its test set, and nothing says how well faults are found: give one of them more"
+    " faults, or change [splits]."
+)
+"""What is said of a fleet that can be trained and not be judged."""
+
 
 def build(recipe: Recipe, *, unseen_devices: bool = False) -> Fleet:
     """Builds the fleet of a recipe; nothing is written.
@@ -74,18 +80,17 @@ def build_shared(
         devices.append(device)
         test[each.name] = samples
     part = public_part(recipe, public, shared) if public else None
-    if not any(shared.target.faults(test[each.name].y).any() for each in federated):
-        raise DataError(
-            "No device has a fault in its test set, and nothing can be judged: give one of them more faults,"
-            " or change [splits]."
-        )
+    judged = any(shared.target.faults(test[each.name].y).any() for each in federated)
     fleet = Fleet(
         devices=tuple(devices[: len(federated)]),
         test=test,
         public=part,
         files=hashes(sources),
         unseen_devices=tuple(devices[len(federated) : len(raw)]),
-        notices=(*notices(left_out), *found.notices, *shared.notices, *gaps_told(each.table for each in every)),
+        notices=(
+            *(*notices(left_out), *found.notices, *shared.notices),
+            *(*gaps_told(each.table for each in every), *([] if judged else [UNJUDGED])),
+        ),
         target=shared.target,
         unlabelled_devices=tuple(devices[len(raw) :]),
         left_out=tuple(left_out),

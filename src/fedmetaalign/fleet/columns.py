@@ -113,6 +113,10 @@ def judge_text(name: str, text: pl.Series, y: np.ndarray) -> Finding:
     )
     if len(values) == 1:
         return Finding("constant", "warning", name, f"Column '{name}' is always '{values[0]}'; leave it out.")
+    filled = text.is_not_null().to_numpy()
+    for rows, when in ((filled, "where it is filled in"), (~filled, "where it is empty")):
+        if not rows.all() and _implies(rows, y):
+            return _leak(name, when, rows, y)
     if len(values) == len(y) >= 20 or is_named_id(name):
         return _identifier(name, len(values), len(y))
     telling = [index for index in range(len(values)) if len(values) <= 50 and _implies(inverse == index, y)]

@@ -7,7 +7,7 @@ probability of j among the rows labelled j. The model here is a random forest, a
 that were grown without it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -51,17 +51,18 @@ def doubted(x: np.ndarray, y: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.asarray(rows[wrong][order], np.int64)
 
 
-def doubts(x: np.ndarray, y: np.ndarray, lines: Sequence[int] | None = None) -> Iterator[Finding]:
-    """Reports rows whose label is likely wrong; `lines` are their numbers where these are not 1, 2, 3, ..."""
+def doubts(x: np.ndarray, y: np.ndarray, line: Callable[[int], int] | None = None) -> Iterator[Finding]:
+    """Reports rows whose label is likely wrong, by the number of their `line`, or of the row from 1 on."""
     found = doubted(x, y)
     if not len(found):
         return
-    numbers = [int(row) + 1 if lines is None else lines[row] for row in found[:_SHOWN]]
+    numbers = [row + 1 if line is None else line(row) for row in found[:_SHOWN].tolist()]
+    what = "rows" if line is None else "lines"
     given = ["fault" if y[row] else "no fault" for row in found[:_SHOWN]]
     shown = ", ".join(f"{number} ({label})" for number, label in zip(numbers, given, strict=True))
     more = ", ..." if len(found) > _SHOWN else ""
     sentence = (
         f"Rows whose label is likely wrong, by a forest of the other rows: {len(found):,} of {len(y):,}; look"
-        f" at {shown}{more} first."
+        f" at {what} {shown}{more} first."
     )
     yield Finding("doubts", "warning", None, sentence)

@@ -82,7 +82,8 @@ def comparable(raw: Raw) -> dict[str, np.ndarray]:
     for name in raw.frame.columns:
         if of_no_use(raw.frame[name]):
             continue
-        values, _ = parse(cells(raw, name))
+        series = raw.frame[name]
+        values = np.array(series, np.float64) if series.dtype.is_numeric() else parse(cells(raw, name))[0]
         if np.isfinite(values).all() and len(np.unique(values)) > 2 and not are_row_numbers(values):
             columns[name] = values + 0.0  # -0.0 becomes 0.0: rows are compared by their bytes
     return columns

@@ -14,6 +14,10 @@ def duplicates(compare: pl.DataFrame, y: np.ndarray) -> Iterator[Finding]:
     """Counts rows that repeat an earlier one, and those whose copies have another label."""
     if compare.is_empty():
         return
+    hashes = compare.hash_rows().to_numpy()
+    ordered = np.sort(hashes)
+    again = np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]])  # no other row can be a copy
+    compare, y = compare.filter(again), y[again]
     label = pl.col("\0y")
     groups = compare.with_columns(pl.Series("\0y", y)).group_by(compare.columns)
     counted = groups.agg(pl.len().alias("\0n"), (label.min() != label.max()).alias("\0d"))

@@ -40,6 +40,7 @@ class Table:
         fill: (measured,) what has been put in; empty before that, and where the rule fills nothing.
         flags: of each of the last features the one that it says of whether it is missing, 1 or 0.
         dialect: how `source` was read, where that had to be guessed.
+        lacks: features that others have and `source` may have under another name, a sentence each.
         converted: the unit that its source has a feature in, of those that are in another here.
     """
 
@@ -62,6 +63,7 @@ class Table:
     fill: tuple[float, ...] = ()
     flags: tuple[int, ...] = ()
     dialect: str = ""
+    lacks: tuple[str, ...] = ()
     converted: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -74,7 +74,7 @@ def find_devices(recipe: Recipe) -> Found:
     return Found(
         tuple(sorted(found, key=lambda table: table.name)),
         tuple(sorted(left_out, key=lambda each: each.name)),
-        (*notices, *told, *_dialects(found), *conversions_told(found), *twins(found)),
+        (*notices, *told, *_dialects(found), *_misspelt(found), *conversions_told(found), *twins(found)),
     )
 
 
@@ -85,6 +85,12 @@ def _dialects(tables: Iterable[Table]) -> Iterator[str]:
         if path is not None and dialect:
             alike.setdefault(dialect, []).append(path.name)
     yield from (f"{listed(names)}: {dialect}." for dialect, names in alike.items())
+
+
+def _misspelt(tables: Iterable[Table]) -> Iterator[str]:
+    """Says which devices may have a feature that they seem to lack."""
+    if said := [sentence for table in tables for sentence in table.lacks]:
+        yield f"Features that seem to be lacking: {joined(said)}"
 
 
 def _is_meant(candidate: Candidate, name: str) -> bool:

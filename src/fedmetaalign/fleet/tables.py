@@ -3,7 +3,7 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from fedmetaalign.fleet.files import (
     load,
     require_all,
 )
+from fedmetaalign.fleet.files.names import nearest
 from fedmetaalign.fleet.gaps import Gaps, settled
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.schema import Table
@@ -245,8 +246,17 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         classes=found.classes,
         normal=found.normal,
         dialect="" if raw.dialect in CERTAIN else raw.dialect,
+        lacks=tuple(_misspelt(raw, columns.features)),
     )
     return table, empty, gaps
+
+
+def _misspelt(raw: Raw, features: Sequence[str]) -> Iterator[str]:
+    """Yields which features the file lacks and has a column that is called nearly so, and is no feature."""
+    others = [column for column in raw.frame.columns if column not in features]
+    for feature in features:
+        if feature not in raw.frame.columns and (near := nearest(feature, others)) is not None:
+            yield f"{raw.path} has no column '{feature}'; did you mean '{near}'?"
 
 
 def matching(there: Sequence[str], columns: Columns) -> tuple[str, ...]:

@@ -54,6 +54,20 @@ GROUP_NAMES = {
 SPLIT_NAMES = {"split", "part", "fold", "subset", "partition", "set"}
 SPLIT_VALUES = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "holdout"}
 
+# Of a column that names people, who are no property of the machine.
+PEOPLE_NAMES = {
+    "operator",
+    "inspector",
+    "technician",
+    "worker",
+    "user",
+    "crew",
+    "shift",
+    "team",
+    "author",
+    "bediener",
+}
+
 # Of a column that tells the time, and of one that tells how far a failure is.
 CLOCK_NAMES = {
     "time", "timestamp", "datetime", "date", "ts", "epoch", "clock", "year", "month", "week", "day",

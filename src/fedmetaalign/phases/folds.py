@@ -18,13 +18,18 @@ def folds(samples: Samples, target: Target, count: int, seed: int, device: str) 
         device: its name.
 
     Returns:
-        (rows,) int64, the fold of each sample, from 0.
+        (rows,) int64, the fold of each sample, from 0: of few samples some folds have none, and none has all of
+        two or more.
     """
     random, faults = generator(seed, "folds", device), target.faults(samples.y)
     dealt = np.empty(len(samples), np.int64)
     for value in (0, 1):
         rows = random.permutation(np.flatnonzero(faults == value))
         dealt[rows] = (np.arange(len(rows)) + random.integers(count)) % count
+    if (
+        len(dealt) > 1 and (dealt == dealt[0]).all()
+    ):  # one of each: what is left without the fold is not nothing
+        dealt[faults == 1] = (dealt[0] + 1) % count
     return dealt
 
 

@@ -91,6 +91,8 @@ def _chosen(client: Client, without: Mapping[int, np.ndarray]) -> Chosen:
     }
     for fold in range(settings.folds):
         unseen = dealt == fold
+        if not unseen.any():
+            continue
         _, asked = _teachers(client, without[fold], taken(samples, ~unseen), fold)
         for name, teacher in asked.items():
             said[name][unseen] = teacher(samples.x[unseen])

@@ -10,7 +10,7 @@ from fedmetaalign.proposal.proposal import Split
 
 _ALIKE = 0.3  # the correlation with the row before from which on neighbours are of one waveform
 _LAGS = (10, 20, 50, 100, 200, 500)
-_BLOCKS = 12  # the least blocks of each class, so that every part of the split can have one
+_BLOCKS = 4  # the least blocks of each class
 
 
 def split_of(
@@ -18,7 +18,8 @@ def split_of(
     kinds: np.ndarray,
     devices: np.ndarray,
     unit: str | None,
-    units: np.ndarray,
+    units: np.ndarray | None,
+    clocked: bool,
 ) -> Split:
     """Proposes a split.
 
@@ -27,23 +28,25 @@ def split_of(
         kinds: (rows,) the class of each row.
         devices: (rows,) int64, the device of each row.
         unit: the column of recordings, if there is one.
-        units: (rows,) int64, the recording of each row.
+        units: (rows,) int64, the recording of each row, None without one.
+        clocked: a column counts or tells the time, so that rows follow one another.
     """
-    if unit is not None:
+    if unit is not None and units is not None:
         per = np.array([len(np.unique(units[kinds == kind])) for kind in np.unique(kinds)])
         if per.min() >= 2:
             test = None if per.min() >= 5 else 0.5 if per.min() == 2 else 0.34
             why = f"rows of one '{unit}' stay on one side: any split inside it would test on what it trained on"
             return Split("units", why, unit=unit, test=test)
     runs, expected, z = runs_test(kinds)
-    if z < -SIGMAS and 2 * runs < expected:
-        alike = _correlation(features, devices, 1)
-        if alike >= _ALIKE:
-            why = (
-                "rows of one class stand together and neighbours are alike (correlation"
-                f" {alike:.2f}): a split row by row would test on neighbours of what it trained on"
-            )
-            return Split("blocks", why, block=_block(features, kinds, devices))
+    clustered = z < -SIGMAS and 2 * runs < expected
+    alike = _correlation(features, devices, 1) if clustered or clocked else 0.0
+    if alike >= _ALIKE:
+        rows = "rows of one class stand together" if clustered else "rows follow one another"
+        why = (
+            f"{rows} and neighbours are alike (correlation {alike:.2f}): a split row by row would test on"
+            " neighbours of what it trained on"
+        )
+        return Split("blocks", why, block=_block(features, kinds, devices))
     return Split("rows", "no row tells its neighbour's label")
 
 

@@ -1,8 +1,9 @@
 """What is proposed, as plain values: a recipe's sources and splits, each with its reason."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fedmetaalign.fleet.audit import Audit
 from fedmetaalign.fleet.labels import Guess
@@ -15,10 +16,12 @@ class Part:
     Attributes:
         paths: the files, sorted.
         features: their features, in the order of the columns.
+        decimal: their decimal sign where they do not prove it.
     """
 
     paths: tuple[Path, ...]
     features: tuple[str, ...]
+    decimal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,10 @@ class Proposal:
         name: of the recipe.
         choices: for tables of each kind.
         left: sentences about tables that are left out.
+        csv: what is said of the dialect of texts, as `[fleet.csv]` has it.
     """
 
     name: str
     choices: tuple[Choice, ...]
     left: tuple[str, ...] = ()
+    csv: Mapping[str, Any] = field(default_factory=dict)

@@ -1,15 +1,20 @@
 """Tables to look at: the files of a folder, and which of them are tables of one kind."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import gzip
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.files import Raw, load
+from fedmetaalign.fleet.files import CERTAIN, Options, Raw, load
+from fedmetaalign.fleet.files.loading import KINDS
 
-SUFFIXES = (".csv", ".parquet")
+_LOOSE = (".txt", ".dat")  # notes, perhaps: taken for tables where there are no others
+SUFFIXES = tuple(kind + packed for kind in KINDS if kind not in _LOOSE for packed in ("", ".gz"))
 """How a file's name ends that is taken for a table unasked."""
 _ALIKE = 0.5  # the share of columns that tables of one kind have in common
 
@@ -21,10 +26,12 @@ class Family:
     Attributes:
         raws: the tables.
         pooled: all rows in the order of the tables; a cell is null where a table lacks the column.
+        decimals: of texts that do not prove what their decimal sign is, what it was taken for.
     """
 
     raws: tuple[Raw, ...]
     pooled: Raw
+    decimals: Mapping[Path, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -52,18 +59,23 @@ def tables_in(paths: Sequence[Path]) -> tuple[Path, ...]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(p for p in path.iterdir() if p.is_file() and p.name.lower().endswith(SUFFIXES))
-        inside = [p for p in inside if not p.name.startswith(".")]
+        here = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "~$")))
+        inside = [p for p in here if p.name.lower().endswith(SUFFIXES)]
+        inside = inside or [p for p in here if p.name.lower().endswith(_LOOSE)]
         if not inside:
             below = sorted({str(p.parent) for p in path.rglob("*") if p.name.lower().endswith(SUFFIXES)})
             hint = f"; there are some in {', '.join(below[:3])}" if below else ""
-            raise DataError(f"{path} holds no table ({', '.join(SUFFIXES)}){hint}: name another folder.")
+            raise DataError(f"{path} holds no table ({', '.join(KINDS)}){hint}: name another folder.")
         found += inside
     return tuple(dict.fromkeys(found))
 
 
-def read(paths: Sequence[Path]) -> tuple[tuple[Family, ...], tuple[str, ...]]:
+def read(paths: Sequence[Path], options: Options | None = None) -> tuple[tuple[Family, ...], tuple[str, ...]]:
     """Reads tables and sorts them by kind: tables are of one kind that share half of their columns.
+
+    Args:
+        paths: the tables.
+        options: what is known of the dialect of texts.
 
     Returns:
         The families, that of the first table first, and a sentence for each table that cannot be read.
@@ -71,16 +83,45 @@ def read(paths: Sequence[Path]) -> tuple[tuple[Family, ...], tuple[str, ...]]:
     Raises:
         DataError: none can be read.
     """
+    options = options or Options()
     raws: list[Raw] = []
     wrong: list[str] = []
+    decimals: dict[Path, str] = {}
     for path in paths:
         try:
-            raws.append(load(path))
+            raws.append(load(path, options=options))
         except DataError as error:
-            wrong.append(str(error))
+            if (sign := _decimal(path, options)) and (raw := _with(path, sign, options)):
+                raws.append(raw)
+                decimals[path] = sign
+            else:
+                wrong.append(str(error))
     if not raws:
         raise DataError(wrong[0] if len(wrong) == 1 else f"None of {len(wrong)} tables can be read: {wrong[0]}")
-    return tuple(Family(tuple(kin), _pooled(kin)) for kin in _kin(raws)), tuple(wrong)
+    return tuple(Family(tuple(kin), _pooled(kin), decimals) for kin in _kin(raws)), tuple(wrong)
+
+
+def _decimal(path: Path, options: Options) -> str | None:
+    """The sign that a text writes before three digits, where it is one and the same: a decimal sign, likely.
+
+    Nothing proves it, which is why `load` refuses such a text; a recipe can say it, for somebody to check.
+    """
+    if options.decimal is not None or not path.is_file():
+        return None
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            start = file.read(1 << 16).replace(b"\0", b"").decode("latin-1")  # UTF-16 too
+    except (OSError, EOFError, zlib.error):
+        return None
+    signs = set(re.findall(r"(?<![\d.,])\d{1,3}([.,])\d{3}(?![\d.,])", start))
+    return signs.pop() if len(signs) == 1 else None
+
+
+def _with(path: Path, decimal: str, options: Options) -> Raw | None:
+    try:
+        return load(path, options=replace(options, decimal=decimal))
+    except DataError:
+        return None
 
 
 def _kin(raws: Sequence[Raw]) -> Iterator[list[Raw]]:
@@ -109,4 +150,6 @@ def _pooled(raws: Sequence[Raw]) -> Raw:
     frames = [
         frame.with_columns(pl.col(n).cast(pl.String) for n in mixed if n in frame.columns) for frame in frames
     ]
-    return Raw(raws[0].path, pl.concat(frames, how="diagonal"))
+    dialects = dict.fromkeys(raw.dialect for raw in raws if raw.dialect not in CERTAIN)
+    units = {name: unit for raw in reversed(raws) for name, unit in raw.units.items()}
+    return Raw(raws[0].path, pl.concat(frames, how="diagonal"), dialect="; ".join(dialects), units=units)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fedmetaalign.proposal.features import are_of_one
+
 _LONG = 2000  # the rows of a recording from which on it is a signal
 _NARROW = 12  # the features that a table of samples has at most
 _POINTS = 20  # the columns of a window at least
@@ -22,7 +24,7 @@ def is_signal(features: Sequence[str], kinds: np.ndarray, units: np.ndarray | No
     if units is None or not 1 <= len(features) <= _NARROW:
         return False
     sizes = step * np.bincount(units)
-    return bool(np.median(sizes[sizes > 0]) >= _LONG) and _pure(kinds, units)
+    return bool(np.median(sizes[sizes > 0]) >= _LONG) and are_of_one(kinds, units)
 
 
 def points(features: Sequence[str]) -> tuple[str, int] | None:
@@ -36,9 +38,3 @@ def points(features: Sequence[str]) -> tuple[str, int] | None:
         if len(numbers) >= _POINTS and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
             return (stem, len(numbers)) if len(numbers) > 0.8 * len(features) else None
     return None
-
-
-def _pure(kinds: np.ndarray, units: np.ndarray) -> bool:
-    """Whether each recording is of one class."""
-    codes = np.unique(kinds, return_inverse=True)[1]
-    return len(np.unique(units * (codes.max() + 1) + codes)) == len(np.unique(units))

@@ -57,7 +57,8 @@ def _choice(choice: Choice) -> Iterator[str]:
     yield f"  label     {', '.join(choice.label.columns)}: {_listed(counts)}"
     if choice.label.faults:
         yield f"  no fault  {_listed(choice.label.normal)}"
-    names = (f"{name} [{choice.units[name]}]" if name in choice.units else name for name in choice.features)
+    units = {name: unit for name, unit in choice.units.items() if not name.endswith((f"[{unit}]", f"({unit})"))}
+    names = (f"{name} [{units[name]}]" if name in units else name for name in choice.features)
     yield f"  features  {_listed(names)}"
     if choice.left:
         yield f"  left out  {_listed(choice.left)}"

@@ -41,6 +41,8 @@ def recipe_text(proposal: Proposal, folder: Path, call: str, run: str) -> str:
         for i, part in enumerate(found):
             lines += _source(choice, part, folder, alone, told=i > 0)
         lines += [*_left(choice), ""]
+    if proposal.csv:
+        lines += ["[fleet.csv]", *(f"{key} = {value(each)}" for key, each in proposal.csv.items()), ""]
     return "\n".join([*lines, *_splits(proposal)]) + "\n"
 
 
@@ -59,6 +61,10 @@ def _source(choice: Choice, part: Part, folder: Path, alone: bool, told: bool) -
     for i, table in enumerate(_patterns(part, folder)):
         yield "[fleet]" if alone else "[[fleet.devices]]"
         yield _with(f"table = {value(table)}", _whose(choice, part, table))
+        if part.decimal:
+            yield _with(
+                f"csv = {value({'decimal': part.decimal})}", "" if told or i else "CHECK: nothing proves it"
+            )
         yield from _label(choice, told or i > 0)
         if choice.device:
             yield f"device = {value(choice.device if len(choice.device) > 1 else choice.device[0])}"
@@ -135,8 +141,10 @@ def _splits(proposal: Proposal) -> Iterator[str]:
 
 def _parts(choice: Choice, folder: Path) -> tuple[Part, ...]:
     """The sources: one where a pattern matches all tables, since its tables may lack features."""
-    every = Part(tuple(sorted(path for part in choice.parts for path in part.paths)), choice.features)
-    return (every,) if len(_patterns(every, folder)) == 1 else choice.parts
+    paths = tuple(sorted(path for part in choice.parts for path in part.paths))
+    every = Part(paths, choice.features, choice.parts[0].decimal)
+    alike = len({part.decimal for part in choice.parts}) == 1
+    return (every,) if alike and len(_patterns(every, folder)) == 1 else choice.parts
 
 
 def _patterns(part: Part, folder: Path) -> list[str]:

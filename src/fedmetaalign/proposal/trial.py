@@ -66,6 +66,10 @@ def _others(proposal: Proposal) -> Iterator[Proposal]:
             yield _with(proposal, partial(replace, test=test))
     if any(choice.kinds for choice in proposal.choices):
         yield replace(proposal, choices=tuple(map(_without_kinds, proposal.choices)))
+    block = min((split.block for split in splits if split.block), default=0)
+    while block > 3:
+        block //= 2
+        yield _with(proposal, partial(_of_blocks, block))
     for kind in ("blocks", "rows"):
         if any(split.kind not in (kind, "rows") for split in splits):
             yield _with(proposal, partial(_simpler, kind))
@@ -80,6 +84,10 @@ def _without_kinds(choice: Choice) -> Choice:
     )
     split = replace(choice.split, test=None)
     return replace(choice, kinds=False, split=split, notes=(*choice.notes, note))
+
+
+def _of_blocks(block: int, split: Split) -> Split:
+    return replace(split, block=block) if split.block else split
 
 
 def _simpler(kind: str, split: Split) -> Split:

@@ -1,7 +1,6 @@
 """Physical units as headers write them: "Air temperature [K]", "flow (m3/h)", "pressure_bar", "current_A"."""
 
 import re
-from collections.abc import Iterable
 
 _BRACKETS = re.compile(r".*\S\s*[\[(]\s*([^\[\]()]{1,12}?)\s*[\])]\s*")
 _PLAIN = {
@@ -39,11 +38,6 @@ def unit_of(column: str) -> str:
         if len(parts) > size and (unit := _unit(parts[-size:], " ".join(parts[:-size]).lower())):
             return unit
     return ""
-
-
-def units_of(columns: Iterable[str]) -> dict[str, str]:
-    """The units of those columns that have one in their names."""
-    return {column: unit for column in columns if (unit := unit_of(column))}
 
 
 def _unit(words: list[str], quantity: str) -> str:

@@ -3,10 +3,12 @@
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.resolve import resolved
@@ -49,7 +51,10 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
     # What cannot be used is known of before anything is started.
     recipe = resolved(recipe)
     deployable(recipe, elsewhere=True)
-    fleet, _ = checked_fleet(recipe)
+    fleet, shared = checked_fleet(recipe)
+    notices = [sentence for sentence in fleet.notices if sentence not in shared.notices]
+    for sentence in notices:
+        sys.stderr.write(f"fedmetaalign: {sentence}\n")
     unusable = {each.name for each in fleet.left_out}
     tables = {table.name: table for table in raw_tables(recipe) if table.name not in unusable}
     if len(tables) > MOST:
@@ -76,13 +81,20 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
             until = time.monotonic() + WAIT
             execute(superlink, recipe, out, None, lambda: _check_there(devices, work, out, until), **asked)
         results = json.loads((out / "results.json").read_text(encoding="utf-8"))
-        if fleet.left_out:  # of whom the server has not heard
-            text = json.dumps(results | of_left_out(fleet.left_out), indent=2, allow_nan=False) + "\n"
-            replace(out / "results.json", text.encode())
+        _add(out / "results.json", of_left_out(fleet.left_out))
+        told = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["notices"]
+        _add(out / "manifest.json", {"notices": [*notices, *told]} if notices else {})
         for name in results["devices"]:
             shutil.copytree(work / name / "state" / "bundle", out / "devices" / name, dirs_exist_ok=True)
         write_report(out)  # again, now with what the bundles say
         shutil.rmtree(work)
+
+
+def _add(path: Path, more: Mapping[str, Any]) -> None:
+    """Adds to a JSON file what this process alone knows, if anything."""
+    if more:
+        found = json.loads(path.read_text(encoding="utf-8")) | more
+        replace(path, (json.dumps(found, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _check_there(devices: Mapping[str, subprocess.Popen[bytes]], work: Path, out: Path, until: float) -> None:

@@ -51,10 +51,16 @@ def missing(path: object, name: str, there: Sequence[str], shown: str) -> DataEr
             file=str(path),
             column=name,
         )
+    near = nearest(name, there)
+    hint = f"did you mean '{near}'?" if near is not None else f"it has {shown}"
+    return DataError(f"{path} has no column '{name}'; {hint}", file=str(path), column=name)
+
+
+def nearest(name: str, there: Sequence[str]) -> str | None:
+    """Returns the column that is called most like a name that is not there; None where none is like it."""
     folded = {column.casefold(): column for column in reversed(there)}
     near = difflib.get_close_matches(name.casefold(), folded, 1)
-    hint = f"did you mean '{folded[near[0]]}'?" if near else f"it has {shown}"
-    return DataError(f"{path} has no column '{name}'; {hint}", file=str(path), column=name)
+    return folded[near[0]] if near else None
 
 
 def visible(name: str) -> str:
