@@ -76,6 +76,7 @@ def _environment() -> Environment:
     found.filters |= {
         "confusion": confusion,
         "fleet_confusion": fleet_confusion,
+        "gaps": facts.gaps,
         "kinds": kinds,
         "parted": facts.parted,
         "plain": facts.plain,
