@@ -246,6 +246,9 @@ class Fleet(Source):
         here = self.table is not None or self.simulator is not None
         if here and self.devices:
             raise ValueError("has devices and a table or simulator of its own: move the latter into devices")
+        for key in ("missing_values", "missing_texts", "ranges") if self.devices else ():
+            if getattr(self, key) != Source.model_fields[key].default:
+                raise ValueError(f"has devices and {key} of its own: give {key} to each of the devices")
         for i, source in enumerate(self.sources):
             if source.table is None and source.simulator is None:
                 where = f"devices[{i}] " if self.devices else ""
