@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedmetaalign.model.missing import RULES, Missing
+from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.model.rules import RULES
 from fedmetaalign.model.target import Target
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.proof import replay

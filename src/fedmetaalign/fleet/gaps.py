@@ -8,7 +8,8 @@ import numpy as np
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.placement import joined
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.model.missing import FLAGGED, Missing, carried
+from fedmetaalign.model.missing import Missing, carried
+from fedmetaalign.model.rules import FLAGGED
 
 _MOST = 5  # devices, features of a device, and texts of a feature that a sentence names
 

@@ -20,8 +20,8 @@ from fedmetaalign.fleet.sources import columns_of, missing_of
 from fedmetaalign.fleet.splits import split_few
 from fedmetaalign.fleet.units import in_units
 from fedmetaalign.fleet.values import features_of
-from fedmetaalign.model.missing import FLAGGED
 from fedmetaalign.model.online import Samples
+from fedmetaalign.model.rules import FLAGGED
 from fedmetaalign.recipe import Recipe, Source
 
 FEWEST_ROWS = 10

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from fedmetaalign.model.missing import LARGEST, Rule
+from fedmetaalign.model.rules import LARGEST, Rule
 from fedmetaalign.system import plugins
 
 # Strict: neither true nor "1" is a number.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from fedmetaalign.model.missing import FLAGGED
+from fedmetaalign.model.rules import FLAGGED
 from fedmetaalign.recipe.data import Source
 
 LEAST = 9
