@@ -356,6 +356,12 @@ CASES = (
         read("filled 1 cell of 'speed' (1 '-inf') on infinite"),
     ),
     Case(
+        "gaps.csv",
+        "cells without a value, in several ways to write it",
+        changed(put((3, 0, ""), (4, 0, "NA"), (5, 0, "No Data"), (6, 0, "-"), (7, 0, "#N/A")), seed=54),
+        read("filled 5 cells of 'speed' (1 empty, 1 'NA', 1 'No Data', 1 '-', 1 '#N/A') on gaps"),
+    ),
+    Case(
         "worded.csv",
         "a column of words among the features",
         changed(each(1, lambda _: "low"), seed=32),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet import periods
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Splits
@@ -79,13 +80,14 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
     groups, strata = _groups(table, splits), strata_of(table, splits)
     test, train = _hold_out(table, groups, splits, random)
     wanted = {part: share for part, share in shares(splits).items() if part != "test"}
-    if table.known == "normal":
+    by_time = _by_time(table, splits)
+    if table.known == "normal" or (by_time and not table.faults[train].any()):
         wanted["personalize_query"] += wanted.pop("personalize_support")
-    parts = _deal(train, groups, strata, wanted, random)
+    parts = _parts(train, groups, strata, wanted, random, by_time=by_time)
     if any(share and not len(parts[part]) for part, share in wanted.items()):
         parts = _the_same(train, groups, strata, splits, wanted, random)
     rows = Rows(test, **({"personalize_support": nothing} | parts))
-    _check(table, rows, [part for part, share in wanted.items() if share], splits.kind, groups)
+    _check(table, rows, [part for part, share in wanted.items() if share], splits, groups)
     if splits.reuse:
         rows = replace(rows, personalize_support=rows.own_support)
     return rows
@@ -146,7 +148,7 @@ def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Row
     test, train = _hold_out(table, groups, splits, random)
     nothing = np.empty(0, np.int64)
     rows = Rows(test, nothing, nothing, nothing, nothing, train, nothing)
-    _check(table, rows, ["personalize_support"], splits.kind, groups)
+    _check(table, rows, ["personalize_support"], splits, groups)
     if len(train) < samples:
         raise DataError(
             f"Device {table.name} has {len(train)} training samples, and fleet.unseen.samples asks for"
@@ -154,7 +156,7 @@ def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Row
         )
     drawn = _draw(train, table.faults[train], samples, generator(seed, "newcomer", table.name))
     wanted = {"personalize_support": 1 - splits.query, "personalize_query": splits.query}
-    rows = replace(rows, **_deal(drawn, groups, table.strata, wanted, random))
+    rows = replace(rows, **_parts(drawn, groups, table.strata, wanted, random, by_time=_by_time(table, splits)))
     if not len(rows.personalize_support) or not len(rows.personalize_query):
         raise DataError(
             f"Device {table.name}: {samples} training samples are too few to train on some and choose a"
@@ -179,10 +181,14 @@ def split_few(table: Table, rows: np.ndarray, splits: Splits, test: float, seed:
     random = generator(seed, "split", table.name)
     groups, nothing = _groups(table, splits), np.empty(0, np.int64)
     held = {"test": nothing, "train": rows}
-    if test:
+    by_time = _by_time(table, splits)
+    if test and by_time:
+        late, early = periods.later(table.take(rows), test)
+        held = {"test": rows[late], "train": rows[early]}
+    elif test:
         held = _deal(rows, groups, table.strata, {"test": test, "train": 1 - test}, random)
     wanted = {"personalize_support": 1 - splits.query, "personalize_query": splits.query}
-    parts = _deal(held["train"], groups, table.strata, wanted, random)
+    parts = _parts(held["train"], groups, table.strata, wanted, random, by_time=by_time)
     return Rows(held["test"], nothing, nothing, nothing, nothing, **parts)
 
 
@@ -200,6 +206,8 @@ def _hold_out(
     """Returns the test rows and the training rows, rising."""
     if table.reserved is not None:
         return np.flatnonzero(table.reserved), np.flatnonzero(~table.reserved)
+    if _by_time(table, splits):
+        return periods.later(table, splits.test)
     wanted = {"test": splits.test, "train": 1 - splits.test}
     rows, strata = np.arange(len(table)), strata_of(table, splits)
     parts = _deal(rows, groups, strata, wanted, random)
@@ -214,6 +222,27 @@ def _hold_out(
     return parts["test"], parts["train"]
 
 
+def _by_time(table: Table, splits: Splits) -> bool:
+    """Whether it is tested on its later part; a device whose source tells no time is split by rows."""
+    return splits.kind == "time" and table.times is not None
+
+
+def _parts(
+    rows: np.ndarray,
+    groups: np.ndarray,
+    strata: np.ndarray,
+    wanted: dict[str, float],
+    random: np.random.Generator,
+    *,
+    by_time: bool,
+) -> dict[str, np.ndarray]:
+    """Deals training rows as `_deal` does, or in blocks of their time."""
+    if not by_time or not len(rows):
+        return _deal(rows, groups, strata, wanted, random)
+    dealt = periods.deal(periods.blocks(len(rows), wanted), strata[rows], wanted, random)
+    return {part: rows[own] for part, own in dealt.items()}
+
+
 def _draw(rows: np.ndarray, fault: np.ndarray, samples: int, random: np.random.Generator) -> np.ndarray:
     """Draws so many rows, at least one normal and one fault where there are both."""
     if not fault.any():
@@ -226,7 +255,7 @@ def _draw(rows: np.ndarray, fault: np.ndarray, samples: int, random: np.random.G
 
 def _groups(table: Table, splits: Splits) -> np.ndarray:
     """Returns the group of each row, (rows,) int64."""
-    if splits.kind == "rows":
+    if splits.kind in ("rows", "time"):  # the blocks of a time are those of its training period
         return np.arange(len(table))
     if splits.kind == "blocks":
         return np.arange(len(table)) // splits.block
@@ -283,8 +312,8 @@ def _in_turn(share: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return found
 
 
-def _check(table: Table, rows: Rows, parts: list[str], kind: str, groups: np.ndarray) -> None:
-    what = {"rows": "samples"}.get(kind, kind)
+def _check(table: Table, rows: Rows, parts: list[str], splits: Splits, groups: np.ndarray) -> None:
+    what = {"rows": "samples", "time": "samples"}.get(splits.kind, splits.kind)
     count = len(np.unique(groups))
     for part in ["test", *parts]:
         if not len(getattr(rows, part)):
@@ -292,7 +321,10 @@ def _check(table: Table, rows: Rows, parts: list[str], kind: str, groups: np.nda
                 f"Device {table.name} has too few {what}: of its {count}, none is left for the"
                 f" {part.replace('_', ' ')} part; give it more, or change [splits]."
             )
-    for drawn, name in ((rows.test, "test"), (rows.train, "training")) if table.known == "faults" else ():
+    both = [(rows.test, "test"), (rows.train, "training")]
+    if _by_time(table, splits):  # time brings what it brings: it takes normal samples to learn from, no more
+        both = [each for each in both[1:] if table.faults[each[0]].all()]
+    for drawn, name in both if table.known == "faults" else ():
         present = np.unique(table.faults[drawn])
         # With a single fault or two a device can learn, and is judged by its false alarms, like one without.
         if len(present) < 2 and (present[0] or name == "training"):

@@ -1,4 +1,4 @@
-"""The rules for missing values by name, for whoever need not compute with them; `missing` says what they mean."""
+"""The rules for missing values by name, for whoever need not compute with them: see `missing`."""
 
 from typing import Literal, get_args
 
