@@ -39,7 +39,9 @@ class Rows:
     @property
     def train(self) -> np.ndarray:
         """All rows of the phases."""
-        return np.unique(np.concatenate([getattr(self, f.name) for f in fields(self) if f.name != "test"]))
+        rows = np.sort(np.concatenate([getattr(self, f.name) for f in fields(self) if f.name != "test"]))
+        first = np.append(True, rows[1:] > rows[:-1])[: len(rows)]
+        return np.asarray(rows[first])  # np.unique takes ten times as long for millions
 
     @property
     def own_support(self) -> np.ndarray:
@@ -255,7 +257,7 @@ def _deal(
     names = list(wanted)
     share = np.array([wanted[name] for name in names])
     share = share / share.sum()
-    ids, inverse, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
+    ids, inverse, sizes = _counted(groups[rows])
     counts = np.zeros((len(ids), 1 + int(strata.max(initial=0))), np.int64)
     np.add.at(counts, (inverse, strata[rows]), 1)
     label = counts.argmax(axis=1)
@@ -267,6 +269,13 @@ def _deal(
         members = members[np.argsort(-sizes[members], kind="stable")]
         part_of[members] = _in_turn(share, sizes[members])
     return {name: np.sort(rows[part_of[inverse] == i]) for i, name in enumerate(names)}
+
+
+def _counted(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `np.unique` with inverse and counts, and at once where each row is a group, in order."""
+    if (groups[1:] > groups[:-1]).all():
+        return groups, np.arange(len(groups)), np.ones(len(groups), np.int64)
+    return np.unique(groups, return_inverse=True, return_counts=True)
 
 
 def _in_turn(share: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -285,12 +294,11 @@ def _in_turn(share: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 def _check(table: Table, rows: Rows, parts: list[str], kind: str, groups: np.ndarray) -> None:
     what = {"rows": "samples"}.get(kind, kind)
-    count = len(np.unique(groups))
     for part in ["test", *parts]:
         if not len(getattr(rows, part)):
             raise DataError(
-                f"Device {table.name} has too few {what}: of its {count}, none is left for the"
-                f" {part.replace('_', ' ')} part; give it more, or change [splits]."
+                f"Device {table.name} has too few {what}: of its {len(np.unique(groups))}, none is left for"
+                f" the {part.replace('_', ' ')} part; give it more, or change [splits]."
             )
     for drawn, name in ((rows.test, "test"), (rows.train, "training")) if table.known == "faults" else ():
         present = np.unique(table.faults[drawn])
