@@ -62,7 +62,7 @@ def test_a_result_or_a_sentence(tmp_path, seed):
     assert json.dumps(found.to_list(), allow_nan=False) and lines(found) and audit_page(found)
     try:
         families, wrong = read(paths)
-        proposal = propose(families, "any", left=wrong)
+        proposal = propose(families, "any", wrong=wrong)
     except DataError:
         return
 

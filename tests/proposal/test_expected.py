@@ -147,7 +147,7 @@ def test_the_proposal_is_the_one_of_somebody_who_knows_the_table(table, real_dat
     families, wrong = read([real_data / table])
     proposal = propose(families, Path(table).stem)
     (choice,) = proposal.choices
-    assert (wrong, proposal.left) == ((), ())
+    assert (wrong, proposal.left) == ({}, ())
     assert choice.label.columns == expected.label
     assert tuple(sorted(choice.label.faults)) == expected.faults
     assert choice.kinds == expected.kinds

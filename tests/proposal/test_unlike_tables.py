@@ -1,5 +1,6 @@
 """Tables of other kinds than the real ones: what init makes of their columns, and that `run` takes it."""
 
+import tomllib
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -25,7 +26,7 @@ def times(rows, form="%Y-%m-%d %H:%M:%S", minutes=10):
 def proposed(folder, **more):
     """The choice for tables of one kind, after a trial of the recipe."""
     families, wrong = read(tables_in([folder]))
-    assert wrong == ()
+    assert wrong == {}
     proposal = propose(families, folder.name, **more)
 
     def write(each):
@@ -166,7 +167,7 @@ def test_two_kinds_of_tables_and_some_that_cannot_be_used(tmp_path, random):
     (tmp_path / "broken.csv").write_text("a,b\n1,2\n3\n")
     (tmp_path / "notes.txt").write_text("hello")
     families, wrong = read(tables_in([tmp_path]))
-    proposal = propose(families, "plant", left=wrong)
+    proposal = propose(families, "plant", wrong=wrong)
     assert [choice.label.columns[0] for choice in proposal.choices] == ["alarm", "fault"]
     assert len(proposal.left) == 1 and "broken.csv, line 3" in proposal.left[0]
     text = recipe_text(proposal, tmp_path, "init", "run")
@@ -220,3 +221,93 @@ def test_spellings_of_one_kind_and_a_table_without_the_label_are_told(tmp_path, 
         for note in choice.notes
     )
     assert "Left out, for want of the label 'state': 'p0.csv'." in choice.notes
+
+
+def test_missing_values_are_counted_and_a_hollow_column_is_left_out(tmp_path, random):
+    y = random.integers(0, 2, 200)
+    flow = [f"{a:.3f}" for a in random.normal(size=200) + y]
+    flow[3], flow[40], flow[90] = "", "No Data", "NA"
+    hollow = ["" if i % 3 else f"{i}.5" for i in range(200)]
+    lines = [
+        f"{a},{b:.3f},{c},{label}" for a, b, c, label in zip(flow, random.random(200), hollow, y, strict=True)
+    ]
+    (tmp_path / "t.csv").write_text("flow,heat,probe,fault\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    choice = proposed(tmp_path)
+    assert choice.features == ("flow", "heat")
+    assert choice.gaps == {"flow": 3}
+    assert choice.left == {"probe": "Column 'probe' lacks most of its values (133 of 200)."}
+
+
+def test_public_tables_of_other_shapes_by_their_headers(tmp_path, random):
+    """Headers and values as a few widely used tables have them, with invented numbers."""
+    rows = 600
+    y = (random.random(rows) < 0.15).astype(int)
+    x = random.normal(size=(rows, 4)) + y[:, None]
+
+    def columns(*pairs):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        pl.DataFrame(dict(pairs)).write_csv(folder / "t.csv", separator=";")
+        choice = proposed(folder)
+        return choice.label.columns, choice.label.normal, choice.device, choice.features, set(choice.left)
+
+    valves = columns(
+        ("datetime", times(rows)), ("Accelerometer1RMS", x[:, 0]), ("Current", x[:, 1]),
+        ("anomaly", y.astype(float)), ("changepoint", (random.random(rows) < 0.02).astype(float)),
+    )  # fmt: skip
+    assert valves == (("anomaly",), (), (), ("Accelerometer1RMS", "Current"), {"datetime", "changepoint"})
+    station = columns(
+        ("", np.arange(rows)), ("timestamp", times(rows)), ("sensor_00", x[:, 0]), ("sensor_15", [None] * rows),
+        ("machine_status", np.where(y == 0, "NORMAL", np.where(np.arange(rows) % 9, "RECOVERING", "BROKEN"))),
+    )  # fmt: skip
+    assert station == (
+        ("machine_status",),
+        ("NORMAL",),
+        (),
+        ("sensor_00",),
+        {"(column 1)", "timestamp", "sensor_15"},
+    )
+    shop = columns(
+        ("machineID", 1 + np.arange(rows) % 6), ("datetime", times(rows)),
+        ("volt", x[:, 0]), ("rotate", x[:, 1]),
+        ("age", 3 * (1 + np.arange(rows) % 6)), ("model", [f"model{1 + i % 6 // 2}" for i in range(rows)]),
+        ("failure", np.where(y == 0, "none", random.choice(["comp1", "comp2"], rows))),
+    )  # fmt: skip
+    assert shop == (("failure",), ("none",), ("machineID",), ("volt", "rotate"), {"datetime", "age", "model"})
+    plant = columns(
+        ("machine_id", random.integers(1, 11, rows)), ("vibration", x[:, 0]), ("energy", x[:, 1]),
+        ("anomaly_flag", y), ("predicted_remaining_life", random.integers(0, 500, rows)),
+        ("downtime_risk", random.random(rows)), ("maintenance_required", y | (random.random(rows) < 0.1)),
+    )  # fmt: skip
+    assert plant[:4] == (("anomaly_flag",), (), ("machine_id",), ("vibration", "energy"))
+    assert plant[4] == {"predicted_remaining_life", "downtime_risk", "maintenance_required"}
+
+
+def test_a_folder_of_many_dialects_has_a_pattern_and_names_what_it_leaves_out(tmp_path, random):
+    def table(rows, states, separator=",", decimal="."):
+        state = random.choice(["ok", "leak"], rows, p=states)
+        cells = [
+            separator.join([f"{a:.4f}".replace(".", decimal), f"{b:.4f}".replace(".", decimal), each])
+            for a, b, each in zip(
+                random.normal(size=rows) + (state == "leak"), random.random(rows), state, strict=True
+            )
+        ]
+        return "\n".join([separator.join(["flow", "heat", "state"]), *cells]) + "\n"
+
+    half = [0.5, 0.5]
+    (tmp_path / "a.csv").write_text(table(120, half), encoding="utf-8")
+    (tmp_path / "b.csv").write_text(table(120, half, ";", ","), encoding="cp1252")
+    (tmp_path / "c.csv").write_text(table(120, half), encoding="utf-16")
+    (tmp_path / "healthy.csv").write_text(table(120, [1, 0]), encoding="utf-8")
+    (tmp_path / "tab.tsv").write_text(table(120, half, "\t"), encoding="utf-8")
+    (tmp_path / "faults.csv").write_text(table(120, [0, 1]), encoding="utf-8")
+    (tmp_path / "broken.csv").write_text("flow,heat,state\n1,2\n", encoding="utf-8")
+    families, wrong = read(tables_in([tmp_path]))
+    proposal = propose(families, "plant", wrong=wrong)
+    text = recipe_text(proposal, tmp_path, "init", "run")
+    keys = tomllib.loads(text)["fleet"]
+    assert keys["exclude"] == ["broken"]
+    assert [source["table"] for source in keys["devices"]] == ["*.csv", "tab.tsv"]
+    trial = tried(text, tmp_path)
+    assert trial.refusal == ""
+    assert len(trial.left_out) == 1 and trial.left_out[0].startswith("faults is left out")

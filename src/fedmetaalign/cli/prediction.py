@@ -14,6 +14,7 @@ from fedmetaalign.errors import DataError, FedMetaAlignError
 if TYPE_CHECKING:
     import numpy as np
 
+    from fedmetaalign.drift import Followed
     from fedmetaalign.fleet.files import Raw
     from fedmetaalign.tinyml.bundle import Bundle
 
@@ -61,14 +62,18 @@ def predict(
     x, lacking = _samples(content, raw)
     if lacking:
         _say(f"Missing values: {lacking}.")
-    found = predictions.of(content, x, content.scores(x, runtime))
+    scores = content.scores(x, runtime)
+    found, drift = predictions.of(content, x, scores), predictions.drifted(content, content.drift(x, scores))
     if outside := content.outside(x):
         _say(
             f"{outside} of {len(x)} samples lie outside the range that the model was calibrated on: check their"
             " units and columns."
         )
+    if drift:
+        _say(predictions.drift_sentence(drift))
     if as_json:
-        print_json({"device": content.device, "threshold": content.threshold, **found})
+        told = {} if content.reference is None else {"drift": drift}
+        print_json({"device": content.device, "threshold": content.threshold, **found, **told})
     if out is not None or not as_json:
         _write(predictions.written(found, kind), out)
 
@@ -84,6 +89,7 @@ def _follow(
     from fedmetaalign.tinyml import predictions
 
     row, header, scored = 1, True, predictions.Stream(content, runtime)
+    followed: Followed | None = None
     try:
         with (
             writing_to(out or Path("standard output"), "call again"),
@@ -96,7 +102,10 @@ def _follow(
                     continue
                 for part, x in _scorable(content, piece):
                     if x is not None:
-                        found = predictions.of(content, x, scored.scores(x))
+                        scores = scored.scores(x)
+                        found, followed = predictions.of(content, x, scores), content.drift(x, scores, followed)
+                        if drift := predictions.drifted(content, followed, row):
+                            _say(predictions.drift_sentence(drift))
                         stream.write(predictions.written(found, kind, row, header=header))
                         header = False
                     row += part
@@ -107,7 +116,7 @@ def _follow(
 
 def _scorable(content: "Bundle", raw: "Raw") -> "Iterator[tuple[int, np.ndarray | None]]":
     """The samples of some rows: all at once, or one by one where one cannot be used, of which it says why."""
-    from dataclasses import replace
+    import numpy as np
 
     rows = raw.frame.height
     try:
@@ -119,20 +128,7 @@ def _scorable(content: "Bundle", raw: "Raw") -> "Iterator[tuple[int, np.ndarray 
             yield 1, None
             return
     for row in range(rows):
-        at = row
-        text = raw.text
-        one = replace(raw, frame=raw.frame[row : row + 1], text=text and _Line(text.line, at))
-        yield from _scorable(content, one)
-
-
-class _Line:
-    """Where the only row of a piece is."""
-
-    def __init__(self, line: Callable[[int], int], row: int) -> None:
-        self._line, self._row = line, row
-
-    def line(self, row: int) -> int:
-        return self._line(self._row + row)
+        yield from _scorable(content, raw.take(np.array([row])))
 
 
 def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":

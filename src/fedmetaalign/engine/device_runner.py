@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from fedmetaalign.drift import Reference
+from fedmetaalign.drift.detector import calibrated
 from fedmetaalign.evaluation.result import Epoch
 from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.federation.messages import (
@@ -164,10 +166,23 @@ def write_bundle(client: Client, deployed: Deployed, path: Path) -> str:
         model=deployed.model,
         labels=client.learner.target,
     )
+    if device.raw is not None:
+        content = replace(content, reference=reference_of(device, content))
     # The golden samples are the device's own: the bundle stays on the device that they come from.
     with writing_to(path):
         samples = np.concatenate([device.examples, golden.on_curves(device.preparation)])
         return bundle.write(path, content, deployed.layers, samples, software())
+
+
+def reference_of(device: Device, content: bundle.Bundle) -> Reference:
+    """Returns how a device's training samples are distributed, those that its model calls faults apart."""
+    assert device.raw is not None  # noqa: S101 - the caller saw to it
+    faults = content.faults(content.scores(device.raw))
+    reference = Reference.of(device.raw, faults)
+    if device.period is None or len(device.period.train) != len(device.raw):
+        return reference
+    order = np.argsort(device.period.train, kind="stable")
+    return calibrated(reference, device.raw[order], faults[order])
 
 
 def network_of(recipe: Recipe, target: Target = BINARY) -> Network:

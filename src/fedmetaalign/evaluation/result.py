@@ -21,6 +21,9 @@ LARGEST_LOSS = 3e38
 LARGEST_THRESHOLD = 1e4
 """A threshold on probabilities may lie outside [0, 1] ("always" or "never"), and never far."""
 
+MOST_FEATURES = 10_000
+"""Of a device."""
+
 LONGEST_NAME = 500
 """Characters of a feature's name, its unit, or a class."""
 
@@ -201,6 +204,44 @@ class FalseAlarms(Reported):
     samples: Amount
 
 
+class Span(Reported):
+    """How the deployed model did in a part of the test period.
+
+    Attributes:
+        start: when its first sample was taken, as text ...
+        end: ... and its last one.
+        samples: how many there are ...
+        faults: ... and of these faults ...
+        alarms: ... and alarms.
+        accuracy: on them.
+    """
+
+    start: Words
+    end: Words
+    samples: Amount
+    faults: Amount
+    alarms: Amount
+    accuracy: Part
+
+
+class Drift(Reported):
+    """How far the test samples of a feature are from the training samples: see `drift.comparison`.
+
+    Attributes:
+        feature: its name.
+        index: the population stability index.
+        probability: that chance makes so large a difference in any feature.
+        means: the mean's difference, in standard deviations of the training samples.
+        large: whether it is a large change, and more than chance.
+    """
+
+    feature: Words
+    index: Loss
+    probability: Part
+    means: Annotated[float, Field(ge=-1e6, le=1e6, strict=True)]
+    large: Annotated[bool, Field(strict=True)]
+
+
 class FewFaults(Reported):
     """How little a device's test set says of how well faults are found, where it has fewer than `ENOUGH`.
 
@@ -271,6 +312,8 @@ class Result(Reported):
             samples that raise no alarm, and "nothing" of one without a label, which cannot be judged; left out
             of others.
         false_alarms: of a device without a fault.
+        over_time: the test period in parts, of a device that is split by time and has labels.
+        drift: of each of its features, the largest first.
         few_faults: of a device with too few of them to be judged by; left out of others.
         pr_curve: recall and precision of the deployed model at several thresholds; left out where the recipe
             asks for no curves, and where either does not exist.
@@ -295,6 +338,8 @@ class Result(Reported):
     known: Literal["normal", "nothing"] | None = None
     novelty: Novelty | None = None
     false_alarms: FalseAlarms | None = None
+    over_time: Annotated[list[Span], Field(min_length=1, max_length=64)] | None = None
+    drift: Annotated[list[Drift], Field(min_length=1, max_length=MOST_FEATURES)] | None = None
     few_faults: FewFaults | None = None
     pr_curve: Annotated[list[tuple[Part, Part]], Field(min_length=1, max_length=64)] | None = None
 

@@ -12,7 +12,7 @@ from fedmetaalign.evaluation.rules import FeatureRule, auc, auc_error, best_rule
 from fedmetaalign.fleet.classes import Value
 from fedmetaalign.fleet.clocks import clock
 from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, of_no_use, unfit
-from fedmetaalign.fleet.doubts import doubts
+from fedmetaalign.fleet.doubts import MOST_DOUBTED, doubts
 from fedmetaalign.fleet.files import CERTAIN, Raw, cells, load, parse
 from fedmetaalign.fleet.labels import Guess, guess, labelled_rows
 from fedmetaalign.fleet.rows import duplicates, order
@@ -111,7 +111,9 @@ def audit_file(
     return audit_raw(raw, guess(raw, names_of(label), positive, normal))
 
 
-def audit_raw(raw: Raw, label: Guess, apart: Container[str] = (), *, doubting: bool = False) -> Audit:
+def audit_raw(
+    raw: Raw, label: Guess, apart: Container[str] = (), *, doubting: bool = False, ordered: bool = True
+) -> Audit:
     """As `audit_file`, of a file that has been loaded.
 
     Args:
@@ -119,6 +121,7 @@ def audit_raw(raw: Raw, label: Guess, apart: Container[str] = (), *, doubting: b
         label: what its label is.
         apart: columns that are not looked at.
         doubting: whether to look for labels that are likely wrong, which takes a second or two.
+        ordered: whether the order of its rows means something.
     """
     found = [Finding("label", "info", label.columns[0] if len(label.columns) == 1 else None, label.sentence)]
     if raw.dialect and raw.dialect not in CERTAIN:
@@ -156,10 +159,10 @@ def audit_raw(raw: Raw, label: Guess, apart: Container[str] = (), *, doubting: b
         del features[str(suspect.column)]
     if doubting and features:
         places = np.flatnonzero(labelled)
-        x = np.stack([*features.values()], axis=1)
-        suspects += doubts(x, y, lambda row: raw.line(int(places[row])))
+        x = np.stack([values[:MOST_DOUBTED] for values in features.values()], axis=1)
+        suspects += doubts(x, y[:MOST_DOUBTED], lambda row: raw.line(int(places[row])))
     return _judge(
-        str(raw.path), label.columns, features, y, truth.kinds, pl.DataFrame(compare), found + suspects
+        str(raw.path), label.columns, features, y, truth.kinds, pl.DataFrame(compare), found + suspects, ordered
     )
 
 
@@ -183,6 +186,7 @@ def _judge(
     kinds: np.ndarray | None,
     compare: pl.DataFrame,
     found: Sequence[Finding],
+    ordered: bool = True,
 ) -> Audit:
     """Looks at the rows and at all features together, and puts the audit together."""
     faults, share = int(y.sum()), float(y.mean())
@@ -191,7 +195,9 @@ def _judge(
     found = [*found, _balance(y, majority)]
     if rule is not None and 0 < faults < len(y):
         found += [_rule(rule, list(features), majority), *_no_signal(features.values(), y)]
-    found += [*duplicates(compare, y), *order(features, y, y if kinds is None else kinds)]
+    found += duplicates(compare, y)
+    if ordered:
+        found += order(features, y, y if kinds is None else kinds)
     found.sort(key=lambda finding: ("error", "warning", "info").index(finding.severity))
     return Audit(source, label, len(y), faults, tuple(features), majority, rule, tuple(found))
 

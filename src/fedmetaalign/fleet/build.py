@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fedmetaalign.errors import DataError, RecipeError
+from fedmetaalign.fleet import periods
 from fedmetaalign.fleet.device import Fleet, Moments
 from fedmetaalign.fleet.gaps import filled
 from fedmetaalign.fleet.gaps import notices as gaps_told
@@ -76,11 +77,13 @@ def build_shared(
     check_classes([each.table for each in federated], shared.target)
     devices, test = [], {}
     for each in (*raw, *bare):
-        device, samples = prepared(each.table, each.rows, shared.place(each.hello, recipe.model), each.own)
+        place = shared.place(each.hello, recipe.model)
+        device, samples = prepared(each.table, each.rows, place, each.own, recipe)
         devices.append(device)
         test[each.name] = samples
     part = public_part(recipe, public, shared) if public else None
     judged = any(shared.target.faults(test[each.name].y).any() for each in federated)
+    told = periods.notices([(e.table, e.rows.test, e.rows.train) for e in federated], recipe.splits)
     fleet = Fleet(
         devices=tuple(devices[: len(federated)]),
         test=test,
@@ -88,7 +91,7 @@ def build_shared(
         files=hashes(sources),
         unseen_devices=tuple(devices[len(federated) : len(raw)]),
         notices=(
-            *(*notices(left_out), *found.notices, *shared.notices),
+            *(*notices(left_out), *found.notices, *shared.notices, *told),
             *(*gaps_told(each.table for each in every), *([] if judged else [UNJUDGED])),
         ),
         target=shared.target,

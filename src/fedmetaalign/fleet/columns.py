@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from fedmetaalign.evaluation.rules import auc, best_rule
-from fedmetaalign.fleet.words import FAULT_NAMES, ID_NAMES, JUDGING_NAMES, words
+from fedmetaalign.fleet.words import ID_NAMES, JUDGING_NAMES, VERDICT_NAMES, words
 
 SIGMAS = 4.0
 """Standard deviations from what chance gives beyond which "by chance" is ruled out."""
@@ -51,7 +51,7 @@ def gaps(name: str, values: np.ndarray, wrong: pl.Series, y: np.ndarray) -> Iter
     """Reports on the cells of a column of numbers that hold none."""
     if len(wrong):
         sentence = f"Cells of column '{name}' that are not numbers: {len(wrong):,}, such as '{wrong[0]}'; "
-        yield Finding("mixed", "warning", name, f"{sentence}correct them.")
+        yield Finding("mixed", "warning", name, f"{sentence}correct them, or they count as missing.")
     missing = np.isnan(values)
     if missing.any():
         sentence = f"Rows where column '{name}' has no finite number: {missing.sum():,} ({missing.mean():.1%})."
@@ -96,8 +96,8 @@ def _gives_away(values: np.ndarray, y: np.ndarray) -> str:
 
 def named_as_verdict(name: str, distinct: int) -> Finding | None:
     """Whether a column of few values is named as what is known once there is a fault: its kind, its risk."""
-    told = words(name) & (FAULT_NAMES | JUDGING_NAMES)
-    if not told or (distinct > _FEW and not words(name) & JUDGING_NAMES):
+    told = words(name) & (JUDGING_NAMES | (VERDICT_NAMES if distinct <= _FEW else set()))
+    if not told:
         return None
     sentence = (
         f"Column '{name}' is named as a verdict on the fault ('{min(told)}'), which a device does not measure;"

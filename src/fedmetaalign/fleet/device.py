@@ -21,6 +21,21 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Period:
+    """When a device's samples were taken, in the units of `schema.Times`.
+
+    Attributes:
+        train: (rows,) int64, of `Device.train`.
+        test: (rows,) int64, of its test set, rising and later than all of `train`.
+        dated: whether they are dates, and no mere count.
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    dated: bool
+
+
+@dataclass(frozen=True)
 class Device:
     """One device. Its samples never leave it, and its test set is not here: no phase can touch it.
 
@@ -35,6 +50,8 @@ class Device:
         unlabelled: (rows, inputs) float32, what it has measured besides and nobody has labelled; None where
             every sample has a label.
         fill: what of its inputs makes up for those that it lacks.
+        period: when its samples were taken; None where they are not split by time.
+        raw: (rows, features) float64, what `inputs` were made of; None where its bundle does not need that.
     """
 
     name: str
@@ -45,6 +62,8 @@ class Device:
     known: Known = "faults"
     unlabelled: np.ndarray | None = None
     fill: Fill = field(default_factory=Fill)
+    period: Period | None = None
+    raw: np.ndarray | None = None
 
     @property
     def inputs(self) -> np.ndarray:

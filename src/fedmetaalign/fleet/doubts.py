@@ -18,6 +18,8 @@ _LEAST = 100  # rows without which no forest knows enough to doubt a label
 _SURE = 0.9  # the AUC of the forest below which rows are hard rather than mislabelled
 _MOST = 20_000  # rows that are looked at
 _SHOWN = 5
+MOST_DOUBTED = 1_000_000
+"""The first rows, among which those that are looked at are; there is no need to copy more."""
 
 
 def doubted(x: np.ndarray, y: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -65,7 +65,7 @@ def build_device(recipe: Recipe, table: Table, place: Place) -> tuple[Device, Sa
     """
     rows = split(table, recipe.splits, recipe.seed)
     table = filled(table, rows.train)
-    return prepared(table, rows, place, own_of(table, rows.train, recipe))
+    return prepared(table, rows, place, own_of(table, rows.train, recipe), recipe)
 
 
 def _source(recipe: Recipe, name: str) -> Source:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, simulators, tables
+from fedmetaalign.fleet.clock import times_of
 from fedmetaalign.fleet.device import Device, Part
 from fedmetaalign.fleet.files import Raw, cells, listed
 from fedmetaalign.fleet.gaps import filled, notices, settled
@@ -18,6 +19,7 @@ from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared
 from fedmetaalign.fleet.sources import columns_of, missing_of
 from fedmetaalign.fleet.splits import split_few
+from fedmetaalign.fleet.stamps import Clock
 from fedmetaalign.fleet.units import in_units
 from fedmetaalign.fleet.values import features_of
 from fedmetaalign.model.missing import FLAGGED
@@ -80,7 +82,11 @@ def newcomer(
         RecipeError: the recipe does not say which columns the table has.
     """
     source, raw = _columns(recipe, raw, like)
-    table, has_label = _table(shared, source, raw, name)
+    table, has_label = _table(shared, replace(source, clock=Clock()), raw, name)
+    if source.clock.columns and set(source.clock.columns) <= set(raw.frame.columns):
+        times = times_of(raw, source.clock)
+        has_label = has_label[np.argsort(times.values, kind="stable")]
+        table = replace(table, times=times).in_order()
     told = tuple(notices([table]))
     rows = split_few(table, np.flatnonzero(has_label), recipe.splits, test, recipe.seed)
     kept = np.setdiff1d(np.arange(len(table)), rows.test)
@@ -94,7 +100,7 @@ def newcomer(
         )
     own = own_of(table, kept, recipe)
     place = shared.place(Hello.of(table, own if recipe.fleet.scaling == "fleet" else ()), recipe.model)
-    device, held_out = prepared(table, rows, place, own)
+    device, held_out = prepared(table, rows, place, own, recipe)
     device = replace(device, examples=table.x[kept[:EXAMPLES], : len(device.preparation.measured)])
     inputs = device.preparation.apply(table.x[kept])
     every = Part(Samples(inputs, np.zeros(len(kept), np.float32)), Samples(inputs[:0], np.empty(0, np.float32)))
@@ -103,7 +109,12 @@ def newcomer(
     labelled = int(has_label.sum())
     alike = [each for each in recipe.fleet.sources if _meaning(recipe, each) == source]
     kin = frozenset(each for each in federated if any(_is_like(one, each) for one in alike))
-    return Newcomer(device, replace(device, own=every), held_out, len(table), labelled, kin, found, told)
+    calibration = replace(device, own=every, period=None)
+    if device.raw is not None:
+        calibration = replace(calibration, raw=table.x[kept, : len(device.preparation.measured)])
+    if device.period is not None and table.times is not None:
+        calibration = replace(calibration, period=replace(device.period, train=table.times.values[kept]))
+    return Newcomer(device, calibration, held_out, len(table), labelled, kin, found, told)
 
 
 def _filled(shared: Shared, table: Table, rows: np.ndarray) -> Table:

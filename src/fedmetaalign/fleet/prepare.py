@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.device import Device, Moments, Part
+from fedmetaalign.fleet.device import Device, Moments, Part, Period
 from fedmetaalign.fleet.imputation import correlations_of
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place
@@ -66,7 +66,7 @@ def hello_of(table: Table, rows: np.ndarray, own: Moments | tuple[Sketch, ...], 
 
 
 def prepared(
-    table: Table, rows: Rows, place: Place, own: Moments | tuple[Sketch, ...]
+    table: Table, rows: Rows, place: Place, own: Moments | tuple[Sketch, ...], recipe: Recipe
 ) -> tuple[Device, Samples]:
     """Returns a device, and apart from it its test set.
 
@@ -75,9 +75,16 @@ def prepared(
         rows: how they are divided.
         place: in its fleet.
         own: what it knows of its samples, by which it is encoded where the fleet says nothing.
+        recipe: whether it is split by time, and whether its bundle tells drift.
     """
     preparation = preparation_of(table, place, own)
     device = replace(_device(table, rows, preparation, place.target), fill=place.fill)
+    train = np.concatenate([rows.own_support, rows.personalize_query])
+    if recipe.splits.kind == "time" and table.times is not None:
+        times = table.times.values
+        device = replace(device, period=Period(times[train], times[rows.test], table.times.dated))
+    if recipe.deploy.drift or (recipe.deploy.drift is None and table.times is not None):
+        device = replace(device, raw=table.measured(train)[:, : len(preparation.measured)])
     return device, samples_of(table, rows.test, preparation, place.target)
 
 

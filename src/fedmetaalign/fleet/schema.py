@@ -12,6 +12,26 @@ from fedmetaalign.model.target import BINARY, Known, Target, known
 
 
 @dataclass(frozen=True)
+class Times:
+    """The times of a table's rows.
+
+    Attributes:
+        values: (rows,) int64: microseconds since 1970, in UTC where the zone is known; of numbers that only
+            count on, millionths of theirs.
+        dated: whether they are dates, and no mere count.
+        notes: what whoever reads the table has to know of them, clauses.
+    """
+
+    values: np.ndarray
+    dated: bool = True
+    notes: tuple[str, ...] = ()
+
+    def take(self, rows: np.ndarray) -> "Times":
+        """Returns those of some rows."""
+        return replace(self, values=self.values[rows])
+
+
+@dataclass(frozen=True)
 class Table:
     """The labelled samples of one device, in raw units, in the order of their source.
 
@@ -33,6 +53,7 @@ class Table:
         normal: those that mean no fault.
         unlabelled: (rows, features) float64, what it has measured besides and nobody has labelled; None where
             every row has a label.
+        times: of its rows, which are in their order; None where the source tells none.
         missing: which values are missing, and what is done about it; `x` and `unlabelled` hold NaN until
             `gaps.filled` has put something in the place of what is missing.
         gaps: by feature how many values its source lacks, for each reason.
@@ -57,6 +78,7 @@ class Table:
     classes: tuple[str, ...] = BINARY.classes
     normal: tuple[str, ...] = BINARY.classes[:1]
     unlabelled: np.ndarray | None = None
+    times: Times | None = None
     missing: Missing = field(default_factory=Missing)
     gaps: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     dropped: np.ndarray | None = None
@@ -123,4 +145,11 @@ class Table:
             kinds=None if self.kinds is None else self.kinds[rows],
             groups=None if self.groups is None else self.groups[rows],
             reserved=None if self.reserved is None else self.reserved[rows],
+            times=None if self.times is None else self.times.take(rows),
         )
+
+    def in_order(self) -> "Table":
+        """Returns the same rows in order of time, those of one time as they were."""
+        if self.times is None or (np.diff(self.times.values) >= 0).all():
+            return self
+        return replace(self.take(np.argsort(self.times.values, kind="stable")), unlabelled=self.unlabelled)

@@ -15,6 +15,7 @@ from fedmetaalign.fleet.gaps import in_range, settled
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.placement import conversions_told, converted, joined
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.stamps import Clock
 from fedmetaalign.fleet.twins import twins
 from fedmetaalign.fleet.usable import LeftOut, check, check_names, refuse
 from fedmetaalign.model.missing import Missing
@@ -162,7 +163,7 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
     if source.partition is not None:
         whole = _read_one(path, columns, only, named)
         parts = partition.dirichlet(whole, source.partition, splits.test, seed)
-        yield from (replace(_made(table), notice=parts.notice) for table in parts.devices)
+        yield from (replace(_made(table.in_order()), notice=parts.notice) for table in parts.devices)
         return
     yield Candidate(only, tables.safe_name(only), partial(_read_one, path, columns, only, named))
 
@@ -249,6 +250,7 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         kind=source.partition.by or None if source.partition else None,
         group=splits.unit if splits.kind == "units" else None,
         units=source.units,
+        clock=Clock(tables.names_of(source.time), source.time_format, source.zone),
         missing=missing_of(source),
         csv=files.Options(**source.csv.model_dump()) if source.csv else files.Options(),
         others=tables.names_of(source.device),

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.schema import Table, Times
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.system.writing import replace, writing_to
 
@@ -29,6 +29,8 @@ def save_table(table: Table, path: Path) -> None:
         arrays["unlabelled"] = table.unlabelled.astype(np.float64)
     if table.reserved is not None:
         arrays["reserved"] = table.reserved.astype(np.uint8)
+    if table.times is not None:
+        arrays["times"] = table.times.values.astype(np.int64)
     if table.dropped is not None:
         arrays["dropped"] = table.dropped.astype(np.int64)
     facts = {
@@ -37,6 +39,7 @@ def save_table(table: Table, path: Path) -> None:
         "categories": dict(table.categories),
         "classes": table.classes,
         "normal": table.normal,
+        **({} if table.times is None else {"dated": table.times.dated}),
         "missing": asdict(table.missing),
         "gaps": table.gaps,
     }
@@ -66,7 +69,7 @@ def load_table(path: Path, name: str) -> Table:
             raise ValueError("its samples without a label do not fit its features, or are no numbers")
         if not np.isin(y, range(len(classes))).all():
             raise ValueError("its labels are none of its classes")
-        if any(len(arrays[key]) != len(y) for key in ("groups", "reserved") if key in arrays):
+        if any(len(arrays[key]) != len(y) for key in ("groups", "reserved", "times") if key in arrays):
             raise ValueError("its columns are not equally long")
         return Table(
             name=name,
@@ -81,6 +84,7 @@ def load_table(path: Path, name: str) -> Table:
             classes=classes,
             normal=tuple(map(str, facts["normal"])),
             unlabelled=arrays.get("unlabelled"),
+            times=Times(arrays["times"], bool(facts["dated"])) if "times" in arrays else None,
             missing=missing,
             gaps=facts.get("gaps", {}),
             dropped=arrays.get("dropped"),

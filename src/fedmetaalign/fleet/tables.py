@@ -21,6 +21,7 @@ from fedmetaalign.fleet.classes import (
     positive_of,
     unlabelled,
 )
+from fedmetaalign.fleet.clock import ordered, times_of
 from fedmetaalign.fleet.files import (
     CERTAIN,
     Options,
@@ -35,6 +36,7 @@ from fedmetaalign.fleet.files.names import nearest
 from fedmetaalign.fleet.gaps import Gaps, settled
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.stamps import Clock
 from fedmetaalign.fleet.units import bare, carrying, without_units
 from fedmetaalign.fleet.values import features_of
 from fedmetaalign.model.missing import Missing
@@ -59,6 +61,7 @@ class Columns:
         kind: column, or columns to be joined, that become `Table.kinds`; with several label columns their
             combination ("1001") unless given.
         group: column that becomes `Table.groups`.
+        clock: what tells the time of a row.
         units: physical unit of a feature; for one that is not named here what a line of units in the file says.
         csv: what is known of how a text is written; the rest is sniffed.
         missing: which values are missing, and what is done about it.
@@ -76,6 +79,7 @@ class Columns:
     kind: str | tuple[str, ...] | None = None
     group: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
     missing: Missing = field(default_factory=Missing)
     csv: Options = field(default_factory=Options)
     others: tuple[str, ...] = ()
@@ -89,7 +93,8 @@ class Columns:
     @property
     def texts(self) -> tuple[str, ...]:
         """The columns that are no numbers."""
-        return (*self.labels, *names_of(self.kind), *names_of(self.group), *self.others, *self.categories)
+        several = (*self.clock.columns, *self.others, *self.categories)
+        return (*self.labels, *names_of(self.kind), *names_of(self.group), *several)
 
     def needed(self, there: Sequence[str]) -> Sequence[str]:
         """The columns of a file that are read: all where one is missing, to say what there is."""
@@ -182,6 +187,9 @@ def device_of(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> 
     Raises:
         DataError: nothing is left.
     """
+    if table.times is not None:
+        order = np.argsort(table.times.values, kind="stable")
+        table, empty, gaps = ordered(table), empty[order], gaps.take(order)
     table, empty = settled(table, empty, gaps, missing)
     if not empty.any():
         return table
@@ -225,6 +233,8 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         found, empty = _labels(raw, columns, strict=strict)
     with noting(problems):
         x, gaps = features_of(raw, features, columns.categories, columns.missing)
+    with noting(problems):
+        times = times_of(raw, columns.clock) if columns.clock.columns else None
     if problems:
         raise DataErrors(problems)
     units = {**columns.units, **raw.units, **in_header}  # what the file says holds
@@ -245,6 +255,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         source=path,
         classes=found.classes,
         normal=found.normal,
+        times=times,
         dialect="" if raw.dialect in CERTAIN else raw.dialect,
         lacks=tuple(_misspelt(raw, columns.features)),
     )
@@ -261,7 +272,13 @@ def _misspelt(raw: Raw, features: Sequence[str]) -> Iterator[str]:
 
 def matching(there: Sequence[str], columns: Columns) -> tuple[str, ...]:
     """Returns the features of a file with some columns: what patterns stand for, and without what it lacks."""
-    named = {*columns.labels, *names_of(columns.kind), *names_of(columns.group), *columns.others}
+    named = {
+        *columns.labels,
+        *columns.clock.columns,
+        *names_of(columns.kind),
+        *names_of(columns.group),
+        *columns.others,
+    }
     found: list[str] = []
     for feature in columns.features:
         if feature in there or not is_pattern(feature):

@@ -40,6 +40,7 @@ FAULT_VALUES = {
 
 # Of a column that names things.
 ID_NAMES = {"id", "uid", "udi", "uuid", "guid", "index", "idx", "serial", "rowid"}
+NUMBERING_NAMES = {"number", "num", "nr", "no", "code", "type", "name", "model"}
 DEVICE_NAMES = {
     "machine", "machines", "device", "unit", "asset", "equipment", "pump", "motor", "engine", "turbine",
     "compressor", "feeder", "mill", "fan", "gearbox", "robot", "vehicle", "truck", "drive", "plant", "line",
@@ -76,7 +77,7 @@ CLOCK_NAMES = {
 REMAINING_NAMES = {"rul", "ttf", "tte", "remaining", "countdown"}
 SPAN_NAMES = {"since", "until", "before", "after", "to", "till", "last", "next", "previous"}
 
-# Of a column that somebody, or a model, has judged the fault by.
+# Of a column that somebody, or a model, has judged the fault by; the second group only where it has few values.
 JUDGING_NAMES = {
     "risk",
     "prediction",
@@ -88,6 +89,7 @@ JUDGING_NAMES = {
     "reason",
     "repair",
 }
+VERDICT_NAMES = FAULT_NAMES | {"maintenance", "changepoint", "downtime"}
 
 # Values that have an order, from the least to the most.
 ORDERS = (

@@ -174,7 +174,7 @@ def halves(client: Client, request: Train) -> Update:
     """Trains the weights on either half of the device's samples."""
     request = replace(request, weights=client.folded(request.weights))
     samples, settings = client.device.train, client.recipe.groups
-    half = folds(samples, client.learner.target, 2, client.recipe.seed, client.name)
+    half = folds(samples, client.learner.target, 2, client.recipe.seed, client.name, client.device.period)
     deltas = []
     for part in (0, 1):
         own = taken(samples, half == part)
@@ -194,7 +194,7 @@ def hop(client: Client, request: Visit) -> Local:
     its way with all of them.
     """
     samples, count = client.device.train, client.recipe.teaching.folds
-    dealt = folds(samples, client.learner.target, count, client.recipe.seed, client.name)
+    dealt = folds(samples, client.learner.target, count, client.recipe.seed, client.name, client.device.period)
     rate = request.rate * client.recipe.optimizer.learning_rate
     drawn = generator(client.recipe.seed, "cap", request.number, client.name).permutation(len(samples))
     now = np.isin(np.arange(len(samples)), drawn[: request.most or len(samples)])

@@ -26,8 +26,10 @@ from fedmetaalign.model.target import Target, known
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME
 from fedmetaalign.phases.deploy import Deployed
+from fedmetaalign.phases.over_time import drift, spans
 from fedmetaalign.tinyml import runtimes
 from fedmetaalign.tinyml.decision import fault_probability
+from fedmetaalign.tinyml.decision import predict as decided
 
 
 def evaluate(
@@ -112,6 +114,10 @@ def evaluate(
         result["false_alarms"] = FalseAlarms(
             share=alarms / len(y), low=low, high=high, allowed=allowed, samples=len(y)
         )
+    if device.period is not None and len(y):
+        said = decided(found, target, deployed.threshold.threshold)
+        result["over_time"] = spans(device.period, target.faults(y).astype(bool), said)
+        result["drift"] = drift(device, test)
     return Result.model_validate(result)
 
 

@@ -85,7 +85,7 @@ def _chosen(client: Client, without: Mapping[int, np.ndarray]) -> Chosen:
     """Chooses the device's blend by teachers of its folds."""
     recipe, target, settings = client.recipe, client.learner.target, client.recipe.teaching
     samples = client.device.train
-    dealt = folds(samples, target, settings.folds, recipe.seed, client.name)
+    dealt = folds(samples, target, settings.folds, recipe.seed, client.name, client.device.period)
     said: dict[str, np.ndarray] = {
         name: np.empty((len(samples), len(target.classes))) for name in settings.teachers
     }

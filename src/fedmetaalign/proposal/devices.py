@@ -6,11 +6,10 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from fedmetaalign.fleet.columns import is_named_id
 from fedmetaalign.fleet.files import Raw, cells
-from fedmetaalign.fleet.words import DEVICE_NAMES, GROUP_NAMES, ordered, words
+from fedmetaalign.fleet.words import DEVICE_NAMES, GROUP_NAMES, ID_NAMES, NUMBERING_NAMES, ordered, words
 
-LEAST = 60
+LEAST = 30
 """The rows that a device has to have in the middle, for a column to name devices."""
 _GROUP_ROWS = 2  # the same of a recording
 
@@ -91,7 +90,7 @@ def _names_things(raw: Raw, name: str) -> bool:
     numbers = distinct.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
     if not numbers.is_null().any():  # a tool's wear and a pump's pressure are measurements
         whole = bool((numbers == numbers.round()).all())
-        return whole and len(distinct) > 2 and (is_named_id(name) or len(words(name)) == 1)
+        return whole and len(distinct) > 2 and words(name) <= DEVICE_NAMES | ID_NAMES | NUMBERING_NAMES
     return not ordered(set(map(str, distinct.to_list())))
 
 

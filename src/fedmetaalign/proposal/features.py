@@ -1,7 +1,7 @@
 """Which columns are features, and why the others are not."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from fedmetaalign.fleet.words import PEOPLE_NAMES, SPLIT_NAMES, SPLIT_VALUES, or
 from fedmetaalign.proposal.devices import codes_of, constant_within, device_columns, group_column
 from fedmetaalign.proposal.reading import Family
 
-_LEAVES = {"clock", "constant", "empty", "identifier", "leak", "suspect", "text", "type", "missing", "mixed"}
+_LEAVES = {"clock", "constant", "empty", "identifier", "leak", "suspect", "text", "type"}
 """The codes of findings for which a column is no feature."""
 
 
@@ -49,12 +49,14 @@ class Sifted:
         categories: of each text among them its values in their order.
         left: of each other column the reason.
         saved: features that give the label away, kept for want of others.
+        gaps: of each feature that lacks values in a table that has it, how many.
     """
 
     features: tuple[str, ...]
     categories: Mapping[str, tuple[str, ...]]
     left: Mapping[str, str]
     saved: tuple[str, ...] = ()
+    gaps: Mapping[str, int] = field(default_factory=dict)
 
 
 def roles_of(
@@ -110,13 +112,15 @@ def sift(
     here = {*roles.others, *roles.useless}
     found = [f for f in audit.findings if f.column in here and f.code in _LEAVES]
     left = {name: f"it names parts of a split ({listed(_few(known, name))})" for name in roles.parts}
-    left |= {str(f.column): _reason(f) for f in found if f.code != "missing" or not _whole(family, f.column)}
+    left |= {str(f.column): _reason(f) for f in found}
     left |= {name: f"'{name}' is left out as asked" for name in roles.others if name in drop}
     left = {name: reason for name, reason in left.items() if name not in keep}
     categories = _categories(known, found, left)
     numbers = [name for name in roles.others if name in audit.features or name in keep]
     taken = [name for name in roles.others if name not in left and name in (*numbers, *categories)]
     left |= _settings(known, kinds, roles, taken, [str(f.column) for f in found if f.code == "text"])
+    gaps = {name: _gaps(family, name) for name in taken if name not in categories}
+    left |= {name: _hollow(name, *each) for name, each in gaps.items() if 2 * each[0] > each[1]}
     taken = [name for name in taken if name not in left]
     saved = () if taken else tuple(str(f.column) for f in found if f.code == "leak" and _is_measured(f, known))
     order = (*roles.others, *roles.parts, *roles.useless)
@@ -125,6 +129,7 @@ def sift(
         categories={name: categories[name] for name in taken if name in categories},
         left={name: left[name] for name in order if name in left and name not in saved},
         saved=saved,
+        gaps={name: gaps[name][0] for name in taken if name in gaps and gaps[name][0]},
     )
 
 
@@ -165,10 +170,14 @@ def _is_measured(finding: Finding, known: Raw) -> bool:
     return "alone all but" in finding.sentence and known.frame[str(finding.column)].n_unique() > 10
 
 
-def _whole(family: Family, column: str | None) -> bool:
-    """Whether no table that has a column lacks a cell of it."""
-    own = [raw for raw in family.raws if column in raw.frame.columns]
-    return all(np.isfinite(numbers_of(raw, str(column))).all() for raw in own)
+def _gaps(family: Family, column: str) -> tuple[int, int]:
+    """How many values of a column the tables lack that have it, and how many rows these have."""
+    own = [numbers_of(raw, column) for raw in family.raws if column in raw.frame.columns]
+    return sum(int(np.count_nonzero(~np.isfinite(x))) for x in own), sum(map(len, own))
+
+
+def _hollow(name: str, lost: int, rows: int) -> str:
+    return f"Column '{name}' lacks most of its values ({lost:,} of {rows:,})."
 
 
 def _categories(known: Raw, found: Sequence[Finding], left: dict[str, str]) -> dict[str, tuple[str, ...]]:

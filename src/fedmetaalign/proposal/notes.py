@@ -26,7 +26,7 @@ def notes_of(family: Family, label: Guess, signal: str | None, sifted: Sifted, s
             f" for it ({faults} for fault); if none is, the model tells kinds apart and no fault from health."
         )
     spelt: dict[str, list[str]] = {}
-    for each in (*label.normal, *label.faults):
+    for each in (value for value in (*label.normal, *label.faults) if any(map(str.isalpha, value))):
         spelt.setdefault(" ".join(each.lower().replace("_", " ").replace("-", " ").split()), []).append(each)
     for alike in (found for found in spelt.values() if len(found) > 1):
         notes.append(

@@ -37,7 +37,7 @@ def split_of(
             test = None if per.min() >= 5 else 0.5 if per.min() == 2 else 0.34
             why = f"rows of one '{unit}' stay on one side: any split inside it would test on what it trained on"
             return Split("units", why, unit=unit, test=test)
-    runs, expected, z = runs_test(kinds)
+    runs, expected, z = _runs(kinds, devices)
     clustered = z < -SIGMAS and 2 * runs < expected
     alike = _correlation(features, devices, 1) if clustered or clocked else 0.0
     if alike >= _ALIKE:
@@ -48,6 +48,14 @@ def split_of(
         )
         return Split("blocks", why, block=_block(features, kinds, devices))
     return Split("rows", "no row tells its neighbour's label")
+
+
+def _runs(kinds: np.ndarray, devices: np.ndarray) -> tuple[int, float, float]:
+    """As `runs_test`, of the rows of each device by themselves, taken together."""
+    each = [runs_test(kinds[devices == device]) for device in np.unique(devices)]
+    runs, expected = sum(found[0] for found in each), sum(found[1] for found in each)
+    variance = sum(((found[0] - found[1]) / found[2]) ** 2 for found in each if found[2])
+    return runs, expected, (runs - expected) / variance**0.5 if variance else 0.0
 
 
 def _correlation(features: Mapping[str, np.ndarray], devices: np.ndarray, lag: int) -> float:

@@ -64,6 +64,7 @@ class Choice:
         draws: how the table is cut at random, if it is.
         units: of each feature with one its physical unit.
         categories: of each text feature its values in their order.
+        gaps: of each feature that lacks values how many.
         left: of each column that is left out the reason.
         split: how samples are divided.
         notes: sentences that somebody should read before believing a result.
@@ -78,6 +79,7 @@ class Choice:
     draws: Draws | None
     units: Mapping[str, str]
     categories: Mapping[str, tuple[str, ...]]
+    gaps: Mapping[str, int]
     left: Mapping[str, str]
     split: Split
     notes: tuple[str, ...]
@@ -97,10 +99,12 @@ class Proposal:
         name: of the recipe.
         choices: for tables of each kind.
         left: sentences about tables that are left out.
+        spare: tables that cannot be used at all.
         csv: what is said of the dialect of texts, as `[fleet.csv]` has it.
     """
 
     name: str
     choices: tuple[Choice, ...]
     left: tuple[str, ...] = ()
+    spare: tuple[Path, ...] = ()
     csv: Mapping[str, Any] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def propose(
     name: str,
     label: Sequence[str] = (),
     normal: Sequence[Value] = (),
-    left: Sequence[str] = (),
+    wrong: Mapping[Path, str] = MappingProxyType({}),
     ask: Ask | None = None,
 ) -> Proposal:
     """Proposes a recipe's data.
@@ -41,22 +42,24 @@ def propose(
         name: of the recipe.
         label: the label columns where they are known.
         normal: the label's values that mean no fault where they are known.
-        left: sentences about tables that could not be read.
+        wrong: which tables could not be read, and why.
         ask: shows somebody a choice, and returns the one to take.
 
     Raises:
         DataError: no table has a label, or a feature.
     """
-    choices, sorry = [], [*left]
+    choices, sorry, spare = [], [*wrong.values()], [*wrong]
     for family in families:
         try:
             choice = choose(family, guess(family.pooled, label, (), normal))
             choices.append(ask(family, choice) if ask else choice)
+            spare += [path for column in choices[-1].label.columns for path in family.lacking(column)]
         except DataError as error:
             sorry.append(str(error))
+            spare += family.paths
     if not choices:
         raise DataError(sorry[-1])
-    return Proposal(safe_name(name), tuple(choices), tuple(sorry))
+    return Proposal(safe_name(name), tuple(choices), tuple(sorry), tuple(spare))
 
 
 def choose(
@@ -85,7 +88,7 @@ def choose(
     kinds = truth.y.astype(str) if truth.kinds is None else truth.kinds
     roles = roles_of(known, label.columns, truth.y, _files(family, step, labelled), device)
     apart = {*roles.parts, *roles.device, *([roles.unit] if roles.unit else [])}
-    audit = audit_raw(raw, label, apart)
+    audit = audit_raw(raw, label, apart, ordered=len(family.raws) == 1)
     sifted = sift(family, known, kinds, roles, audit, drop, keep)
     if not sifted.features:
         reasons = " ".join([*sifted.left.values()][:3])
@@ -106,6 +109,7 @@ def choose(
         draws=draws,
         units={name: unit for name in sifted.features if (unit := raw.units.get(name) or unit_of(name))},
         categories=sifted.categories,
+        gaps=sifted.gaps,
         left=sifted.left,
         split=split,
         notes=tuple(notes_of(family, label, roles.unit if signal else None, sifted, step)),

@@ -70,7 +70,7 @@ def tables_in(paths: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def read(paths: Sequence[Path], options: Options | None = None) -> tuple[tuple[Family, ...], tuple[str, ...]]:
+def read(paths: Sequence[Path], options: Options | None = None) -> tuple[tuple[Family, ...], dict[Path, str]]:
     """Reads tables and sorts them by kind: tables are of one kind that share half of their columns.
 
     Args:
@@ -78,14 +78,14 @@ def read(paths: Sequence[Path], options: Options | None = None) -> tuple[tuple[F
         options: what is known of the dialect of texts.
 
     Returns:
-        The families, that of the first table first, and a sentence for each table that cannot be read.
+        The families, that of the first table first, and why which tables cannot be read.
 
     Raises:
         DataError: none can be read.
     """
     options = options or Options()
     raws: list[Raw] = []
-    wrong: list[str] = []
+    wrong: dict[Path, str] = {}
     decimals: dict[Path, str] = {}
     for path in paths:
         try:
@@ -95,10 +95,11 @@ def read(paths: Sequence[Path], options: Options | None = None) -> tuple[tuple[F
                 raws.append(raw)
                 decimals[path] = sign
             else:
-                wrong.append(str(error))
+                wrong[path] = str(error)
     if not raws:
-        raise DataError(wrong[0] if len(wrong) == 1 else f"None of {len(wrong)} tables can be read: {wrong[0]}")
-    return tuple(Family(tuple(kin), _pooled(kin), decimals) for kin in _kin(raws)), tuple(wrong)
+        first = next(iter(wrong.values()))
+        raise DataError(first if len(wrong) == 1 else f"None of {len(wrong)} tables can be read: {first}")
+    return tuple(Family(tuple(kin), _pooled(kin), decimals) for kin in _kin(raws)), wrong
 
 
 def _decimal(path: Path, options: Options) -> str | None:

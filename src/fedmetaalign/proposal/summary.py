@@ -37,6 +37,7 @@ def to_dict(proposal: Proposal) -> dict[str, Any]:
                 "features": list(choice.features),
                 "units": dict(choice.units),
                 "categories": {name: list(order) for name, order in choice.categories.items()},
+                "gaps": dict(choice.gaps),
                 "left": dict(choice.left),
                 "split": asdict(choice.split),
                 "notes": list(choice.notes),
@@ -60,6 +61,8 @@ def _choice(choice: Choice) -> Iterator[str]:
     units = {name: unit for name, unit in choice.units.items() if not name.endswith((f"[{unit}]", f"({unit})"))}
     names = (f"{name} [{units[name]}]" if name in units else name for name in choice.features)
     yield f"  features  {_listed(names)}"
+    if choice.gaps:
+        yield f"  missing   {_listed(f'{name} {count:,}' for name, count in choice.gaps.items())}"
     if choice.left:
         yield f"  left out  {_listed(choice.left)}"
     yield f"  split     {choice.split.kind}: {choice.split.why}"

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import tomli_w
 
 from fedmetaalign.fleet.classes import canonical
 from fedmetaalign.fleet.files import listed
+from fedmetaalign.proposal.places import Place, places
 from fedmetaalign.proposal.proposal import Choice, Part, Proposal
 
 _WIDTH = 100
@@ -33,13 +34,16 @@ def recipe_text(proposal: Proposal, folder: Path, call: str, run: str) -> str:
     if proposal.left:
         lines += _comment("Tables that are left out:")
         lines += [line for sentence in proposal.left for line in _comment(f"- {sentence}")] + [""]
-    parts = [_parts(choice, folder) for choice in proposal.choices]
-    alone = sum(len(_patterns(part, folder)) for found in parts for part in found) == 1
-    for choice, found in zip(proposal.choices, parts, strict=True):
+    sources = [_places(choice, folder, proposal.spare) for choice in proposal.choices]
+    alone = sum(map(len, sources)) == 1
+    exclude = [name for found in sources for _, place in found for name in place.exclude]
+    if exclude and not alone:
+        lines += ["[fleet]", f"exclude = {value(exclude)}", ""]
+    for choice, found in zip(proposal.choices, sources, strict=True):
         for note in choice.notes:
             lines += [*_comment(note), ""]
-        for i, part in enumerate(found):
-            lines += _source(choice, part, folder, alone, told=i > 0)
+        for i, (part, place) in enumerate(found):
+            lines += _source(choice, part, place, alone, told=i > 0)
         lines += [*_left(choice), ""]
     if proposal.csv:
         lines += ["[fleet.csv]", *(f"{key} = {value(each)}" for key, each in proposal.csv.items()), ""]
@@ -56,29 +60,29 @@ def value(thing: Any) -> str:
     return tomli_w.dumps({"v": thing}).removeprefix("v = ").strip()
 
 
-def _source(choice: Choice, part: Part, folder: Path, alone: bool, told: bool) -> Iterator[str]:
-    """The lines of one source, or of as many as its files take."""
-    for i, table in enumerate(_patterns(part, folder)):
-        yield "[fleet]" if alone else "[[fleet.devices]]"
-        yield _with(f"table = {value(table)}", _whose(choice, part, table))
-        if part.decimal:
-            yield _with(
-                f"csv = {value({'decimal': part.decimal})}", "" if told or i else "CHECK: nothing proves it"
-            )
-        yield from _label(choice, told or i > 0)
-        if choice.device:
-            yield f"device = {value(choice.device if len(choice.device) > 1 else choice.device[0])}"
-        yield from _listed("features", part.features)
-        if units := {name: unit for name, unit in choice.units.items() if name in part.features}:
-            yield from _mapped("units", units)
-        if categories := {name: order for name, order in choice.categories.items() if name in part.features}:
-            yield _with(
-                f"categories = {value(categories)}", "texts that become 0, 1, 2, ...: CHECK their order"
-            )
-        if choice.draws:
-            keys = {"count": choice.draws.count, "samples": choice.draws.samples, "alpha": 100.0}
-            yield _with(f"partition = {value(keys)}", "devices for a trial, drawn from the whole table")
-        yield ""
+def _source(choice: Choice, part: Part, place: Place, alone: bool, told: bool) -> Iterator[str]:
+    """The lines of one source."""
+    yield "[fleet]" if alone else "[[fleet.devices]]"
+    yield _with(f"table = {value(place.table)}", _whose(choice, place))
+    if alone and place.exclude:
+        yield f"exclude = {value(place.exclude)}"
+    if part.decimal:
+        yield _with(f"csv = {value({'decimal': part.decimal})}", "" if told else "CHECK: nothing proves it")
+    yield from _label(choice, told)
+    if choice.device:
+        yield f"device = {value(choice.device if len(choice.device) > 1 else choice.device[0])}"
+    yield from _listed("features", part.features)
+    if units := {name: unit for name, unit in choice.units.items() if name in part.features}:
+        yield from _mapped("units", units)
+    if categories := {name: order for name, order in choice.categories.items() if name in part.features}:
+        yield _with(f"categories = {value(categories)}", "texts that become 0, 1, 2, ...: CHECK their order")
+    if gaps := {name: count for name, count in choice.gaps.items() if name in part.features}:
+        counts = ", ".join(f"{name} {count:,}" for name, count in gaps.items())
+        yield _with('missing_values = "median"', f"stands for what is missing: {counts}")
+    if choice.draws:
+        keys = {"count": choice.draws.count, "samples": choice.draws.samples, "alpha": 100.0}
+        yield _with(f"partition = {value(keys)}", "devices for a trial, drawn from the whole table")
+    yield ""
 
 
 def _label(choice: Choice, told: bool) -> Iterator[str]:
@@ -105,12 +109,12 @@ def _label(choice: Choice, told: bool) -> Iterator[str]:
         )
 
 
-def _whose(choice: Choice, part: Part, table: str) -> str:
+def _whose(choice: Choice, place: Place) -> str:
     if choice.draws:
         return ""
     if choice.device:
         return f"a device is each {' and '.join(choice.device)}"
-    return f"{len(part.paths)} tables, a device each" if "*" in table else "one device"
+    return f"{place.tables} tables, a device each" if place.tables > 1 else "one device"
 
 
 def _left(choice: Choice) -> Iterator[str]:
@@ -139,37 +143,15 @@ def _splits(proposal: Proposal) -> Iterator[str]:
         yield _with(f"test = {split.test}", "so that each class has a unit on both sides")
 
 
-def _parts(choice: Choice, folder: Path) -> tuple[Part, ...]:
-    """The sources: one where a pattern matches all tables, since its tables may lack features."""
+def _places(choice: Choice, folder: Path, spare: Collection[Path]) -> list[tuple[Part, Place]]:
+    """The sources: a pattern's tables may lack features, and so it takes all that it matches."""
     paths = tuple(sorted(path for part in choice.parts for path in part.paths))
-    every = Part(paths, choice.features, choice.parts[0].decimal)
-    alike = len({part.decimal for part in choice.parts}) == 1
-    return (every,) if alike and len(_patterns(every, folder)) == 1 else choice.parts
-
-
-def _patterns(part: Part, folder: Path) -> list[str]:
-    """The tables of a source as the recipe names them: one pattern that matches these files alone, or each."""
-    paths = [_from(folder.resolve(), path.resolve()) for path in part.paths]
-    parents = {path.parent for path in paths}
-    if len(paths) > 1 and len(parents) == 1:
-        stem = _beginning([path.name for path in paths])
-        suffixes = {path.suffix for path in paths}
-        if len(suffixes) == 1 and not any(sign in str(paths[0].parent) for sign in "*?["):
-            for pattern in (f"*{suffixes.copy().pop()}", f"{stem}*{suffixes.copy().pop()}"):
-                if set(part.paths[0].parent.glob(pattern)) == set(part.paths):
-                    return [(paths[0].parent / pattern).as_posix()]
-    return [path.as_posix() for path in paths]
-
-
-def _from(folder: Path, path: Path) -> Path:
-    """A path as seen from a folder, whole where it does not lie in it."""
-    return path.relative_to(folder) if path.is_relative_to(folder) else path
-
-
-def _beginning(names: Sequence[str]) -> str:
-    """What all of some names begin with."""
-    first, last = min(names), max(names)
-    return first[: next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
+    if len({part.decimal for part in choice.parts}) == 1:
+        every = Part(paths, choice.features, choice.parts[0].decimal)
+        found = places(paths, folder, spare)
+        if all(place.tables > 1 for place in found) or len(choice.parts) == 1:
+            return [(every, place) for place in found]
+    return [(part, place) for part in choice.parts for place in places(part.paths, folder, spare)]
 
 
 def _plain(values: Sequence[str]) -> list[str | int | float]:

@@ -9,7 +9,7 @@ _PLAIN = {
     "mm", "um", "µm", "cm", "km", "ms", "us", "ohm", "kohm", "db", "kg", "g/s", "mm/s", "m/s", "ms2",
     "m/s2", "l/min", "l/s", "l/h", "m3/h", "m3/s", "pct", "percent", "ppm", "amps", "amp", "volts", "watts",
     "lbs", "lb", "hp", "mil", "deg", "rad", "lux", "kbar", "inch", "ft", "gpm", "cfm", "kgh", "kg/h", "mps",
-    "mmps", "lpm",
+    "mmps", "lpm", "m3h", "m3ph",
 }  # fmt: skip
 _SPELT = {
     "degc": "°C", "celsius": "°C", "°c": "°C", "degf": "°F", "fahrenheit": "°F", "kelvin": "K", "pct": "%",
@@ -17,7 +17,7 @@ _SPELT = {
     "kpa": "kPa", "mpa": "MPa", "hz": "Hz", "khz": "kHz", "mhz": "MHz", "ma": "mA", "mv": "mV", "kv": "kV",
     "kw": "kW", "mw": "MW", "kva": "kVA", "kwh": "kWh", "wh": "Wh", "nm": "Nm", "kn": "kN", "um": "µm",
     "ohm": "Ω", "kohm": "kΩ", "db": "dB", "ms2": "m/s²", "m/s2": "m/s²", "m3/h": "m³/h", "m3/s": "m³/s",
-    "mps": "m/s", "mmps": "mm/s", "lpm": "l/min", "kgh": "kg/h", "deg": "°",
+    "mps": "m/s", "mmps": "mm/s", "lpm": "l/min", "m3h": "m³/h", "m3ph": "m³/h", "kgh": "kg/h", "deg": "°",
 }  # fmt: skip
 _LETTERS = {
     "a": ("A", ("current", "amp")), "v": ("V", ("volt",)), "w": ("W", ("power",)), "k": ("K", ("temp",)),

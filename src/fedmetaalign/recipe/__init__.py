@@ -61,6 +61,16 @@ class Recipe(Section):
     compare: Compare = Compare()
 
     @model_validator(mode="after")
+    def _tested_later(self) -> "Recipe":
+        """Tests on the later part where a source tells the time and nobody says how to split.
+
+        It is written down, so that it is no matter of defaults where the recipe is read again.
+        """
+        if "kind" not in self.splits.model_fields_set and any(s.time for s in self.fleet.sources):
+            object.__setattr__(self, "splits", self.splits.model_copy(update={"kind": "time"}))
+        return self
+
+    @model_validator(mode="after")
     def _phases_have_data(self) -> "Recipe":
         f = self.foundation
         if f.enabled and f.table is None and f.simulator is None:
@@ -74,6 +84,8 @@ class Recipe(Section):
             and any(s.table for s in self.fleet.sources)
         ):
             raise ValueError('splits.kind = "units" needs splits.unit, the column that names the unit')
+        if self.splits.kind == "time" and not any(s.time for s in self.fleet.sources):
+            raise ValueError('splits.kind = "time" needs the column that tells the time: name it as fleet.time')
         layers = len(self.model.hidden) + 1
         if self.deploy.format == "int8-float-head" and not int(self.personalize.freeze * layers):
             raise ValueError(

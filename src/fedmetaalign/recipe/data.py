@@ -129,6 +129,13 @@ class Source(Section):
     """What means a missing value in a table, beside empty cells, NA, NaN, No Data and the like."""
     ranges: Mapping[str, tuple[Number, Number]] = {}
     """By feature the least and the greatest value that its sensor can have: what lies outside is missing."""
+    time: str | tuple[str, str] | None = None
+    """Column of the time of each row, or the two of date and time of day; rows are put in its order."""
+    time_format: Annotated[str, Field(min_length=1)] | None = None
+    """How the time is written, as strptime has it ("%d/%m/%Y %H:%M"), or "s", "ms", "us", "ns" since 1970; by
+    default the column tells."""
+    zone: Annotated[str, Field(min_length=1)] | None = None
+    """The time zone of stamps that name none, such as "Europe/Berlin"."""
     device: str | tuple[str, ...] = ()
     """Columns whose combination names the device: one table cut into devices."""
     partition: Partition | None = None
@@ -145,6 +152,10 @@ class Source(Section):
             raise ValueError("names both a table and a simulator: keep one of them")
         if self.table is not None and (self.label is None or not self.features):
             raise ValueError(f"table {self.table!r} needs the keys label and features")
+        if self.time is None and (self.time_format is not None or self.zone is not None):
+            raise ValueError("has time_format or zone, which say how `time` is written: name that column, too")
+        if self.time is not None and self.simulator is not None:
+            raise ValueError("has a simulator, which knows no time: drop `time`")
         if self.device and self.partition is not None:
             raise ValueError("has both device and partition: a table is cut in one way")
         return self
@@ -265,7 +276,9 @@ class Splits(Section):
     personalize: Share = 0.3
     query: Share = 0.2
     """Share of each phase's samples that is evaluated on."""
-    kind: Literal["rows", "blocks", "units"] = "rows"
+    kind: Literal["rows", "blocks", "units", "time"] = "rows"
+    """What stays together: nothing, blocks of neighbouring rows, units; or train on the earlier and test on the
+    later part ("time"), the default where a source names its `time`."""
     block: Count = 10
     """Rows of a block, for kind = "blocks"."""
     unit: str | None = None

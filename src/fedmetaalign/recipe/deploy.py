@@ -1,8 +1,8 @@
 """The recipe's section on deployment: what each device receives."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from fedmetaalign.recipe.data import Count, Section
 
@@ -34,6 +34,9 @@ class Deploy(Section):
     """Choose the threshold again on the deployed model's own scores, or keep the personalised model's."""
     max_bytes: Count | None = None
     """Of the model file, at most; a network that is larger is made smaller: in low rank, pruned, in 4 bits."""
+    drift: Annotated[bool, Field(strict=True)] | None = None
+    """Let the bundle carry how the training samples were distributed, so that the device and `predict` can tell
+    drift from a fault; by default where a source names its `time`."""
     target: Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33"] = "cortex-m4"
     """What bundle.json names as the device's core; the C code runs on all of them."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -96,6 +97,27 @@ def _baselines(axes: Axes, run: Run) -> None:
     for value, label in lines:
         place = max(value, place + 0.05 * (high - low))  # the height of a line of text
         beside(axes, place, label, colours[label])
+
+
+def over_time(run: Run) -> str:
+    """Returns the accuracy over the test period, one line a device, at the middle of each span."""
+    lines = {
+        device.name: {
+            100 * (i + 0.5) / len(device.over_time): 100 * each.accuracy
+            for i, each in enumerate(device.over_time)
+        }
+        for device in run.devices
+        if device.over_time
+    }
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        _lines(axes, lines, run, markers=True)
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("test samples in %, in order of time")
+        axes.set_ylabel("accuracy in %")
+
+    return svg.render(draw, 5.4, 3.0, "over-time", "Accuracy of each device over its test period")
 
 
 def gains(run: Run) -> str:
@@ -224,7 +246,7 @@ def _guide(panel: Panel, lines: Lines, run: Run) -> tuple[str, float] | None:
     return None
 
 
-def _lines(axes: Axes, lines: Lines, run: Run, markers: bool) -> None:
+def _lines(axes: Axes, lines: Mapping[str, Mapping[Any, float]], run: Run, markers: bool) -> None:
     """Draws one line a device: coloured in a small fleet, thin and grey in a large one."""
     own = colours(run)
     fleet = {device.name for device in run.devices}

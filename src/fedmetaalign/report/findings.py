@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from fedmetaalign.report import unjudged
+from fedmetaalign.report.drift import drifted, fading
 from fedmetaalign.report.numbers import decimal, listing, percent, points
 from fedmetaalign.report.reading import DeviceReport, Run
 
@@ -77,6 +78,8 @@ def findings(run: Run) -> tuple[Finding, ...]:
         "quantisation drop": _quantisation,
         "threshold fallback": _fallback,
         "too many false alarms": unjudged.false_alarms,
+        "drift": drifted,
+        "worse with time": fading,
         "few faults": unjudged.few_faults,
         UNSEEN: lambda d: ", ".join(d.unseen_kinds) or None,
         "class missing": _missing_class,

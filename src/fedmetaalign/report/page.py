@@ -10,6 +10,7 @@ from fedmetaalign.report import facts, figures
 from fedmetaalign.report.candidates import kinds, titled
 from fedmetaalign.report.curves import precision_recall
 from fedmetaalign.report.decision import doubtful, headline
+from fedmetaalign.report.drift import drifted, timed
 from fedmetaalign.report.findings import BEATEN, findings, standing, verdict
 from fedmetaalign.report.kinds import confusion, fleet_confusion
 from fedmetaalign.report.numbers import ABSENT, MINUS, NARROW, interval
@@ -75,6 +76,7 @@ def _environment() -> Environment:
     found = environment()
     found.filters |= {
         "confusion": confusion,
+        "drifted": drifted,
         "fleet_confusion": fleet_confusion,
         "kinds": kinds,
         "parted": facts.parted,
@@ -82,6 +84,7 @@ def _environment() -> Environment:
         "samples_gained": _samples_gained,
         "stage_title": STAGES.__getitem__,
         "test_samples": lambda device: device.samples.get("test"),
+        "timed": timed,
         "training": _training,
         "within": _within,
     }

@@ -15,12 +15,14 @@ from typing import Any
 from fedmetaalign.errors import RunError
 from fedmetaalign.evaluation.result import (
     Candidate,
+    Drift,
     FalseAlarms,
     FewFaults,
     Metrics,
     Novelty,
     OneRule,
     Result,
+    Span,
     ThresholdInterval,
 )
 from fedmetaalign.report.numbers import chance
@@ -51,6 +53,8 @@ class DeviceReport:
         alone: metrics of the model that the device trained without the others; empty if it did not.
         samples: part name -> number of samples.
         threshold_interval: how sure the threshold is.
+        over_time: its test period in parts; empty where it is not split by time.
+        drift: how far each input is from training, the farthest first.
         candidates: the models that the deployed one was chosen from, the largest first; empty without
             `max_bytes`.
         bundle: `bundle.json`, empty if there is none.
@@ -91,6 +95,8 @@ class DeviceReport:
     few_faults: FewFaults | None = None
     pr_curve: tuple[tuple[float, float], ...] = ()
     threshold_interval: ThresholdInterval | None = None
+    over_time: tuple[Span, ...] = ()
+    drift: tuple[Drift, ...] = ()
 
     @property
     def last(self) -> str | None:
@@ -260,7 +266,7 @@ def mean(values: Any) -> float | None:
 def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any], group: object) -> DeviceReport:
     found, rule = Result.usable(entry), OneRule.usable(entry.get("one_rule"))
     stages, ladder = mapping(entry.get("stages")), entry.get("ladder")
-    candidates = map(Candidate.read, ladder if isinstance(ladder, list) else ())
+    candidates = map(Candidate.read, listed(ladder))
     known, few = found.get("known"), FewFaults.read(entry.get("few_faults"))
     return DeviceReport(
         name=name,
@@ -285,6 +291,8 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any], grou
         false_alarms=FalseAlarms.read(entry.get("false_alarms")),
         novelty=Novelty.read(entry.get("novelty")),
         threshold_interval=ThresholdInterval.read(entry.get("threshold_interval")),
+        over_time=tuple(filter(None, map(Span.read, listed(entry.get("over_time"))))),
+        drift=tuple(filter(None, map(Drift.read, listed(entry.get("drift"))))),
         few_faults=few,
         pr_curve=tuple((recall, precision) for recall, precision in found.get("pr_curve") or ()),
     )
@@ -337,6 +345,11 @@ def _text(path: Path, absent: str) -> str:
         raise RunError(f"{path.parent} has no {path.name}: {absent}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path} cannot be read ({error}).") from None
+
+
+def listed(value: object) -> list[Any]:
+    """Returns a JSON array, and an empty one for anything else."""
+    return value if isinstance(value, list) else []
 
 
 def mapping(value: object) -> Mapping[str, Any]:

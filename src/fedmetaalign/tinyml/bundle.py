@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from fedmetaalign.drift import Followed, Reference, follow
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.missing import Missing
@@ -57,6 +58,7 @@ class Bundle:
         runtime: whose rounding the threshold was chosen with.
         model: the .tflite file.
         labels: the classes that it tells apart.
+        reference: how its training samples were distributed; None where it cannot tell drift.
     """
 
     device: str
@@ -67,6 +69,7 @@ class Bundle:
     runtime: Runtime
     model: bytes
     labels: Target = BINARY
+    reference: Reference | None = None
 
     @cached_property
     def network(self) -> DeployedNetwork:
@@ -96,6 +99,21 @@ class Bundle:
     def kinds(self, scores: np.ndarray) -> np.ndarray | None:
         """Returns the likeliest fault of each sample, (rows,) int64, from their scores; None of two classes."""
         return decision.kinds(scores, self.labels) if self.labels.outputs > 1 else None
+
+    def drift(self, x: np.ndarray, scores: np.ndarray, before: Followed | None = None) -> Followed | None:
+        """Follows samples as they drift away from those of training; None where the bundle cannot tell.
+
+        Args:
+            x: (rows, measured) float64, in order of time; those of a broken sensor are left out.
+            scores: of them, as `scores` returns them.
+            before: what this returned of earlier samples.
+        """
+        if self.reference is None:
+            return None
+        said = self.decisions(x, scores)
+        rows = np.flatnonzero(said != decision.Decision.SENSOR_FAULT)
+        found = follow(self.reference, x[rows], said[rows] == decision.Decision.FAULT, before)
+        return replace(found, since=np.append(rows, -1)[found.since])
 
     def outside(self, x: np.ndarray) -> int:
         """Counts the whole samples with an input beyond the calibrated range, where the model saturates."""
@@ -139,6 +157,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         raw,
         header(network, bundle.labels),
         bundle.labels,
+        bundle.reference,
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
@@ -150,6 +169,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         "target": bundle.target,
         "runtime": bundle.runtime,
         **({} if bundle.labels == BINARY else asdict(bundle.labels)),
+        **({} if bundle.reference is None else {"drift": bundle.reference.to_dict()}),
         "quantization": _quantization(network),
         "bytes": {name: len(data) for name, data in files.items()},
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
@@ -237,7 +257,10 @@ def read(folder: Path) -> Bundle:
             runtime=facts["runtime"],
             model=contents["model.tflite"],
             labels=labels,
+            reference=Reference.read(facts["drift"]) if "drift" in facts else None,
         )
+        if bundle.reference and bundle.reference.edges.shape[1] != len(preparation.measured):
+            raise ValueError("its drift is not that of its features")
         if not math.isfinite(bundle.threshold) or bundle.runtime not in get_args(Runtime):
             raise ValueError(f"threshold {bundle.threshold} or runtime {bundle.runtime!r} is not one")
         if Interface.of(bundle.network).inputs != len(preparation.columns):

@@ -13,12 +13,13 @@ from string import Template
 
 import numpy as np
 
+from fedmetaalign.drift import Reference
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import Target
 from fedmetaalign.operators import Layer, operator_of, output_of
 from fedmetaalign.operators.c_text import TYPES, array, real, table
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.tinyml import decision, features, integer
+from fedmetaalign.tinyml import decision, drift_code, features, integer
 from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
 
@@ -46,6 +47,7 @@ def files(
     raw: np.ndarray,
     head: str | None = None,
     labels: Target | None = None,
+    reference: Reference | None = None,
 ) -> dict[str, str]:
     """Returns what goes into a bundle's `firmware/`, texts by file name.
 
@@ -57,6 +59,7 @@ def files(
         raw: (rows, features) float64, samples that the firmware can be tried with.
         head: the text of `fma_head.h` where the device can learn, see `head.header`.
         labels: the classes that the network tells apart; without them they have no names.
+        reference: how the training samples were distributed, where the device shall tell drift.
 
     Raises:
         BundleError: float32 cannot hold a feature's mean or scale, or a layer is too wide.
@@ -64,7 +67,7 @@ def files(
     folder = resources.files("fedmetaalign") / "firmware"
     several = Interface.of(network).outputs > 1
     more = [*output_of(Interface.of(network).outputs).sources, *(_CURVES if preparation.curves else ())]
-    names = [*_SOURCES, *more, *(_LEARNING if head else ())]
+    names = [*_SOURCES, *more, *(_LEARNING if head else ()), *(drift_code.SOURCES if reference else ())]
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in names}
     readme = Template((folder / "README.md").read_text(encoding="utf-8"))
     texts["README.md"] = readme.substitute(
@@ -79,6 +82,9 @@ def files(
     texts["fma_golden.h"] = golden_header(network, preparation, threshold, raw, labels)
     if head:
         texts["fma_head.h"] = head
+    if reference:
+        texts["fma_reference.h"] = drift_code.reference_header(reference)
+        texts["README.md"] += drift_code.README
     return texts
 
 

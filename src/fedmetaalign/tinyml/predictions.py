@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from fedmetaalign.drift import Followed
 from fedmetaalign.model.missing import carried
 from fedmetaalign.tinyml import decision
 from fedmetaalign.tinyml.bundle import Bundle
 from fedmetaalign.tinyml.runtimes import Runtime
+
+_SHOWN = 5  # features that have drifted
 
 
 class Stream:
@@ -108,3 +111,26 @@ def written(found: Mapping[str, Any], kind: str, first: int = 1, *, header: bool
         writer.writerow(table)
     writer.writerows([repr(value) if isinstance(value, float) else value for value in row] for row in rows)
     return out.getvalue().encode()
+
+
+def drifted(bundle: Bundle, followed: Followed | None, first: int = 1) -> dict[str, int]:
+    """Returns the features of samples that have drifted, and the row from which on each has.
+
+    Args:
+        bundle: that has followed the samples.
+        followed: what it returned.
+        first: number of the first sample.
+    """
+    if followed is None:
+        return {}
+    return {bundle.preparation.measured[i]: first + int(followed.since[i]) for i in followed.drifted}
+
+
+def drift_sentence(drift: Mapping[str, int]) -> str:
+    """Says which features have drifted, as `drifted` returns them, and what that means."""
+    shown = [f"{name} (from row {row} on)" for name, row in [*drift.items()][:_SHOWN]]
+    more = f" and {len(drift) - _SHOWN} more" if len(drift) > _SHOWN else ""
+    return (
+        f"The inputs have drifted from those that the model was trained on: {', '.join(shown)}{more}. Its"
+        " scores may mean little there: look at the sensors, and train again with samples of now."
+    )
