@@ -9,7 +9,6 @@ import math
 import textwrap
 from collections.abc import Sequence
 from importlib import resources
-from string import Template
 
 import numpy as np
 
@@ -19,7 +18,8 @@ from fedmetaalign.model.target import Target
 from fedmetaalign.operators import Layer, operator_of, output_of
 from fedmetaalign.operators.c_text import TYPES, array, real, table
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.tinyml import decision, drift_code, features, integer
+from fedmetaalign.tinyml import decision, drift_code, features, firmware_readme, integer
+from fedmetaalign.tinyml.firmware_readme import names_of, plain
 from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
 
@@ -27,16 +27,6 @@ _SOURCES = ("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h", "main.c")
 _CURVES = ("fma_curves.h",)
 _LEARNING = ("fma_adapt.c", "fma_adapt.h", "fma_learn.h")
 _WIDTH = 112  # of a line
-
-_TWO = {
-    "scores": "fma_score_t score;",
-    "classify": "int said = fma_classify(raw, &score$last);",
-}
-_SEVERAL = {
-    "scores": "fma_score_t scores[FMA_CLASSES]; /* the probability of each class */",
-    "classify": "int kind, said = fma_classify(raw, scores, &kind$last); /* kind: the likeliest fault */",
-}
-"""What the README says of classifiers of two classes, and of more."""
 
 
 def files(
@@ -71,15 +61,7 @@ def files(
     more = [*output_of(Interface.of(network).outputs).sources, *(_CURVES if preparation.curves else ())]
     names = [*_SOURCES, *more, *(_LEARNING if head else ()), *(drift_code.SOURCES if reference else ())]
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in names}
-    readme = Template((folder / "README.md").read_text(encoding="utf-8"))
-    texts["README.md"] = readme.substitute(
-        device=_plain(device),
-        features=", ".join(_names(preparation)),
-        more="".join(f" `{name}`," for name in more),
-        broken=_broken(preparation),
-        warning=_WARNING.substitute(constant=constant) if constant else "",
-        **_usage(several, preparation.missing.rule == "last"),
-    )
+    texts["README.md"] = firmware_readme.text(device, preparation, more, several, constant)
     trunk = len(split(network).trunk) if head else 0
     texts["fma_model.h"] = model_header(device, network, preparation, threshold, trunk, labels)
     texts["fma_golden.h"] = golden_header(network, preparation, threshold, raw, labels)
@@ -89,40 +71,6 @@ def files(
         texts["fma_reference.h"] = drift_code.reference_header(reference)
         texts["README.md"] += drift_code.README
     return texts
-
-
-def _usage(several: bool, last: bool) -> dict[str, str]:
-    """Returns what the README shows in C."""
-    found = {
-        name: line.replace("$last", ", &last" * last) for name, line in (_SEVERAL if several else _TWO).items()
-    }
-    if last:
-        found["scores"] = (
-            f"static fma_last_t last; /* once: fma_last_init(&last); */\n        {found['scores']}"
-        )
-    return found
-
-
-_WARNING = Template(
-    "\n**Do not deploy it: it says $constant of every sample that it was tried with, whatever the values.**\n"
-)
-
-_STANDS = {
-    "median": "the median of the training samples",
-    "flag": "the median of the training samples, and an input says so,",
-    "last": "the last good value",
-}
-
-
-def _broken(preparation: Preparation) -> str:
-    """Says in the README what is done about broken values."""
-    missing = preparation.missing
-    ranges = " or lies outside its sensor's range (see `fma_model.h`)" if missing.ranges else ""
-    said = "the decision is a sensor fault, whatever the score"
-    if missing.fills:
-        said = f"{_STANDS[missing.rule]} stands for it, and the decision is a fault or a sensor fault"
-    text = f"Where a value is no finite number{ranges}, {said}: never normal."
-    return textwrap.fill(text, 109, subsequent_indent="   ")
 
 
 def model_header(
@@ -309,7 +257,7 @@ def _integer_part(network: QuantizedNetwork) -> list[str]:
 
 def _classes(labels: Target) -> list[str]:
     said = [" (normal)" if i in labels.normal else "" for i in range(len(labels.classes))]
-    names = [f"{i} {_plain(name)}{end}" for i, (name, end) in enumerate(zip(labels.classes, said, strict=True))]
+    names = [f"{i} {plain(name)}{end}" for i, (name, end) in enumerate(zip(labels.classes, said, strict=True))]
     comment = textwrap.wrap(f"/* {', '.join(names)} */", _WIDTH, subsequent_indent=" * ")
     return [f"#define FMA_CLASSES {len(names)} /* probabilities of a sample: */", *comment]
 
@@ -350,30 +298,7 @@ def _limit(threshold: float, kind: str, several: bool) -> str:
 
 def _comment(title: str, preparation: Preparation) -> list[str]:
     """Writes a title and the features below it."""
-    lines = textwrap.wrap(_plain(title), _WIDTH - 3)
-    for name in _names(preparation):
+    lines = textwrap.wrap(plain(title), _WIDTH - 3)
+    for name in names_of(preparation):
         lines += textwrap.wrap(name, _WIDTH - 3, initial_indent="  ", subsequent_indent="    ")
     return [f"/* {lines[0]}", *(f" * {line}" for line in lines[1:]), " */"]
-
-
-def _names(preparation: Preparation) -> list[str]:
-    """Returns the features with their units, their ranges, and the numbers that stand for texts."""
-    ranges = {name: f" ({low:g} to {high:g})" for name, (low, high) in preparation.missing.ranges.items()}
-    return [
-        _plain(
-            f"{name}{f' [{unit}]' if unit else ''}{ranges.get(name, '')}"
-            f"{_codes(preparation.categories.get(name, ()))}"
-        )
-        for name, unit in zip(preparation.measured, preparation.units, strict=False)
-    ]
-
-
-def _codes(texts: Sequence[str]) -> str:
-    codes = ", ".join(f"{text} = {code}" for code, text in enumerate(texts))
-    return f" ({codes})" if texts else ""
-
-
-def _plain(text: str) -> str:
-    """Returns a text that can stand in a comment in C: in one line, and without what ends or starts one."""
-    line = "".join(c if c.isprintable() else " " for c in text)
-    return line.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
