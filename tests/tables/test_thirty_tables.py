@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from thirty import CASES, RECIPE, SENSORS, Case, pump, text
+from making import SENSORS, pump, text
+from thirty import CASES, RECIPE, Case
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.fleet.device import Fleet
@@ -28,9 +29,9 @@ class Folder:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Folder:
     path = tmp_path_factory.mktemp("thirty")
-    (path / "tables").mkdir()
     for case in CASES:
-        (path / "tables" / case.file).write_bytes(case.content)
+        (path / case.path).parent.mkdir(exist_ok=True)
+        (path / case.path).write_bytes(case.content)
     (path / "elsewhere.csv").write_text(text(pump(seed=99)))
     (path / "recipe.toml").write_text(RECIPE)
     recipe = resolved(recipes.load(str(path / "recipe.toml")))
@@ -43,7 +44,7 @@ def folder(tmp_path_factory) -> Folder:
 @pytest.mark.parametrize("case", [pytest.param(case, id=f"{case.file}: {case.what}") for case in CASES])
 def test_a_table_comes_to_what_stands_beside_it(case: Case, folder: Folder):
     outcome = case.outcome
-    says = [sentence.replace("{file}", str(folder.path / "tables" / case.file)) for sentence in outcome.says]
+    says = [sentence.replace("{file}", str(folder.path / case.path)) for sentence in outcome.says]
     devices = {each.name for each in (*folder.fleet.devices, *folder.fleet.unlabelled_devices)}
     if outcome.rows is None:
         assert folder.left_out[case.device] == says

@@ -5,14 +5,28 @@ here is all there is to each.
 """
 
 import gzip
-import io
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-import polars as pl
-
-SENSORS = ("speed", "load", "heat")
+from making import (
+    SENSORS,
+    changed,
+    changed_rows,
+    each,
+    european,
+    feather,
+    in_fahrenheit,
+    labelled,
+    parquet,
+    pump,
+    put,
+    spreadsheet,
+    swapped,
+    text,
+    timed,
+    typed,
+    with_durations,
+)
 
 RECIPE = """
 name = "thirty"
@@ -23,6 +37,12 @@ table = "tables/*"
 label = "fault"
 features = ["speed", "load", "he*t"]
 units = { heat = "degC" }
+[[fleet.devices]]
+table = "timed/*"
+label = "fault"
+features = ["speed", "load", "heat"]
+units = { heat = "degC" }
+time = "time"
 [[fleet.devices]]
 name = "../../x"
 table = "elsewhere.csv"
@@ -45,8 +65,6 @@ epochs = 1
 alone = false
 curves = true
 """
-
-Rows = list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +89,7 @@ class Case:
     """A table, and what becomes of it.
 
     Attributes:
-        file: its name.
+        file: its name, in the folder of the tables with a time or, without a folder, of those without.
         what: what is unusual about it.
         content: the bytes of the file.
         outcome: the right one; `{file}` stands for the path in its sentences.
@@ -85,96 +103,12 @@ class Case:
     @property
     def device(self) -> str:
         """The name of the device."""
-        return self.file.partition(".")[0].replace(" ", "_")
+        return Path(self.file).name.partition(".")[0].replace(" ", "_")
 
-
-def pump(rows: int = 60, seed: int = 0) -> Rows:
-    """Rows of a pump, with a header: a fault where the load is high and, of some seeds, the heat."""
-    random = np.random.default_rng(seed)
-    x = random.normal([1500, 40, 70], [100, 10, 5], (rows, 3)).round(3)
-    y = x[:, 1] + (seed % 3) * (x[:, 2] - 70) > 45
-    return [
-        [*SENSORS, "fault"],
-        *([*map(repr, row), str(int(fault))] for row, fault in zip(x.tolist(), y, strict=True)),
-    ]
-
-
-def text(rows: Rows, separator: str = ",", end: str = "\n") -> str:
-    """The rows as a file has them."""
-    return "".join(separator.join(row) + end for row in rows)
-
-
-def changed(change: Callable[[Rows], object], rows: int = 60, seed: int = 0) -> bytes:
-    """A pump's table after a change of its cells, of which `table[5][1]` is on line 6."""
-    table = pump(rows, seed)
-    change(table)
-    return text(table).encode()
-
-
-def changed_rows(change: Callable[[Rows], object], seed: int) -> Rows:
-    """A pump's rows after a change of its cells."""
-    table = pump(seed=seed)
-    change(table)
-    return table
-
-
-def labelled(faults: int, rows: int, seed: int = 0) -> bytes:
-    """A pump's table with so many faults, of high load, spread evenly."""
-    table = pump(rows, seed)
-    where = set(np.linspace(1, rows, faults, dtype=int).tolist())
-    for i, row in enumerate(table[1:], 1):
-        row[1], row[3] = ("75.5", "1") if i in where else (row[1], "0")
-    return text(table).encode()
-
-
-def put(*cells: tuple[int, int, str]) -> Callable[[Rows], object]:
-    """Sets cells, each given by line, column from 0, and text."""
-
-    def change(table: Rows) -> None:
-        for line, column, value in cells:
-            table[line - 1][column] = value
-
-    return change
-
-
-def each(column: int, value: Callable[[str], str]) -> Callable[[Rows], object]:
-    """Sets a column."""
-
-    def change(table: Rows) -> None:
-        for row in table[1:]:
-            row[column] = value(row[column])
-
-    return change
-
-
-def swapped(table: Rows) -> None:
-    """Puts the columns in another order."""
-    table[:] = [[row[3], row[2], row[0], row[1]] for row in table]
-
-
-def european(table: Rows) -> None:
-    """Gives numbers with decimal commas."""
-    table[1:] = [[cell.replace(".", ",") for cell in row] for row in table[1:]]
-
-
-def spreadsheet(rows: Rows) -> bytes:
-    """The table as .xlsx."""
-    buffer = io.BytesIO()
-    typed(rows).write_excel(buffer)
-    return buffer.getvalue()
-
-
-def feather(rows: Rows) -> bytes:
-    """The table as typed columns in Arrow's format."""
-    buffer = io.BytesIO()
-    typed(rows).write_ipc(buffer)
-    return buffer.getvalue()
-
-
-def in_fahrenheit(table: Rows) -> None:
-    """Gives the heat in degrees Fahrenheit, and says so in the header."""
-    each(2, lambda celsius: f"{float(celsius) * 1.8 + 32:.6f}")(table)
-    table[0][2] = "heat [F]"
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.file) if "/" in self.file else Path("tables") / self.file
 
 
 def read(*says: str, rows: int = 60) -> Outcome:
@@ -185,27 +119,6 @@ def read(*says: str, rows: int = 60) -> Outcome:
 def left_out(*says: str) -> Outcome:
     """One that is not."""
     return Outcome(None, says=says)
-
-
-def parquet(rows: Rows) -> bytes:
-    """The table as typed columns."""
-    buffer = io.BytesIO()
-    typed(rows).write_parquet(buffer)
-    return buffer.getvalue()
-
-
-def timed(rows: Rows) -> bytes:
-    """Typed columns, and one of durations, which is no feature."""
-    buffer = io.BytesIO()
-    ran = pl.duration(seconds=pl.Series(range(len(rows) - 1)))
-    typed(rows).with_columns(ran.alias("ran")).write_parquet(buffer)
-    return buffer.getvalue()
-
-
-def typed(rows: Rows) -> pl.DataFrame:
-    """The table as columns of numbers."""
-    columns = zip(rows[0], zip(*rows[1:], strict=True), strict=True)
-    return pl.DataFrame({name: list(map(float, cells)) for name, cells in columns})
 
 
 CORRECT = "; correct it, leave the column out of the features, or list its values as categories"
@@ -420,7 +333,7 @@ CASES = (
         ),
         read("'heat' is turned from F into degC on fahrenheit and unit-line"),
     ),
-    Case("durations.parquet", "a typed column of another kind", timed(pump(seed=51)), read()),
+    Case("durations.parquet", "a typed column of another kind", with_durations(pump(seed=51)), read()),
     Case(
         "thousands.csv",
         "thousands with points",
@@ -435,5 +348,56 @@ CASES = (
             ";",
         ).encode(),
         read("thousands with '.'"),
+    ),
+    Case(
+        "timed/iso.csv", "ISO time stamps", timed([f"2024-03-01T10:{m:02d}:00" for m in range(60)], 60), read()
+    ),
+    Case(
+        "timed/epoch.csv",
+        "seconds since 1970",
+        timed([str(1_700_000_000 + 60 * m) for m in range(60)], 61),
+        read(),
+    ),
+    Case(
+        "timed/day-first.csv",
+        "the day before the month",
+        timed([f"25/03/2024 10:{m:02d}" for m in range(60)], 62),
+        read(),
+    ),
+    Case(
+        "timed/zone.csv",
+        "local time with its distance from UTC",
+        timed([f"2024-03-01T10:{m:02d}:00+02:00" for m in range(60)], 63),
+        read(),
+    ),
+    Case(
+        "timed/shuffled.csv",
+        "rows out of order",
+        timed([f"2024-03-01T10:{7 * m % 60:02d}:00" for m in range(60)], 64),
+        read("shuffled: 6 rows are earlier than the row before"),
+    ),
+    Case(
+        "timed/gap.csv",
+        "a gap of a day",
+        timed([f"2024-03-0{1 + m // 30}T10:{m:02d}:00" for m in range(60)], 65),
+        read("gap: 1 gap, the longest 24 hours from 2024-03-01 10:29:00"),
+    ),
+    Case(
+        "timed/either.csv",
+        "nothing says which is the day",
+        timed([f"03/04/2024 10:{m:02d}" for m in range(60)], 66),
+        left_out(
+            "{file}, column 'time': nothing tells whether 03/04 is day and month or month and day; say it with"
+            ' time_format = "%d/%m/%Y %H:%M:%S" or "%m/%d/%Y %H:%M:%S"'
+        ),
+    ),
+    Case(
+        "timed/yesterday.csv",
+        "a time that is none",
+        timed([*(f"2024-03-01T10:{m:02d}:00" for m in range(59)), "yesterday"], 67),
+        left_out(
+            "{file}, line 61, column 'time' holds 'yesterday', which is no time stamp; correct it, or say how"
+            ' it is written with time_format = "%Y-%m-%d %H:%M:%S" or so'
+        ),
     ),
 )

@@ -202,12 +202,13 @@ def _hold_out(
     wanted = {"test": splits.test, "train": 1 - splits.test}
     rows, strata = np.arange(len(table)), strata_of(table, splits)
     parts = deal(rows, groups, strata, wanted, random)
-    if splits.kind != "rows" and table.known == "faults":
+    whole = splits.kind in ("blocks", "units")
+    if whole and table.known == "faults":
         faulty = len(np.unique(groups[table.faults == 1]))
         least = {"test": ENOUGH, "train": 1}
         if any(faulty >= least[part] and not table.faults[where].any() for part, where in parts.items()):
             parts = deal(rows, groups, strata, wanted, random, rare=True)
-    if splits.kind != "rows" and not len(parts["test"]):
+    if whole and not len(parts["test"]):
         parts["test"] = spare(rows, groups, strata)
         parts["train"] = np.setdiff1d(rows, parts["test"])
     return parts["test"], parts["train"]
