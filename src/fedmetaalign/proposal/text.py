@@ -69,6 +69,8 @@ def _source(choice: Choice, part: Part, place: Place, alone: bool, told: bool) -
     if part.decimal:
         yield _with(f"csv = {value({'decimal': part.decimal})}", "" if told else "CHECK: nothing proves it")
     yield from _label(choice, told)
+    if choice.split.time:
+        yield _with(f"time = {value(choice.split.time)}", "" if told else "puts rows in order")
     if choice.device:
         yield f"device = {value(choice.device if len(choice.device) > 1 else choice.device[0])}"
     yield from _listed("features", part.features)
