@@ -87,12 +87,16 @@ ENTRIES = (
     Entry("unseen", "unseen"),
     *(Entry(f"joining-{fleet}", "joining", (f"extends={fleet}",)) for fleet in JOINED),
     *(Entry(f"deployed-{fleet}", "joining", (f"extends={fleet}", *DEPLOYED)) for fleet in JOINED),
-    Entry("deployed-feeders-30", "joining", ("extends=feeders-30", *DEPLOYED)),
+    Entry(
+        "deployed-feeders-30", "joining", ("extends=feeders-30", "fleet.partition.samples=75", *DEPLOYED)
+    ),
     Entry("parts", "joining-parts", variants=True, seeds=FEW_SEEDS),
     Entry("parts-mixed", "joining-parts", ("extends=mixed",), variants=True, seeds=FEW_SEEDS),
 )
 
 LEAST = "least gains"
+AS_DEPLOYED = "deployed"
+RIVALS = ("local_only", "forest_alone", "forest_pooled")
 
 FIGURE_KINDS = ("accuracy", "gains", "rounds", "stages", "sweep", "sweep-unseen")
 
@@ -155,6 +159,7 @@ def write_page(out: Path) -> None:
     drawn = re.findall(r"figures/([\w.-]+)\.svg", PAGE.read_text(encoding="utf-8"))
     FIGURES.mkdir(exist_ok=True)
     replace_between(PAGE, LEAST, least_gains(out))
+    replace_between(PAGE, AS_DEPLOYED, deployed(out))
     for entry in ENTRIES:
         found = read(out, entry)
         if found is None:
@@ -204,11 +209,36 @@ def least_gains(out: Path) -> str:
         found = read(out, next(entry for entry in ENTRIES if entry.name == f"joining-{fleet}"))
         if found is None:
             continue
-        own, alone = (found["methods"][name]["devices"] for name in ("fleet", "local_only"))
-        gains = {d: 100 * (own[d]["accuracy"]["mean"] - alone[d]["accuracy"]["mean"]) for d in found["devices"]}
+        gains = gains_of(found)
         least = min(gains, key=gains.__getitem__)
         losing = sum(gain < 0 for gain in gains.values())
         lines.append(f"| {fleet} | {len(gains)} | {gains[least]:+.1f} ({least}) | {losing} |")
+    return "\n".join(lines)
+
+
+def gains_of(found: Json) -> dict[str, float]:
+    """Returns by how many points of accuracy each device of a comparison is better with `fleet` than alone."""
+    own, alone = (found["methods"][name]["devices"] for name in ("fleet", "local_only"))
+    return {d: 100 * (own[d]["accuracy"]["mean"] - alone[d]["accuracy"]["mean"]) for d in found["devices"]}
+
+
+def deployed(out: Path) -> str:
+    """Returns what the method `fleet` comes to as it is deployed, beside its rivals."""
+    lines = [
+        "| fleet | devices | alone | forest, alone | forest, pooled | `fleet`, deployed | least mean gain of a device |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for entry in ENTRIES:
+        found = read(out, entry) if entry.name.startswith(f"{AS_DEPLOYED}-") else None
+        if found is None:
+            continue
+        means = [found["methods"][name]["fleet"]["accuracy"] for name in (*RIVALS, "fleet")]
+        cells = [f"{100 * mean['mean']:.1f}" for mean in means]
+        cells[-1] += f" [{100 * means[-1]['low']:.1f}, {100 * means[-1]['high']:.1f}]"
+        gains = gains_of(found)
+        least = min(gains, key=gains.__getitem__)
+        name = entry.name.removeprefix(f"{AS_DEPLOYED}-")
+        lines.append(f"| {name} | {len(gains)} | {' | '.join(cells)} | {gains[least]:+.1f} ({least}) |")
     return "\n".join(lines)
 
 

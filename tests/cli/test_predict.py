@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import polars as pl
 import pytest
 
 from fedmetaalign.fleet.files import Options
 from fedmetaalign.fleet.files.following import follow
+from fedmetaalign.tinyml import golden
+from fedmetaalign.tinyml.bundle import read, read_weights, write
 
 MAIN = [sys.executable, "-c", "from fedmetaalign.cli import main; main()"]
 
@@ -146,3 +149,40 @@ def test_later_rows_are_written_as_the_first_ones(tmp_path, monkeypatch, first, 
         assert expected in str(found)
     else:
         assert found.frame.row(0) == expected
+
+
+def test_a_sample_with_a_broken_sensor_is_never_normal(cli, here, bundle, table, scored):
+    spoilt = ["No Data", "", "1e400", "nan", "#N/A", "x7"]
+    rows = table.head(60).with_row_index()
+    broken = rows.with_columns(
+        pl.when(pl.col("index") % 10 == 9)
+        .then(pl.col("index").map_elements(lambda row: spoilt[row // 10], pl.String))
+        .otherwise("Va")
+        .alias("Va")
+    )
+    broken.write_csv(here / "broken.csv")
+    outcome = cli("predict", bundle, "broken.csv", "--out", "s.csv")
+    assert outcome.err.splitlines()[0] == (
+        "fedmetaalign: Missing values: 6 cells of 'Va' (1 'No Data', 1 empty, 1 '1e400', 1 'nan', 1 '#N/A',"
+        " 1 other)."
+    )
+    whole, found = pl.read_csv(io.StringIO(scored)).rows(), pl.read_csv(here / "s.csv").rows()
+    for row, score, alarm in found:
+        if row % 10:
+            assert (row, score, alarm) == whole[row - 1]
+        else:
+            assert alarm == ("fault" if score > 0.5 else "sensor fault")
+    assert {alarm for row, _, alarm in found if row % 10 == 0} == {"sensor fault", "fault"}
+    assert cli("predict", bundle, "broken.csv", "--runtime", "c").out == (here / "s.csv").read_text()
+
+
+def test_a_bundle_that_says_the_same_of_everything_is_no_judge(cli, here, bundle, csv_fleet):
+    content = read(bundle)
+    raw = golden.read(bundle / "golden.csv", content.preparation).raw
+    write(here / "deaf", replace(content, threshold=1.0), read_weights(bundle), raw, {})
+    outcome = cli("predict", "deaf", csv_fleet / "feeder-01.csv")
+    assert outcome.err.splitlines()[0] == (
+        "fedmetaalign: deaf says normal of every sample that it was tried with, whatever the values: its"
+        " answers mean nothing."
+    )
+    assert "says" not in cli("predict", bundle, csv_fleet / "feeder-01.csv").err

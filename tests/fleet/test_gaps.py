@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.build import build, build_shared
 from fedmetaalign.fleet.cutting import cut
+from fedmetaalign.fleet.files import load
 from fedmetaalign.fleet.gaps import filled, notices
+from fedmetaalign.fleet.local_device import build_device, hello, read_table
+from fedmetaalign.fleet.newcomer import newcomer
+from fedmetaalign.fleet.table_file import save_table
 from fedmetaalign.fleet.tables import Columns, read
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.recipe import parse
@@ -195,3 +199,47 @@ def test_a_fleet_with_gaps_has_inputs_that_are_numbers(plan, folder_of_pumps, ru
         assert sorted(said.tolist()) == [0.0] * 108 + [1.0] * 12  # neither centred nor divided
         assert one.columns[place] == -1  # the place is nobody else's
     assert (two.missing.rule, len(two.fill)) == (rule, 0 if rule == "drop" else 2)
+
+
+@pytest.mark.parametrize("rule", ["drop", "median", "last", "flag"])
+def test_a_device_that_reads_its_own_table_is_the_same(plan, folder_of_pumps, rule):
+    spoil(folder_of_pumps)
+    recipe = plan(rule, scaling="fleet")
+    fleet, shared = build_shared(recipe)
+    for expected in fleet.devices:
+        table = read_table(recipe, expected.name, folder_of_pumps / f"{expected.name}.csv")
+        save_table(table, folder_of_pumps / "own.safetensors")
+        again = read_table(recipe, expected.name, folder_of_pumps / "own.safetensors")
+        assert again.gaps == table.gaps == fleet.gaps.get(expected.name, {})
+        place = shared.place(hello(recipe, again), recipe.model)
+        device, test = build_device(recipe, again, place)
+        assert device.preparation == expected.preparation
+        assert device.inputs.tobytes() == expected.inputs.tobytes()
+        assert test.x.tobytes() == fleet.test[expected.name].x.tobytes()
+
+
+def test_a_newcomer_says_what_is_missing_where_its_fleet_does(plan, folder_of_pumps):
+    spoil(folder_of_pumps)
+    recipe = plan("flag", scaling="fleet")
+    _, shared = build_shared(recipe)
+    (folder_of_pumps / "new.csv").write_text(
+        "flow,heat,fault\n" + "1,,0\n0.5,1.5,\n,2,1\n2,0,\n" * 5, encoding="utf-8"
+    )
+    found = newcomer(recipe, shared, ["pump-1", "pump-2"], load(folder_of_pumps / "new.csv"), "new", None, 0.0)
+    preparation = found.device.preparation
+    assert preparation.features == ("flow", "heat", "flow is missing")  # nobody knows of "heat is missing"
+    [place] = [i for i, column in enumerate(preparation.columns) if column == 2]
+    assert found.calibration.inputs[:, place].tolist() == [0.0, 0.0, 1.0, 0.0] * 5
+    assert found.notices == (
+        "Missing values, flag: filled 5 cells of 'flow' (5 empty) and 5 cells of 'heat' (5 empty) on new.",
+    )
+
+
+def test_as_many_inputs_as_features_leaves_room_for_what_is_missing():
+    names = [f"f{i}" for i in range(7)]
+    fleet = {"table": "t.csv", "label": "fault", "features": names}
+    plain, flagged = (
+        parse({"fleet": fleet | more, "model": {"inputs": "features"}}, "here").model.inputs
+        for more in ({}, {"missing_values": "flag"})
+    )
+    assert (plain, flagged) == (9, 14)

@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -271,3 +272,18 @@ def test_an_old_page_is_replaced_and_nothing_is_left_behind(tmp_path: Path) -> N
     assert (folder / "report.html").read_text(encoding="utf-8") != "old"
     assert {path.name for path in folder.iterdir()} == before | {"report.html"}
     assert (folder / "report.html").stat().st_mode == (folder / "results.json").stat().st_mode
+
+
+def test_missing_values_are_counted_by_device_and_feature(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, fleet_names(2))
+    assert "Missing values" not in page_of(folder)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["gaps"] = {"feeder-01": {"Ia": {"empty": 1100, "'<u>'": 2}, "Ib": {"outside 0 to 16": 3}}}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert [
+        ["feeder-01", "Ia", "1 102", "1,100 empty, 2 &#39;&lt;u&gt;&#39;"],
+        ["feeder-01", "Ib", "3", "3 outside 0 to 16"],
+    ] in tables(page_of(folder))
+    manifest["gaps"] = {"feeder-01": [1]}  # of another program
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert "Missing values" not in page_of(folder)

@@ -303,6 +303,20 @@ def test_the_frozen_layers_of_all_devices_are_the_same(finished):
     assert kept[0]["2.weight"].tobytes() != kept[1]["2.weight"].tobytes()
 
 
+# Bundles that say the same of everything
+
+
+@pytest.mark.parametrize(("threshold", "says"), [(-0.5, "fault"), (1.0, "normal"), (0.375, None)])
+def test_a_bundle_that_says_the_same_of_everything_says_so(
+    quantized, layers, samples, tmp_path, threshold, says
+):
+    write(tmp_path / "pump", replace(quantized, threshold=threshold), layers, samples, VERSIONS)
+    assert read(tmp_path / "pump").constant == facts(tmp_path / "pump").get("constant") == says
+    readme = (tmp_path / "pump/firmware/README.md").read_text(encoding="utf-8")
+    assert ("Do not deploy it" in readme) == (says is not None)
+    assert says is None or f"says {says} of every sample" in readme
+
+
 # Samples out of range
 
 

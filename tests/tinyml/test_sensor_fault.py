@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fedmetaalign.model.missing import RULES, Missing
+from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.model.rules import RULES
 from fedmetaalign.model.target import Target
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.proof import replay
@@ -284,3 +285,13 @@ def test_a_device_does_not_learn_from_a_broken_sensor(network, rule, needs, tmp_
         assert 0.5 < np.frombuffer(on.read(score, 4), np.float32)[0] < 1
     put((5, 5, 1))
     assert on.call("judge", adapt, raw, score).result == decision.Decision.FAULT
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_samples_that_come_in_pieces_are_scored_as_in_one(network, rule):
+    preparation = prepared(rule)
+    bundle = Bundle("pump", preparation, 0.5, None, "m", "firmware", write_model(network(1, (6, 12, 1))))
+    raw = samples(preparation)[60:]
+    stream = predictions.Stream(bundle)
+    pieces = [stream.scores(piece) for piece in np.array_split(raw, 40)]
+    assert np.concatenate(pieces).tolist() == bundle.scores(raw).tolist()

@@ -251,7 +251,7 @@ def test_a_bit_more_in_xnnpack_is_wrong_unless_its_weights_have_4_bits(make, mon
     scores[3] += 1 / 256
     monkeypatch.setattr(verify, "run", lambda *_: scores)
     row = runtime_row(case, "", "litert-xnnpack")
-    assert (row.agreeing, row.wrong, bool(row.note)) == (99, wrong, not wrong)
+    assert (row.agreeing, row.wrong, bool(row.note)) == (105, wrong, not wrong)
 
 
 @pytest.mark.parametrize(

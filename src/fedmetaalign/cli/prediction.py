@@ -52,6 +52,11 @@ def predict(
     if follow and (as_json or kind == "parquet"):
         raise typer.BadParameter("writes CSV or JSON lines, row by row", param_hint="--follow")
     content = read(bundle)
+    if content.constant:
+        _say(
+            f"{bundle} says {content.constant} of every sample that it was tried with, whatever the values: its"
+            " answers mean nothing."
+        )
     options = csv_options(csv)
     if follow:
         _follow(content, table, out, runtime, kind, options)

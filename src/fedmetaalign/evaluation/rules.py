@@ -61,22 +61,23 @@ def best_rule(x: np.ndarray, y: np.ndarray) -> FeatureRule:
     if x.ndim != 2 or x.size == 0 or np.shape(y) != (len(x),):
         raise ValueError(f"best_rule needs x (rows, features) and y (rows,), got {x.shape} and {np.shape(y)}")
     faults = np.asarray(y) != 0
+    whole = np.int32 if len(x) < 2**30 else np.int64  # of large tables these arrays are what takes memory
     best, best_hits = FeatureRule(0, -np.inf, False, 0.0), -1
     for feature in range(x.shape[1]):
         order = np.argsort(x[:, feature])  # NaN sort last
         values, labels = x[order, feature], faults[order]
         valid = int(np.count_nonzero(~np.isnan(values)))
-        rows_below = np.arange(max(valid, 1))  # a cut in front of row k leaves k rows below it
-        faults_below = np.concatenate(([0], np.cumsum(labels[:valid])))[rows_below]
+        # A cut in front of row k leaves k rows below it.
+        rows_below: np.ndarray = np.arange(max(valid, 1), dtype=whole)
+        faults_below: np.ndarray = np.zeros(len(rows_below), whole)
+        np.cumsum(labels[: len(rows_below) - 1], out=faults_below[1:])
         normals_below = rows_below - faults_below
-        above = np.count_nonzero(labels[:valid]) - faults_below + normals_below
+        above = normals_below + int(np.count_nonzero(labels[:valid])) - faults_below
         # A cut is a threshold only where the value changes; the one in front of row 0 is the constant rule.
         possible = np.concatenate(([True], values[1:valid] > values[: max(valid - 1, 0)]))
-        hits = [
-            np.where(possible, above, -1),
-            np.where(possible, valid - above, -1),
-        ]  # of each direction, (cuts,)
-        cut, direction = min((int(np.argmax(h)), i) for i, h in enumerate(hits) if h.max() == np.max(hits))
+        hits = [np.where(possible, above, -1), np.where(possible, valid - above, -1)]
+        most = max(int(h.max()) for h in hits)
+        cut, direction = min((int(np.argmax(h)), i) for i, h in enumerate(hits) if h.max() == most)
         found = int(hits[direction][cut]) + int(np.count_nonzero(~labels[valid:]))
         if found > best_hits:
             threshold = -np.inf if cut == 0 else _between(float(values[cut - 1]), float(values[cut]))

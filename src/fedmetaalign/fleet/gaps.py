@@ -8,7 +8,8 @@ import numpy as np
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.placement import joined
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.model.missing import FLAGGED, Missing, carried
+from fedmetaalign.model.missing import Missing, carried
+from fedmetaalign.model.rules import FLAGGED
 
 _MOST = 5  # devices, features of a device, and texts of a feature that a sentence names
 
@@ -125,7 +126,7 @@ def settled(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> tu
             missing,
             ranges={n: ends for n, ends in missing.ranges.items() if not lost[table.features.index(n)]},
         ),
-        x=x,
+        x=np.ascontiguousarray(x),
     ), empty
 
 

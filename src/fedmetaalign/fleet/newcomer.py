@@ -22,8 +22,8 @@ from fedmetaalign.fleet.splits import split_few
 from fedmetaalign.fleet.stamps import Clock
 from fedmetaalign.fleet.units import in_units
 from fedmetaalign.fleet.values import features_of
-from fedmetaalign.model.missing import FLAGGED
 from fedmetaalign.model.online import Samples
+from fedmetaalign.model.rules import FLAGGED
 from fedmetaalign.recipe import Recipe, Source
 
 FEWEST_ROWS = 10

@@ -16,7 +16,10 @@ def duplicates(compare: pl.DataFrame, y: np.ndarray) -> Iterator[Finding]:
         return
     hashes = compare.hash_rows().to_numpy()
     ordered = np.sort(hashes)
-    again = np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]])  # no other row can be a copy
+    repeated_hashes = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(repeated_hashes):
+        return
+    again = np.isin(hashes, repeated_hashes)  # no other row can be a copy
     compare, y = compare.filter(again), y[again]
     label = pl.col("\0y")
     groups = compare.with_columns(pl.Series("\0y", y)).group_by(compare.columns)

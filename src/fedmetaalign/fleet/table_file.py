@@ -22,11 +22,15 @@ def save_table(table: Table, path: Path) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    arrays: dict[str, np.ndarray] = {"x": table.x.astype(np.float64), "y": table.y.astype(np.int8)}
+    # Row by row: safetensors takes the memory as it lies.
+    arrays: dict[str, np.ndarray] = {
+        "x": np.ascontiguousarray(table.x, np.float64),
+        "y": table.y.astype(np.int8),
+    }
     if table.groups is not None:
         arrays["groups"] = np.unique(table.groups, return_inverse=True)[1].astype(np.int64)
     if table.unlabelled is not None:
-        arrays["unlabelled"] = table.unlabelled.astype(np.float64)
+        arrays["unlabelled"] = np.ascontiguousarray(table.unlabelled, np.float64)
     if table.reserved is not None:
         arrays["reserved"] = table.reserved.astype(np.uint8)
     if table.times is not None:

@@ -15,19 +15,11 @@ the others it is a fault where its score says so, and else a "sensor fault".
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
-Rule = Literal["reject", "drop", "median", "last", "flag"]
-
-RULES: tuple[Rule, ...] = get_args(Rule)
-
-LARGEST = float(np.finfo(np.float32).max)
-"""The largest finite value of a sensor: a microcontroller reads float32."""
-
-FLAGGED = "{} is missing"
-"""The name of the input that says so of a feature."""
+from fedmetaalign.model.rules import LARGEST, RULES, Rule
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,7 @@ from fedmetaalign.tinyml.bundle import FIRMWARE, Bundle, read
 from fedmetaalign.tinyml.features import device_inputs
 from fedmetaalign.tinyml.network import DeployedNetwork, QuantizedNetwork
 from fedmetaalign.tinyml.runtimes import ROUNDINGS, Runtime
-
-_REACH = 4.0  # standard deviations that random samples of a float32 network span
-_BEYOND = 0.05  # of the calibrated range, at both ends: some random samples lie outside
+from fedmetaalign.tinyml.spread import over_the_range
 
 
 @dataclass(frozen=True)
@@ -72,21 +70,9 @@ def load(folder: Path, samples: int) -> Case:
     """
     bundle = read(folder)
     vectors = golden.read(folder / "golden.csv", bundle.preparation, bundle.labels)
-    raw = np.concatenate([vectors.raw, broken_in_part(_random(bundle, samples))])
+    drawn = over_the_range(bundle.preparation, bundle.network, samples)
+    raw = np.concatenate([vectors.raw, broken_in_part(drawn)])
     return Case(folder, bundle, vectors, raw, device_inputs(bundle.preparation, bundle.network, raw))
-
-
-def _random(bundle: Bundle, rows: int) -> np.ndarray:
-    """Draws raw samples, (rows, measured) float64, all over the calibrated range and a little beyond."""
-    network = bundle.network
-    low, high = -_REACH, _REACH
-    if isinstance(network, QuantizedNetwork):
-        grid = network.input
-        low, high = ((limit - grid.zero_point) * grid.scale for limit in (-128, 127))
-    margin = _BEYOND * (high - low)
-    preparation = bundle.preparation
-    z = np.random.default_rng(0).uniform(low - margin, high + margin, (rows, len(preparation.features)))
-    return preparation.decoded(z)[:, : len(preparation.measured)]
 
 
 def broken_in_part(raw: np.ndarray) -> np.ndarray:

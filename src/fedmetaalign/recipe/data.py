@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from fedmetaalign.model.missing import LARGEST, Rule
+from fedmetaalign.model.rules import LARGEST, Rule
 from fedmetaalign.system import plugins
 
 # Strict: neither true nor "1" is a number.
@@ -257,6 +257,9 @@ class Fleet(Source):
         here = self.table is not None or self.simulator is not None
         if here and self.devices:
             raise ValueError("has devices and a table or simulator of its own: move the latter into devices")
+        for key in ("missing_values", "missing_texts", "ranges") if self.devices else ():
+            if getattr(self, key) != Source.model_fields[key].default:
+                raise ValueError(f"has devices and {key} of its own: give {key} to each of the devices")
         for i, source in enumerate(self.sources):
             if source.table is None and source.simulator is None:
                 where = f"devices[{i}] " if self.devices else ""

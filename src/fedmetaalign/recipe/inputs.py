@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from fedmetaalign.model.rules import FLAGGED
 from fedmetaalign.recipe.data import Source
 
 LEAST = 9
@@ -31,7 +32,12 @@ def enough(fleet: Iterable[Source], public: Source) -> int:
 
 
 def _features(source: Source) -> set[tuple[str, str]]:
-    """Returns name and unit of each feature; a simulator's are numbered."""
+    """Returns name and unit of each feature, and of each input that may say that one is missing.
+
+    A simulator's are numbered.
+    """
     if source.simulator is not None:
         return {(source.simulator, str(number)) for number in range(SIMULATED.get(source.simulator, 0))}
-    return {(name, source.units.get(name, "")) for name in source.features}
+    flagged = source.features if source.missing_values == "flag" else ()
+    own = {(name, source.units.get(name, "")) for name in source.features}
+    return own | {(FLAGGED.format(name), "") for name in flagged}

@@ -34,6 +34,17 @@ class Bundle:
     facts: Mapping[str, Any]
 
 
+def gaps(manifest: Mapping[str, Any]) -> list[tuple[str, str, int, str]]:
+    """Returns of each feature of each device that lacks values how many, and what the cells say."""
+    rows = []
+    for device, features in mapping(manifest.get("gaps")).items():
+        for feature, reasons in mapping(features).items():
+            counts = {said: n for said, n in mapping(reasons).items() if isinstance(n, int)}
+            told = ", ".join(f"{n:,} {said}" for said, n in counts.items())
+            rows.append((device, feature, sum(counts.values()), told))
+    return rows
+
+
 def parted(content: Mapping[str, Any]) -> Bundle:
     """Returns `bundle.json` taken apart."""
     preparation = mapping(content.get("preparation"))
@@ -56,7 +67,8 @@ def parted(content: Mapping[str, Any]) -> Bundle:
         width=len(places),
         zeros=places.count(-1),
         files=tuple((name, size, digests[name]) for name, size in known_files.items()),
-        facts={name: value for name, value in content.items() if name not in shown},
+        facts={name: preparation[name] for name in ("missing", "fill") if inputs and name in preparation}
+        | {name: value for name, value in content.items() if name not in shown},
     )
 
 

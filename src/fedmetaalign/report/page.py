@@ -78,6 +78,7 @@ def _environment() -> Environment:
         "confusion": confusion,
         "drifted": drifted,
         "fleet_confusion": fleet_confusion,
+        "gaps": facts.gaps,
         "kinds": kinds,
         "parted": facts.parted,
         "plain": facts.plain,

@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -28,6 +28,7 @@ from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, Layers, QuantizedNetwork, arrays
 from fedmetaalign.tinyml.runtimes import Runtime, run
+from fedmetaalign.tinyml.spread import over_the_range
 from fedmetaalign.tinyml.tflite_reader import read as read_model
 
 VERSION = 4
@@ -35,6 +36,8 @@ VERSION = 4
 
 VERSIONS = (2, 3, VERSION)
 """Those that are read: 2 has no curves, and neither has a rule for missing values."""
+
+_TRIED = 500  # random samples of a bundle that may answer the same to all
 
 _OPTIONAL = ("curves", "fill", "flags")  # parts of the preparation
 
@@ -59,6 +62,8 @@ class Bundle:
         model: the .tflite file.
         labels: the classes that it tells apart.
         reference: how its training samples were distributed; None where it cannot tell drift.
+        constant: what it says of every sample that was tried when it was written, "normal" or "fault", whatever
+            the values; None where it tells samples apart.
     """
 
     device: str
@@ -70,6 +75,7 @@ class Bundle:
     model: bytes
     labels: Target = BINARY
     reference: Reference | None = None
+    constant: str | None = field(default=None, compare=False)
 
     @cached_property
     def network(self) -> DeployedNetwork:
@@ -140,6 +146,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     raw = np.concatenate([good, golden.on_broken(preparation, good)]) if len(good) else raw
     inputs = device_inputs(preparation, network, raw)
     scores = run(network, inputs, bundle.runtime)
+    constant = _constant(bundle, raw)
     vectors = golden.Golden(raw, inputs, scores, bundle.decisions(raw, scores), bundle.kinds(scores))
     files = {
         "model.tflite": bundle.model,
@@ -158,6 +165,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         header(network, bundle.labels),
         bundle.labels,
         bundle.reference,
+        constant,
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
@@ -166,6 +174,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         "preparation": {key: part for key, part in asdict(preparation).items() if part or key not in _OPTIONAL},
         "threshold": bundle.threshold,
         "threshold_note": bundle.threshold_note,
+        **({"constant": constant} if constant else {}),
         "target": bundle.target,
         "runtime": bundle.runtime,
         **({} if bundle.labels == BINARY else asdict(bundle.labels)),
@@ -194,6 +203,17 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         for left in (partial, old):
             shutil.rmtree(left, ignore_errors=True)
     return str(facts["digest"])
+
+
+def _constant(bundle: Bundle, raw: np.ndarray) -> str | None:
+    """Returns what a bundle says of samples, and of others all over their range, if it is the same of all."""
+    network, preparation = bundle.network, bundle.preparation
+    tried = np.concatenate([raw, over_the_range(preparation, network, _TRIED)])
+    tried = tried[~preparation.broken(tried).any(axis=1)]
+    if not len(tried):
+        return None
+    faults = bundle.faults(run(network, device_inputs(preparation, network, tried), bundle.runtime))
+    return "fault" if faults.all() else None if faults.any() else "normal"
 
 
 def _put_back(old: Path, folder: Path) -> None:
@@ -257,8 +277,11 @@ def read(folder: Path) -> Bundle:
             runtime=facts["runtime"],
             model=contents["model.tflite"],
             labels=labels,
+            constant=facts.get("constant"),
             reference=Reference.read(facts["drift"]) if "drift" in facts else None,
         )
+        if bundle.constant not in (None, "normal", "fault"):
+            raise ValueError(f"constant is {bundle.constant!r}, and not normal or fault")
         if bundle.reference and bundle.reference.edges.shape[1] != len(preparation.measured):
             raise ValueError("its drift is not that of its features")
         if not math.isfinite(bundle.threshold) or bundle.runtime not in get_args(Runtime):

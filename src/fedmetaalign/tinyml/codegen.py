@@ -48,6 +48,7 @@ def files(
     head: str | None = None,
     labels: Target | None = None,
     reference: Reference | None = None,
+    constant: str | None = None,
 ) -> dict[str, str]:
     """Returns what goes into a bundle's `firmware/`, texts by file name.
 
@@ -60,6 +61,7 @@ def files(
         head: the text of `fma_head.h` where the device can learn, see `head.header`.
         labels: the classes that the network tells apart; without them they have no names.
         reference: how the training samples were distributed, where the device shall tell drift.
+        constant: what it says of every sample, if that is the same.
 
     Raises:
         BundleError: float32 cannot hold a feature's mean or scale, or a layer is too wide.
@@ -75,6 +77,7 @@ def files(
         features=", ".join(_names(preparation)),
         more="".join(f" `{name}`," for name in more),
         broken=_broken(preparation),
+        warning=_WARNING.substitute(constant=constant) if constant else "",
         **_usage(several, preparation.missing.rule == "last"),
     )
     trunk = len(split(network).trunk) if head else 0
@@ -99,6 +102,10 @@ def _usage(several: bool, last: bool) -> dict[str, str]:
         )
     return found
 
+
+_WARNING = Template(
+    "\n**Do not deploy it: it says $constant of every sample that it was tried with, whatever the values.**\n"
+)
 
 _STANDS = {
     "median": "the median of the training samples",

@@ -22,6 +22,7 @@ from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError
 from fedmetaalign.federation.memory import Memory
 from fedmetaalign.federation.messages import Finish
 from fedmetaalign.fleet.device import Device
+from fedmetaalign.fleet.gaps import notices
 from fedmetaalign.fleet.local_device import build_device, hello, read_table
 from fedmetaalign.fleet.shared import Shared
 from fedmetaalign.gateways import processes
@@ -41,6 +42,8 @@ def say_hello(message: Message, context: Context) -> Message:
     def content(name: str, header: Header) -> RecordDict:
         recipe = header.recipe
         table = read_table(recipe, name, Path(_configured(context, "table")))
+        for sentence in notices([table]):  # what its cells say stays on the device
+            _tell(sentence)
         mine = hello(recipe, table)  # raises where the table is too small, so that this is known of now
         if recipe.fleet.scaling == "device":
             device, _ = build_device(recipe, table, Shared().place(mine, recipe.model))
