@@ -333,3 +333,11 @@ def test_days_and_months_that_nobody_can_tell_apart_are_told(tmp_path, random):
     choice = proposed(tmp_path)
     assert (choice.split.kind, choice.features) == ("rows", ("a",))
     assert any(note.startswith("CHECK the time: ") and "time_format" in note for note in choice.notes)
+
+
+def test_tables_that_hold_the_same_rows_are_told(tmp_path, random):
+    y = random.integers(0, 2, 150)
+    frame = pl.DataFrame({"flow": random.normal(size=150) + y, "heat": random.normal(size=150), "fault": y})
+    for name in "ab":
+        frame.write_csv(tmp_path / f"{name}.csv")
+    assert any(note.startswith("CHECK the tables: All 150 rows of ") for note in proposed(tmp_path).notes)

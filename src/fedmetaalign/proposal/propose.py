@@ -11,6 +11,7 @@ from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.audit import audit_raw
 from fedmetaalign.fleet.classes import Value
 from fedmetaalign.fleet.labels import Guess, guess, labelled_rows
+from fedmetaalign.fleet.overlap import comparable, overlaps
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.proposal.features import numbers_of, roles_of, sift
 from fedmetaalign.proposal.notes import notes_of
@@ -60,6 +61,11 @@ def propose(
             spare += family.paths
     if not choices:
         raise DataError(sorry[-1])
+    small = [raw for family in families for raw in family.raws if raw.frame.height <= MOST_ROWS]
+    shared = [
+        f"CHECK the tables: {each.sentence}" for each in overlaps([(r.path, comparable(r)) for r in small])
+    ]
+    choices[0] = replace(choices[0], notes=(*choices[0].notes, *shared))
     return Proposal(safe_name(name), tuple(choices), tuple(sorry), tuple(spare))
 
 
