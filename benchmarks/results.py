@@ -87,9 +87,7 @@ ENTRIES = (
     Entry("unseen", "unseen"),
     *(Entry(f"joining-{fleet}", "joining", (f"extends={fleet}",)) for fleet in JOINED),
     *(Entry(f"deployed-{fleet}", "joining", (f"extends={fleet}", *DEPLOYED)) for fleet in JOINED),
-    Entry(
-        "deployed-feeders-30", "joining", ("extends=feeders-30", "fleet.partition.samples=75", *DEPLOYED)
-    ),
+    Entry("deployed-feeders-30", "joining", ("extends=feeders-30", "fleet.partition.samples=75", *DEPLOYED)),
     Entry("parts", "joining-parts", variants=True, seeds=FEW_SEEDS),
     Entry("parts-mixed", "joining-parts", ("extends=mixed",), variants=True, seeds=FEW_SEEDS),
 )
@@ -158,8 +156,9 @@ def write_page(out: Path) -> None:
     wanted = markers(PAGE)
     drawn = re.findall(r"figures/([\w.-]+)\.svg", PAGE.read_text(encoding="utf-8"))
     FIGURES.mkdir(exist_ok=True)
-    replace_between(PAGE, LEAST, least_gains(out))
-    replace_between(PAGE, AS_DEPLOYED, deployed(out))
+    for marker, lines in ((LEAST, least_gains(out)), (AS_DEPLOYED, deployed(out))):
+        if lines.count("\n") > 1:  # more than the head
+            replace_between(PAGE, marker, lines)
     for entry in ENTRIES:
         found = read(out, entry)
         if found is None:
@@ -225,7 +224,8 @@ def gains_of(found: Json) -> dict[str, float]:
 def deployed(out: Path) -> str:
     """Returns what the method `fleet` comes to as it is deployed, beside its rivals."""
     lines = [
-        "| fleet | devices | alone | forest, alone | forest, pooled | `fleet`, deployed | least mean gain of a device |",
+        "| fleet | devices | alone | forest, alone | forest, pooled | `fleet`, deployed"
+        " | least mean gain of a device |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for entry in ENTRIES:
