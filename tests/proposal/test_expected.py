@@ -58,6 +58,7 @@ TABLES = {
         ("Failure_Status",),
         ("Temperature", "Pressure", "Vibration_Level", "Humidity", "Power_Consumption"),
         left=("Machine_ID", "Timestamp"),
+        split="time",
     ),
     "machine_failure_umerrtx.csv": Expected(
         ("fail",), ("footfall", "tempMode", "AQ", "USS", "CS", "VOC", "RP", "IP", "Temperature")
@@ -78,6 +79,7 @@ TABLES = {
             )),
         ),
         faults=("Yes",),
+        split="time",
     ),
     "other_candidates/machine_failure_ikansh_1000.csv": Expected(
         ("Failure_Predicted",),

@@ -66,6 +66,7 @@ def test_pumps_a_file_each_with_words_for_labels(tmp_path, random):
     assert set(choice.left) == {"time", "pump", "serial no", "error_code"}
     assert [len(part.paths) for part in choice.parts] == [3, 1]
     assert any("'motor_current_A' (1 of 4)" in note for note in choice.notes)
+    assert (choice.split.kind, choice.split.time) == ("time", "time")
 
 
 def test_one_table_of_machines_with_modes_beside_an_overall_failure(tmp_path, random):
@@ -98,12 +99,24 @@ def test_minus_one_and_one_with_many_sensors_and_days_first(tmp_path, random):
     y = np.where(random.random(rows) < 0.1, 1, -1)
     x = random.normal(size=(rows, 60)) + 0.5 * (y == 1)[:, None]
     columns = {f"s{i:02d}": x[:, i] for i in range(60)}
-    columns |= {"s07": np.full(rows, 100.0), "Pass/Fail": y, "Time": times(rows, "%d/%m/%Y %H:%M")}
+    columns |= {"s07": np.full(rows, 100.0), "Pass/Fail": y, "Time": times(rows, "%d/%m/%Y %H:%M", 60)}
     pl.DataFrame(columns).write_csv(tmp_path / "fab.csv")
     choice = proposed(tmp_path)
     assert (choice.label.columns, choice.label.faults) == (("Pass/Fail",), ("1",))
     assert len(choice.features) == 59
     assert set(choice.left) == {"s07", "Time"}
+    assert (choice.split.kind, choice.split.time) == ("time", "Time")
+
+
+def test_a_time_after_which_nothing_fails_is_no_split(tmp_path, random):
+    rows = 400
+    y = (np.arange(rows) < 100) & (random.random(rows) < 0.5)
+    x = random.normal(size=(rows, 2)) + y[:, None]
+    columns = {"when": times(rows), "a": x[:, 0], "b": x[:, 1], "fault": y.astype(int)}
+    pl.DataFrame(columns).write_csv(tmp_path / "t.csv")
+    choice = proposed(tmp_path)
+    assert choice.split.kind == "rows"
+    assert "a split by 'when' would leave a part without a class" in choice.split.why
 
 
 def test_codes_of_a_state_in_batches_of_one_state_each(tmp_path, random):
@@ -311,3 +324,20 @@ def test_a_folder_of_many_dialects_has_a_pattern_and_names_what_it_leaves_out(tm
     trial = tried(text, tmp_path)
     assert trial.refusal == ""
     assert len(trial.left_out) == 1 and trial.left_out[0].startswith("faults is left out")
+
+
+def test_days_and_months_that_nobody_can_tell_apart_are_told(tmp_path, random):
+    y = random.integers(0, 2, 200)
+    columns = {"when": times(200, "%d/%m/%Y %H:%M"), "a": random.normal(size=200) + y, "fault": y}
+    pl.DataFrame(columns).write_csv(tmp_path / "t.csv")
+    choice = proposed(tmp_path)
+    assert (choice.split.kind, choice.features) == ("rows", ("a",))
+    assert any(note.startswith("CHECK the time: ") and "time_format" in note for note in choice.notes)
+
+
+def test_tables_that_hold_the_same_rows_are_told(tmp_path, random):
+    y = random.integers(0, 2, 150)
+    frame = pl.DataFrame({"flow": random.normal(size=150) + y, "heat": random.normal(size=150), "fault": y})
+    for name in "ab":
+        frame.write_csv(tmp_path / f"{name}.csv")
+    assert any(note.startswith("CHECK the tables: All 150 rows of ") for note in proposed(tmp_path).notes)

@@ -54,7 +54,7 @@ def leaks_through(table: Table, rows: Rows) -> Iterator[Finding]:
     if beside > 0.5:
         sentence = (
             f"For {beside:.0%} of the test rows the nearest training row is a neighbour in the table: rows"
-            ' follow one another in time, and this split flatters every model; use [splits] kind = "blocks"'
-            ' or "units".'
+            ' follow one another in time, and this split flatters every model; use [splits] kind = "blocks",'
+            ' "units" or "time".'
         )
         yield Finding("neighbours", "warning", None, sentence)

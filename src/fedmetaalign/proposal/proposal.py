@@ -42,6 +42,8 @@ class Split:
         unit: the column of `units`.
         block: rows of a block of `blocks`.
         test: the share of the test set, None for the recipe's default.
+        time: the column of time of `time`.
+        otherwise: what to take where this one leaves devices out.
     """
 
     kind: str
@@ -49,6 +51,8 @@ class Split:
     unit: str | None = None
     block: int | None = None
     test: float | None = None
+    time: str | None = None
+    otherwise: "Split | None" = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.audit import audit_raw
 from fedmetaalign.fleet.classes import Value
 from fedmetaalign.fleet.labels import Guess, guess, labelled_rows
+from fedmetaalign.fleet.overlap import comparable, overlaps
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.proposal.features import numbers_of, roles_of, sift
 from fedmetaalign.proposal.notes import notes_of
@@ -18,6 +19,7 @@ from fedmetaalign.proposal.order import split_of
 from fedmetaalign.proposal.proposal import Choice, Draws, Part, Proposal, Split
 from fedmetaalign.proposal.reading import Family
 from fedmetaalign.proposal.signals import is_signal
+from fedmetaalign.proposal.timing import time_column
 from fedmetaalign.proposal.units import unit_of
 
 MOST_ROWS = 200_000
@@ -59,6 +61,11 @@ def propose(
             spare += family.paths
     if not choices:
         raise DataError(sorry[-1])
+    small = [raw for family in families for raw in family.raws if raw.frame.height <= MOST_ROWS]
+    shared = [
+        f"CHECK the tables: {each.sentence}" for each in overlaps([(r.path, comparable(r)) for r in small])
+    ]
+    choices[0] = replace(choices[0], notes=(*choices[0].notes, *shared))
     return Proposal(safe_name(name), tuple(choices), tuple(sorry), tuple(spare))
 
 
@@ -97,6 +104,10 @@ def choose(
     numbers = {name: numbers_of(known, name) for name in sifted.features if name not in sifted.categories}
     clocked = any(finding.code == "clock" for finding in audit.findings)
     split, draws = split_of(numbers, kinds, roles.devices, roles.unit, roles.units, clocked), None
+    time, unread = time_column(family, audit.findings) if split.kind != "units" else (None, "")
+    if time is not None:
+        why = "trained on the earlier part and tested on the later, as a model that is deployed will be"
+        split = Split("time", why, time=time, otherwise=split)
     if signal:
         draws, split = Draws(10, 400), Split("rows", "rows are drawn at random from the recordings")
     kinds_too, counts = _classes(label, kinds, step)
@@ -112,7 +123,10 @@ def choose(
         gaps=sifted.gaps,
         left=sifted.left,
         split=split,
-        notes=tuple(notes_of(family, label, roles.unit if signal else None, sifted, step)),
+        notes=(
+            *notes_of(family, label, roles.unit if signal else None, sifted, step),
+            *([unread] if unread else []),
+        ),
         audit=audit,
     )
 

@@ -11,7 +11,7 @@ import tomli_w
 from fedmetaalign.fleet.classes import canonical
 from fedmetaalign.fleet.files import listed
 from fedmetaalign.proposal.places import Place, places
-from fedmetaalign.proposal.proposal import Choice, Part, Proposal
+from fedmetaalign.proposal.proposal import Choice, Part, Proposal, Split
 
 _WIDTH = 100
 _MOST = 8  # classes whose rows are told
@@ -69,6 +69,8 @@ def _source(choice: Choice, part: Part, place: Place, alone: bool, told: bool) -
     if part.decimal:
         yield _with(f"csv = {value({'decimal': part.decimal})}", "" if told else "CHECK: nothing proves it")
     yield from _label(choice, told)
+    if choice.split.time:
+        yield _with(f"time = {value(choice.split.time)}", "" if told else "puts rows in order")
     if choice.device:
         yield f"device = {value(choice.device if len(choice.device) > 1 else choice.device[0])}"
     yield from _listed("features", part.features)
@@ -126,12 +128,14 @@ def _left(choice: Choice) -> Iterator[str]:
 
 
 def _splits(proposal: Proposal) -> Iterator[str]:
-    kinds = [choice.split for choice in proposal.choices]
-    split = (
-        kinds[0]
-        if len({each.kind for each in kinds}) == 1
-        else next((s for s in kinds if s.kind == "rows"), kinds[0])
-    )
+    every = [choice.split for choice in proposal.choices]
+    split = every[0]
+    if len({(each.kind, each.unit) for each in every}) > 1:  # blocks do no harm where rows would do
+        every += [each.otherwise for each in every if each.otherwise]
+        split = next(
+            (each for each in every if each.kind == "blocks"),
+            Split("rows", "the tables have no other way in common"),
+        )
     yield "[splits]"
     yield from _comment(split.why[:1].upper() + split.why[1:] + ".")
     yield f"kind = {value(split.kind)}"

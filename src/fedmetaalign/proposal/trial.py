@@ -21,15 +21,17 @@ class Trial:
     Attributes:
         refusal: why it refuses it; "" where it takes it.
         left_out: a sentence for each device that it leaves out.
+        untested: whether most devices with faults have none of them in their test sets.
     """
 
     refusal: str = ""
     left_out: tuple[str, ...] = ()
+    untested: bool = False
 
     @property
-    def cost(self) -> tuple[bool, int]:
+    def cost(self) -> tuple[bool, int, bool]:
         """The less the better."""
-        return bool(self.refusal), len(self.left_out)
+        return bool(self.refusal), len(self.left_out), self.untested
 
 
 def runnable(proposal: Proposal, write: Callable[[Proposal], str], folder: Path) -> tuple[Proposal, Trial]:
@@ -55,12 +57,19 @@ def tried(text: str, folder: Path) -> Trial:
         fleet = build(_loaded(text, folder))
     except FedMetaAlignError as error:
         return Trial(str(error))
-    return Trial("", tuple(each.sentence for each in fleet.left_out))
+    judged = [device.name for device in fleet.devices if device.known == "faults"]
+    lacking = [name for name in judged if not fleet.target.faults(fleet.test[name].y).any()]
+    return Trial("", tuple(each.sentence for each in fleet.left_out), 2 * len(lacking) > len(judged))
 
 
 def _others(proposal: Proposal) -> Iterator[Proposal]:
     """The same with larger test sets, without kinds of faults, and with simpler splits."""
     splits = [choice.split for choice in proposal.choices]
+    if any(split.otherwise for split in splits):
+        plain = _with(proposal, _without_time)
+        yield plain
+        yield from _others(plain)
+        return
     for test in (0.34, 0.5):
         if any(split.kind == "units" and test > (split.test or 0) for split in splits):
             yield _with(proposal, partial(replace, test=test))
@@ -84,6 +93,13 @@ def _without_kinds(choice: Choice) -> Choice:
     )
     split = replace(choice.split, test=None)
     return replace(choice, kinds=False, split=split, notes=(*choice.notes, note))
+
+
+def _without_time(split: Split) -> Split:
+    if split.otherwise is None:
+        return split
+    why = f"{split.otherwise.why} (a split by '{split.time}' would leave a part without a class)"
+    return replace(split.otherwise, why=why)
 
 
 def _of_blocks(block: int, split: Split) -> Split:
