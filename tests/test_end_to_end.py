@@ -24,10 +24,10 @@ QUICK = [
 LEAKS = {"TWF", "HDF", "PWF", "OSF", "RNF", "UDI", "Product ID", "Machine failure"}
 
 
-def ran(cli, folder, *arguments):
+def ran(cli, folder, *arguments, told=""):
     """Runs a recipe and returns what results.json holds."""
     outcome = cli("run", *arguments, "--out", folder)
-    assert (outcome.status, outcome.err) == (0, "")
+    assert (outcome.status, outcome.err) == (0, told)
     return json.loads((folder / "results.json").read_text(encoding="utf-8"))
 
 
@@ -133,7 +133,8 @@ def test_a_table_is_cut_into_devices_by_a_column(cli, here, device_table, small)
         device = "site"
     """
     (here / "recipe.toml").write_text(fleet + small, encoding="utf-8")
-    results = ran(cli, here / "out", "recipe.toml")
+    called = "fedmetaalign: Devices are called as their folders can be: 'North Hall' is 'North_Hall'.\n"
+    results = ran(cli, here / "out", "recipe.toml", told=called)
     assert list(results["devices"]) == ["North_Hall", "south"]
     assert [device["samples"]["test"] for device in results["devices"].values()] == [36, 36]
 

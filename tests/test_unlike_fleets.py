@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 ORDERS = {"a": ("speed", "load"), "b": ("load", "speed"), "c": ("speed", "load"), "d": ("load", "speed")}
+SAME = (
+    "have the same samples: one trains on what another is tested on. Leave all but one out with fleet.exclude."
+)
 
 
 def recipe(small, features, name):
@@ -26,7 +29,7 @@ def test_two_of_four_equal_devices_may_list_their_features_the_other_way_round(c
     straight = recipe(small, dict.fromkeys(ORDERS, ORDERS["a"]), "straight")
     for path in (turned, straight):
         done = cli("run", path, "--out", path.stem, "--json")
-        assert (done.status, done.err) == (0, "")
+        assert (done.status, done.err) == (0, f"fedmetaalign: a, b, c and d {SAME}\n")
     one, other = (json.loads(Path(path.stem, "results.json").read_text()) for path in (turned, straight))
     for device in ORDERS:
         assert one["devices"][device]["stages"] == other["devices"][device]["stages"]
@@ -39,6 +42,7 @@ def test_what_devices_lack_is_reported_once(cli, here, small, device_table):
     device_table().write(here / "t.csv")
     path = recipe(small, {**ORDERS, "d": ("load", "heat")}, "unlike")
     lines = [
+        f"fedmetaalign: a, b and c {SAME}",
         "fedmetaalign: Some devices lack features of others, and have zeros in their place: 'speed' on d.",
         "fedmetaalign: Some devices add features, whose inputs are zero on the others: 'heat' on d.",
     ]

@@ -102,7 +102,7 @@ def test_a_program_called_with_nothing_explains_itself(cli):
 @pytest.mark.parametrize("where", ["fedmetaalign.run.build_shared", "fedmetaalign.run.summary"])
 @pytest.mark.usefixtures("no_report")
 def test_ctrl_c_ends_with_130_and_no_traceback(cli, here, csv_fleet, monkeypatch, where):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(where, interrupted)

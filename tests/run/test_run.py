@@ -18,6 +18,7 @@ from fedmetaalign.methods.fed_meta_align import METHOD
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.schedule import pretraining
 from fedmetaalign.phases.server import Server
+from fedmetaalign.recipe import Source
 from fedmetaalign.run import Watcher, run, training_steps
 
 pytestmark = pytest.mark.usefixtures("no_report")
@@ -106,7 +107,7 @@ def test_the_order_in_which_the_recipe_lists_the_devices_changes_nothing(csv_fle
     listed = recipes.load(str(csv_fleet / "recipe.toml"))
     sources = [
         listed.fleet.model_copy(update={"table": str(csv_fleet / f"feeder-0{i}.csv")}).model_dump(
-            exclude={"devices", "scaling", "encoding", "missing", "unseen"}, exclude_none=True
+            include=set(Source.model_fields), exclude_none=True
         )
         for i in range(3)
     ]

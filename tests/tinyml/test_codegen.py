@@ -109,7 +109,7 @@ def test_the_same_network_gives_the_same_files_in_short_lines(network, samples, 
         parts = ("pump", deployed, preparation, 0.5, x.astype(float), header(deployed))
         texts, again = codegen.files(*parts), codegen.files(*parts)
         assert texts == again
-        learning = {"fma_head.h", "fma_adapt.c", "fma_adapt.h"} if header(deployed) else set()
+        learning = {"fma_head.h", "fma_adapt.c", "fma_adapt.h", "fma_learn.h"} if header(deployed) else set()
         assert set(texts) == learning | {
             *("README.md", "fma_model.h", "fma_golden.h", "main.c"),
             *("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h"),

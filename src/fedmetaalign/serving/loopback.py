@@ -82,8 +82,9 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
             execute(superlink, recipe, out, None, lambda: _check_there(devices, work, out, until), **asked)
         results = json.loads((out / "results.json").read_text(encoding="utf-8"))
         _add(out / "results.json", of_left_out(fleet.left_out))
-        told = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["notices"]
-        _add(out / "manifest.json", {"notices": [*notices, *told]} if notices else {})
+        if notices:
+            told = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["notices"]
+            _add(out / "manifest.json", {"notices": [*notices, *told]})
         for name in results["devices"]:
             shutil.copytree(work / name / "state" / "bundle", out / "devices" / name, dirs_exist_ok=True)
         write_report(out)  # again, now with what the bundles say
