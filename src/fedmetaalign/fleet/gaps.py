@@ -195,7 +195,7 @@ def notices(tables: Iterable[Table]) -> Iterator[str]:
         yield f"Missing values, {rule}: {what}{more}."
     if len(told) > _MOST:
         cells = sum(sum(reasons.values()) for table in told[_MOST:] for reasons in table.gaps.values())
-        yield f"Missing values: {cells:,} on {len(told) - _MOST} more devices."
+        yield f"Missing values on other devices ({len(told) - _MOST}): {cells:,}."
 
 
 def without(gaps: Gaps, features: tuple[str, ...]) -> str:

@@ -107,7 +107,7 @@ def notices(devices: Sequence[tuple[Table, np.ndarray, np.ndarray]], splits: Spl
         if table.times and table.times.notes
     ]
     if told:
-        more = f" So have {len(told) - MOST_TOLD} more devices." if len(told) > MOST_TOLD else ""
+        more = f" The like on other devices: {len(told) - MOST_TOLD}." if len(told) > MOST_TOLD else ""
         yield f"Rows were put in order of time. {'. '.join(told[:MOST_TOLD])}.{more}"
     if splits.kind != "time":
         return

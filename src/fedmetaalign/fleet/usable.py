@@ -35,7 +35,7 @@ def notices(left_out: Sequence[LeftOut]) -> Iterator[str]:
     """Yields what the user has to know of devices that are left out: of the first five why, of all who."""
     yield from (each.sentence for each in left_out[:MOST_OF_A_KIND])
     if rest := left_out[MOST_OF_A_KIND:]:
-        yield f"So are {len(rest)} more devices: {', '.join(each.name for each in rest)}."
+        yield f"Left out, too: {', '.join(each.name for each in rest)}."
 
 
 def of_left_out(left_out: Sequence[LeftOut]) -> dict[str, Any]:
