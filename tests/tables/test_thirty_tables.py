@@ -51,7 +51,9 @@ def test_a_table_comes_to_what_stands_beside_it(case: Case, folder: Folder):
         assert case.device not in devices
         assert any(
             f"{case.device} is left out: {says[0]}"[:200] in told for told in folder.fleet.notices
-        ) or any(told.startswith("So are ") and f" {case.device}" in told for told in folder.fleet.notices)
+        ) or any(
+            told.startswith("Left out, too: ") and f" {case.device}" in told for told in folder.fleet.notices
+        )
         return
     table = folder.tables[case.device]
     unlabelled = 0 if table.unlabelled is None else len(table.unlabelled)
