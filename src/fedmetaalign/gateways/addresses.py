@@ -1,17 +1,29 @@
 """Addresses of the form HOST:PORT, and ports that are free."""
 
+import secrets
 import socket
+from contextlib import suppress
 from ipaddress import ip_address
 
 from fedmetaalign.errors import RunError
 
+PORTS = range(20_000, 32_768)
+"""Below those that operating systems give to connections, one of which could take a port while a process starts."""
+MOST_TRIES = 100
+
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Returns a TCP port that nobody listens on now."""
+    """Returns a TCP port that nobody listens on now, and that no connection will be given before it is used.
+
+    Raises:
+        RunError: none of many is free.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.bind((host, 0))
-        return int(listener.getsockname()[1])
+    for port in secrets.SystemRandom().sample(PORTS, MOST_TRIES):
+        with socket.socket(family) as listener, suppress(OSError):
+            listener.bind((host, port))
+            return port
+    raise RunError(f"No port from {PORTS.start} to {PORTS.stop - 1} of {host} is free: end what uses them.")
 
 
 def split_address(address: str) -> tuple[str, int]:
