@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from fedmetaalign.errors import RunError
 
 PORTS = range(20_000, 32_768)
-"""Below those that operating systems give to connections, one of which could take a port while a process starts."""
+"""Below those that systems give to connections, one of which could take a port while a process starts."""
 MOST_TRIES = 100
 
 
