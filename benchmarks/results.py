@@ -87,7 +87,7 @@ ENTRIES = (
     Entry("unseen", "unseen"),
     *(Entry(f"joining-{fleet}", "joining", (f"extends={fleet}",)) for fleet in JOINED),
     *(Entry(f"deployed-{fleet}", "joining", (f"extends={fleet}", *DEPLOYED)) for fleet in JOINED),
-    Entry("deployed-feeders-30", "joining", ("extends=feeders-30", "fleet.partition.samples=75", *DEPLOYED)),
+    Entry("deployed-feeders-30", "joining", ("extends=feeders-30", *DEPLOYED)),
     Entry("parts", "joining-parts", variants=True, seeds=FEW_SEEDS),
     Entry("parts-mixed", "joining-parts", ("extends=mixed",), variants=True, seeds=FEW_SEEDS),
 )
@@ -232,14 +232,20 @@ def deployed(out: Path) -> str:
         found = read(out, entry) if entry.name.startswith(f"{AS_DEPLOYED}-") else None
         if found is None:
             continue
-        means = [found["methods"][name]["fleet"]["accuracy"] for name in (*RIVALS, "fleet")]
-        cells = [f"{100 * mean['mean']:.1f}" for mean in means]
-        cells[-1] += f" [{100 * means[-1]['low']:.1f}, {100 * means[-1]['high']:.1f}]"
-        gains = gains_of(found)
-        least = min(gains, key=gains.__getitem__)
         name = entry.name.removeprefix(f"{AS_DEPLOYED}-")
-        lines.append(f"| {name} | {len(gains)} | {' | '.join(cells)} | {gains[least]:+.1f} ({least}) |")
+        for value, each in found.get("comparisons", {"": found}).items():
+            lines.append(deployed_line(f"{name} {value}".rstrip(), each))
     return "\n".join(lines)
+
+
+def deployed_line(name: str, found: Json) -> str:
+    """Returns a fleet's line in the table of what is deployed."""
+    means = [found["methods"][row]["fleet"]["accuracy"] for row in (*RIVALS, "fleet")]
+    cells = [f"{100 * mean['mean']:.1f}" for mean in means]
+    cells[-1] += f" [{100 * means[-1]['low']:.1f}, {100 * means[-1]['high']:.1f}]"
+    gains = gains_of(found)
+    least = min(gains, key=gains.__getitem__)
+    return f"| {name} | {len(gains)} | {' | '.join(cells)} | {gains[least]:+.1f} ({least}) |"
 
 
 def figure(found: Json, kind: str) -> str:
