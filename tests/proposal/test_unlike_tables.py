@@ -202,6 +202,15 @@ def test_decimal_commas_that_nothing_proves_are_assumed_and_said(tmp_path, rando
     assert any("nothing proves that ',' is the decimal sign" in note for note in choice.notes)
     assert any(finding.code == "dialect" for finding in choice.audit.findings)
 
+    (tmp_path / "p2.csv").write_text("bar;fault\n" + "5,25;0\n5,5;1\n6,125;0\n6,25;1\n" * 20, encoding="cp1252")
+    choice = proposed(tmp_path)
+    assert [(len(part.paths), part.decimal, part.proof) for part in choice.parts] == [(3, ",", "p2.csv")]
+    assert not any("decimal sign" in note for note in choice.notes)
+
+    (tmp_path / "p2.csv").write_text("bar;fault\n" + "5.25;0\n5.5;1\n6.15;0\n6.25;1\n" * 20, encoding="cp1252")
+    choice = proposed(tmp_path)  # it has points, and says nothing of the others
+    assert {(part.decimal, part.proof) for part in choice.parts} == {(",", ""), (None, "")}
+
 
 def test_a_line_of_units_and_notes_beside_the_tables(tmp_path, random):
     y = random.integers(0, 2, 120)

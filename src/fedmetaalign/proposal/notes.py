@@ -55,7 +55,8 @@ def notes_of(family: Family, label: Guess, signal: str | None, sifted: Sifted, s
         )
     if step > 1:
         notes.append(f"The tables are large: one row in {step} was looked at, and numbers of rows are rounded.")
-    if signs := {family.decimals[path] for path in family.paths if path in family.decimals}:
+    signs = {family.decimals[path] for path in family.paths if path in family.decimals}
+    if signs and not family.proof:
         shown = " or ".join(map(repr, sorted(signs)))
         notes.append(
             f"CHECK the numbers: in some tables nothing proves that {shown} is the decimal sign, and it is"

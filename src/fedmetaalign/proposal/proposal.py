@@ -16,12 +16,14 @@ class Part:
     Attributes:
         paths: the files, sorted.
         features: their features, in the order of the columns.
-        decimal: their decimal sign where they do not prove it.
+        decimal: their decimal sign where not all of them prove it.
+        proof: the name of one that does; empty where none does.
     """
 
     paths: tuple[Path, ...]
     features: tuple[str, ...]
     decimal: str | None = None
+    proof: str = ""
 
 
 @dataclass(frozen=True)

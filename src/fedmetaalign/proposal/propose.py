@@ -138,7 +138,9 @@ def _parts(family: Family, label: Guess, features: Sequence[str]) -> tuple[Part,
         if all(column in raw.frame.columns for column in label.columns):
             own = tuple(name for name in features if name in raw.frame.columns)
             found.setdefault((own, family.decimals.get(raw.path)), []).append(raw.path)
-    return tuple(Part(tuple(paths), own, decimal) for (own, decimal), paths in found.items() if own)
+    return tuple(
+        Part(tuple(paths), own, decimal, family.proof) for (own, decimal), paths in found.items() if own
+    )
 
 
 def _classes(label: Guess, kinds: np.ndarray, step: int) -> tuple[bool, Mapping[str, int]]:

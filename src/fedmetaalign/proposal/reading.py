@@ -26,12 +26,15 @@ class Family:
     Attributes:
         raws: the tables.
         pooled: all rows in the order of the tables; a cell is null where a table lacks the column.
-        decimals: of texts that do not prove what their decimal sign is, what it was taken for.
+        decimals: of texts that do not prove what their decimal sign is, what it was taken for; and of all
+            others, too, where one of them proves it.
+        proof: the name of that one; empty where there is none.
     """
 
     raws: tuple[Raw, ...]
     pooled: Raw
     decimals: Mapping[Path, str] = field(default_factory=dict)
+    proof: str = ""
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -99,7 +102,23 @@ def read(paths: Sequence[Path], options: Options | None = None) -> tuple[tuple[F
     if not raws:
         first = next(iter(wrong.values()))
         raise DataError(first if len(wrong) == 1 else f"None of {len(wrong)} tables can be read: {first}")
-    return tuple(Family(tuple(kin), _pooled(kin), decimals) for kin in _kin(raws)), wrong
+    return tuple(_family(kin, decimals, options) for kin in _kin(raws)), wrong
+
+
+def _family(kin: Sequence[Raw], decimals: Mapping[Path, str], options: Options) -> Family:
+    """Makes tables of one kind a family; one that proves its decimal comma speaks for those that do not."""
+    own = {raw.path: decimals[raw.path] for raw in kin if raw.path in decimals}
+    sure = [raw for raw in kin if raw.path not in own]
+    proofs = [raw for raw in sure if any(style.decimal == "," for style in raw.styles.values())]
+    if {*own.values()} == {","} and proofs and all(_reads_with_commas(raw, options) for raw in sure):
+        return Family(tuple(kin), _pooled(kin), {raw.path: "," for raw in kin}, proofs[0].path.name)
+    return Family(tuple(kin), _pooled(kin), own)
+
+
+def _reads_with_commas(raw: Raw, options: Options) -> bool:
+    """Whether a table is the same where it is told that its decimal sign is the comma."""
+    again = _with(raw.path, ",", options)
+    return again is not None and again.frame.equals(raw.frame)
 
 
 def _decimal(path: Path, options: Options) -> str | None:

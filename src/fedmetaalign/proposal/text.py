@@ -67,7 +67,8 @@ def _source(choice: Choice, part: Part, place: Place, alone: bool, told: bool) -
     if alone and place.exclude:
         yield f"exclude = {value(place.exclude)}"
     if part.decimal:
-        yield _with(f"csv = {value({'decimal': part.decimal})}", "" if told else "CHECK: nothing proves it")
+        why = f"as {part.proof} proves" if part.proof else "CHECK: nothing proves it"
+        yield _with(f"csv = {value({'decimal': part.decimal})}", "" if told else why)
     yield from _label(choice, told)
     if choice.split.time:
         yield _with(f"time = {value(choice.split.time)}", "" if told else "puts rows in order")
@@ -151,7 +152,7 @@ def _places(choice: Choice, folder: Path, spare: Collection[Path]) -> list[tuple
     """The sources: a pattern's tables may lack features, and so it takes all that it matches."""
     paths = tuple(sorted(path for part in choice.parts for path in part.paths))
     if len({part.decimal for part in choice.parts}) == 1:
-        every = Part(paths, choice.features, choice.parts[0].decimal)
+        every = Part(paths, choice.features, choice.parts[0].decimal, choice.parts[0].proof)
         found = places(paths, folder, spare)
         if all(place.tables > 1 for place in found) or len(choice.parts) == 1:
             return [(every, place) for place in found]
