@@ -121,7 +121,7 @@ class TestWhatNobodyCanTell:
     def test_is_refused_with_the_way_out(self, write):
         assert refusal(write(self.AMBIGUOUS)) == (
             "t.csv, line 2, column 'a' holds '1,234', which may be 1.234 or 1234, and no cell tells which; say"
-            ' decimal = "." or decimal = "," in [fleet.csv] of the recipe'
+            ' decimal = "." or decimal = "," in [fleet.csv] of the recipe, or with --csv'
         )
 
     @pytest.mark.parametrize(("decimal", "values"), [(",", ["1.234", "12.345"]), (".", ["1234", "12345"])])

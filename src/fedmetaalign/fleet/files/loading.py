@@ -217,7 +217,7 @@ def known(raw: Raw, separator: str, options: Options) -> Options:
 
 def _doubt(path: Path, whole: pl.LazyFrame, name: str, own: Proofs, where: Callable[[int], str]) -> DataError:
     """Returns the error of a column whose numbers can be read in two ways."""
-    say = 'say decimal = "." or decimal = "," in [fleet.csv] of the recipe'
+    say = 'say decimal = "." or decimal = "," in [fleet.csv] of the recipe, or with --csv'
     signs = [sign for sign in ("point", "comma") if own.has(sign)]
     if len(signs) > 1:
         rows = [_first(whole, written.proves(name, sign)) or 0 for sign in signs]
