@@ -87,7 +87,10 @@ ENTRIES = (
     Entry("unseen", "unseen"),
     *(Entry(f"joining-{fleet}", "joining", (f"extends={fleet}",)) for fleet in JOINED),
     *(Entry(f"deployed-{fleet}", "joining", (f"extends={fleet}", *DEPLOYED)) for fleet in JOINED),
-    Entry("deployed-feeders-30", "joining", ("extends=feeders-30", *DEPLOYED)),
+    *(
+        Entry(f"deployed-{fleet}", "joining", (f"extends={fleet}", *DEPLOYED))
+        for fleet in ("feeders-30", "dirichlet")
+    ),
     Entry("parts", "joining-parts", variants=True, seeds=FEW_SEEDS),
     Entry("parts-mixed", "joining-parts", ("extends=mixed",), variants=True, seeds=FEW_SEEDS),
 )
