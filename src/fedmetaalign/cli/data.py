@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fedmetaalign.cli.options import CsvOptions, Data, Json, csv_options
+from fedmetaalign.cli.options import CsvOptions, Data, Json, Labels, Normal, csv_options
 from fedmetaalign.cli.terminal import print_json
 
 app = typer.Typer(no_args_is_help=True, help="Known data sets: list them, fetch them, simulate devices.")
@@ -16,18 +16,12 @@ def audit(
     paths: Annotated[
         list[Path], typer.Argument(metavar="TABLE...|RECIPE", help="Tables, folders of them, or one recipe.")
     ],
-    label: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="The label column, or each of several.", show_default="guessed"),
-    ] = None,
+    label: Labels = None,
     positive: Annotated[
         list[str] | None,
         typer.Option(metavar="VALUE", help="A value of the label that means fault.", show_default="guessed"),
     ] = None,
-    normal: Annotated[
-        list[str] | None,
-        typer.Option(metavar="VALUE", help="A value of the label that is no fault.", show_default="guessed"),
-    ] = None,
+    normal: Normal = None,
     csv: CsvOptions = None,
     data: Data = None,
     page: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a page (HTML).")] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedmetaalign.cli.options import CsvOptions, Json, csv_keys, csv_options
+from fedmetaalign.cli.options import CsvOptions, Json, Labels, Normal, csv_keys, csv_options
 from fedmetaalign.errors import FedMetaAlignError
 
 if TYPE_CHECKING:
@@ -23,14 +23,8 @@ def init(
     paths: Annotated[
         list[Path], typer.Argument(metavar="FOLDER|TABLE...", help="Folders of tables, or tables.")
     ],
-    label: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="The label column, or each of several.", show_default="guessed"),
-    ] = None,
-    normal: Annotated[
-        list[str] | None,
-        typer.Option(metavar="VALUE", help="A value of the label that is no fault.", show_default="guessed"),
-    ] = None,
+    label: Labels = None,
+    normal: Normal = None,
     csv: CsvOptions = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The recipe to write.")] = Path("recipe.toml"),
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take what is proposed.")] = False,

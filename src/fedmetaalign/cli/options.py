@@ -20,6 +20,14 @@ CsvOptions = Annotated[
         "--csv", metavar="KEY=VALUE", help="What is not to be sniffed of a text: decimal=, or separator=tab."
     ),
 ]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="The label column, or each of several.", show_default="guessed"),
+]
+Normal = Annotated[
+    list[str] | None,
+    typer.Option(metavar="VALUE", help="A value of the label that is no fault.", show_default="guessed"),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replaces a key: parallel.rounds=3.")
 ]

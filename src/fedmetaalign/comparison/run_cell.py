@@ -28,6 +28,7 @@ from fedmetaalign.federation.messages import (
     Personalize,
     Reply,
     Request,
+    Scores,
     Update,
 )
 from fedmetaalign.federation.transport import FLOAT_BYTES, sent_bytes
@@ -213,6 +214,9 @@ class _Metered:
                 case Answer():
                     arrays = [*getattr(request, "arrays", {}).values(), *reply.arrays.values()]
                     self.spent.bytes += FLOAT_BYTES * sum(each.size for each in arrays)
+                case Scores():
+                    sent = (request.weights, *getattr(request, "vectors", {}).values(), reply.counts)
+                    self.spent.bytes += FLOAT_BYTES * sum(each.size for each in sent)
                 case Local() | Update():
                     self.spent.bytes += sent_bytes(request, self.travels) + sent_bytes(reply, self.travels)
         return replies

@@ -8,6 +8,7 @@
     3  A device asks four teachers: a forest and a network of its own samples, its group's model, and that
        fine-tuned. Those of the folds tell, on all of its samples, whether the joint blend or the local one
        serves it better (phases/teaching). One network learns what the blend says (phases/distillation).
+       Where a threshold is asked for by F1, it is drawn to the fleet's (evaluation/fleet_threshold).
 
 Each part can be switched: groups.alignment = -1 makes one group a family, serial.decay and fleet.encoding say
 what they say, teaching.teachers names the teachers.

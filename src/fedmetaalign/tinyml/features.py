@@ -213,7 +213,7 @@ def _scaled(preparation: Preparation, network: DeployedNetwork, raw: np.ndarray)
             f"The data has shape {raw.shape}, but the model takes rows of {len(preparation.measured)} features."
         )
     broken = preparation.broken(raw)
-    # Any good value may take the place of a broken one for now.
+    # Any good value may take the place of a broken one here: the rule decides below what stands for it.
     x = np.where(broken, np.array(preparation.mean[: raw.shape[1]]), raw).astype(np.float32)
     z = _encoded(preparation, network, np.hstack([x, broken[:, list(preparation.flags)].astype(np.float32)]))
     stands = np.broadcast_to(fills(preparation, network), broken.shape)
