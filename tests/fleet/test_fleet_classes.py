@@ -230,11 +230,11 @@ class TestFleets:
         source = {"table": str(write("state", *cells)), "label": "state", "features": ["a"], "normal": ["ok"]}
         assert build(parse({"fleet": source}, "here")).target.classes == ("jam", "ok", "worn")
 
-    def test_a_device_without_normal_samples_is_left_out(self, write):
+    def test_a_device_without_normal_samples_is_left_out_where_its_own_moments_would_scale_it(self, write):
         write("state", *["worn", "jam"] * 40, name="u.csv")
         path = write("state", *["ok", "jam"] * 40)
         source = {"table": str(path.parent / "*.csv"), "label": "state", "features": ["a"], "normal": ["ok"]}
-        says = r"^Device u in .*u.csv has only faults: a classifier needs samples of"
+        says = r"^Device u in .*u.csv has only faults, and standardised by these alone"
         with pytest.raises(DataError, match=says):
             build(parse({"fleet": source | {"strict": True}}, "here"))
         fleet = build(parse({"fleet": source}, "here"))

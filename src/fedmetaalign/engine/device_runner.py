@@ -122,7 +122,7 @@ class DeviceRunner:
     def _keeps(self) -> bool:
         """Whether the device keeps the fleet's weights as they are."""
         known = self.client.device.known
-        return known == "nothing" or (known == "normal" and self.method.federates)
+        return known == "nothing" or (known in ("normal", "faulty") and self.method.federates)
 
     def _noted(self, choice: Choice) -> Choice:
         """Returns the threshold of the deployed model, with a word on whose weights it is for."""
@@ -140,7 +140,7 @@ class DeviceRunner:
         own = self._personal(request)
         alone = None
         judged = client.learner.target.faults(self.outputs.test.y).any()
-        if recipe.evaluation.alone and judged:
+        if recipe.evaluation.alone and judged and client.device.known != "faulty":
             alone = train_alone(client, client.learner.initial(), client.all_steps(request.devices))
         deployed = deploy(client, network_of(recipe, client.learner.target), own)
         deployed = replace(deployed, threshold=self._noted(deployed.threshold))

@@ -160,12 +160,18 @@ def share(devices: Mapping[str, Hello], recipe: Recipe, public: Table | None = N
 
 
 def check_faults(devices: Iterable[Known]) -> None:
-    """Sees that some device of a fleet has a fault.
+    """Sees that some device of a fleet has faults and normal samples: else who it is says what its label is.
 
     Raises:
         DataError: none has.
     """
-    if "faults" not in set(devices):
+    found = {*devices}
+    if "faults" not in found and "faulty" in found:
+        raise DataError(
+            "No device has both normal samples and faults, and the model would learn to tell devices apart:"
+            " give one of them samples of the other kind, or add a device that has both."
+        )
+    if "faults" not in found:
         raise DataError(
             "No device has a fault, and a classifier needs samples of both kinds: give one of them some, or add"
             " a device that has."
@@ -173,7 +179,7 @@ def check_faults(devices: Iterable[Known]) -> None:
 
 
 def unlike(devices: Mapping[str, Hello], scaling: str) -> Iterator[str]:
-    """Yields what the user has to know of devices that lack faults, or labels.
+    """Yields what the user has to know of devices that lack faults, normal samples, or labels.
 
     On simulated feeders, one whose faults were dropped found 59 and 84 % of them with the fleet's moments (two
     seeds), and none with its own, which are those of normal samples alone.
@@ -191,6 +197,11 @@ def unlike(devices: Mapping[str, Hello], scaling: str) -> Iterator[str]:
         yield (
             "Standardised by normal samples alone, they see faults elsewhere than the others do, and may"
             ' find none: set fleet.scaling = "fleet".'
+        )
+    if faulty := named("faulty"):
+        yield (
+            "Devices with faults alone, which train with the others, keep the fleet's model as it is, and have"
+            f" nothing to test false alarms on: {joined(faulty)}."
         )
     if nothing := named("nothing"):
         yield (

@@ -9,7 +9,7 @@ import numpy as np
 from fedmetaalign.errors import MOST_OF_A_KIND, DataError, DataErrors, Problem
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.target import Target
-from fedmetaalign.recipe import Model
+from fedmetaalign.recipe import Model, Recipe
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,22 @@ def check_names(tables: Sequence[Table]) -> None:
             )
 
 
-def check(table: Table, model: Model) -> None:
-    """Sees that a table makes a device.
+def check(table: Table, recipe: Recipe) -> None:
+    """Sees that a table makes a device of a recipe's fleet.
+
+    One with faults alone trains with the others. By its own moments its faults would lie where the others have
+    their normal samples, and they would be taught that these are faults.
 
     Raises:
         DataError: it does not; the sentence names it.
     """
-    check_width(table, model)
-    if table.faults.all() and len(table):
-        raise one_kind(table, "faults")
+    check_width(table, recipe.model)
+    if table.known == "faulty" and recipe.fleet.scaling == "device":
+        raise DataError(
+            f"Device {table.name}{origin(table)} has only faults, and standardised by these alone they look as"
+            ' normal samples do elsewhere: set fleet.scaling = "fleet", add normal samples, or leave the device'
+            " out."
+        )
 
 
 def check_width(table: Table, model: Model) -> None:
