@@ -205,6 +205,9 @@ class _Metered:
     def families(self) -> Mapping[str, int]:
         return self.engine.families()
 
+    def one_sided(self) -> frozenset[str]:
+        return self.engine.one_sided()
+
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         replies = self.engine.exchange(names, request, patience)
         for reply in replies.answers.values():

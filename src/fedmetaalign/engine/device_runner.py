@@ -33,7 +33,7 @@ from fedmetaalign.methods._method import Method
 from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import Samples, ignore_steps
-from fedmetaalign.model.target import BINARY, Target
+from fedmetaalign.model.target import BINARY, ONE_SIDED, Target
 from fedmetaalign.phases.alone import train_alone
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME
@@ -122,7 +122,7 @@ class DeviceRunner:
     def _keeps(self) -> bool:
         """Whether the device keeps the fleet's weights as they are."""
         known = self.client.device.known
-        return known == "nothing" or (known in ("normal", "faulty") and self.method.federates)
+        return known == "nothing" or (known in ONE_SIDED and self.method.federates)
 
     def _noted(self, choice: Choice) -> Choice:
         """Returns the threshold of the deployed model, with a word on whose weights it is for."""

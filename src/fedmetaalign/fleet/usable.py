@@ -103,19 +103,18 @@ def one_kind(table: Table, kind: str) -> DataError:
     )
 
 
-def check_classes(tables: Iterable[Table], target: Target) -> None:
-    """Sees that no kind of more than two has a single sample, with which it can be either learnt or tested.
-
-    Raises:
-        DataError: one has.
-    """
+def single_samples(tables: Iterable[Table], target: Target) -> Iterator[str]:
+    """Yields what the user has to know of kinds, of more than two, of which the whole fleet has one sample."""
+    if target.outputs == 1:
+        return
     y = np.concatenate([table.labels(target) for table in tables]).astype(np.int64)
-    for name, count in zip(target.classes, np.bincount(y, minlength=len(target.classes)), strict=True):
-        if count == 1 and target.outputs > 1:
-            raise DataError(
-                f"One sample of the whole fleet is of class '{name}', which cannot be both learnt and tested:"
-                " add some, or leave it out."
-            )
+    counts = np.bincount(y, minlength=len(target.classes))
+    if once := [name for name, count in zip(target.classes, counts, strict=True) if count == 1]:
+        yield (
+            f"One sample of the whole fleet is of class {', '.join(map(repr, once))}: it is in the training set"
+            " or in the test set of its device, so that this kind is learnt or tested, and not both; add some,"
+            " or give it another kind."
+        )
 
 
 def origin(table: Table) -> str:

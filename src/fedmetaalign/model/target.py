@@ -16,6 +16,9 @@ MOST_CLASSES = 64
 Known = Literal["faults", "normal", "faulty", "nothing"]
 """What the labels of a device tell: some are faults, all are normal, all are faults, or there are none."""
 
+ONE_SIDED: tuple[Known, ...] = ("normal", "faulty")
+"""Of a device whose samples are all of one kind: it knows nothing of what parts them from others."""
+
 
 def known(faults: np.ndarray) -> Known:
     """Returns what labels tell, of (rows,) 0 normal and 1 fault."""

@@ -1,7 +1,7 @@
 """What can be said of devices with samples of one kind, without labels, or left out, which are in no mean."""
 
 from fedmetaalign.report.numbers import count, listing, percent
-from fedmetaalign.report.reading import DeviceReport, Run, mean
+from fedmetaalign.report.reading import DeviceReport, Run, mapping, mean, number
 
 
 def sentences(run: Run) -> list[str]:
@@ -15,8 +15,8 @@ def sentences(run: Run) -> list[str]:
             f"{count(len(normal), 'device')} {has} no faults to be judged by{alarms}; {it} in no other figure."
         )
     if faulty := [device for device in run.devices if device.known == "faulty"]:
-        recalls = [recall for device in faulty if (recall := device.final.get("recall")) is not None]
-        told = f": {percent(mean(recalls))} of them found{' on average' * (len(faulty) > 1)}" if recalls else ""
+        recall = number(mapping(run.fleet.get("without_normal")).get("recall"))
+        told = "" if recall is None else f": {percent(recall)} of them found{' on average' * (len(faulty) > 1)}"
         has, it = ("has", "it is") if len(faulty) == 1 else ("have", "they are")
         found.append(
             f"{count(len(faulty), 'device')} {has} faults alone{told}, and nothing to test false alarms on;"
