@@ -148,13 +148,13 @@ CASES = (
         "header-units.csv",
         "the header has the unit",
         changed(put((1, 1, "load [%]")), seed=4),
-        read("in % on header-units"),
+        read("'load' in % on "),
     ),
     Case(
         "fahrenheit.csv",
         "another unit, for which a conversion is declared",
         changed(in_fahrenheit, seed=5),
-        read("'heat' is turned from F into degC on fahrenheit and unit-line: a bundle there takes it in degC."),
+        read("'heat' is turned from F into degC on fahrenheit and unit-line: a bundle there takes it in F."),
     ),
     Case(
         "plain copy.csv",

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,14 @@ from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.files import listed
 from fedmetaalign.fleet.labels.classes import in_order, text_of, too_many
 from fedmetaalign.fleet.missing.imputation import Correlations, Fill, pooled
-from fedmetaalign.fleet.placement import Feature, Layout, joined, layout, notices
+from fedmetaalign.fleet.placement import Feature, Layout, agreed, as_known, joined, layout, notices
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.sketch import Sketch, curve_of
 from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.target import BINARY, MOST_CLASSES, Known, Target
 from fedmetaalign.recipe import Model, Recipe
-from fedmetaalign.system.writing import replace, writing_to
+from fedmetaalign.system.writing import replace as write
+from fedmetaalign.system.writing import writing_to
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class Shared:
 
         A feature that none of them has is encoded with the device's own moments, or its own quantiles.
         """
+        known = {feature for family in self.layout.families for feature in family}
+        device = replace(device, units=tuple(unit for _, unit in as_known(device.sensors, known)))
         placed = self.layout.columns(device.sensors, model)
         columns = tuple(placed.tolist())
         fill = self.correlations.fill(placed, device.sensors, self.layout.family(device.sensors))
@@ -144,11 +147,16 @@ def share(devices: Mapping[str, Hello], recipe: Recipe, public: Table | None = N
     """
     check_faults(device.known for device in devices.values())
     inputs = recipe.model.inputs
-    sensors = {name: device.sensors for name, device in devices.items()}
+    told = {name: device.sensors for name, device in devices.items()}
+    sensors = agreed(told)
+    devices = {
+        name: replace(device, units=tuple(unit for _, unit in sensors[name]))
+        for name, device in devices.items()
+    }
     return Shared(
         layout(sensors, inputs),
         _pooled(devices[name] for name in sorted(devices)),
-        (*notices(sensors, inputs, public.sensors if public else ()), *unlike(devices, recipe.fleet.scaling)),
+        (*notices(told, inputs, public.sensors if public else ()), *unlike(devices, recipe.fleet.scaling)),
         union(devices, [text_of(value) for source in recipe.fleet.sources for value in source.classes]),
         _merged(devices.values()),
         pooled(
@@ -280,7 +288,7 @@ def save_shared(shared: Shared, path: Path) -> None:
         "normal": shared.target.normal,
     }
     with writing_to(path):
-        replace(path, (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
+        write(path, (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
 
 
 def load_shared(path: Path) -> Shared:
