@@ -1,7 +1,7 @@
 """What can be said of devices with samples of one kind, without labels, or left out, which are in no mean."""
 
+from fedmetaalign.report.finished import DeviceReport, Run, mapping, mean, number
 from fedmetaalign.report.numbers import count, listing, percent
-from fedmetaalign.report.reading import DeviceReport, Run, mapping, mean, number
 
 
 def sentences(run: Run) -> list[str]:
