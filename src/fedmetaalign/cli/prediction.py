@@ -57,13 +57,17 @@ def predict(
             f"{bundle} says {content.constant} of every sample that it was tried with, whatever the values: its"
             " answers mean nothing."
         )
-    options = csv_options(csv)
+    options = csv_options(csv, content.table.csv)
     if follow:
         _follow(content, table, out, runtime, kind, options)
         return
-    raw = files.load(table, _needed(content), options=options)
+    raw = files.load(table, _needed(content), content.table.time, options)
     if raw.dialect not in files.CERTAIN:
         _say(f"{raw.path.name}: {raw.dialect}.")
+    if content.reference and not _in_order(content, raw):
+        _say(
+            f"Rows are not in order of {files.listed(content.table.time)}, and drift is followed as they come."
+        )
     x, lacking = _samples(content, raw)
     if lacking:
         _say(f"Missing values: {lacking}.")
@@ -144,9 +148,28 @@ def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":
 
     def needed(names: "Sequence[str]") -> "Sequence[str]":
         found = carrying(names, features.__contains__)
-        return found if {*features} <= {*bare(found)} else names  # to say what is missing
+        if not {*features} <= {*bare(found)}:
+            return names  # to say what is missing
+        return [*found, *(name for name in content.table.time if name in names and name not in found)]
 
     return needed
+
+
+def _in_order(content: "Bundle", raw: "Raw") -> bool:
+    """Whether rows are in order of time, as far as their table tells it."""
+    import numpy as np
+
+    from fedmetaalign.fleet.times.clock import times_of
+    from fedmetaalign.fleet.times.stamps import Clock
+
+    own = content.table
+    if not own.time or not {*own.time} <= {*raw.frame.columns}:
+        return True
+    try:
+        times = times_of(raw, Clock(own.time, own.time_format, own.zone))
+    except DataError:  # scores need no time
+        return True
+    return bool((np.diff(times.values) >= 0).all())
 
 
 def _samples(content: "Bundle", raw: "Raw") -> "tuple[np.ndarray, str]":

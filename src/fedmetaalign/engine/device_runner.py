@@ -165,6 +165,7 @@ def write_bundle(client: Client, deployed: Deployed, path: Path) -> str:
         runtime=RUNTIME,
         model=deployed.model,
         labels=client.learner.target,
+        table=device.format,
     )
     if device.raw is not None:
         content = replace(content, reference=reference_of(device, content))

@@ -9,6 +9,7 @@ from fedmetaalign.fleet.missing.imputation import Fill
 from fedmetaalign.fleet.usable import LeftOut
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import OwnUnit, Preparation
+from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY, Known, Target
 
 
@@ -53,6 +54,7 @@ class Device:
         period: when its samples were taken; None where they are not split by time.
         raw: (rows, features) float64, what `inputs` were made of; None where its bundle does not need that.
         converted: of features that are in another unit here the one that its bundle takes them in.
+        format: how its table is written, as far as that is stated or proven.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Device:
     period: Period | None = None
     raw: np.ndarray | None = None
     converted: Mapping[str, OwnUnit] = field(default_factory=dict)
+    format: TableFormat = field(default_factory=TableFormat)
 
     @property
     def inputs(self) -> np.ndarray:

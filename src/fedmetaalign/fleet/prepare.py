@@ -79,7 +79,7 @@ def prepared(
     """
     preparation = preparation_of(table, place, own)
     device = _device(table, rows, preparation, place.target)
-    device = replace(device, fill=place.fill, converted=table.converted)
+    device = replace(device, fill=place.fill, converted=table.converted, format=table.format)
     train = np.concatenate([rows.own_support, rows.personalize_query])
     if recipe.splits.kind == "time" and table.times is not None:
         times = table.times.values

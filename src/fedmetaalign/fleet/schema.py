@@ -9,6 +9,7 @@ import numpy as np
 from fedmetaalign.errors import DataError
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import OwnUnit
+from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY, Known, Target, known
 
 
@@ -64,6 +65,7 @@ class Table:
         dialect: how `source` was read, where that had to be guessed.
         lacks: features that others have and `source` may have under another name, a sentence each.
         converted: of features that are in another unit here the one that its source has them in.
+        format: how `source` is written, as far as that is stated or proven.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Table:
     dialect: str = ""
     lacks: tuple[str, ...] = ()
     converted: Mapping[str, OwnUnit] = field(default_factory=dict)
+    format: TableFormat = field(default_factory=TableFormat)
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:

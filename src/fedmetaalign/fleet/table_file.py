@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -12,6 +13,7 @@ from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.schema import Table, Times
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import OwnUnit
+from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.system.writing import replace, writing_to
 
 SUFFIX = ".safetensors"
@@ -38,7 +40,7 @@ def save_table(table: Table, path: Path) -> None:
         arrays["times"] = table.times.values.astype(np.int64)
     if table.dropped is not None:
         arrays["dropped"] = table.dropped.astype(np.int64)
-    facts = {
+    facts: dict[str, Any] = {
         "features": table.features,
         "units": table.units,
         "categories": dict(table.categories),
@@ -47,6 +49,7 @@ def save_table(table: Table, path: Path) -> None:
         **({} if table.times is None else {"dated": table.times.dated}),
         "missing": asdict(table.missing),
         "gaps": table.gaps,
+        **({"format": told} if (told := table.format.to_dict()) else {}),
         **(
             {"converted": {name: asdict(each) for name, each in table.converted.items()}}
             if table.converted
@@ -98,7 +101,8 @@ def load_table(path: Path, name: str) -> Table:
             missing=missing,
             gaps=facts.get("gaps", {}),
             dropped=arrays.get("dropped"),
+            format=TableFormat.read(facts.get("format", {})),
             converted={str(name): OwnUnit(**each) for name, each in facts.get("converted", {}).items()},
         )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a table that this program wrote ({error}): give a CSV file.") from None

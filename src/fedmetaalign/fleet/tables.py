@@ -4,7 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from fedmetaalign.fleet.files import (
     load,
     require_all,
 )
+from fedmetaalign.fleet.files.loading import proven
 from fedmetaalign.fleet.files.names import nearest
 from fedmetaalign.fleet.labels.classes import (
     Labels,
@@ -40,6 +41,7 @@ from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.times.clock import ordered, times_of
 from fedmetaalign.fleet.times.stamps import Clock
 from fedmetaalign.model.missing import Missing
+from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY
 
 
@@ -258,8 +260,16 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         times=times,
         dialect="" if raw.dialect in CERTAIN else raw.dialect,
         lacks=tuple(_misspelt(raw, columns.features)),
+        format=_format(raw, columns, features),
     )
     return table, empty, gaps
+
+
+def _format(raw: Raw, columns: Columns, features: Sequence[str]) -> TableFormat:
+    """Returns what is stated of how a file is written, and the decimal sign that its cells prove."""
+    stated = {key: value for key, value in asdict(columns.csv).items() if value is not None}
+    own = {} if raw.text is None else {**proven(raw, features), **stated}
+    return TableFormat(own, columns.clock.columns, columns.clock.form, columns.clock.zone)
 
 
 def _misspelt(raw: Raw, features: Sequence[str]) -> Iterator[str]:

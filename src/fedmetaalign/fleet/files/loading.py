@@ -27,6 +27,8 @@ CERTAIN = ("commas, UTF-8", "Parquet", "Arrow", "JSON lines")
 Only = Sequence[str] | Callable[[Sequence[str]], Sequence[str]] | None
 """The columns that are needed: named, chosen among those that there are, or all."""
 
+_SHOWN = 1000  # rows that are asked what the decimal sign is, once that is settled
+
 TEXTS = (".csv", ".tsv", ".txt", ".tab", ".dat")
 ARROWS = (".feather", ".arrow", ".arrows", ".ipc")
 JSON_LINES = (".jsonl", ".ndjson")
@@ -168,9 +170,13 @@ def decide(
         thousands = written.BLANKS
     decimal = decimal or {".": ",", ",": "."}.get(thousands or "")
     if decimal is not None:
-        other = ",.".replace(decimal, "") + written.BLANKS if thousands is None else thousands
+        other = ",.".replace(decimal, "")
+        parted = set[str]()
+        if thousands is None:
+            parted = {*_true(whole, written.parted(scope, other))}
         for name in _true(whole, written.suspects(scope, ";")):
-            found[name] = Style(decimal, other)
+            signs = (other if name in parted else "") + written.BLANKS
+            found[name] = Style(decimal, signs if thousands is None else thousands)
             foreign = found[name].foreign(pl.col(name))
             if name not in texts and (row := _first(whole, foreign)) is not None:
                 cell = _cell(whole, name, row)
@@ -213,6 +219,19 @@ def known(raw: Raw, separator: str, options: Options) -> Options:
     if thousands is None:
         thousands = "".join(sorted({sign for style in raw.styles.values() for sign in style.thousands}))
     return replace(options, decimal=found.pop(), thousands=thousands)
+
+
+def proven(raw: Raw, features: Sequence[str]) -> dict[str, str]:
+    """Returns the decimal sign of a text's features, as [fleet.csv] has it, where cells might leave it open.
+
+    In a text that is separated by commas a point is the decimal sign, of which there is nothing to say.
+    """
+    signs = {raw.styles[name].decimal for name in features if name in raw.styles}
+    if not raw.dialect.startswith(SEPARATORS[","]):
+        plain = [name for name in features if name in raw.frame.columns and name not in raw.styles]
+        shown = raw.frame.select(pl.col(plain).head(_SHOWN).cast(pl.String))
+        signs |= {"."} if any(shown[name].str.contains(r"\d\.\d").any() for name in plain) else set()
+    return {"decimal": signs.pop()} if len(signs) == 1 else {}
 
 
 def _doubt(path: Path, whole: pl.LazyFrame, name: str, own: Proofs, where: Callable[[int], str]) -> DataError:
