@@ -85,7 +85,8 @@ def prepared(
         times = table.times.values
         device = replace(device, period=Period(times[train], times[rows.test], table.times.dated))
     if recipe.deploy.drift or (recipe.deploy.drift is None and table.times is not None):
-        device = replace(device, raw=table.measured(train)[:, : len(preparation.measured)])
+        raw = table.measured(train)[:, : len(preparation.measured)]
+        device = replace(device, raw=raw, filled=table.filled_in(train))
     return device, samples_of(table, rows.test, preparation, place.target)
 
 

@@ -66,6 +66,9 @@ class Table:
         lacks: features that others have and `source` may have under another name, a sentence each.
         converted: of features that are in another unit here the one that its source has them in.
         format: how `source` is written, as far as that is stated or proven.
+        holes: (rows, measured) bool, which values of `x` have taken the place of one that was missing; None
+            where none has.
+        unlabelled_holes: the same of `unlabelled`.
     """
 
     name: str
@@ -91,6 +94,8 @@ class Table:
     lacks: tuple[str, ...] = ()
     converted: Mapping[str, OwnUnit] = field(default_factory=dict)
     format: TableFormat = field(default_factory=TableFormat)
+    holes: np.ndarray | None = None
+    unlabelled_holes: np.ndarray | None = None
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:
@@ -111,6 +116,13 @@ class Table:
         """Returns the inputs of some rows and of all without a label, (rows, features) float64."""
         # Joining nothing would change the order in memory, and with it the last bits of a mean.
         return self.x[rows] if self.unlabelled is None else np.concatenate([self.x[rows], self.unlabelled])
+
+    def filled_in(self, rows: np.ndarray) -> np.ndarray | None:
+        """Returns which of what `measured` returns, flags aside, has been filled in; None where nothing has."""
+        if self.holes is None:
+            return None
+        own = self.holes[rows]
+        return own if self.unlabelled_holes is None else np.concatenate([own, self.unlabelled_holes])
 
     @property
     def strata(self) -> np.ndarray:
@@ -149,6 +161,8 @@ class Table:
             kinds=None if self.kinds is None else self.kinds[rows],
             groups=None if self.groups is None else self.groups[rows],
             reserved=None if self.reserved is None else self.reserved[rows],
+            holes=None if self.holes is None else self.holes[rows],
+            unlabelled_holes=None,
             times=None if self.times is None else self.times.take(rows),
         )
 

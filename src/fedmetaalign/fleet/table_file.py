@@ -32,6 +32,9 @@ def save_table(table: Table, path: Path) -> None:
     }
     if table.groups is not None:
         arrays["groups"] = np.unique(table.groups, return_inverse=True)[1].astype(np.int64)
+    for key in ("holes", "unlabelled_holes"):
+        if (holes := getattr(table, key)) is not None:
+            arrays[key] = np.ascontiguousarray(holes, np.uint8)
     if table.unlabelled is not None:
         arrays["unlabelled"] = np.ascontiguousarray(table.unlabelled, np.float64)
     if table.reserved is not None:
@@ -46,7 +49,7 @@ def save_table(table: Table, path: Path) -> None:
         "categories": dict(table.categories),
         "classes": table.classes,
         "normal": table.normal,
-        **({} if table.times is None else {"dated": table.times.dated}),
+        **({} if table.times is None else {"dated": table.times.dated, "times": table.times.notes}),
         "missing": asdict(table.missing),
         "gaps": table.gaps,
         **({"format": told} if (told := table.format.to_dict()) else {}),
@@ -82,6 +85,11 @@ def load_table(path: Path, name: str) -> Table:
             raise ValueError("its samples without a label do not fit its features, or are no numbers")
         if not np.isin(y, range(len(classes))).all():
             raise ValueError("its labels are none of its classes")
+        if any(
+            key in arrays and arrays[key].shape != values.shape
+            for key, values in (("holes", x), ("unlabelled_holes", unlabelled))
+        ):
+            raise ValueError("what it says is missing does not fit its samples")
         if any(len(arrays[key]) != len(y) for key in ("groups", "reserved", "times") if key in arrays):
             raise ValueError("its columns are not equally long")
         return Table(
@@ -97,10 +105,14 @@ def load_table(path: Path, name: str) -> Table:
             classes=classes,
             normal=tuple(map(str, facts["normal"])),
             unlabelled=arrays.get("unlabelled"),
-            times=Times(arrays["times"], bool(facts["dated"])) if "times" in arrays else None,
+            times=Times(arrays["times"], bool(facts["dated"]), tuple(map(str, facts.get("times", ()))))
+            if "times" in arrays
+            else None,
             missing=missing,
             gaps=facts.get("gaps", {}),
             dropped=arrays.get("dropped"),
+            holes=arrays["holes"].astype(bool) if "holes" in arrays else None,
+            unlabelled_holes=arrays["unlabelled_holes"].astype(bool) if "unlabelled_holes" in arrays else None,
             format=TableFormat.read(facts.get("format", {})),
             converted={str(name): OwnUnit(**each) for name, each in facts.get("converted", {}).items()},
         )

@@ -195,7 +195,8 @@ def device_of(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> 
     table, empty = settled(table, empty, gaps, missing)
     if not empty.any():
         return table
-    return replace(table.take(np.flatnonzero(~empty)), unlabelled=table.x[empty])
+    more = None if table.holes is None else table.holes[empty]
+    return replace(table.take(np.flatnonzero(~empty)), unlabelled=table.x[empty], unlabelled_holes=more)
 
 
 def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.ndarray]:
