@@ -13,9 +13,10 @@ import polars as pl
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.files.dialect import Options, is_number
-from fedmetaalign.fleet.files.loading import TEXTS, Only, decide, known, read, styled
+from fedmetaalign.fleet.files.loading import TEXTS, Only, read
 from fedmetaalign.fleet.files.raw import Raw
 from fedmetaalign.fleet.files.source import CHUNK, STDIN, Folder, Source, opened
+from fedmetaalign.fleet.files.styles import decide, known, styled
 from fedmetaalign.fleet.files.text import LONGEST_LINE, Text
 
 _WIDE = {b"\xff\xfe": b"\n\0", b"\xfe\xff": b"\0\n"}  # line feeds of UTF-16, by its byte-order marks
