@@ -31,7 +31,10 @@ CUTS = {
     "run, 1 device": ("fault", ""),
     "run, 10 devices": ("fault", 'device = "hall"'),
     "run, 1,000 devices": ("fault", 'device = "machine"'),
-    "run, Dirichlet": ("kind", 'normal = ["normal"]\npartition = { count = 100, samples = 50000, alpha = 0.5 }'),
+    "run, Dirichlet": (
+        "kind",
+        'normal = ["normal"]\npartition = { count = 100, samples = 50000, alpha = 0.5 }',
+    ),
 }
 
 
@@ -105,9 +108,7 @@ def run(folder: Path, file: str, what: str) -> Cost:
     out = folder / "run"
     shutil.rmtree(out, ignore_errors=True)
     settings = [part for key in SHORT for part in ("--set", key)]
-    return measured(
-        ["run", str(recipe(folder, file, what)), "--out", str(out), *settings], folder / "log"
-    )
+    return measured(["run", str(recipe(folder, file, what)), "--out", str(out), *settings], folder / "log")
 
 
 def bundle(folder: Path) -> Path:
@@ -125,7 +126,13 @@ def commands(folder: Path) -> dict[str, object]:
 
     def predict(kind: str, stdin: bool = False) -> object:
         return lambda file: measured(
-            ["predict", str(bundle(folder)), "-" if stdin else str(folder / file), "--out", f"{folder}/out.{kind}"],
+            [
+                "predict",
+                str(bundle(folder)),
+                "-" if stdin else str(folder / file),
+                "--out",
+                f"{folder}/out.{kind}",
+            ],
             folder / "log",
             folder / file if stdin else None,
         )

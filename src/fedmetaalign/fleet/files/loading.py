@@ -1,6 +1,6 @@
 """A file of any kind that is read becomes a table of cells."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,23 +76,20 @@ def read(source: Source, only: Only, texts: Collection[str], options: Options) -
         return replace(found.raw, frame=found.rows.collect(engine=found.engine))
 
 
-def pieces(
-    path: Path, only: Only, options: Options | None = None, most: int = MOST_CELLS_AT_ONCE
-) -> Iterator[Raw]:
-    """Yields the rows of a file in their order, so many cells at a time at most.
+def pieces(path: Path, only: Only, options: Options | None = None) -> Generator[Raw, None, None]:
+    """Yields the rows of a file in their order, at most `MOST_CELLS_AT_ONCE` cells at a time.
 
     Args:
         path: as in `load`.
         only: as in `load`.
         options: as in `load`.
-        most: cells of a piece, of which every one has a row at least.
 
     Raises:
         DataError: as `load`.
     """
     source = opened(Path(path))
     with _scanned(source, only, (), options or Options()) as found:
-        rows = max(1, min(most // max(1, found.raw.frame.width), most // 16))
+        rows = max(1, MOST_CELLS_AT_ONCE // max(16, found.raw.frame.width))
         batches = found.rows.collect_batches(chunk_size=rows, maintain_order=True)
         first = 0
         while True:
@@ -141,7 +138,7 @@ def _scanned(source: Source, only: Only, texts: Collection[str], options: Option
             header, frame, sheet = typed.spreadsheet(source)
             names = checked_names([name.strip() for name in header], f"{source.path}, row 1")
             frame.columns = list(names)
-            needed = _needed(source, names, only)
+            needed = needed_of(source.path, names, only)
             _check(source, frame.height, needed)
             whole = frame.lazy()
             styles = decide(source.path, whole, needed, texts, options, ",", lambda row: f"row {row + 2}")
@@ -168,17 +165,17 @@ def _typed(source: Source, lazy: pl.LazyFrame, only: Only, kind: str, dialect: s
     with typed.readable(source.path, kind):
         names = checked_names(lazy.collect_schema().names(), str(source.path))
         rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
-    needed = _needed(source, names, only)
+    needed = needed_of(source.path, names, only)
     _check(source, rows, needed)
     return _Scanned(Raw(source.path, _bare(needed), dialect=dialect or kind), lazy.select(needed), kind)
 
 
-def _needed(source: Source, names: Sequence[str], only: Only) -> list[str]:
+def needed_of(path: Path, names: Sequence[str], only: Only) -> list[str]:
     """The columns that are needed, once each, which have to be there."""
     wanted = names if only is None else only(names) if callable(only) else only
     for name in wanted:
         if name not in names:
-            raise missing(source.path, name, names, listed(names))
+            raise missing(path, name, names, listed(names))
     return list(dict.fromkeys(wanted))
 
 
@@ -193,7 +190,7 @@ def _check(source: Source, rows: int, needed: Sequence[str]) -> None:
 
 def _text(source: Source, only: Only, texts: Collection[str], options: Options, folder: Path) -> _Scanned:
     text = examine(source, options)
-    needed = _needed(source, text.names, only)
+    needed = needed_of(source.path, text.names, only)
     separator = text.dialect.separator
     with typed.readable(source.path, "CSV"):
         whole = scanned(text, folder)
