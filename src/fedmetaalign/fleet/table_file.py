@@ -11,6 +11,7 @@ from safetensors.numpy import save
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.schema import Table, Times
 from fedmetaalign.model.missing import Missing
+from fedmetaalign.model.preparation import OwnUnit
 from fedmetaalign.system.writing import replace, writing_to
 
 SUFFIX = ".safetensors"
@@ -46,6 +47,11 @@ def save_table(table: Table, path: Path) -> None:
         **({} if table.times is None else {"dated": table.times.dated}),
         "missing": asdict(table.missing),
         "gaps": table.gaps,
+        **(
+            {"converted": {name: asdict(each) for name, each in table.converted.items()}}
+            if table.converted
+            else {}
+        ),
     }
     with writing_to(path, "try again"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,6 +98,7 @@ def load_table(path: Path, name: str) -> Table:
             missing=missing,
             gaps=facts.get("gaps", {}),
             dropped=arrays.get("dropped"),
+            converted={str(name): OwnUnit(**each) for name, each in facts.get("converted", {}).items()},
         )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a table that this program wrote ({error}): give a CSV file.") from None
