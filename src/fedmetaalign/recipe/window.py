@@ -52,7 +52,10 @@ class Window(Section):
     envelope: tuple[Positive, Positive] | None = None
     """The lowest and the highest frequency, in Hz, of the band that `envelope` demodulates."""
     speed: Name | None = None
-    """Column of the shaft's speed, in Hz: the bands are of its orders."""
+    """Column of the shaft's speed: the bands are of its orders."""
+    speed_unit: Literal["rpm", "Hz"] = "rpm"
+    orders: Positive = 20.0
+    """Where the last band ends, in multiples of the shaft's frequency, with `speed`."""
     split_recordings: Annotated[bool, Field(strict=True)] = False
     """A recording may be on both sides of the split, in parts that share no sample."""
 
@@ -104,6 +107,8 @@ class Window(Section):
             names = getattr(self, key)
             if twice := [name for i, name in enumerate(names) if name in names[:i]]:
                 raise ValueError(f"names {twice[0]!r} twice: drop one of them")
+        if self.speed is None and (idle := [key for key in ("speed_unit", "orders") if self._names(key)]):
+            raise ValueError(f"has {idle[0]}, and no speed that it says something of: name its column, too")
         if self.speed is not None and self.speed in self.channels:
             raise ValueError(f"has speed = {self.speed!r}, which is among its channels: drop it there")
         return self
