@@ -105,8 +105,8 @@ def test_a_label_that_changes_inside_a_window_is_refused_under_all():
         windowed(samples([0] * 7 + [1] * 3, "aaaaabbbbb"), window(label="all"))
     assert str(caught.value) == (
         "Device pump, recording 'b', row 8: the label changes here from 'normal' to 'fault', inside a window,"
-        ' and 0 more windows have several: fleet.window.label = "all" takes none of these; choose "any", "last" or'
-        ' "majority".'
+        ' and 0 more windows have several: fleet.window.label = "all" takes none of these; choose "any", "last"'
+        ' or "majority".'
     )
 
 
