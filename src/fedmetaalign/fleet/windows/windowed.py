@@ -85,7 +85,9 @@ def windowed(
         dialect=table.dialect,
         lacks=table.lacks,
         signal=signal,
-        windows=Windows(samples.recordings[last], whole, window.split_recordings, notes),
+        windows=Windows(
+            np.array(samples.names)[samples.recordings[last]], whole, window.split_recordings, notes
+        ),
     )
     if len(rows) < len(found):
         found = replace(found.take(rows), unlabelled=found.x[~labelled])
@@ -103,13 +105,17 @@ def _spans(samples: Samples, bounds: np.ndarray, window: Window) -> tuple[np.nda
     first = np.concatenate([*starts, np.empty(0, np.int64)]).astype(np.int64)
     spans = np.column_stack([first, first + window.length])
     own = set(samples.recordings[first].tolist())
-    short = [name for name in samples.names if name not in own]
+    short = [name for number, name in enumerate(samples.names) if number not in own]
     if len(first):
         return spans, short
     table, sizes = samples.table, bounds[:, 1] - bounds[:, 0]
     longest = int(sizes.argmax()) if len(sizes) else 0
     rows = int(sizes[longest]) if len(sizes) else 0
-    where = f"its recording '{samples.recordings[bounds[longest, 0]]}'" if len(samples.names) > 1 else "it"
+    where = (
+        f"its recording '{samples.names[samples.recordings[bounds[longest, 0]]]}'"
+        if len(samples.names) > 1
+        else "it"
+    )
     parted = " without a gap" if len(bounds) > len(samples.names) else ""
     raise DataError(
         f"Device {table.name} has no window of {window.length} samples: {where} has {rows:,} rows{parted}, and"
