@@ -22,6 +22,8 @@ static inline float fma_nan(void) {
     return fma_from_bits(0x7FC00000u);
 }
 
+#if defined(FMA_STATISTICS) || defined(FMA_POINTS)
+
 static inline int32_t fma_end_of_block(int32_t start, int32_t count) {
     return count - start < FMA_BLOCK ? count : start + FMA_BLOCK;
 }
@@ -37,6 +39,12 @@ static float fma_mean_of(const float *x, int32_t count, int32_t step) {
     }
     return sum / (float)count;
 }
+
+static void fma_lost(float *next, int32_t count) {
+    for (int32_t i = 0; i < count; i++) next[i] = fma_nan();
+}
+
+#endif
 
 #ifdef FMA_STATISTICS
 
@@ -297,11 +305,6 @@ static float *fma_front_raw(const fma_stream_t *stream, float shaft, float *next
     return next;
 }
 #endif
-
-static float *fma_lost(float *next, int32_t count) {
-    for (int32_t i = 0; i < count; i++) *next++ = fma_nan();
-    return next;
-}
 
 #ifdef FMA_STATISTICS
 static float *fma_front_statistics(const fma_stream_t *stream, float shaft, float *next) {

@@ -36,9 +36,9 @@ def names(signal: Signal) -> tuple[str, ...]:
 
 
 def shared(signal: Signal) -> np.ndarray:
-    """Returns which features share one mean and scale, (features,): those of equal numbers.
+    """Returns with which feature each shares its mean and scale, (features,), the first of those that do.
 
-    They are the samples of a channel in `raw`; all others have numbers of their own.
+    They are the samples of a channel in `raw`; all others are alone.
     """
     channels, count = len(signal.channels), len(names(signal))
     numbers = np.arange(count)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.by_channel import groups_of, medians
 from fedmetaalign.fleet.placement import joined
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.missing import Missing, carried
@@ -158,6 +159,8 @@ def filled(table: Table, rows: np.ndarray, flags: Sequence[int] | None = None) -
     middle = np.nanquantile(known, 0.5, axis=0) if len(known) else np.zeros(len(texts))
     lower = np.nanquantile(known, 0.5, axis=0, method="lower") if any(texts) else middle
     values = np.where(texts, lower, middle)  # between two texts there is none
+    if (groups := groups_of(table)) is not None:
+        values = medians(known, groups)
     if flags is None:
         flags = np.flatnonzero(lacking.any(axis=0)).tolist()
     flags = tuple(flags) if table.missing.rule == "flag" else ()
