@@ -11,14 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fedmetaalign.operators.convolution.layer import Convolution
-from fedmetaalign.operators.dense.layer import Dense
-from fedmetaalign.operators.depthwise.layer import Depthwise
-from fedmetaalign.operators.pool.layer import Pool
-
-FloatLayer = Dense | Convolution | Depthwise | Pool
-"""What a device runs, in float."""
-
 
 class Trainable(ABC):
     """A layer of a network in training; its parameters are one array, and it can be hashed.
@@ -36,13 +28,18 @@ class Trainable(ABC):
     def shape(self) -> tuple[int, ...]:
         """Of the parameters."""
 
+    @property
+    def parts(self) -> int:
+        """How many layers a device runs for it."""
+        return 1
+
     @abstractmethod
     def initial(self, random: np.random.Generator) -> np.ndarray:
         """Draws parameters to start from, flat, float64."""
 
     @abstractmethod
-    def deployed(self, w: np.ndarray) -> tuple[FloatLayer, ...]:
-        """Returns what a device runs, with arrays of its own: the layer, and pools beside it."""
+    def deployed(self, w: np.ndarray) -> tuple[Any, ...]:
+        """Returns what a device runs, float layers with arrays of their own: itself, and pools beside it."""
 
     @abstractmethod
     def forward(self, w: jax.Array, x: jax.Array) -> jax.Array:

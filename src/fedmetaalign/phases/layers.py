@@ -12,7 +12,13 @@ from fedmetaalign.operators.dense.layer import Dense
 from fedmetaalign.operators.depthwise.layer import Depthwise
 from fedmetaalign.operators.pool.layer import Pool
 from fedmetaalign.operators.stack import Block
+from fedmetaalign.recipe import Model
 from fedmetaalign.tinyml.network import Layers, flat_weights
+
+
+def network_of(model: Model, outputs: int) -> Network:
+    """Returns the architecture that a recipe asks for, with so many logits."""
+    return Network(model.inputs, model.hidden, outputs, model.blocks, model.channels or 1)
 
 
 def float_layers(network: Network, weights: np.ndarray) -> list[Layer]:

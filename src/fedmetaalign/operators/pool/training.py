@@ -11,7 +11,7 @@ import numpy as np
 
 from fedmetaalign.operators.pool.layer import Pool
 from fedmetaalign.operators.steps import each_place
-from fedmetaalign.operators.training import FloatLayer, Trainable
+from fedmetaalign.operators.training import Trainable
 
 
 def forward(pool: Pool, x: jax.Array) -> jax.Array:
@@ -49,11 +49,16 @@ class Pooled(Trainable):
         """Of the layer's parameters."""
         return self.layer.shape
 
+    @property
+    def parts(self) -> int:
+        """The layer and the pools."""
+        return len(self.before) + 1 + len(self.after)
+
     def initial(self, random: np.random.Generator) -> np.ndarray:
         """Draws the layer's parameters."""
         return self.layer.initial(random)
 
-    def deployed(self, w: np.ndarray) -> tuple[FloatLayer, ...]:
+    def deployed(self, w: np.ndarray) -> tuple[Any, ...]:
         """Returns the pools before it, the layer, and the pools after it."""
         return (*self.before, *self.layer.deployed(w), *self.after)
 
