@@ -102,7 +102,7 @@ def preparation_of(table: Table, place: Place, own: Moments | tuple[Sketch, ...]
         n = len(table.features) - len(table.flags)
         mean, scale = (*mean[:n], *[0.0] * len(table.flags)), (*scale[:n], *[1.0] * len(table.flags))
     parts = (table.features, table.units, table.categories, mean, scale, place.columns, curves)
-    return Preparation(*parts, table.missing, table.fill, table.flags)
+    return Preparation(*parts, table.missing, table.fill, table.flags, table.signal)
 
 
 def samples_of(table: Table, rows: np.ndarray, preparation: Preparation, target: Target) -> Samples:

@@ -2,17 +2,21 @@
 
 A broken sample, one that is no finite number or lies outside the range of its sensor, breaks all features of
 its channel in each window that holds it, but for `raw`, where it is a feature by itself. Broken features are
-NaN, and the rule for missing values (`model.missing`) says what becomes of them.
+NaN, and the rule for missing values (`model.missing`) says what becomes of them. So are features that are too
+large for float32, and bands in multiples of a shaft's frequency where it stands still.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from fedmetaalign.signals import moments
+from fedmetaalign.signals.moments import NAMES, statistics
+from fedmetaalign.signals.spectra import band_energies, envelope
+from fedmetaalign.signals.sums import serial
 from fedmetaalign.signals.window import Signal
 
-_AT_ONCE = 1 << 18  # numbers of a channel: they fit into a cache
+_AT_ONCE = 1 << 16  # numbers of a channel: they fit into a cache
+_NAN = np.float32(np.nan)
 
 
 def names(signal: Signal) -> tuple[str, ...]:
@@ -27,7 +31,7 @@ def names(signal: Signal) -> tuple[str, ...]:
             found += [f"{name}.{t:0{width}}" for t in range(signal.length) for name in signal.channels]
         else:
             found += [f"{name}.{part}" for name in signal.channels for part in _parts(signal, front)]
-    return tuple(found)
+    return (*found, f"{signal.speed}.mean") if signal.speed else tuple(found)
 
 
 def shared(signal: Signal) -> np.ndarray:
@@ -71,27 +75,53 @@ def features(signal: Signal, windows: np.ndarray) -> np.ndarray:
         part = slice(start, start + step)
         with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, and broken
             result[part] = np.concatenate([*_features(signal, windows[part].astype(np.float32))], axis=1)
+    result[~np.isfinite(result)] = _NAN
     return result
 
 
 def _features(signal: Signal, windows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields (windows, some features) by front end and channel."""
+    """Yields (windows, some features) by front end and channel, and then the speed."""
     low, high = signal.limits()
     broken = np.asarray(~((windows >= low) & (windows <= high)))
     lost = np.asarray(broken.any(axis=1))
     channels = range(len(signal.channels))
     good = [np.ascontiguousarray(np.where(lost[:, c], 0, windows[:, :, c].T), np.float32) for c in channels]
+    shaft, still = None, np.zeros(len(windows), bool)
+    if signal.speed:
+        speed = serial(windows[:, -signal.speeds :, -1].T) / np.float32(signal.speeds)
+        still = ~(speed > 0) | broken[:, -signal.speeds :, -1].any(axis=1)
+        shaft = np.where(still, np.float32(1), speed * np.float32(signal.turns))
     for front in signal.front:
         if front == "raw":
-            whole = np.where(broken, np.float32(np.nan), windows)
+            whole = np.where(broken, _NAN, windows)
             yield whole[:, :, : len(channels)].reshape(len(windows), -1)
             continue
         for c in channels:
-            yield np.where(lost[:, c, None], np.float32(np.nan), moments.statistics(good[c]).T)
+            no = lost[:, c] | still if front in ("bands", "envelope") else lost[:, c]
+            yield np.where(no[:, None], _NAN, _COMPUTE[front](signal, good[c], shaft).T)
+    if signal.speed:
+        yield np.where(still, _NAN, speed)[:, None]
 
 
-def _parts(signal: Signal, front: str) -> tuple[str, ...]:
+def _bands(signal: Signal, x: np.ndarray, shaft: np.ndarray | None) -> np.ndarray:
+    return band_energies(x, signal.spectrum, shaft)
+
+
+def _envelope(signal: Signal, x: np.ndarray, shaft: np.ndarray | None) -> np.ndarray:
+    return band_energies(envelope(x, signal.demodulation), signal.envelope_spectrum, shaft)
+
+
+_COMPUTE: dict[str, Callable[[Signal, np.ndarray, np.ndarray | None], np.ndarray]] = {
+    "statistics": lambda signal, x, shaft: statistics(x),
+    "bands": _bands,
+    "envelope": _envelope,
+}
+
+
+def _parts(signal: Signal, front: str) -> list[str]:
     """Returns the ends of the names of a channel's features."""
     if front == "statistics":
-        return moments.NAMES
-    raise ValueError(f"the front end {front} is not there yet")
+        return [*NAMES]
+    word = {"bands": "band", "envelope": "envelope"}[front]
+    width = len(str(signal.bands - 1))
+    return [f"{word}_{i:0{width}}" for i in range(signal.bands)]

@@ -16,14 +16,13 @@ def total(x: np.ndarray) -> np.ndarray:
         (...) float32.
     """
     whole = len(x) - len(x) % BLOCK
-    blocks = _serial(np.moveaxis(x[:whole].reshape(-1, BLOCK, *x.shape[1:]), 1, 0))
-    result = _serial(blocks, x.shape[1:])
-    return result + _serial(x[whole:]) if whole < len(x) else result
+    result = serial(serial(np.moveaxis(x[:whole].reshape(-1, BLOCK, *x.shape[1:]), 1, 0)))
+    return result + serial(x[whole:]) if whole < len(x) else result
 
 
-def _serial(x: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """Adds up the first axis from 0 on, one number after another."""
-    result = np.zeros(x.shape[1:] if shape is None else shape, np.float32)
+def serial(x: np.ndarray) -> np.ndarray:
+    """Adds up the first axis, (numbers, ...) float32, one number after another from 0 on."""
+    result = np.zeros(x.shape[1:], np.float32)
     for part in x:
         result += part
     return result

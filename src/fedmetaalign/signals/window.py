@@ -6,6 +6,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from fedmetaalign.signals.plan import Demodulation, Spectrum, demodulation_of, spectrum_of
+
 Front = Literal["raw", "statistics", "bands", "envelope"]
 
 FRONTS: tuple[Front, ...] = get_args(Front)
@@ -29,12 +31,13 @@ class Signal:
         channels: names of the measured channels, in order.
         front: which front ends, in the order of their features.
         rate: samples a second of each channel; 0 where it is unknown, which rules out `envelope` and `speed`.
+            Without a shaft's speed, bands are in multiples of it.
         bands: how many bands a spectrum is divided into.
         segment: points of an FFT, a power of two; of a shorter window, the greatest power of two in it.
         taper: what a segment is weighted with before its FFT.
         envelope: the lowest and the highest frequency of the band that is demodulated, in Hz.
-        speed: the channel of the shaft's speed, which comes last in a window and is no channel of its own;
-            "" where there is none. With it, bands are in multiples of the shaft's frequency.
+        speed: the column of the shaft's speed, which comes last in a window and is no channel; "" where there
+            is none. With it, bands are in multiples of the shaft's frequency, and the mean speed is a feature.
         turns: revolutions a second of a speed of 1: 1/60 of revolutions a minute.
         orders: where the last band ends, in multiples of the shaft's frequency.
         ranges: by channel the least and the greatest value that its sensor can have.
@@ -70,6 +73,22 @@ class Signal:
             raise ValueError(f"taper is {self.taper!r}: choose one of {', '.join(get_args(Taper))}")
         if self.bands < 1:
             raise ValueError(f"bands is {self.bands}: give a positive number")
+        if ("envelope" in self.front) != (self.envelope is not None):
+            raise ValueError(
+                "the front end envelope and the band of frequencies that it demodulates go together"
+            )
+        if self.speed and not self.spectral:
+            raise ValueError("a shaft's speed is of use to bands and envelope alone: name one of them in front")
+        if not self.rate and (self.speed or self.envelope):
+            raise ValueError("envelope and a shaft's speed need the rate of the samples")
+        if self.speed and not (
+            np.isfinite([self.turns, self.orders]).all() and min(self.turns, self.orders) > 0
+        ):
+            raise ValueError(f"turns is {self.turns} and orders is {self.orders}: both have to be positive")
+        if "bands" in self.front:
+            self.spectrum  # noqa: B018 - says what is wrong with it
+        if self.envelope is not None:
+            self.envelope_spectrum  # noqa: B018
         if "statistics" in self.front and self.length < 2:
             raise ValueError("statistics of windows of one sample say nothing: give a greater length")
         for name, (low, high) in self.ranges.items():
@@ -104,6 +123,46 @@ class Signal:
     def columns(self) -> tuple[str, ...]:
         """What a sample consists of: the channels, and then the speed."""
         return (*self.channels, self.speed) if self.speed else self.channels
+
+    @property
+    def spectral(self) -> bool:
+        """Whether a front end takes spectra."""
+        return bool({"bands", "envelope"} & set(self.front))
+
+    @property
+    def speeds(self) -> int:
+        """The last samples of a window that its mean speed is of: those that no earlier window has."""
+        return min(self.stride, self.length)
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """Of the samples of a channel."""
+        return self._spectrum(self.length, 1)
+
+    @property
+    def demodulation(self) -> Demodulation:
+        """Of the band `envelope`.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.envelope is None:
+            raise ValueError("there is no band to demodulate")
+        return demodulation_of(self.length, self.rate, self.envelope)
+
+    @property
+    def envelope_spectrum(self) -> Spectrum:
+        """Of the envelope of a channel."""
+        how = self.demodulation
+        return self._spectrum(how.count, how.step)
+
+    def _spectrum(self, count: int, step: int) -> Spectrum:
+        how = (count, self.segment, self.taper == "hann", self.bands)
+        return (
+            spectrum_of(*how, orders=self.orders, per_hertz=step / self.rate)
+            if self.speed
+            else spectrum_of(*how)
+        )
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the least and the greatest good value of each column, both (columns,) float32."""

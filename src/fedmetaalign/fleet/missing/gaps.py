@@ -189,8 +189,12 @@ def notices(tables: Iterable[Table]) -> Iterator[str]:
         if rule == "drop":
             gone = 0 if table.dropped is None else len(table.dropped)
             rows = len(table) + gone + (0 if table.unlabelled is None else len(table.unlabelled))
-            what = f"left out {gone:,} of {rows:,} rows of {table.name}, for {_joined(pieces)}"
-        lost = [name for name in table.gaps if name not in table.features]
+            thing = "windows" if table.windows is not None else "rows"
+            what = f"left out {gone:,} of {rows:,} {thing} of {table.name}, for {_joined(pieces)}"
+        there = (
+            table.features if table.signal is None else table.signal.columns if table.windows else table.gaps
+        )
+        lost = [name for name in table.gaps if name not in there]
         more = f"; it never gave {joined(map(repr, lost))}, and lacks that" if lost and rule != "drop" else ""
         yield f"Missing values, {rule}: {what}{more}."
     if len(told) > _MOST:
