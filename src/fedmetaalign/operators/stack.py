@@ -73,7 +73,7 @@ def placed(blocks: Sequence[Block], steps: int, channels: int) -> Iterator[Place
     for number, block in enumerate(blocks, 1):
         kernel = block.kernel or steps
         if fault := no_room(kernel, block.stride, steps):
-            raise ValueError(f"the {block.kind} that is number {number} {fault}")
+            raise ValueError(f"number {number} ({block.kind}) {fault}")
         filters = block.filters if block.kind == "convolution" else channels
         found = Placed(block.kind, kernel, block.stride, steps, channels, filters)
         yield found

@@ -47,12 +47,11 @@ HIDDEN = (256, 128, 64, 32, 16, 12, 8)
 """The paper's."""
 
 CONVOLUTIONS = (
-    {"filters": 8, "kernel": 16, "stride": 8},
-    {"filters": 16, "kernel": 5, "stride": 2},
-    {"filters": 16, "kernel": 5, "stride": 2},
+    {"filters": 16, "kernel": 32, "stride": 8},
+    {"filters": 16, "kernel": 7, "stride": 2},
     {"kind": "average", "size": 0},
 )
-"""Of a convolutional network by default, for windows of 112 samples or more."""
+"""Of a convolutional network by default, for windows of 80 samples or more."""
 
 AFTER = (16,)
 """Hidden dense layers of a convolutional network by default."""
@@ -130,23 +129,25 @@ def fitted(model: Model, sources: Sequence[Source], counted: bool = True) -> Mod
                 f'has kind = "cnn", which takes the samples of windows, and {whose} gives other features: add'
                 ' a [fleet.window] with front = ["raw"], or take kind = "mlp"'
             )
+    if any("*" in name or "?" in name for source in sources for name in source.features):
+        return model  # until the tables have told what stands for what
     windows = [source.window for source in sources if source.window]
     channels = _only("channels", {_channels(source) for source in sources} - {0} or {model.channels or 0})
     if model.channels not in (None, channels):
         raise ValueError(f"has channels = {model.channels}, and its windows have {channels}: leave the key out")
     length = _only("samples", {window.length or 0 for window in windows} - {0})
     if not channels or not (length or not counted):
-        return model  # the tables tell
+        return model
     if length and not counted and model.inputs != length * channels:
         raise ValueError(
-            f"has inputs = {model.inputs}, and its windows have {length} samples of {channels} channels: leave"
+            f"has inputs = {model.inputs}, and its windows have {length} samples of {_many(channels)}: leave"
             " the key out"
         )
     found = model.model_copy(
         update={"channels": channels, "inputs": length * channels if length else model.inputs}
     )
     if found.inputs % channels:
-        raise ValueError(f"has inputs = {found.inputs}, which are no whole samples of {channels} channels")
+        raise ValueError(f"has inputs = {found.inputs}, which are no whole samples of {_many(channels)}")
     check_room(found)
     return found
 
@@ -168,14 +169,18 @@ def check_room(model: Model) -> None:
 
 
 def _channels(source: Source) -> int:
-    """Returns how many channels the windows of a source have; 0 where only its tables or its simulator tell."""
+    """Returns how many channels the windows of a source have; 0 where only a simulator of others tells."""
     window = source.window
     if window is None or window.patterns:
         return len(window.patterns) if window else 0
     named = window.channels or source.features
     if not named and source.simulator is not None:
         return SIMULATED.get(source.simulator, 0)
-    return 0 if any("*" in name or "?" in name for name in named) else len(named)
+    return len(named)
+
+
+def _many(channels: int) -> str:
+    return f"{channels} channel{'s' if channels > 1 else ''}"
 
 
 def _only(what: str, found: set[int]) -> int:
