@@ -80,8 +80,8 @@ def test_a_table_of_windows_tells_its_points_later():
         ),
         (
             {"model": {"convolutions": [{"filters": 4, "kernel": 1000}, {"filters": 4, "kernel": 26}]}},
-            "here: model has convolutions of which number 2 (convolution) takes 26 steps at a time with stride 1,"
-            " which 25 steps have no room for: take longer windows, or shorter kernels and strides.",
+            "here: model has convolutions of which number 2 (convolution) takes 26 steps at a time with"
+            " stride 1, which 25 steps have no room for: take longer windows, or shorter kernels and strides.",
         ),
         (
             {
@@ -94,8 +94,8 @@ def test_a_table_of_windows_tells_its_points_later():
         ),
         (
             {"window": {**WINDOW, "length": 64}},
-            "here: model has convolutions of which number 2 (convolution) takes 7 steps at a time with stride 2,"
-            " which 5 steps have no room for: take longer windows, or shorter kernels and strides.",
+            "here: model has convolutions of which number 2 (convolution) takes 7 steps at a time with"
+            " stride 2, which 5 steps have no room for: take longer windows, or shorter kernels and strides.",
         ),
         (
             {"model": {"convolutions": [{"kind": "average", "kernel": 4}]}},
