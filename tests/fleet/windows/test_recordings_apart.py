@@ -83,8 +83,8 @@ def test_a_class_with_one_recording_is_refused_with_the_reason():
         split(recorded([0, 1, 1]), Splits(), seed=0)
     assert str(caught.value) == (
         "Device pump has no normal recording left for its test set (all its normal windows are of recording"
-        " 'r0'), and a recording is not cut between training and test, since its windows are nearly the same and"
-        " a model that has seen one knows the others (99 % comes about that way): record more, or set"
+        " 'r0'), and a recording is not cut between training and test, since its windows are nearly the same"
+        " and a model that has seen one knows the others (99 % comes about that way): record more, or set"
         " fleet.window.split_recordings = true to test on the later part of each."
     )
 
@@ -156,7 +156,8 @@ def test_units_that_no_device_has_are_refused_with_those_it_has():
     with pytest.raises(DataError) as caught:
         split(sized(), named(14), seed=0)
     assert str(caught.value) == (
-        "Device pump: splits.test_units = 14 are values of 'size', and it has none of them: its units are 21, 7."
+        "Device pump: splits.test_units = 14 are values of 'size', and it has none of them: its units are 21,"
+        " 7."
     )
     with pytest.raises(DataError, match="and it has no other: its units are 21, 7"):
         split(sized(), named(7, 21), seed=0)

@@ -105,8 +105,8 @@ def test_a_label_that_changes_inside_a_window_is_refused_under_all():
         windowed(samples([0] * 7 + [1] * 3, "aaaaabbbbb"), window(label="all"))
     assert str(caught.value) == (
         "Device pump, recording 'b', row 8: the label changes here from 'normal' to 'fault', inside a window,"
-        ' and 0 more windows have several: fleet.window.label = "all" takes none of these; choose "any", "last" or'
-        ' "majority".'
+        ' and 0 more windows have several: fleet.window.label = "all" takes none of these; choose "any", "last"'
+        ' or "majority".'
     )
 
 
@@ -170,7 +170,7 @@ def test_a_window_longer_than_every_recording_is_refused():
     with pytest.raises(DataError) as caught:
         windowed(samples([0] * 9, "aaaabbbbb"), window(6))
     assert str(caught.value) == (
-        "Device pump has no window of 6 samples: its recording 'b' has 5 rows, and no other has more: lower"
+        "Device pump has no window of 6 samples: its recording 'b' has 5 rows, and no other has more; lower"
         " fleet.window.length."
     )
 
