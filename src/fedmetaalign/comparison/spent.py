@@ -59,7 +59,7 @@ class Metered:
         return self.engine.families()
 
     def one_sided(self) -> frozenset[str]:
-        """As the engine's."""
+        """Tells which devices have samples of one kind alone."""
         return self.engine.one_sided()
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:

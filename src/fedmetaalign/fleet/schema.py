@@ -11,6 +11,7 @@ from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import OwnUnit
 from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY, Known, Target, known
+from fedmetaalign.signals.window import Signal
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,28 @@ class Times:
     def take(self, rows: np.ndarray) -> "Times":
         """Returns those of some rows."""
         return replace(self, values=self.values[rows])
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where in the recordings of a device the windows are that are the rows of its table.
+
+    Attributes:
+        recordings: (rows,) str, of each window its recording.
+        spans: (rows, 2) int64, of each window its first sample and the one after its last; the samples of all
+            recordings are numbered one after the other, in order of time.
+        parted: whether a recording may be on both sides of a split.
+        notes: what whoever reads the table has to know of it, sentences.
+    """
+
+    recordings: np.ndarray
+    spans: np.ndarray
+    parted: bool = False
+    notes: tuple[str, ...] = ()
+
+    def take(self, rows: np.ndarray) -> "Windows":
+        """Returns those of some rows."""
+        return replace(self, recordings=self.recordings[rows], spans=self.spans[rows])
 
 
 @dataclass(frozen=True)
@@ -69,6 +92,10 @@ class Table:
         holes: (rows, measured) bool, which values of `x` have taken the place of one that was missing; None
             where none has.
         unlabelled_holes: the same of `unlabelled`.
+        recordings: (rows,) str, where rows are samples of a signal, the recording of each; None where they are
+            none, or all of one.
+        signal: how samples became features, where rows are windows of a signal.
+        windows: where these lie in their recordings; None where a row of the source was a window.
     """
 
     name: str
@@ -96,6 +123,9 @@ class Table:
     format: TableFormat = field(default_factory=TableFormat)
     holes: np.ndarray | None = None
     unlabelled_holes: np.ndarray | None = None
+    recordings: np.ndarray | None = None
+    signal: Signal | None = None
+    windows: Windows | None = None
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:
@@ -164,6 +194,8 @@ class Table:
             holes=None if self.holes is None else self.holes[rows],
             unlabelled_holes=None,
             times=None if self.times is None else self.times.take(rows),
+            recordings=None if self.recordings is None else self.recordings[rows],
+            windows=None if self.windows is None else self.windows.take(rows),
         )
 
     def in_order(self) -> "Table":

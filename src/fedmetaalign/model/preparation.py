@@ -8,6 +8,7 @@ import numpy as np
 
 from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.missing import Missing
+from fedmetaalign.signals import Signal, names, shared
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Preparation:
         missing: which values are broken, and the rule for them.
         fill: (measured,) in raw units, what takes the place of a broken value; empty where the rule fills none.
         flags: of each of the last features the one of which it says that its value is broken, 1, or is not, 0.
+        signal: how a device makes the measured features of windows of samples; None where it measures them.
     """
 
     features: tuple[str, ...]
@@ -52,6 +54,7 @@ class Preparation:
     missing: Missing = field(default_factory=Missing)
     fill: tuple[float, ...] = ()
     flags: tuple[int, ...] = ()
+    signal: Signal | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError where the parts do not fit together, as in a damaged file."""
@@ -70,6 +73,18 @@ class Preparation:
             raise ValueError("there must be a finite value to fill each feature with, or none at all")
         if strange := set(self.missing.ranges) - set(self.measured):
             raise ValueError(f"there is a range for {min(strange)!r}, which is no feature")
+        if self.signal is not None and self.measured != names(self.signal):
+            raise ValueError("the measured features are not those of the signal's front end")
+        if self.signal is not None and "raw" in self.signal.front:
+            self._check_raw(shared(self.signal))
+
+    def _check_raw(self, numbers: np.ndarray) -> None:
+        """Raises ValueError unless the samples of a channel are all prepared alike; `numbers` is `shared`'s."""
+        if self.curves or self.flags:
+            raise ValueError("raw windows have neither curves nor flags")
+        for part in (self.mean, self.scale, *([self.fill] if self.fill else [])):
+            if (np.array(part)[numbers] != np.array(part)).any():
+                raise ValueError("the samples of a channel have to have one mean, one scale, and one fill")
 
     @property
     def measured(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.recipe import file as recipe_file
 from fedmetaalign.recipe.compare import Compare
-from fedmetaalign.recipe.data import Fleet, Section, Whole
+from fedmetaalign.recipe.data import Fleet
 from fedmetaalign.recipe.data import Partition as Partition
 from fedmetaalign.recipe.data import Source as Source
 from fedmetaalign.recipe.data import Splits as Splits
@@ -22,18 +22,21 @@ from fedmetaalign.recipe.deploy import Deploy as Deploy
 from fedmetaalign.recipe.errors import Location, dotted, sentence
 from fedmetaalign.recipe.file import builtin as builtin
 from fedmetaalign.recipe.inputs import LEAST, enough
+from fedmetaalign.recipe.network import Model as Model
+from fedmetaalign.recipe.network import fitted
+from fedmetaalign.recipe.section import Section, Whole
 from fedmetaalign.recipe.training import RULES as RULES
 from fedmetaalign.recipe.training import Costs as Costs
 from fedmetaalign.recipe.training import Evaluation as Evaluation
 from fedmetaalign.recipe.training import Foundation as Foundation
 from fedmetaalign.recipe.training import Groups as Groups
-from fedmetaalign.recipe.training import Model as Model
 from fedmetaalign.recipe.training import Optimizer as Optimizer
 from fedmetaalign.recipe.training import Parallel as Parallel
 from fedmetaalign.recipe.training import Personalize as Personalize
 from fedmetaalign.recipe.training import Serial as Serial
 from fedmetaalign.recipe.training import Teaching as Teaching
 from fedmetaalign.recipe.training import Transport as Transport
+from fedmetaalign.recipe.window import Window as Window
 
 AnySource = TypeVar("AnySource", bound=Source)
 
@@ -64,9 +67,11 @@ class Recipe(Section):
     def _tested_later(self) -> "Recipe":
         """Tests on the later part where a source tells the time and nobody says how to split.
 
-        It is written down, so that it is no matter of defaults where the recipe is read again.
+        It is written down, so that it is no matter of defaults where the recipe is read again. Recordings of a
+        signal have a time within, and are whole on one side of the split.
         """
-        if "kind" not in self.splits.model_fields_set and any(s.time for s in self.fleet.sources):
+        timed = [source for source in self.fleet.sources if source.time]
+        if "kind" not in self.splits.model_fields_set and timed and not any(s.window for s in timed):
             object.__setattr__(self, "splits", self.splits.model_copy(update={"kind": "time"}))
         return self
 
@@ -81,17 +86,22 @@ class Recipe(Section):
         if (
             self.splits.kind == "units"
             and self.splits.unit is None
-            and any(s.table for s in self.fleet.sources)
+            and any(s.table and (s.window is None or s.window.points) for s in self.fleet.sources)
         ):
             raise ValueError('splits.kind = "units" needs splits.unit, the column that names the unit')
         if self.splits.kind == "time" and not any(s.time for s in self.fleet.sources):
             raise ValueError('splits.kind = "time" needs the column that tells the time: name it as fleet.time')
-        layers = len(self.model.hidden) + 1
+        layers = self.model.layers
         if self.deploy.format == "int8-float-head" and not int(self.personalize.freeze * layers):
             raise ValueError(
                 f'deploy.format = "int8-float-head" keeps the layers that phase 3 trains in float32, and with'
                 f" personalize.freeze = {self.personalize.freeze:g} it trains all {layers}: use"
                 ' deploy.format = "float32", or freeze some'
+            )
+        if self.model.kind == "cnn" and self.fleet.missing == "regression":
+            raise ValueError(
+                'fleet.missing = "regression" makes up for features that a device lacks, and with'
+                ' model.kind = "cnn" every device has them all: drop it'
             )
         if self.serial.rounds and not self.splits.serial:
             raise ValueError(
@@ -224,7 +234,7 @@ def _settings_of(name: str | None, whose: str) -> dict[str, Any]:
 def _tested_on(recipe: Recipe) -> tuple[Fleet, dict[str, Any]]:
     """Returns what decides the devices and their test sets."""
     fleet = recipe.fleet.model_copy(update={"scaling": "device", "encoding": "linear", "missing": "zero"})
-    return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit", "stratify"})
+    return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit", "test_units", "stratify"})
 
 
 def _checked(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recipe:
@@ -247,7 +257,11 @@ def _validated(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Rec
     if counted:
         inputs = enough(recipe.fleet.sources, recipe.foundation)
         recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"inputs": inputs})})
-    return recipe
+    sources = (*recipe.fleet.sources, *([recipe.foundation] if recipe.foundation.enabled else []))
+    try:
+        return recipe.model_copy(update={"model": fitted(recipe.model, sources, counted)})
+    except ValueError as error:
+        raise RecipeError(f"{origin(('model',))}: model {error}.") from None
 
 
 def _located(recipe: Recipe, folder: Path) -> Recipe:
