@@ -13,6 +13,7 @@ from fedmetaalign.fleet.audit.table import audit_raw
 from fedmetaalign.fleet.labels.classes import Value
 from fedmetaalign.fleet.labels.guess import Guess, guess, labelled_rows
 from fedmetaalign.fleet.tables import safe_name
+from fedmetaalign.proposal.conversions import turned
 from fedmetaalign.proposal.features import numbers_of, roles_of, sift
 from fedmetaalign.proposal.notes import notes_of
 from fedmetaalign.proposal.order import split_of
@@ -110,6 +111,7 @@ def choose(
         split = Split("time", why, time=time, otherwise=split)
     if signal:
         draws, split = Draws(10, 400), Split("rows", "rows are drawn at random from the recordings")
+    converted = turned(family.raws, [name for name in sifted.features if name not in sifted.categories])
     kinds_too, counts = _classes(label, kinds, step)
     return Choice(
         label=label,
@@ -118,7 +120,12 @@ def choose(
         parts=_parts(family, label, sifted.features),
         device=roles.device,
         draws=draws,
-        units={name: unit for name in sifted.features if (unit := raw.units.get(name) or unit_of(name))},
+        units={
+            name: unit
+            for name in sifted.features
+            if name not in converted.several and (unit := raw.units.get(name) or unit_of(name))
+        },
+        conversions=converted.conversions,
         categories=sifted.categories,
         gaps=sifted.gaps,
         left=sifted.left,
@@ -126,6 +133,7 @@ def choose(
         notes=(
             *notes_of(family, label, roles.unit if signal else None, sifted, step),
             *([unread] if unread else []),
+            *converted.notes,
         ),
         audit=audit,
     )

@@ -10,8 +10,10 @@ from pathlib import Path
 import polars as pl
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.columns.units import split_unit
 from fedmetaalign.fleet.files import CERTAIN, Options, Raw, load
 from fedmetaalign.fleet.files.loading import KINDS
+from fedmetaalign.proposal.conversions import alike
 
 _LOOSE = (".txt", ".dat")  # notes, perhaps: taken for tables where there are no others
 SUFFIXES = tuple(kind + packed for kind in KINDS if kind not in _LOOSE for packed in ("", ".gz"))
@@ -111,7 +113,9 @@ def _family(kin: Sequence[Raw], decimals: Mapping[Path, str], options: Options) 
     sure = [raw for raw in kin if raw.path not in own]
     proofs = [raw for raw in sure if any(style.decimal == "," for style in raw.styles.values())]
     if {*own.values()} == {","} and proofs and all(_reads_with_commas(raw, options) for raw in sure):
+        kin = alike(kin)
         return Family(tuple(kin), _pooled(kin), {raw.path: "," for raw in kin}, proofs[0].path.name)
+    kin = alike(kin)
     return Family(tuple(kin), _pooled(kin), own)
 
 
@@ -147,15 +151,19 @@ def _with(path: Path, decimal: str, options: Options) -> Raw | None:
 def _kin(raws: Sequence[Raw]) -> Iterator[list[Raw]]:
     families: list[list[Raw]] = []
     for raw in raws:
-        own = {*raw.frame.columns}
+        own = {*map(_named, raw.frame.columns)}
         for family in families:
-            others = {*family[0].frame.columns}
+            others = {*map(_named, family[0].frame.columns)}
             if len(own & others) >= _ALIKE * len(own | others):
                 family.append(raw)
                 break
         else:
             families.append([raw])
     yield from families
+
+
+def _named(column: str) -> str:
+    return split_unit(column)[0]
 
 
 def _pooled(raws: Sequence[Raw]) -> Raw:
