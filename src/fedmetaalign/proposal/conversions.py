@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import polars as pl
+
 from fedmetaalign.fleet.columns.units import meant, split_unit
 from fedmetaalign.fleet.files import Raw, listed
 
@@ -71,6 +73,23 @@ def _bare(raw: Raw, names: set[str]) -> Raw:
     units = {renamed.get(column, column): unit for column, unit in raw.units.items()}
     units |= {name: split_unit(column)[1] for column, name in renamed.items()}
     return replace(raw, frame=raw.frame.rename(renamed), units=units)
+
+
+def in_one_unit(raws: Sequence[Raw]) -> list[Raw]:
+    """Returns tables with their numbers in the units that `turned` proposes."""
+    columns = list(dict.fromkeys(name for raw in raws for name in raw.units if name in raw.frame.columns))
+    ways = {meant(unit): way for unit, way in turned(raws, columns).conversions.items()}
+
+    def number(raw: Raw, name: str) -> pl.Expr:
+        way = ways[meant(raw.units[name])]
+        return pl.col(name).cast(pl.Float64, strict=False) * float(way["factor"]) + float(way.get("offset", 0))
+
+    found = []
+    for raw in raws:
+        own = [name for name in columns if name in raw.frame.columns and meant(raw.units.get(name, "")) in ways]
+        frame = raw.frame.with_columns(number(raw, name).alias(name) for name in own) if own else raw.frame
+        found.append(replace(raw, frame=frame))
+    return found
 
 
 def turned(raws: Sequence[Raw], features: Sequence[str]) -> Turned:

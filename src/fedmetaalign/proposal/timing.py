@@ -39,7 +39,8 @@ def time_column(family: Family, findings: Iterable[Finding]) -> tuple[str | tupl
             if names[0] not in hours:
                 why = why or f"CHECK the time: {error}; then name it with time and time_format."
             continue
-        if all(each.dated and len({*each.values.tolist()}) >= _LEAST for each in times):
+        long = [len({*each.values.tolist()}) >= _LEAST for each in times]
+        if all(each.dated for each in times) and 2 * sum(long) > len(long):
             return names if len(names) > 1 else names[0], ""
     return None, why
 
