@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from fedmetaalign.drift import Reference, follow
 from fedmetaalign.drift.detector import calibrated
-from fedmetaalign.fleet.periods import deal
+from fedmetaalign.fleet.times.periods import deal
 from fedmetaalign.tinyml import compiled
 from fedmetaalign.tinyml.drift_code import reference_header
 from fedmetaalign.tinyml.elf import sizes

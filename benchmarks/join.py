@@ -21,9 +21,9 @@ from markers import replace_between
 
 from fedmetaalign import load_recipe, read_bundle
 from fedmetaalign.fleet.build import build_shared
+from fedmetaalign.fleet.division.splits import split_newcomer
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.sources import raw_tables
-from fedmetaalign.fleet.splits import split_newcomer
 from fedmetaalign.join import join
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report.comparison.names import label

@@ -40,7 +40,7 @@ def read(path: Path) -> None:
 
 def audit(path: Path) -> None:
     """Audits a table, and prints the cost as JSON."""
-    from fedmetaalign.fleet.audit import audit
+    from fedmetaalign.fleet.audit.table import audit
 
     _print(rows=audit(path, "fault").rows)
 

@@ -29,7 +29,7 @@ from fedmetaalign.comparison.cell import FINAL
 from fedmetaalign.comparison.run_cell import run_cell, start
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.device import Device, Fleet, Part
-from fedmetaalign.fleet.imputation import correlations_of, pooled
+from fedmetaalign.fleet.missing.imputation import correlations_of, pooled
 from fedmetaalign.fleet.sketch import Sketch, curve_of
 from fedmetaalign.model.online import Samples
 from fedmetaalign.randomness import generator

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from fedmetaalign.fleet.splits import split
+from fedmetaalign.fleet.division.splits import split
 from fedmetaalign.fleet.tables import Columns, read
 from fedmetaalign.recipe import load
 

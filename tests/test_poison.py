@@ -4,7 +4,7 @@ import pytest
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.fleet.build import build
-from fedmetaalign.fleet.splits import split
+from fedmetaalign.fleet.division.splits import split
 from fedmetaalign.fleet.tables import Columns, read
 from fedmetaalign.run import run
 

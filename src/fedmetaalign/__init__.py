@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError, RecipeError, RunError, ToolError
 
 if TYPE_CHECKING:
-    from fedmetaalign.fleet.audit_fleet import audit_files
+    from fedmetaalign.fleet.audit.fleet import audit_files
     from fedmetaalign.fleet.build import build as build_fleet
     from fedmetaalign.recipe import load as load_recipe
     from fedmetaalign.report import write_report
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _LAZY = {
-    "audit_files": ("fedmetaalign.fleet.audit_fleet", "audit_files"),
+    "audit_files": ("fedmetaalign.fleet.audit.fleet", "audit_files"),
     "build_fleet": ("fedmetaalign.fleet.build", "build"),
     "load_recipe": ("fedmetaalign.recipe", "load"),
     "read_bundle": ("fedmetaalign.tinyml.bundle", "read"),

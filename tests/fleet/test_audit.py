@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.audit import audit, audit_file, sentences
-from fedmetaalign.fleet.audit_fleet import audit_files
-from fedmetaalign.fleet.rows import runs_test
+from fedmetaalign.fleet.audit.fleet import audit_files
+from fedmetaalign.fleet.audit.rows import runs_test
+from fedmetaalign.fleet.audit.table import audit, audit_file, sentences
 from fedmetaalign.fleet.schema import Table
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.audit_fleet import audit_files, audit_recipe, audit_tables, grouped, lines
-from fedmetaalign.fleet.doubts import doubted
+from fedmetaalign.fleet.audit.doubts import doubted
+from fedmetaalign.fleet.audit.fleet import audit_files, audit_recipe, audit_tables, grouped, lines
 from fedmetaalign.recipe import parse
 
 

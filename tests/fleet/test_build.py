@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.division.splits import split
 from fedmetaalign.fleet.export import write_devices
-from fedmetaalign.fleet.splits import split
 from fedmetaalign.fleet.tables import Columns, read
 from fedmetaalign.recipe import parse
 

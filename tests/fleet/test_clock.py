@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.clock import describe, stamp, times_of
-from fedmetaalign.fleet.cutting import cut
+from fedmetaalign.fleet.division.cutting import cut
 from fedmetaalign.fleet.files import Raw
-from fedmetaalign.fleet.stamps import SECOND, Clock
 from fedmetaalign.fleet.tables import Columns, read
+from fedmetaalign.fleet.times.clock import describe, stamp, times_of
+from fedmetaalign.fleet.times.stamps import SECOND, Clock
 from fedmetaalign.model.missing import Missing
 
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.division.partition import dirichlet
+from fedmetaalign.fleet.division.splits import split, split_newcomer
 from fedmetaalign.fleet.export import write_devices
-from fedmetaalign.fleet.partition import dirichlet
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared, load_shared, save_shared, union
-from fedmetaalign.fleet.splits import split, split_newcomer
 from fedmetaalign.fleet.table_file import load_table, save_table
 from fedmetaalign.fleet.tables import Columns, read, unseen
 from fedmetaalign.model.target import BINARY, Target

@@ -5,10 +5,10 @@ import pytest
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.build import build, build_shared
-from fedmetaalign.fleet.cutting import cut
+from fedmetaalign.fleet.division.cutting import cut
 from fedmetaalign.fleet.files import load
-from fedmetaalign.fleet.gaps import filled, notices
 from fedmetaalign.fleet.local_device import build_device, hello, read_table
+from fedmetaalign.fleet.missing.gaps import filled, notices
 from fedmetaalign.fleet.newcomer import newcomer
 from fedmetaalign.fleet.table_file import save_table
 from fedmetaalign.fleet.tables import Columns, read

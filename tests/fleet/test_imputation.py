@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedmetaalign.fleet.build import build, build_shared
-from fedmetaalign.fleet.imputation import LARGEST_SHARE, Correlations, Fill, correlations_of, pooled
+from fedmetaalign.fleet.missing.imputation import LARGEST_SHARE, Correlations, Fill, correlations_of, pooled
 from fedmetaalign.fleet.shared import load_shared, save_shared
 from fedmetaalign.fleet.sources import Found, raw_tables
 from fedmetaalign.model.mlp import Network, initialize

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fedmetaalign.fleet.overlap import Overlap, contained
+from fedmetaalign.fleet.audit.overlap import Overlap, contained
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.partition import dirichlet
+from fedmetaalign.fleet.division.partition import dirichlet
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.recipe import Partition
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet.build import build
-from fedmetaalign.fleet.periods import notices
+from fedmetaalign.fleet.division.splits import Rows, split, split_few, split_newcomer
 from fedmetaalign.fleet.schema import Table, Times
-from fedmetaalign.fleet.splits import Rows, split, split_few, split_newcomer
 from fedmetaalign.fleet.table_file import load_table, save_table
+from fedmetaalign.fleet.times.periods import notices
 from fedmetaalign.recipe import Recipe, Splits, parse
 
 TIME = Splits(kind="time")

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.dealing import _in_turn
+from fedmetaalign.fleet.division.dealing import _in_turn
+from fedmetaalign.fleet.division.splits import Rows, shares, split, split_newcomer
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.splits import Rows, shares, split, split_newcomer
 from fedmetaalign.recipe import Splits
 
 PARTS = [field.name for field in fields(Rows)]

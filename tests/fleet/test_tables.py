@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedmetaalign.errors import DataError, DataErrors
-from fedmetaalign.fleet.cutting import cut
+from fedmetaalign.fleet.division.cutting import cut
 from fedmetaalign.fleet.tables import Columns, read, safe_name, unseen
 
 AB = Columns("fault", ("a", "b"))

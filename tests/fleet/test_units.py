@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.columns.units import in_units
 from fedmetaalign.fleet.files import Raw
-from fedmetaalign.fleet.units import in_units
 
 
 def table(*columns):

@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.cutting import cut
+from fedmetaalign.fleet.division.cutting import cut
+from fedmetaalign.fleet.division.splits import split, split_newcomer
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, share
-from fedmetaalign.fleet.splits import split, split_newcomer
 from fedmetaalign.fleet.table_file import load_table, save_table
 from fedmetaalign.fleet.tables import Columns, read
 from fedmetaalign.recipe import Splits, parse

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.audit_fleet import audit_tables, lines
+from fedmetaalign.fleet.audit.fleet import audit_tables, lines
 from fedmetaalign.proposal.propose import propose
 from fedmetaalign.proposal.reading import read, tables_in
 from fedmetaalign.proposal.summary import summary, to_dict

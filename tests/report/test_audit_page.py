@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fedmetaalign.fleet.audit_fleet import audit_tables
+from fedmetaalign.fleet.audit.fleet import audit_tables
 from fedmetaalign.report.audit_page import audit_page
 
 

@@ -29,7 +29,7 @@ def audit(
 ) -> None:
     """Says what is wrong or trivial about data: leaks, copies, runs, clocks, wrong labels, simple rules."""
     from fedmetaalign.errors import DataErrors
-    from fedmetaalign.fleet.audit_fleet import Audits, audit_recipe, audit_tables, lines
+    from fedmetaalign.fleet.audit.fleet import Audits, audit_recipe, audit_tables, lines
     from fedmetaalign.proposal.reading import tables_in
     from fedmetaalign.recipe import builtin, load
 

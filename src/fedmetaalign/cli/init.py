@@ -75,7 +75,7 @@ def init(
 
 def _ask(family: "Family", choice: "Choice") -> "Choice":
     """Asks about the choices that matter most, each with what is proposed as its default."""
-    from fedmetaalign.fleet.labels import guess
+    from fedmetaalign.fleet.labels.guess import guess
     from fedmetaalign.proposal.propose import choose
 
     tables = f"{len(family.raws)} tables" if len(family.raws) > 1 else str(family.paths[0])

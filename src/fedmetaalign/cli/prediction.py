@@ -138,7 +138,7 @@ def _scorable(content: "Bundle", raw: "Raw") -> "Iterator[tuple[int, np.ndarray 
 
 def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":
     """Tells the columns of a table that a bundle needs."""
-    from fedmetaalign.fleet.units import bare, carrying
+    from fedmetaalign.fleet.columns.units import bare, carrying
 
     features = content.preparation.measured
 
@@ -151,9 +151,9 @@ def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":
 
 def _samples(content: "Bundle", raw: "Raw") -> "tuple[np.ndarray, str]":
     """The samples, (rows, measured), and which of their values are missing, in words."""
-    from fedmetaalign.fleet.gaps import without
-    from fedmetaalign.fleet.units import in_units
-    from fedmetaalign.fleet.values import readings_of
+    from fedmetaalign.fleet.columns.units import in_units
+    from fedmetaalign.fleet.missing.gaps import without
+    from fedmetaalign.fleet.missing.values import readings_of
 
     preparation = content.preparation
     measured = preparation.measured

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fedmetaalign.errors import DataError, RecipeError
-from fedmetaalign.fleet import periods
 from fedmetaalign.fleet.device import Fleet, Moments
-from fedmetaalign.fleet.gaps import filled
-from fedmetaalign.fleet.gaps import notices as gaps_told
+from fedmetaalign.fleet.division.splits import Rows, split, split_newcomer
+from fedmetaalign.fleet.missing.gaps import filled
+from fedmetaalign.fleet.missing.gaps import notices as gaps_told
 from fedmetaalign.fleet.prepare import hello_of, own_of, prepared
 from fedmetaalign.fleet.public import public_part, public_table
 from fedmetaalign.fleet.resolve import resolved
@@ -16,7 +16,7 @@ from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared, check_faults, share
 from fedmetaalign.fleet.sketch import Sketch
 from fedmetaalign.fleet.sources import Found, find_devices, hashes
-from fedmetaalign.fleet.splits import Rows, split, split_newcomer
+from fedmetaalign.fleet.times import periods
 from fedmetaalign.fleet.usable import LeftOut, check_classes, check_width, notices, refuse
 from fedmetaalign.recipe import Recipe
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fedmetaalign.fleet.imputation import Fill
+from fedmetaalign.fleet.missing.imputation import Fill
 from fedmetaalign.fleet.usable import LeftOut
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import Preparation

@@ -5,13 +5,13 @@ from pathlib import Path
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet import tables
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.fleet.gaps import filled
+from fedmetaalign.fleet.division.splits import split
+from fedmetaalign.fleet.missing.gaps import filled
 from fedmetaalign.fleet.placement import converted
 from fedmetaalign.fleet.prepare import hello_of, own_of, prepared
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.sources import columns_of
-from fedmetaalign.fleet.splits import split
 from fedmetaalign.fleet.table_file import SUFFIX, load_table
 from fedmetaalign.fleet.usable import check, check_width
 from fedmetaalign.model.online import Samples

@@ -10,18 +10,18 @@ import numpy as np
 
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, simulators, tables
-from fedmetaalign.fleet.clock import times_of
+from fedmetaalign.fleet.columns.units import in_units
 from fedmetaalign.fleet.device import Device, Part
+from fedmetaalign.fleet.division.splits import split_few
 from fedmetaalign.fleet.files import Raw, cells, listed
-from fedmetaalign.fleet.gaps import filled, notices, settled
+from fedmetaalign.fleet.missing.gaps import filled, notices, settled
+from fedmetaalign.fleet.missing.values import features_of
 from fedmetaalign.fleet.prepare import EXAMPLES, own_of, prepared
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared
 from fedmetaalign.fleet.sources import columns_of, missing_of
-from fedmetaalign.fleet.splits import split_few
-from fedmetaalign.fleet.stamps import Clock
-from fedmetaalign.fleet.units import in_units
-from fedmetaalign.fleet.values import features_of
+from fedmetaalign.fleet.times.clock import times_of
+from fedmetaalign.fleet.times.stamps import Clock
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.rules import FLAGGED
 from fedmetaalign.recipe import Recipe, Source

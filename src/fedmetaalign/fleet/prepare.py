@@ -6,11 +6,11 @@ import numpy as np
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.device import Device, Moments, Part, Period
-from fedmetaalign.fleet.imputation import correlations_of
+from fedmetaalign.fleet.division.splits import Rows
+from fedmetaalign.fleet.missing.imputation import correlations_of
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.sketch import Sketch, curve_of
-from fedmetaalign.fleet.splits import Rows
 from fedmetaalign.fleet.usable import origin
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import Preparation

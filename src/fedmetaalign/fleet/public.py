@@ -7,7 +7,7 @@ import numpy as np
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.device import Moments, Part
-from fedmetaalign.fleet.gaps import filled
+from fedmetaalign.fleet.missing.gaps import filled
 from fedmetaalign.fleet.prepare import moments_of, own_of, preparation_of, samples_of
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared, union

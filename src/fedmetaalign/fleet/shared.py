@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.classes import in_order, text_of, too_many
 from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.files import listed
-from fedmetaalign.fleet.imputation import Correlations, Fill, pooled
+from fedmetaalign.fleet.labels.classes import in_order, text_of, too_many
+from fedmetaalign.fleet.missing.imputation import Correlations, Fill, pooled
 from fedmetaalign.fleet.placement import Feature, Layout, joined, layout, notices
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.sketch import Sketch, curve_of

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import DataError, DataErrors, Problem, noting
-from fedmetaalign.fleet import files, partition, simulators, tables
-from fedmetaalign.fleet.cutting import Candidate, cut, unique_names
+from fedmetaalign.fleet import files, simulators, tables
+from fedmetaalign.fleet.division import partition
+from fedmetaalign.fleet.division.cutting import Candidate, cut, unique_names
 from fedmetaalign.fleet.files import listed
-from fedmetaalign.fleet.gaps import in_range, settled
+from fedmetaalign.fleet.missing.gaps import in_range, settled
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.placement import conversions_told, converted, joined
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.stamps import Clock
+from fedmetaalign.fleet.times.stamps import Clock
 from fedmetaalign.fleet.twins import twins
 from fedmetaalign.fleet.usable import LeftOut, check, check_names, refuse
 from fedmetaalign.model.missing import Missing

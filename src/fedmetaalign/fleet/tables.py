@@ -10,18 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import DataError, DataErrors, Problem, noting
-from fedmetaalign.fleet.classes import (
-    Labels,
-    Positive,
-    Value,
-    canonical,
-    fault_or_not,
-    kind_names,
-    kinds_of,
-    positive_of,
-    unlabelled,
-)
-from fedmetaalign.fleet.clock import ordered, times_of
+from fedmetaalign.fleet.columns.units import bare, carrying, without_units
 from fedmetaalign.fleet.files import (
     CERTAIN,
     Options,
@@ -33,12 +22,23 @@ from fedmetaalign.fleet.files import (
     require_all,
 )
 from fedmetaalign.fleet.files.names import nearest
-from fedmetaalign.fleet.gaps import Gaps, settled
+from fedmetaalign.fleet.labels.classes import (
+    Labels,
+    Positive,
+    Value,
+    canonical,
+    fault_or_not,
+    kind_names,
+    kinds_of,
+    positive_of,
+    unlabelled,
+)
+from fedmetaalign.fleet.missing.gaps import Gaps, settled
+from fedmetaalign.fleet.missing.values import features_of
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.stamps import Clock
-from fedmetaalign.fleet.units import bare, carrying, without_units
-from fedmetaalign.fleet.values import features_of
+from fedmetaalign.fleet.times.clock import ordered, times_of
+from fedmetaalign.fleet.times.stamps import Clock
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.target import BINARY
 

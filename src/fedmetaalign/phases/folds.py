@@ -3,7 +3,7 @@
 import numpy as np
 
 from fedmetaalign.fleet.device import Period
-from fedmetaalign.fleet.periods import deal
+from fedmetaalign.fleet.times.periods import deal
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.target import Target
 from fedmetaalign.randomness import generator

@@ -4,8 +4,8 @@ import numpy as np
 
 from fedmetaalign.drift import shifts
 from fedmetaalign.evaluation.result import Drift, Span, harmless
-from fedmetaalign.fleet.clock import stamp
 from fedmetaalign.fleet.device import Device, Period
+from fedmetaalign.fleet.times.clock import stamp
 from fedmetaalign.model.online import Samples
 
 SPANS = 8

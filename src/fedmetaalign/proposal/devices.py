@@ -6,8 +6,15 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
+from fedmetaalign.fleet.columns.words import (
+    DEVICE_NAMES,
+    GROUP_NAMES,
+    ID_NAMES,
+    NUMBERING_NAMES,
+    ordered,
+    words,
+)
 from fedmetaalign.fleet.files import Raw, cells
-from fedmetaalign.fleet.words import DEVICE_NAMES, GROUP_NAMES, ID_NAMES, NUMBERING_NAMES, ordered, words
 
 LEAST = 30
 """The rows that a device has to have in the middle, for a column to name devices."""

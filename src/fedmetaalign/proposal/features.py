@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from fedmetaalign.fleet.audit import Audit
-from fedmetaalign.fleet.columns import Finding, of_no_use
+from fedmetaalign.fleet.audit.table import Audit
+from fedmetaalign.fleet.columns.findings import Finding, of_no_use
+from fedmetaalign.fleet.columns.words import PEOPLE_NAMES, SPLIT_NAMES, SPLIT_VALUES, ordered, words
 from fedmetaalign.fleet.files import Raw, cells, listed
-from fedmetaalign.fleet.words import PEOPLE_NAMES, SPLIT_NAMES, SPLIT_VALUES, ordered, words
 from fedmetaalign.proposal.devices import codes_of, constant_within, device_columns, group_column
 from fedmetaalign.proposal.reading import Family
 

@@ -1,7 +1,7 @@
 """What somebody should know of a proposal before believing a result of it."""
 
 from fedmetaalign.fleet.files import listed
-from fedmetaalign.fleet.labels import Guess
+from fedmetaalign.fleet.labels.guess import Guess
 from fedmetaalign.proposal.features import Sifted
 from fedmetaalign.proposal.reading import Family
 from fedmetaalign.proposal.signals import points

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fedmetaalign.fleet.columns import SIGMAS
-from fedmetaalign.fleet.rows import runs_test
+from fedmetaalign.fleet.audit.rows import runs_test
+from fedmetaalign.fleet.columns.findings import SIGMAS
 from fedmetaalign.proposal.proposal import Split
 
 _ALIKE = 0.3  # the correlation with the row before from which on neighbours are of one waveform

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fedmetaalign.fleet.audit import Audit
-from fedmetaalign.fleet.labels import Guess
+from fedmetaalign.fleet.audit.table import Audit
+from fedmetaalign.fleet.labels.guess import Guess
 
 
 @dataclass(frozen=True)

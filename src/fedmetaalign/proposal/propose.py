@@ -8,10 +8,10 @@ from types import MappingProxyType
 import numpy as np
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.audit import audit_raw
-from fedmetaalign.fleet.classes import Value
-from fedmetaalign.fleet.labels import Guess, guess, labelled_rows
-from fedmetaalign.fleet.overlap import comparable, overlaps
+from fedmetaalign.fleet.audit.overlap import comparable, overlaps
+from fedmetaalign.fleet.audit.table import audit_raw
+from fedmetaalign.fleet.labels.classes import Value
+from fedmetaalign.fleet.labels.guess import Guess, guess, labelled_rows
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.proposal.features import numbers_of, roles_of, sift
 from fedmetaalign.proposal.notes import notes_of

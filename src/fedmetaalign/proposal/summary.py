@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from fedmetaalign.fleet.audit import sentences
+from fedmetaalign.fleet.audit.table import sentences
 from fedmetaalign.proposal.proposal import Choice, Proposal
 
 _MOST = 12  # names that a line lists

@@ -8,8 +8,8 @@ from typing import Any
 
 import tomli_w
 
-from fedmetaalign.fleet.classes import canonical
 from fedmetaalign.fleet.files import listed
+from fedmetaalign.fleet.labels.classes import canonical
 from fedmetaalign.proposal.places import Place, places
 from fedmetaalign.proposal.proposal import Choice, Part, Proposal, Split
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.clock import times_of
-from fedmetaalign.fleet.columns import Finding
-from fedmetaalign.fleet.stamps import Clock
+from fedmetaalign.fleet.columns.findings import Finding
+from fedmetaalign.fleet.times.clock import times_of
+from fedmetaalign.fleet.times.stamps import Clock
 from fedmetaalign.proposal.reading import Family
 
 _LEAST = 10  # unlike times, for an earlier and a later part

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fedmetaalign.errors import RunError
-from fedmetaalign.fleet.audit_fleet import Audits, grouped
+from fedmetaalign.fleet.audit.fleet import Audits, grouped
 from fedmetaalign.report.rendering import environment
 from fedmetaalign.system.writing import replace
 

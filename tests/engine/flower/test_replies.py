@@ -14,7 +14,7 @@ from fedmetaalign.engine.flower.wire import WireError, plain
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.federation.messages import Local, Update, Visit
 from fedmetaalign.fleet.device import Moments
-from fedmetaalign.fleet.imputation import Fill
+from fedmetaalign.fleet.missing.imputation import Fill
 from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.sketch import Sketch
 

@@ -21,7 +21,7 @@ from fedmetaalign.federation.compression import pack as pack_vector
 from fedmetaalign.federation.compression import unpack as unpack_vector
 from fedmetaalign.federation.messages import Finish, Local, Score, Scores, Train, Update, Visit
 from fedmetaalign.fleet.device import Moments
-from fedmetaalign.fleet.imputation import Fill
+from fedmetaalign.fleet.missing.imputation import Fill
 from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.sketch import Sketch
 from fedmetaalign.model.curve import Curve

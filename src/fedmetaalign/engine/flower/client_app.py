@@ -22,8 +22,8 @@ from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError
 from fedmetaalign.federation.memory import Memory
 from fedmetaalign.federation.messages import Finish
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.fleet.gaps import notices
 from fedmetaalign.fleet.local_device import build_device, hello, read_table
+from fedmetaalign.fleet.missing.gaps import notices
 from fedmetaalign.fleet.shared import Shared
 from fedmetaalign.gateways import processes
 from fedmetaalign.methods import find

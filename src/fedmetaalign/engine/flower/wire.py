@@ -15,7 +15,7 @@ from fedmetaalign.evaluation.result import MOST_SAMPLES
 from fedmetaalign.federation.compression import Packed, unpack
 from fedmetaalign.federation.messages import Vectors
 from fedmetaalign.fleet.device import Moments
-from fedmetaalign.fleet.imputation import LARGEST_SHARE, Fill
+from fedmetaalign.fleet.missing.imputation import LARGEST_SHARE, Fill
 from fedmetaalign.fleet.shared import Place
 from fedmetaalign.fleet.sketch import Sketch
 from fedmetaalign.model.curve import LARGEST_LEVEL, MOST_KNOTS, Curve

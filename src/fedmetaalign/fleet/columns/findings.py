@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from fedmetaalign.evaluation.rules import auc, best_rule
-from fedmetaalign.fleet.words import ID_NAMES, JUDGING_NAMES, VERDICT_NAMES, words
+from fedmetaalign.fleet.columns.words import ID_NAMES, JUDGING_NAMES, VERDICT_NAMES, words
 
 SIGMAS = 4.0
 """Standard deviations from what chance gives beyond which "by chance" is ruled out."""

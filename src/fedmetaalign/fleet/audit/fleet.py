@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from fedmetaalign.errors import DataError, DataErrors, Problem
-from fedmetaalign.fleet.audit import Audit, audit, audit_raw
-from fedmetaalign.fleet.classes import Value
-from fedmetaalign.fleet.columns import Finding
+from fedmetaalign.fleet.audit.leakage import leaks_through
+from fedmetaalign.fleet.audit.overlap import Overlap, comparable, overlaps
+from fedmetaalign.fleet.audit.table import Audit, audit, audit_raw
+from fedmetaalign.fleet.columns.findings import Finding
+from fedmetaalign.fleet.division.splits import split
 from fedmetaalign.fleet.files import Options, Raw, load
-from fedmetaalign.fleet.labels import guess
-from fedmetaalign.fleet.leakage import leaks_through
-from fedmetaalign.fleet.overlap import Overlap, comparable, overlaps
+from fedmetaalign.fleet.labels.classes import Value
+from fedmetaalign.fleet.labels.guess import guess
 from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.sources import find_devices
-from fedmetaalign.fleet.splits import split
 from fedmetaalign.fleet.tables import names_of
 from fedmetaalign.recipe import Recipe
 

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from fedmetaalign.evaluation.rules import auc, auc_error
-from fedmetaalign.fleet.columns import SIGMAS, Finding
+from fedmetaalign.fleet.columns.findings import SIGMAS, Finding
 
 
 def duplicates(compare: pl.DataFrame, y: np.ndarray) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedmetaalign.fleet.columns import are_row_numbers, of_no_use
+from fedmetaalign.fleet.columns.findings import are_row_numbers, of_no_use
 from fedmetaalign.fleet.files import Raw, cells, load, parse
 
 

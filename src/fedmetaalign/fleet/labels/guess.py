@@ -7,10 +7,8 @@ from itertools import takewhile
 import numpy as np
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.classes import Labels, Value, canonical, fault_or_not
-from fedmetaalign.fleet.columns import of_no_use
-from fedmetaalign.fleet.files import Raw, cells, listed, require
-from fedmetaalign.fleet.words import (
+from fedmetaalign.fleet.columns.findings import of_no_use
+from fedmetaalign.fleet.columns.words import (
     FAULT_NAMES,
     FAULT_VALUES,
     LABEL_NAMES,
@@ -19,6 +17,8 @@ from fedmetaalign.fleet.words import (
     ordered,
     words,
 )
+from fedmetaalign.fleet.files import Raw, cells, listed, require
+from fedmetaalign.fleet.labels.classes import Labels, Value, canonical, fault_or_not
 from fedmetaalign.model.target import MOST_CLASSES
 
 _FLAGS = {"0", "1", "true", "false"}

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fedmetaalign.fleet.columns import Finding
+from fedmetaalign.fleet.columns.findings import Finding
+from fedmetaalign.fleet.division.splits import Rows
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.splits import Rows
 
 _MOST = 20_000  # rows that are looked at
 _TESTED = 2_000  # test rows among them

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 
 from fedmetaalign.evaluation.rules import auc
-from fedmetaalign.fleet.columns import Finding, are_row_numbers
-from fedmetaalign.fleet.words import CLOCK_NAMES, FAULT_NAMES, REMAINING_NAMES, SPAN_NAMES, words
+from fedmetaalign.fleet.columns.findings import Finding, are_row_numbers
+from fedmetaalign.fleet.columns.words import CLOCK_NAMES, FAULT_NAMES, REMAINING_NAMES, SPAN_NAMES, words
 
 _TIMES = (
     r"^\d{4}-\d{1,2}-\d{1,2}([T ].*)?$",

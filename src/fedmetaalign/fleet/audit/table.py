@@ -9,13 +9,21 @@ import numpy as np
 import polars as pl
 
 from fedmetaalign.evaluation.rules import FeatureRule, auc, auc_error, best_rule
-from fedmetaalign.fleet.classes import Value
-from fedmetaalign.fleet.clocks import clock
-from fedmetaalign.fleet.columns import SIGMAS, Finding, beside_leaks, gaps, judge_text, of_no_use, unfit
-from fedmetaalign.fleet.doubts import MOST_DOUBTED, doubts
+from fedmetaalign.fleet.audit.clocks import clock
+from fedmetaalign.fleet.audit.doubts import MOST_DOUBTED, doubts
+from fedmetaalign.fleet.audit.rows import duplicates, order
+from fedmetaalign.fleet.columns.findings import (
+    SIGMAS,
+    Finding,
+    beside_leaks,
+    gaps,
+    judge_text,
+    of_no_use,
+    unfit,
+)
 from fedmetaalign.fleet.files import CERTAIN, Raw, cells, load, parse
-from fedmetaalign.fleet.labels import Guess, guess, labelled_rows
-from fedmetaalign.fleet.rows import duplicates, order
+from fedmetaalign.fleet.labels.classes import Value
+from fedmetaalign.fleet.labels.guess import Guess, guess, labelled_rows
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.tables import names_of
 

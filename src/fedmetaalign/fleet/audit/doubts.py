@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from fedmetaalign.evaluation.rules import auc
-from fedmetaalign.fleet.columns import Finding
+from fedmetaalign.fleet.columns.findings import Finding
 
 _LEAST = 100  # rows without which no forest knows enough to doubt a label
 _SURE = 0.9  # the AUC of the forest below which rows are hard rather than mislabelled

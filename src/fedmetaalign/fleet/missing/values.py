@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from fedmetaalign.errors import DataErrors, Problem, noting
-from fedmetaalign.fleet.classes import canonical
 from fedmetaalign.fleet.files import Raw, cells, listed, require, wrong_cells
-from fedmetaalign.fleet.gaps import Gaps, range_reason
+from fedmetaalign.fleet.labels.classes import canonical
+from fedmetaalign.fleet.missing.gaps import Gaps, range_reason
 from fedmetaalign.model.missing import Missing
 
 MEAN_MISSING = frozenset(

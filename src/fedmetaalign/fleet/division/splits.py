@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet import periods
-from fedmetaalign.fleet.dealing import deal, spare
+from fedmetaalign.fleet.division.dealing import deal, spare
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.fleet.times import periods
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Splits
 

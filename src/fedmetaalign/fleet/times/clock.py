@@ -8,7 +8,7 @@ import polars as pl
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.files import Raw, filled, require
 from fedmetaalign.fleet.schema import Table, Times
-from fedmetaalign.fleet.stamps import SECOND, Clock, check, parsed
+from fedmetaalign.fleet.times.stamps import SECOND, Clock, check, parsed
 
 EPOCHS = {"s": SECOND, "ms": 1000, "us": 1, "ns": 1e-3}
 """What `time_format` may name of numbers that count from 1970 on, and how many microseconds one is."""

@@ -1,0 +1,1 @@
+"""Which class a row is of, and what the label is where nobody says."""
