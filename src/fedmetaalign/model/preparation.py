@@ -1,12 +1,29 @@
 """How a raw sample becomes the network's input: in training, in a prediction, and on the microcontroller."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.missing import Missing
+from fedmetaalign.signals import Signal, names, shared
+
+
+@dataclass(frozen=True)
+class OwnUnit:
+    """The unit that a device's own table has a feature in, and the way from there: value * factor + offset.
+
+    Attributes:
+        unit: its name.
+        factor: above 0.
+        offset: in the other unit.
+    """
+
+    unit: str
+    factor: float
+    offset: float
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,7 @@ class Preparation:
         missing: which values are broken, and the rule for them.
         fill: (measured,) in raw units, what takes the place of a broken value; empty where the rule fills none.
         flags: of each of the last features the one of which it says that its value is broken, 1, or is not, 0.
+        signal: how a device makes the measured features of windows of samples; None where it measures them.
     """
 
     features: tuple[str, ...]
@@ -36,6 +54,7 @@ class Preparation:
     missing: Missing = field(default_factory=Missing)
     fill: tuple[float, ...] = ()
     flags: tuple[int, ...] = ()
+    signal: Signal | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError where the parts do not fit together, as in a damaged file."""
@@ -54,6 +73,18 @@ class Preparation:
             raise ValueError("there must be a finite value to fill each feature with, or none at all")
         if strange := set(self.missing.ranges) - set(self.measured):
             raise ValueError(f"there is a range for {min(strange)!r}, which is no feature")
+        if self.signal is not None and self.measured != names(self.signal):
+            raise ValueError("the measured features are not those of the signal's front end")
+        if self.signal is not None and "raw" in self.signal.front:
+            self._check_raw(shared(self.signal))
+
+    def _check_raw(self, numbers: np.ndarray) -> None:
+        """Raises ValueError unless the samples of a channel are all prepared alike; `numbers` is `shared`'s."""
+        if self.curves or self.flags:
+            raise ValueError("raw windows have neither curves nor flags")
+        for part in (self.mean, self.scale, *([self.fill] if self.fill else [])):
+            if (np.array(part)[numbers] != np.array(part)).any():
+                raise ValueError("the samples of a channel have to have one mean, one scale, and one fill")
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -67,6 +98,37 @@ class Preparation:
     def whole(self, x: np.ndarray) -> np.ndarray:
         """Returns all features, (rows, features), of measured values, (rows, measured), that are all good."""
         return np.hstack([x, np.zeros((len(x), len(self.flags)))])
+
+    def in_own_units(self, own: Mapping[str, OwnUnit]) -> "Preparation":
+        """Returns what prepares features, some of which come in their device's own units, in the same way."""
+        if not own:
+            return self
+        change = [own.get(name, OwnUnit(unit, 1.0, 0.0)) for name, unit in self.sensors]
+        ranges = {
+            name: (low, high) if name not in own else self._back(own[name], low, high)
+            for name, (low, high) in self.missing.ranges.items()
+        }
+        curves = (replace(c, knots=self._back(o, *c.knots)) for c, o in zip(self.curves, change, strict=False))
+        return replace(
+            self,
+            units=tuple(each.unit for each in change),
+            mean=tuple((m - o.offset) / o.factor for m, o in zip(self.mean, change, strict=True)),
+            scale=tuple(s / o.factor for s, o in zip(self.scale, change, strict=True)),
+            curves=tuple(curves),
+            missing=replace(self.missing, ranges=ranges),
+            fill=tuple((f - o.offset) / o.factor for f, o in zip(self.fill, change, strict=False)),
+        )
+
+    def raw_in_own_units(self, own: Mapping[str, OwnUnit], x: np.ndarray) -> np.ndarray:
+        """Returns measured values, (rows, measured) float64, in their device's own units."""
+        if not own:
+            return x
+        change = [own.get(name, OwnUnit("", 1.0, 0.0)) for name in self.measured]
+        return np.asarray((x - [each.offset for each in change]) / [each.factor for each in change])
+
+    @staticmethod
+    def _back(own: OwnUnit, *values: float) -> tuple[Any, ...]:
+        return tuple((value - own.offset) / own.factor for value in values)
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:

@@ -22,7 +22,8 @@ from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.operators import Layer, output_of
-from fedmetaalign.tinyml import codegen, decision, golden, weights_file
+from fedmetaalign.signals import Signal, features
+from fedmetaalign.tinyml import codegen, decision, golden, weights_file, windows
 from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, Layers, QuantizedNetwork, arrays
@@ -38,7 +39,7 @@ VERSIONS = (2, 3, VERSION)
 
 _TRIED = 500  # random samples of a bundle that may answer the same to all
 
-_OPTIONAL = ("curves", "fill", "flags")  # parts of the preparation
+_OPTIONAL = ("curves", "fill", "flags")  # parts of the preparation that stand where they are not empty
 
 FILES = ("model.tflite", "golden.csv", "weights.safetensors")
 """What a bundle holds beside bundle.json and the C code."""
@@ -142,7 +143,12 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     """
     network, preparation = bundle.network, bundle.preparation
     good = raw[~preparation.broken(raw).any(axis=1)]
+    good = golden.some(preparation, good)
     raw = np.concatenate([good, golden.on_broken(preparation, good)]) if len(good) else raw
+    signals = None
+    if preparation.signal is not None:
+        signals = windows.made(preparation.signal)
+        raw = np.concatenate([raw, features(preparation.signal, signals)])
     inputs = device_inputs(preparation, network, raw)
     scores = run(network, inputs, bundle.runtime)
     constant = _constant(bundle, raw)
@@ -155,6 +161,8 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
             weights_file.metadata(layers),
         ),
     }
+    if preparation.signal is not None and signals is not None:
+        files[windows.NAME] = windows.text(preparation.signal, signals).encode()
     texts = codegen.files(
         bundle.device,
         network,
@@ -165,12 +173,14 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         bundle.labels,
         bundle.reference,
         constant,
+        signals,
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
         "version": VERSION,
         "device": bundle.device,
-        "preparation": {key: part for key, part in asdict(preparation).items() if part or key not in _OPTIONAL},
+        "preparation": _preparation_facts(preparation),
+        **({} if preparation.signal is None else {"signal": asdict(preparation.signal)}),
         "threshold": bundle.threshold,
         "threshold_note": bundle.threshold_note,
         **({"constant": constant} if constant else {}),
@@ -240,7 +250,7 @@ def read(folder: Path) -> Bundle:
             raise BundleError(
                 f"{path} has layout {facts['version']}, this version reads 2 to {VERSION}: make it again."
             )
-        if not _complete(set(facts["sha256"])):
+        if not _complete(set(facts["sha256"]), "signal" in facts):
             raise ValueError(f"it has to describe {', '.join(FILES)}, the files in {FIRMWARE}/ and no other")
         contents = {}
         for name in facts["sha256"]:
@@ -263,6 +273,7 @@ def read(folder: Path) -> Bundle:
             missing=Missing.of(p.get("missing", {})),
             fill=tuple(map(float, p.get("fill", ()))),
             flags=tuple(map(int, p.get("flags", ()))),
+            signal=Signal.of(facts["signal"]) if "signal" in facts else None,
         )
         labels = BINARY
         if "classes" in facts:
@@ -298,6 +309,12 @@ def read(folder: Path) -> Bundle:
         raise BundleError(f"{path} cannot be read ({error}): copy the bundle again.") from None
 
 
+def _preparation_facts(preparation: Preparation) -> dict[str, Any]:
+    facts = asdict(preparation)
+    del facts["signal"]  # it has a key of its own
+    return {key: part for key, part in facts.items() if part or key not in _OPTIONAL}
+
+
 def _curve(facts: Mapping[str, Any]) -> Curve:
     return Curve(tuple(map(float, facts["knots"])), tuple(map(float, facts["levels"])))
 
@@ -319,10 +336,11 @@ def format_of(network: DeployedNetwork) -> str:
     return {"uint8": "uint8", "int8": "int8", "float32": "int8-float-io"}[network.edges]
 
 
-def _complete(names: set[str]) -> bool:
+def _complete(names: set[str], signal: bool) -> bool:
     """Tells whether these are the files of a bundle, and none outside its folder."""
     firmware = {name for name in names if re.fullmatch(rf"{FIRMWARE}/\w+\.(c|h|md)", name)}
-    return set(FILES) == names - firmware and f"{FIRMWARE}/fma_model.h" in firmware
+    known = {*FILES, windows.NAME} if signal else {*FILES}
+    return known == names - firmware and f"{FIRMWARE}/fma_model.h" in firmware
 
 
 def _quantization(network: DeployedNetwork) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """What becomes of the values that a device's table lacks: the rule of `model.missing`, applied and told."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.by_channel import groups_of, medians
 from fedmetaalign.fleet.placement import joined
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.missing import Missing, carried
@@ -158,6 +160,8 @@ def filled(table: Table, rows: np.ndarray, flags: Sequence[int] | None = None) -
     middle = np.nanquantile(known, 0.5, axis=0) if len(known) else np.zeros(len(texts))
     lower = np.nanquantile(known, 0.5, axis=0, method="lower") if any(texts) else middle
     values = np.where(texts, lower, middle)  # between two texts there is none
+    if (groups := groups_of(table)) is not None:
+        values = medians(known, groups)
     if flags is None:
         flags = np.flatnonzero(lacking.any(axis=0)).tolist()
     flags = tuple(flags) if table.missing.rule == "flag" else ()
@@ -189,8 +193,12 @@ def notices(tables: Iterable[Table]) -> Iterator[str]:
         if rule == "drop":
             gone = 0 if table.dropped is None else len(table.dropped)
             rows = len(table) + gone + (0 if table.unlabelled is None else len(table.unlabelled))
-            what = f"left out {gone:,} of {rows:,} rows of {table.name}, for {_joined(pieces)}"
-        lost = [name for name in table.gaps if name not in table.features]
+            thing = "windows" if table.windows is not None else "rows"
+            what = f"left out {gone:,} of {rows:,} {thing} of {table.name}, for {_joined(pieces)}"
+        there = (
+            table.features if table.signal is None else table.signal.columns if table.windows else table.gaps
+        )
+        lost = [name for name in table.gaps if name not in there]
         more = f"; it never gave {joined(map(repr, lost))}, and lacks that" if lost and rule != "drop" else ""
         yield f"Missing values, {rule}: {what}{more}."
     if len(told) > _MOST:
@@ -198,9 +206,14 @@ def notices(tables: Iterable[Table]) -> Iterator[str]:
         yield f"Missing values on other devices ({len(told) - _MOST}): {cells:,}."
 
 
-def without(gaps: Gaps, features: tuple[str, ...]) -> str:
+def added(counts: Mapping[str, Counter[str]], more: Mapping[str, Mapping[str, int]]) -> dict[str, Counter[str]]:
+    """Returns the counts of several pieces of a table together, each as `Gaps.counts` has them."""
+    return {**counts, **{name: counts.get(name, Counter()) + Counter(each) for name, each in more.items()}}
+
+
+def without(counts: Mapping[str, Counter[str]]) -> str:
     """Returns what values are missing, as a list in words; "" where none is."""
-    pieces = [_of_feature(name, reasons) for name, reasons in gaps.counts(features).items()]
+    pieces = [_of_feature(name, dict(reasons.most_common())) for name, reasons in counts.items()]
     return _joined(_few(pieces)) if pieces else ""
 
 
