@@ -16,7 +16,7 @@ from fedmetaalign.operators import Layer, operator_of
 from fedmetaalign.operators.c_text import array
 from fedmetaalign.operators.dense import Dense, QuantizedDense
 from fedmetaalign.operators.stage import FloatStage, Stage
-from fedmetaalign.tinyml.network import DeployedNetwork, Layers, QuantizedNetwork, flat_weights, layer_widths
+from fedmetaalign.tinyml.network import DeployedNetwork, Layers, QuantizedNetwork, flat_weights
 
 SOURCES = ("fma_time.h",)
 """C files that such a network needs beside the others."""
@@ -117,16 +117,13 @@ def stages_of(network: QuantizedNetwork) -> list[Stage]:
 
 
 def ram(network: QuantizedNetwork) -> int:
-    """Returns the bytes of variables that the firmware of a network over time has, without its stack."""
+    """Returns the bytes that the integer layers of a network over time need for what they work on."""
     return _ram(network, stages_of(network))
 
 
 def _ram(network: QuantizedNetwork, stages: Sequence[Stage]) -> int:
-    words = 8 * max((stage.steps for stage in stages if stage.packs), default=0)
-    outputs = (network.head or network.layers)[-1].outputs
-    scores = 5 * outputs if outputs > 1 and not network.head else 0
-    floats = 8 * max(layer_widths(network.head)) if network.head else 0
-    return plan(stages, network.layers[0].inputs).units + words + scores + floats
+    packed = 8 * max((stage.steps for stage in stages if stage.packs), default=0)
+    return plan(stages, network.layers[0].inputs).units + packed
 
 
 def integer_part(network: QuantizedNetwork, trunk: int) -> list[str]:
@@ -168,7 +165,7 @@ def integer_part(network: QuantizedNetwork, trunk: int) -> list[str]:
         f"#define FMA_UNITS {units.units} /* of all layers, which share them; a multiple of 4 */",
         f"#define FMA_INPUTS_AT {units.starts[0]} /* where the network's inputs lie among them */",
         f"#define FMA_STEPS {max((s.steps for s in stages if s.packs), default=1)} /* of 4 inputs, at most */",
-        f"#define FMA_RAM {_ram(network, stages)} /* bytes of variables, without the stack */",
+        f"#define FMA_RAM {_ram(network, stages)} /* bytes of both; no layer needs more but for its stack */",
         "",
         "#define FMA_TIME /* layers go over time, and are of several kinds: */",
         *(f"#define {kind} {i}" for i, kind in enumerate(_KINDS)),
