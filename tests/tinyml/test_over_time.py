@@ -217,7 +217,7 @@ def test_one_buffer_is_no_larger_than_the_largest_layer_and_a_few_bytes():
     made, _ = deployed(
         "wide", 1, "uint8"
     )  # 120 inputs become 18 * 9 = 162 units, and later 7 * 9 become 7 * 12
-    assert time_code.plan(time_code.stages_of(made), 120).units == 192
+    assert time_code.plan(time_code.stages_of(made, time_code.layout_of(made)), 120).units == 192
 
 
 # Learning on the device
