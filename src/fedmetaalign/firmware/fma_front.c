@@ -296,6 +296,8 @@ static void fma_energies(const float *x, const fma_spectrum_t *how, float shaft,
 
 #endif
 
+#ifndef FMA_RAW_WINDOW
+
 /* Each front end stores the features of all channels, and returns where the next one's begin. */
 
 #ifdef FMA_RAW
@@ -347,6 +349,8 @@ void fma_features(const fma_stream_t *stream, float *features) {
     }
 }
 
+#endif
+
 void fma_stream_init(fma_stream_t *stream) {
     stream->next = 0;
     for (int32_t channel = 0; channel < FMA_CHANNELS; channel++) stream->broken[channel] = 0;
@@ -384,14 +388,53 @@ static inline int fma_possible(float value, int32_t column) {
 #endif
 }
 
-int fma_push(fma_stream_t *stream, const float *sample, fma_score_t *score FMA_KIND_PARAMETER) {
+int fma_broken(const fma_stream_t *stream) {
+    int32_t places = 0;
+    for (int32_t channel = 0; channel < FMA_CHANNELS; channel++) places |= stream->broken[channel];
+    return places != 0;
+}
+
+/* Puts a value of a sample in its place, NaN where its sensor cannot have given it; returns whether it is good. */
+static inline int fma_put(fma_stream_t *stream, float value, int32_t channel) {
+    const int32_t place = stream->next * FMA_CHANNELS + channel;
+    const int good = fma_possible(value, channel);
+    if (!good) value = fma_nan();
+#ifdef FMA_RAW_WINDOW
+    fma_prepare_one(&value, channel, &stream->window[place]);
+#else
+    stream->window[place] = value;
+#endif
+    return good;
+}
+
+/* What is said of the window that has just ended. */
+static int fma_decide(fma_stream_t *stream, fma_score_t *score FMA_KIND_PARAMETER) {
+#ifdef FMA_RAW_WINDOW
+    int said;
+#ifdef FMA_CLASSES
+    fma_scores(stream->window, score);
+    *kind = fma_kind(score);
+    said = fma_fault(score);
+#else
+    *score = fma_score(stream->window);
+    said = fma_fault(*score);
+#endif
+    return fma_broken(stream) && (FMA_STRICT || said != FMA_FAULT) ? FMA_SENSOR_FAULT : said;
+#else
     float features[FMA_FEATURES];
+#ifdef FMA_LAST
+    fma_last_t *const last = &stream->last;
+#endif
+    fma_features(stream, features);
+    return fma_classify(features, score FMA_KIND_ARGUMENT FMA_LAST_ARGUMENT);
+#endif
+}
+
+int fma_push(fma_stream_t *stream, const float *sample, fma_score_t *score FMA_KIND_PARAMETER) {
     if (stream->next == FMA_WINDOW) fma_move_on(stream);
     if (stream->next >= 0) {
         for (int32_t channel = 0; channel < FMA_CHANNELS; channel++) {
-            const int good = fma_possible(sample[channel], channel);
-            stream->window[stream->next * FMA_CHANNELS + channel] = good ? sample[channel] : fma_nan();
-            if (!good) stream->broken[channel] = stream->next + 1;
+            if (!fma_put(stream, sample[channel], channel)) stream->broken[channel] = stream->next + 1;
         }
 #ifdef FMA_SPEEDS
         if (stream->next >= FMA_WINDOW - FMA_SPEEDS) {
@@ -400,13 +443,5 @@ int fma_push(fma_stream_t *stream, const float *sample, fma_score_t *score FMA_K
 #endif
     }
     if (++stream->next < FMA_WINDOW) return FMA_NONE;
-    fma_features(stream, features);
-#ifdef FMA_LAST
-    {
-        fma_last_t *const last = &stream->last;
-        return fma_classify(features, score FMA_KIND_ARGUMENT FMA_LAST_ARGUMENT);
-    }
-#else
-    return fma_classify(features, score FMA_KIND_ARGUMENT);
-#endif
+    return fma_decide(stream, score FMA_KIND_ARGUMENT);
 }

@@ -18,7 +18,7 @@ from fedmetaalign.model.target import Target
 from fedmetaalign.operators import Layer, operator_of, output_of
 from fedmetaalign.operators.c_text import TYPES, array, real, table
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.tinyml import decision, drift_code, features, firmware_readme, integer, signal_code
+from fedmetaalign.tinyml import decision, drift_code, features, firmware_readme, integer, memory, signal_code
 from fedmetaalign.tinyml.firmware_readme import names_of, plain
 from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
@@ -27,6 +27,7 @@ _SOURCES = ("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h", "main.c")
 _CURVES = ("fma_curves.h",)
 _LEARNING = ("fma_adapt.c", "fma_adapt.h", "fma_learn.h")
 _WIDTH = 112  # of a line
+_RAW_WINDOW = "#define FMA_RAW_WINDOW /* the inputs are the samples of a window, in order */"
 
 
 def files(
@@ -122,6 +123,7 @@ def model_header(
         f"#define FMA_TRUNK {trunk} /* layers that fma_trunk runs; without it 0 */",
         *(_classes(labels) if several else []),
         f"#define FMA_STRICT {int(not missing.fills)} /* whether a broken value is a sensor fault always */",
+        *([_RAW_WINDOW] * memory.takes_samples(preparation)),
         *(["#define FMA_LAST /* the last good value stands for a broken one */"] * (missing.rule == "last")),
         "",
         "#ifdef FMA_MODEL_DATA /* the rest is for fma_infer.c */",
