@@ -176,7 +176,7 @@ def test_ram_is_stated_before_anything_is_compiled(kind, rule, make):
     stated = memory.stream(preparation, network) + memory.buffers(preparation, network)
     assert f"#define FMA_RAM {stated} " in text
     cost = stream_row(case, "x", CORES["cortex-m4"]).cost
-    assert cost.ram == stated
+    assert stated <= cost.ram < stated + 8  # the linker aligns
     assert cost.stack <= memory.stack(preparation, network)
 
 
