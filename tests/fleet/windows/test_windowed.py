@@ -170,7 +170,7 @@ def test_a_window_longer_than_every_recording_is_refused():
     with pytest.raises(DataError) as caught:
         windowed(samples([0] * 9, "aaaabbbbb"), window(6))
     assert str(caught.value) == (
-        "Device pump has no window of 6 samples: its recording 'b' has 5 rows, and no other has more: lower"
+        "Device pump has no window of 6 samples: its recording 'b' has 5 rows, and no other has more; lower"
         " fleet.window.length."
     )
 
