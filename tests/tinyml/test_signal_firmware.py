@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import networks_over_time
 import numpy as np
 import pytest
 
@@ -126,6 +127,24 @@ def test_a_stream_decides_every_stride_as_python_does_of_each_window(make):
     assert b"".join(rows) == features(case.bundle.preparation.signal, expected).tobytes()
     assert [*said] == [1023, 1535, 2047, 2559]
     assert [decision == 2 for decision in said.values()] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("where", ["zig", "cortex-m4"])
+def test_a_convolutional_network_takes_the_samples_as_they_come(where, tmp_path):
+    layers, x = networks_over_time.network("odd")
+    signal = Signal(50, 25, ("x", "y", "z"), ("raw",))
+    mean, scale = np.tile([5.0, -3.0, 0.1], 50), np.tile([2.0, 0.5, 0.01], 50)
+    parts = (names(signal), ("",) * 150, {}, tuple(mean), tuple(scale), tuple(range(150)))
+    preparation = Preparation(*parts, signal=signal)
+    model = write_model(quantize(layers, x))
+    bundle = Bundle("pump", preparation, 0.5, None, "cortex-m4", "firmware", model)
+    bundles.write(tmp_path / "pump", bundle, layers, x * scale + mean, {})
+    case = load(tmp_path / "pump", 0)
+    row = stream_row(case, "x", CORES.get(where, where))
+    assert (row.wrong, row.agreeing, row.deciding) == (False, row.samples, row.samples)
+    stated = memory.stream(preparation, case.network) + memory.buffers(preparation, case.network)
+    assert memory.stream(preparation, case.network) == 152 + 4 * 4  # a byte a sample, not four
+    assert row.cost is None or stated <= row.cost.ram < stated + 8
 
 
 def spoil(folder):
