@@ -34,6 +34,7 @@ from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import Samples, ignore_steps
 from fedmetaalign.model.target import BINARY, ONE_SIDED, Target
+from fedmetaalign.phases import layers
 from fedmetaalign.phases.alone import train_alone
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME
@@ -189,7 +190,7 @@ def reference_of(device: Device, content: bundle.Bundle) -> Reference:
 
 def network_of(recipe: Recipe, target: Target = BINARY) -> Network:
     """Returns the architecture that a recipe trains to tell some classes apart."""
-    return Network(recipe.model.inputs, recipe.model.hidden, target.outputs)
+    return layers.network_of(recipe.model, target.outputs)
 
 
 def learner_of(

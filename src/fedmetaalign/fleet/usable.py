@@ -87,6 +87,13 @@ def check_width(table: Table, model: Model) -> None:
     Raises:
         DataError: it has not.
     """
+    if model.kind == "cnn" and len(table.features) != model.inputs:
+        channels = model.channels or 1
+        raise DataError(
+            f"Device {table.name} has windows of {len(table.features):,} values, and the network takes"
+            f" {model.inputs // channels:,} samples of {channels} channels: cut all windows alike, of the same"
+            " channels."
+        )
     if len(table.features) > model.inputs:
         said = f", of which {len(table.flags)} say that another is missing," if table.flags else ""
         raise DataError(

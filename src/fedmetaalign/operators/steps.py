@@ -19,3 +19,9 @@ def no_room(kernel: int, stride: int, steps: int) -> str | None:
     if stride < 1 or not 1 <= kernel <= steps:
         return f"takes {kernel} steps at a time with stride {stride}, which {steps} steps have no room for"
     return None
+
+
+def each_place(steps: int, kernel: int, stride: int) -> list[slice]:
+    """Returns, for each step of a kernel, the input's steps that it meets, one a place."""
+    last = (output_steps(steps, kernel, stride) - 1) * stride + 1
+    return [slice(first, first + last, stride) for first in range(kernel)]

@@ -59,11 +59,11 @@ class Client:
 
     def folded(self, weights: np.ndarray) -> np.ndarray:
         """Returns a fleet's weights as it works with them: its features make up for those that it lacks."""
-        return self.device.fill.folded(weights, self.recipe.model.hidden[0])
+        return self.device.fill.folded(weights, self.recipe.model.first)
 
     def unfolded(self, weights: np.ndarray) -> np.ndarray:
         """Returns what weights that it has worked with mean to its fleet."""
-        return self.device.fill.unfolded(weights, self.recipe.model.hidden[0])
+        return self.device.fill.unfolded(weights, self.recipe.model.first)
 
     def all_steps(self, devices: int) -> int:
         """Returns the gradient steps that it may take in all, in a federation of so many devices."""

@@ -16,8 +16,8 @@ from fedmetaalign.federation.engine import FailedReply, Liveness, Replies
 from fedmetaalign.federation.messages import Reply, Request
 from fedmetaalign.fleet.placement import relatives
 from fedmetaalign.fleet.shared import Shared
-from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.target import ONE_SIDED
+from fedmetaalign.phases.layers import network_of
 
 
 @dataclass
@@ -175,7 +175,7 @@ class FlowerEngine:
 
     def _read(self, device: str, request: Request[Reply], content: RecordDict) -> Reply:
         model, target = self.registry.header.recipe.model, self.shared.target
-        network = Network(model.inputs, model.hidden, target.outputs)
+        network = network_of(model, target.outputs)
         return read_reply(content, self._header(device), request, network, target)
 
     def _header(self, device: str) -> Header:
