@@ -147,14 +147,16 @@ static void fma_arrange(int32_t points) {
     const float mean = fma_mean_of(fma_points, points, 1);
     const int32_t count = points / 2;
     FMA_ROLLED
-    for (int32_t i = 0; i < points; i++) {
-        float x = fma_points[i] - mean;
+    for (int32_t i = 0; i <= count; i++) { /* the window is symmetric */
+        float *const low = fma_points + i, *const high = fma_points + points - i;
+        float weight = 1.0f;
 #ifdef FMA_HANN
         float cosine, sine;
-        fma_turn(points, i <= count ? i : points - i, &cosine, &sine);
-        x *= 0.5f - 0.5f * cosine;
+        fma_turn(points, i, &cosine, &sine);
+        weight = 0.5f - 0.5f * cosine;
 #endif
-        fma_points[i] = x;
+        *low = (*low - mean) * weight;
+        if (i && i < count) *high = (*high - mean) * weight;
     }
     for (int32_t i = 0, j = 0; i < count; i++) {
         int32_t bit = count / 2;
