@@ -15,6 +15,16 @@ from fedmetaalign.proposal.proposal import Choice, Part, Proposal, Split
 
 _WIDTH = 100
 _MOST = 8  # classes whose rows are told
+_WINDOW = {
+    "length": "samples of a window",
+    "stride": "a decision so often",
+    "by": "no window crosses recordings",
+    "rate": "samples a second",
+    "points": "in their natural order",
+    "front": "what is made of a window",
+    "split_recordings": "CHECK: see above",
+}
+"""What is said of the keys of windows."""
 
 
 def recipe_text(proposal: Proposal, folder: Path, call: str, run: str) -> str:
@@ -74,7 +84,8 @@ def _source(choice: Choice, part: Part, place: Place, alone: bool, told: bool) -
         yield _with(f"time = {value(choice.split.time)}", "" if told else "puts rows in order")
     if choice.device:
         yield f"device = {value(choice.device if len(choice.device) > 1 else choice.device[0])}"
-    yield from _listed("features", part.features)
+    if choice.window is None or choice.window.points is None:
+        yield from _listed("features", part.features)
     if units := {name: unit for name, unit in choice.units.items() if name in part.features}:
         yield from _mapped("units", units)
     if categories := {name: order for name, order in choice.categories.items() if name in part.features}:
@@ -82,10 +93,14 @@ def _source(choice: Choice, part: Part, place: Place, alone: bool, told: bool) -
     if gaps := {name: count for name, count in choice.gaps.items() if name in part.features}:
         counts = ", ".join(f"{name} {count:,}" for name, count in gaps.items())
         yield _with('missing_values = "median"', f"stands for what is missing: {counts}")
-    if choice.draws:
-        keys = {"count": choice.draws.count, "samples": choice.draws.samples, "alpha": 100.0}
-        yield _with(f"partition = {value(keys)}", "devices for a trial, drawn from the whole table")
     yield ""
+    if choice.window is not None:
+        yield "[fleet.window]" if alone else "[fleet.devices.window]"
+        if not told:
+            yield from _comment(choice.window.why[:1].upper() + choice.window.why[1:] + ".")
+        for key, each in choice.window.keys.items():
+            yield _with(f"{key} = {value(each)}", "" if told else _WINDOW.get(key, ""))
+        yield ""
 
 
 def _label(choice: Choice, told: bool) -> Iterator[str]:
@@ -113,8 +128,6 @@ def _label(choice: Choice, told: bool) -> Iterator[str]:
 
 
 def _whose(choice: Choice, place: Place) -> str:
-    if choice.draws:
-        return ""
     if choice.device:
         return f"a device is each {' and '.join(choice.device)}"
     return f"{place.tables} tables, a device each" if place.tables > 1 else "one device"
