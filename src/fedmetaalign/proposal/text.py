@@ -47,13 +47,14 @@ def recipe_text(proposal: Proposal, folder: Path, call: str, run: str) -> str:
     sources = [_places(choice, folder, proposal.spare) for choice in proposal.choices]
     alone = sum(map(len, sources)) == 1
     exclude = [name for found in sources for _, place in found for name in place.exclude]
-    if exclude and not alone:
-        lines += ["[fleet]", f"exclude = {value(exclude)}", ""]
+    raw = any(choice.window and "raw" in choice.window.front for choice in proposal.choices)
+    if (exclude or raw) and not alone:
+        lines += ["[fleet]", *_whole(exclude, raw), ""]
     for choice, found in zip(proposal.choices, sources, strict=True):
         for note in choice.notes:
             lines += [*_comment(note), ""]
         for i, (part, place) in enumerate(found):
-            lines += _source(choice, part, place, alone, told=i > 0)
+            lines += _source(choice, part, place, alone, told=i > 0, raw=raw)
         lines += [*_left(choice), ""]
     if proposal.csv:
         lines += ["[fleet.csv]", *(f"{key} = {value(each)}" for key, each in proposal.csv.items()), ""]
@@ -70,12 +71,20 @@ def value(thing: Any) -> str:
     return tomli_w.dumps({"v": thing}).removeprefix("v = ").strip()
 
 
-def _source(choice: Choice, part: Part, place: Place, alone: bool, told: bool) -> Iterator[str]:
+def _whole(exclude: Sequence[str], raw: bool) -> Iterator[str]:
+    """The lines about the whole fleet: devices that take no part, and how raw samples are scaled."""
+    if exclude:
+        yield f"exclude = {value(exclude)}"
+    if raw:
+        yield _with('encoding = "linear"', "raw samples are scaled by channel")
+
+
+def _source(choice: Choice, part: Part, place: Place, alone: bool, told: bool, raw: bool) -> Iterator[str]:
     """The lines of one source."""
     yield "[fleet]" if alone else "[[fleet.devices]]"
     yield _with(f"table = {value(place.table)}", _whose(choice, place))
-    if alone and place.exclude:
-        yield f"exclude = {value(place.exclude)}"
+    if alone:
+        yield from _whole(place.exclude, raw)
     if part.decimal:
         why = f"as {part.proof} proves" if part.proof else "CHECK: nothing proves it"
         yield _with(f"csv = {value({'decimal': part.decimal})}", "" if told else why)
