@@ -73,7 +73,7 @@ def build_shared(
             " lower it."
         )
     public, sources = public_table(recipe)
-    sources |= {each.table.source for each in every}
+    sources |= {file for each in every for file in (each.table.files or (each.table.source,))}
     shared = share({each.name: each.hello for each in (*federated, *bare)}, recipe, public)
     devices, test = [], {}
     for each in (*raw, *bare):

@@ -13,10 +13,12 @@ from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.sketch import Sketch, curve_of
 from fedmetaalign.fleet.usable import origin
+from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import Target, known
 from fedmetaalign.recipe import Recipe
+from fedmetaalign.tinyml.features import coarse
 
 PHASES = ("serial", "parallel", "personalize")
 EXAMPLES = 64
@@ -108,6 +110,13 @@ def preparation_of(table: Table, place: Place, own: Moments | tuple[Sketch, ...]
     if table.flags and not curves:  # by its own moments a rare 1 would lie far from all other inputs
         n = len(table.features) - len(table.flags)
         mean, scale = (*mean[:n], *[0.0] * len(table.flags)), (*scale[:n], *[1.0] * len(table.flags))
+    if (
+        table.signal is not None
+    ):  # of recordings that somebody has standardised, mean and RMS are all but constant
+        flat = coarse(mean, scale)
+        scale = tuple(max(1.0, abs(m)) if f else s for m, s, f in zip(mean, scale, flat, strict=True))
+        constant = (Curve.through([m], [0.0]) for m in mean)
+        curves = tuple(c if f else curve for curve, c, f in zip(curves, constant, flat, strict=False))
     parts = (table.features, table.units, table.categories, mean, scale, place.columns, curves)
     return Preparation(*parts, table.missing, table.fill, table.flags, table.signal)
 

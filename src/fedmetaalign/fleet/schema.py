@@ -73,6 +73,7 @@ class Table:
             decides.
         categories: for a text feature, the texts that are 0, 1, 2, ...
         source: file that the rows were read from; None for a simulator.
+        files: all of them, where it is more than one.
         classes: the names of the classes that the source tells, which may be fewer than the fleet's.
         normal: those that mean no fault.
         unlabelled: (rows, features) float64, what it has measured besides and nobody has labelled; None where
@@ -118,6 +119,7 @@ class Table:
     recordings: np.ndarray | None = None
     signal: Signal | None = None
     windows: Windows | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:

@@ -12,6 +12,7 @@ from fedmetaalign.fleet import files, simulators, tables
 from fedmetaalign.fleet.division import partition
 from fedmetaalign.fleet.division.cutting import Candidate, cut, unique_names
 from fedmetaalign.fleet.files import listed
+from fedmetaalign.fleet.folders import devices_of, recordings_in
 from fedmetaalign.fleet.missing.gaps import in_range, settled
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.placement import conversions_told, converted, joined
@@ -146,6 +147,10 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
     assert source.table is not None  # noqa: S101 - the recipe's validators saw to it
     columns, named = columns_of(source, splits), "normal" if source.normal else "positive"
     path = Path(source.table)
+    if source.window is not None and source.window.files is not None:
+        found = recordings_in(path, source.window.files)
+        yield from devices_of(found, columns, tables.names_of(source.device or None), source.name)
+        return
     if is_pattern(path.name):
         paths = files_of(path)
         if missing := tables.unseen(columns, paths):

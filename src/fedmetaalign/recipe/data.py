@@ -166,6 +166,11 @@ class Source(Section):
             )
         if self.categories:
             raise ValueError("has categories, and a window, whose channels are numbers: drop one of them")
+        if window.files is not None and not any(c in (self.table or "") for c in "*?"):
+            raise ValueError(
+                'has window.files, which says what the names of files tell, and no table such as "*.csv" that'
+                " matches several: give it one"
+            )
         if window.points and self.simulator is not None:
             raise ValueError("has a simulator, which knows no columns of points: give window a length")
         if self.partition is not None and not window.points:
