@@ -20,7 +20,7 @@ from fedmetaalign.operators.operator import Request
 from fedmetaalign.operators.pool import POOL, Pool, QuantizedPool
 from fedmetaalign.operators.stage import Stage
 from fedmetaalign.proof import replay
-from fedmetaalign.tinyml import codegen, compiled, head, integer, native, time_code, weights_file
+from fedmetaalign.tinyml import codegen, compiled, head, integer, memory, native, time_code, weights_file
 from fedmetaalign.tinyml.elf import sizes
 from fedmetaalign.tinyml.network import QuantizedNetwork, arrays
 from fedmetaalign.tinyml.quantize import bits_of_int4, quantize, quantize_input
@@ -138,7 +138,7 @@ def written(folder, made, rows=12):
 
 
 @pytest.mark.firmware
-@pytest.mark.parametrize("where", ["cortex-m0", "cortex-m3", "cortex-m4", "zig", "gcc"])
+@pytest.mark.parametrize("where", ["cortex-m0", "cortex-m3", "cortex-m4", "rv32imc", "zig", "gcc"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_firmware_gives_the_bits_of_the_integer_model(kind, where, needs, tmp_path):
     if where == "gcc":
@@ -166,8 +166,8 @@ def test_the_stated_ram_is_what_the_linker_gives(kind, tmp_path):
         written(tmp_path, made)
         entry = "fma_scores" if outputs > 1 else "fma_score"
         elf = compile_firmware([tmp_path / "fma_infer.c"], CORES["cortex-m4"], tmp_path / "s.elf", entry)
-        stated = time_code.ram(made)
-        assert f"#define FMA_NETWORK_RAM {stated} " in (tmp_path / "fma_model.h").read_text()
+        assert f"#define FMA_NETWORK_RAM {time_code.ram(made)} " in (tmp_path / "fma_model.h").read_text()
+        stated = memory.buffers(preparation_of(made.layers[0].inputs), made)
         assert stated <= sizes(elf.read_bytes()).ram < stated + 16  # what aligning takes
 
 
@@ -217,7 +217,7 @@ def test_one_buffer_is_no_larger_than_the_largest_layer_and_a_few_bytes():
     made, _ = deployed(
         "wide", 1, "uint8"
     )  # 120 inputs become 18 * 9 = 162 units, and later 7 * 9 become 7 * 12
-    assert time_code.plan(time_code.stages_of(made), 120).units == 192
+    assert time_code.plan(time_code.stages_of(made, time_code.layout_of(made)), 120).units == 192
 
 
 # Learning on the device

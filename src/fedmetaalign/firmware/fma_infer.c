@@ -19,6 +19,9 @@
 
 #if FMA_LAYERS
 
+#ifndef FMA_PAIRS
+#define FMA_PAIRS 0 /* whether weights lie as fma_pairs.h takes them */
+#endif
 #include "fma_dsp.h"
 
 #ifndef FMA_STEPS
@@ -40,9 +43,9 @@ static inline const int32_t *fma_sum(const int32_t *weights, const fma_step_t *x
     for (int i = 0; i < 4; i++) sums[i] = 0;
     do {
         const int32_t part = FMA_STEPS > FMA_MOST_STEPS && steps > FMA_MOST_STEPS ? FMA_MOST_STEPS : steps;
-        int32_t parts[4]; /* times 2^bits */
+        int32_t parts[4]; /* times 2^bits, or as they are */
         weights = bits == 4 ? fma_dot_4(weights, x, part, parts) : fma_dot_8(weights, x, part, parts);
-        for (int i = 0; i < 4; i++) sums[i] += parts[i] >> bits;
+        for (int i = 0; i < 4; i++) sums[i] += FMA_PAIRS ? parts[i] : parts[i] >> bits;
         x += part;
         steps -= part;
     } while (steps > 0);

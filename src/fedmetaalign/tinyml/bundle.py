@@ -174,6 +174,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         bundle.reference,
         constant,
         signals,
+        bundle.target,
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {

@@ -1,6 +1,7 @@
 """How much RAM the firmware of a device takes, known before anything is compiled."""
 
 from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.operators.stage import Layout
 from fedmetaalign.tinyml import time_code
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
 
@@ -17,22 +18,20 @@ def stream(preparation: Preparation, network: DeployedNetwork) -> int:
     return -(-signal.length * channels * size // 4) * 4 + 4 * words
 
 
-def buffers(preparation: Preparation, network: DeployedNetwork) -> int:
-    """Returns the bytes of the static buffers of `fma_infer.c` and `fma_front.c`."""
-    total = _of_network(network)
+def buffers(preparation: Preparation, network: DeployedNetwork, pairs: bool = False) -> int:
+    """Returns the bytes of the static buffers of `fma_infer.c` and `fma_front.c`; `pairs` is of its weights."""
+    layers, floats = (network.layers, network.head) if isinstance(network, QuantizedNetwork) else ((), network)
+    total = 8 * max(layer_widths(floats)) if floats else 0
+    if isinstance(network, QuantizedNetwork) and time_code.goes_over_time(network):
+        total += time_code.ram(network, pairs)
+    elif layers:
+        total += (4 + Layout(False, pairs).step) * -(-max(layer_widths(layers)) // 4)
+    outputs = Interface.of(network).outputs
+    if outputs > 1 and not floats:
+        total += 5 * outputs
     if preparation.signal is not None:
         total += 4 * max((how.points for how in preparation.signal.spectra.values()), default=0)
     return total
-
-
-def _of_network(network: DeployedNetwork) -> int:
-    if isinstance(network, QuantizedNetwork) and time_code.goes_over_time(network):
-        return time_code.ram(network)
-    layers, floats = (network.layers, network.head) if isinstance(network, QuantizedNetwork) else ((), network)
-    total = 3 * (-(-max(layer_widths(layers)) // 4) * 4) if layers else 0
-    total += 8 * max(layer_widths(floats)) if floats else 0
-    outputs = Interface.of(network).outputs
-    return total + (5 * outputs if outputs > 1 and not floats else 0)
 
 
 def stack(preparation: Preparation, network: DeployedNetwork) -> int:
