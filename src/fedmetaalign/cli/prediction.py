@@ -81,10 +81,13 @@ def predict(
         )
     options = csv_options(csv)
     if content.preparation.signal is not None:
-        from fedmetaalign.cli.signal_prediction import of_signal
+        from fedmetaalign.cli.signal_prediction import follow_signal, of_signal
 
         if follow:
-            raise typer.BadParameter("is of rows that are samples of no signal", param_hint="--follow")
+            if by or clock or points:
+                raise typer.BadParameter("takes sample after sample", param_hint="--follow")
+            follow_signal(content, table, out, runtime, kind, options)
+            return
         of_signal(
             content, table, out, runtime, kind, options, tuple(by or ()), clock, tuple(points or ()), as_json
         )
