@@ -23,7 +23,7 @@ from fedmetaalign.tinyml.toolchain import CORES, compile_firmware
 
 pytestmark = pytest.mark.firmware
 
-EMULATED = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33")
+EMULATED = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "rv32imc")
 
 
 def preparation_of(inputs):

@@ -9,6 +9,7 @@ from fedmetaalign.operators import c_text
 from fedmetaalign.operators.dense.blocks import blocks, multipliers
 from fedmetaalign.operators.dense.layer import Dense, QuantizedDense
 from fedmetaalign.operators.grid import Grid
+from fedmetaalign.operators.stage import FloatStage, Stage
 
 _MOST_UNITS = 2**14  # of a layer; with more, sums over inputs as `fma_pack` makes them could overflow int32
 
@@ -74,3 +75,34 @@ def c_float(layers: Sequence[Dense]) -> list[str]:
         *c_text.array("uint8_t fma_float_relu", np.array([layer.relu for layer in layers])),
         *c_text.array("float fma_float_weights", np.concatenate(weights).astype(np.float32)),
     ]
+
+
+def c_stage(source: Grid, layer: QuantizedDense, per_channel: bool) -> Stage:
+    """Returns what the firmware has to know of a layer beside others; `per_channel` is as in `blocks`."""
+    if (widest := max(layer.weights.shape)) > _MOST_UNITS:
+        raise BundleError(f"A layer has {widest} units, but the firmware takes {_MOST_UNITS} at most.")
+    words = [
+        line
+        for first, weights in zip(*blocks(source, layer, per_channel), strict=True)
+        for line in (*c_text.lines(first), *c_text.lines(weights))
+    ]
+    every, shifts = multipliers(source, layer)
+    return Stage(
+        "FMA_DENSE",
+        [("int32_t fma_blocks", words)],
+        int(every[0]),
+        int(shifts.min()),
+        steps=-(-layer.inputs // 4),
+        outputs=layer.outputs,
+        places=1,
+        stride=0,
+        zero_point=layer.output.zero_point,
+        relu=layer.relu,
+        bits=layer.bits,
+        packs=True,
+    )
+
+
+def c_float_stage(layer: Dense) -> FloatStage:
+    """Returns what the firmware has to know of a float layer beside others."""
+    return FloatStage("FMA_DENSE", layer.inputs, layer.outputs, 1, 0, layer.relu)
