@@ -1,8 +1,8 @@
 """What `weights.safetensors` of a bundle says of a float network beside its arrays.
 
-Of dense layers `relu` is a list of whether each has one. Where layers are not all dense, `layers` has a table for
-each in its place, with the name of its kind and its numbers. It is one key or the other: the library writes several
-in a random order, and the same run would end in other bytes.
+Of dense layers `relu` is a list of whether each has one. Where layers are not all dense, `layers` has a table
+for each in its place, with the name of its kind and its numbers. It is one key or the other: the library writes
+several in a random order, and the same run would end in other bytes.
 """
 
 import json
