@@ -36,7 +36,7 @@ def one_of(own: Sequence[str], group: str) -> Callable[[str], str]:
     return check
 
 
-SIMULATORS = ("feeder", "milling", "rotating")
+SIMULATORS = ("feeder", "milling", "motor_current", "rotating", "vibration", "waveform")
 """The simulators of this package."""
 
 
