@@ -8,8 +8,7 @@ from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet import simulators
 from fedmetaalign.fleet.build import build
 from fedmetaalign.recipe import builtin, dump, load, parse, variants, with_settings
-from fedmetaalign.recipe.data import SIMULATORS
-from fedmetaalign.recipe.inputs import SIMULATED
+from fedmetaalign.recipe.simulated import FEATURES, SIMULATORS
 
 WIDE = [f"s{number}" for number in range(590)]
 
@@ -23,8 +22,8 @@ def inputs(*devices, **more):
 
 
 def test_the_numbers_of_the_simulators_features_are_theirs():
-    assert tuple(SIMULATED) == SIMULATORS
-    for name, count in SIMULATED.items():
+    assert tuple(FEATURES) == SIMULATORS
+    for name, count in FEATURES.items():
         assert len(simulators.find(name)(1, 30, 0)[0].features) == count
 
 

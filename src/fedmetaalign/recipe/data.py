@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from fedmetaalign.model.rules import LARGEST, Rule
+from fedmetaalign.recipe.simulated import SIMULATORS
 from fedmetaalign.system import plugins
 
 # Strict: neither true nor "1" is a number.
@@ -34,10 +35,6 @@ def one_of(own: Sequence[str], group: str) -> Callable[[str], str]:
         return name
 
     return check
-
-
-SIMULATORS = ("feeder", "milling", "motor_current", "rotating", "vibration", "waveform")
-"""The simulators of this package."""
 
 
 class Section(BaseModel):
@@ -138,6 +135,9 @@ class Source(Section):
     """The time zone of stamps that name none, such as "Europe/Berlin"."""
     device: str | tuple[str, ...] = ()
     """Columns whose combination names the device: one table cut into devices."""
+    only: Mapping[str, Annotated[tuple[Value, ...], Field(min_length=1)]] = {}
+    """By column the values of the rows that are read, the others are left out; in texts `*` and `?` stand for
+    any characters."""
     partition: Partition | None = None
     simulator: Annotated[str, AfterValidator(one_of(SIMULATORS, plugins.SIMULATORS))] | None = None
     """A simulator of `fleet.simulators`, or of another package."""
@@ -156,6 +156,8 @@ class Source(Section):
             raise ValueError("has time_format or zone, which say how `time` is written: name that column, too")
         if self.time is not None and self.simulator is not None:
             raise ValueError("has a simulator, which knows no time: drop `time`")
+        if self.only and self.simulator is not None:
+            raise ValueError("has a simulator, which has no columns to choose rows by: drop `only`")
         if self.device and self.partition is not None:
             raise ValueError("has both device and partition: a table is cut in one way")
         return self

@@ -1,16 +1,13 @@
 """How many inputs a network needs whose recipe gives no number, or says `model.inputs = "features"`."""
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 
 from fedmetaalign.model.rules import FLAGGED
 from fedmetaalign.recipe.data import Source
+from fedmetaalign.recipe.simulated import FEATURES
 
 LEAST = 9
 """The paper's: narrower tables share its network, whose further inputs are zero."""
-
-SIMULATED: Mapping[str, int] = MappingProxyType({"feeder": 6, "milling": 6, "rotating": 9})
-"""Features of each simulator of this package; those of another's are not known before it has run."""
 
 
 def enough(fleet: Iterable[Source], public: Source) -> int:
@@ -34,10 +31,10 @@ def enough(fleet: Iterable[Source], public: Source) -> int:
 def _features(source: Source) -> set[tuple[str, str]]:
     """Returns name and unit of each feature, and of each input that may say that one is missing.
 
-    A simulator's are numbered.
+    A simulator's are numbered; those of another package's are not known before it has run.
     """
     if source.simulator is not None:
-        return {(source.simulator, str(number)) for number in range(SIMULATED.get(source.simulator, 0))}
+        return {(source.simulator, str(number)) for number in range(FEATURES.get(source.simulator, 0))}
     flagged = source.features if source.missing_values == "flag" else ()
     own = {(name, source.units.get(name, "")) for name in source.features}
     return own | {(FLAGGED.format(name), "") for name in flagged}

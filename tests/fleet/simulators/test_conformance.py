@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.simulators import KINDS, SIMULATORS, WINDOWS
+from fedmetaalign.fleet.simulators import KINDS, SIMULATORS
+from fedmetaalign.recipe.simulated import WINDOWS
 
 DEVICES, SAMPLES, SEEDS = 10, 400, (0, 1, 2)
 

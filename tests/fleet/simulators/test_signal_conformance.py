@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.simulators import KINDS, SIMULATORS, WINDOWS
+from fedmetaalign.fleet.simulators import KINDS, SIMULATORS
+from fedmetaalign.recipe.simulated import WINDOWS
 
 each = pytest.mark.parametrize("name", WINDOWS)
 

@@ -13,7 +13,7 @@ from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators import feeder, milling, motor_current, rotating, vibration, waveform
 from fedmetaalign.system import plugins
 
-__all__ = ["KINDS", "SIMULATORS", "WINDOWS", "Simulator", "find", "kinds"]
+__all__ = ["KINDS", "SIMULATORS", "Simulator", "find", "kinds"]
 
 
 class Simulator(Protocol):
@@ -29,8 +29,8 @@ class Simulator(Protocol):
             seed: the recipe's seed.
 
         Returns:
-            One table a device, its rows shuffled, in physical units; of signals (`WINDOWS`) rows are samples in
-            order of time, recording after recording, as many as give so many windows.
+            One table a device, its rows shuffled, in physical units; of signals (`recipe.simulated.WINDOWS`)
+            rows are samples in order of time, recording after recording, as many as give so many windows.
 
         Raises:
             DataError: if `devices` or `samples` is below 1.
@@ -48,15 +48,6 @@ SIMULATORS: Mapping[str, Simulator] = MappingProxyType(
         "waveform": waveform.simulate,
     }
 )
-
-WINDOWS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "motor_current": motor_current.WINDOW,
-        "vibration": vibration.WINDOW,
-        "waveform": waveform.WINDOW,
-    }
-)
-"""Of the simulators of signals, whose rows are samples, the keys of [fleet.window] where a recipe sets none."""
 
 KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -28,21 +28,10 @@ from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators._devices import device_streams
 from fedmetaalign.fleet.simulators._signals import recordings, table
 from fedmetaalign.fleet.simulators.vibration import Bearing
+from fedmetaalign.recipe.simulated import WINDOWS
 
-RATE = 512.0
-"""Samples a second."""
-WINDOW = {
-    "length": 1024,
-    "stride": 512,
-    "channels": ("current",),
-    "rate": RATE,
-    "front": ("statistics", "bands", "envelope"),
-    "segment": 1024,
-    "bands": 32,
-    "envelope": (20.0, 80.0),
-}
-"""The keys of [fleet.window] where a recipe sets none: 2 s. Sidebands lie too near the supply for bands of the
-current itself; its envelope has them alone."""
+WINDOW = WINDOWS["motor_current"]
+RATE: float = WINDOW["rate"]
 CHANNELS = {"current": "A"}
 FAULTS = ("broken bar", "eccentricity", "bearing")
 SUPPLY = 50.0

@@ -33,17 +33,10 @@ import numpy as np
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators._devices import device_streams
 from fedmetaalign.fleet.simulators._signals import recordings, resonant_noise, ringing, table
+from fedmetaalign.recipe.simulated import WINDOWS
 
-RATE = 12_000.0
-"""Samples a second."""
-WINDOW = {
-    "length": 1024,
-    "stride": 512,
-    "channels": ("acceleration",),
-    "rate": RATE,
-    "front": ("statistics", "bands"),
-}
-"""The keys of [fleet.window] where a recipe sets none: 85 ms, one to four turns of a shaft."""
+WINDOW = WINDOWS["vibration"]
+RATE: float = WINDOW["rate"]
 CHANNELS = {"acceleration": "m/s^2", "shaft speed": "Hz"}
 FAULTS = ("outer", "inner", "ball", "unbalance", "misalignment")
 NOMINAL = 25.0

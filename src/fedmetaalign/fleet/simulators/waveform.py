@@ -24,19 +24,10 @@ from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators import feeder
 from fedmetaalign.fleet.simulators._devices import device_streams
 from fedmetaalign.fleet.simulators._signals import recordings, table
+from fedmetaalign.recipe.simulated import WINDOWS
 
-RATE = 3200.0
-"""Samples a second: 64 a cycle."""
-WINDOW = {
-    "length": 128,
-    "stride": 64,
-    "channels": feeder.FEATURES,
-    "rate": RATE,
-    "label": "majority",
-    "front": ("statistics", "bands"),
-    "segment": 128,
-}
-"""The keys of [fleet.window] where a recipe sets none: two cycles, and a decision every cycle."""
+WINDOW = WINDOWS["waveform"]
+RATE: float = WINDOW["rate"]
 CHANNELS = dict(zip(feeder.FEATURES, feeder.UNITS, strict=True))
 
 
