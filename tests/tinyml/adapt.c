@@ -49,5 +49,5 @@ int restore(fma_adapt_t *state, const uint8_t *bytes, uint32_t count, const floa
 void roots(float *values, uint32_t count)
 {
     for (; count--; values++)
-        *values = root(*values);
+        *values = fma_root(*values);
 }

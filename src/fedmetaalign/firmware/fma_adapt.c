@@ -27,58 +27,6 @@
 #define MAGIC 0x53414D46u /* "FMAS" */
 #define LAYOUT (1u | (uint32_t)FMA_HEAD_LAYERS << 16)
 
-typedef union {
-    float value;
-    uint32_t bits;
-} word_t;
-
-static float from_bits(uint32_t bits) {
-    word_t word;
-    word.bits = bits;
-    return word.value;
-}
-
-static uint32_t to_bits(float value) {
-    word_t word;
-    word.value = value;
-    return word.bits;
-}
-
-/* The square root, correctly rounded, of a number that is not negative. */
-static inline float root(float x) {
-#if defined(__ARM_FP) && (__ARM_FP & 4)
-    float y;
-    __asm__("vsqrt.f32 %0, %1" : "=t"(y) : "t"(x));
-    return y;
-#else
-    uint32_t rest = to_bits(x), found = 0, sum = 0, bit;
-    int32_t exponent = (int32_t)(rest >> 23) - 127;
-    if (rest == 0 || exponent == 128)
-        return x;
-    rest &= 0x7FFFFFu;
-    if (exponent == -127) /* subnormal */
-        for (exponent = -126; !(rest & 0x800000u); exponent--)
-            rest <<= 1;
-    rest |= 0x800000u;
-    if (exponent & 1) {
-        rest <<= 1;
-        exponent--;
-    }
-    /* One bit of the root after another, down to one below the last that is kept. That one decides, since no
-     * root lies halfway between two float32 numbers. */
-    for (bit = 0x1000000u; bit; bit >>= 1) {
-        const uint32_t trial = sum + bit;
-        rest <<= 1;
-        if (trial <= rest) {
-            sum = trial + bit;
-            rest -= trial;
-            found += bit;
-        }
-    }
-    return from_bits(((found + 1) >> 1) + (uint32_t)(exponent / 2 + 126) * 0x800000u);
-#endif
-}
-
 /* The logit, or the first of several. `units` becomes the head's inputs and the outputs of each layer, each
  * followed by the 1 that the biases are multiplied with. */
 static float *forward(const fma_parameter_t *p, const int8_t *trunk, float *units) {
@@ -185,7 +133,7 @@ static rate_t next_rate(fma_adapt_t *state) {
     state->first_decay = (uint32_t)(((uint64_t)state->first_decay * DECAY_1 + ONE) >> 32);
     state->second_decay = (uint32_t)(((uint64_t)state->second_decay * DECAY_2 + ONE) >> 32);
     first = (1.0f - BETA_1) / ((float)(ONE - state->first_decay) * 0x1p-31f);
-    second = root((1.0f - BETA_2) / ((float)(ONE - state->second_decay) * 0x1p-31f));
+    second = fma_root((1.0f - BETA_2) / ((float)(ONE - state->second_decay) * 0x1p-31f));
     rate.size = state->learning_rate * first / second;
     rate.epsilon = EPSILON / second;
     return rate;
@@ -196,7 +144,7 @@ static inline void update(fma_parameter_t *p, float g, rate_t rate) {
     const float m = BETA_1 * p->first + g, v = BETA_2 * p->second + g * g;
     p->first = m;
     p->second = v;
-    p->weight -= rate.size * m / (root(v) + rate.epsilon);
+    p->weight -= rate.size * m / (fma_root(v) + rate.epsilon);
 }
 
 /* What an input of a layer gets back of the errors of its outputs. */
@@ -296,7 +244,7 @@ float fma_adapt_step(fma_adapt_t *state, const int8_t *trunk, int label) {
 void fma_adapt_record(fma_adapt_t *state, float score, int label) {
     if (!known(label))
         return;
-    state->ring[state->next] = to_bits(score) << 1 | (faulty(label) ? 1u : 0u);
+    state->ring[state->next] = fma_to_bits(score) << 1 | (faulty(label) ? 1u : 0u);
     state->next = (uint16_t)((state->next + 1u) % FMA_ADAPT_RING);
     if (state->recorded < FMA_ADAPT_RING)
         state->recorded++;
@@ -337,9 +285,9 @@ float fma_adapt_choose(fma_adapt_t *state) {
             }
         }
         if (alarms < count)
-            candidate = between(from_bits(below), from_bits(score));
+            candidate = between(fma_from_bits(below), fma_from_bits(score));
         else
-            candidate = score ? from_bits(score) / 2.0f : -0.5f;
+            candidate = score ? fma_from_bits(score) / 2.0f : -0.5f;
         /* F1 = 2 hits / (alarms + faults), compared without dividing. Among equals the one nearest 0.5 wins,
          * then the lower one. */
         ours = hits * (best_alarms + faults);
@@ -398,14 +346,14 @@ void fma_adapt_export(const fma_adapt_t *state, fma_put_t *put, void *context) {
     put_word(&stream, LAYOUT);
     put_word(&stream, FMA_HEAD_ORIGIN);
     put_word(&stream, state->steps);
-    put_word(&stream, to_bits(state->threshold));
+    put_word(&stream, fma_to_bits(state->threshold));
     put_word(&stream, state->normals | (uint32_t)state->faults << 16);
     for (i = 0; i <= FMA_HEAD_LAYERS; i += 2) {
         const uint32_t next = i < FMA_HEAD_LAYERS ? fma_head_sizes[i + 1] : 0u;
         put_word(&stream, fma_head_sizes[i] | next << 16);
     }
     for (i = 0; i < FMA_HEAD_PARAMETERS; i++)
-        put_word(&stream, to_bits(state->parameters[i].weight));
+        put_word(&stream, fma_to_bits(state->parameters[i].weight));
     put_word(&stream, ~stream.crc);
 }
 
@@ -424,11 +372,11 @@ int fma_adapt_restore(fma_adapt_t *state, const uint8_t *bytes, uint32_t count, 
         crc = checked(crc, bytes[i]);
     if (~crc != word_at(bytes, last))
         return 0;
-    fma_adapt_init(state, learning_rate, from_bits(word_at(bytes, 4)));
+    fma_adapt_init(state, learning_rate, fma_from_bits(word_at(bytes, 4)));
     state->steps = word_at(bytes, 3);
     state->normals = (uint16_t)(word_at(bytes, 5) & 0xFFFFu);
     state->faults = (uint16_t)(word_at(bytes, 5) >> 16);
     for (i = 0; i < FMA_HEAD_PARAMETERS; i++)
-        state->parameters[i].weight = from_bits(word_at(bytes, last - FMA_HEAD_PARAMETERS + i));
+        state->parameters[i].weight = fma_from_bits(word_at(bytes, last - FMA_HEAD_PARAMETERS + i));
     return 1;
 }

@@ -1,11 +1,12 @@
 """From a recipe to a fleet: sources become tables, tables are split, standardised and padded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet.device import Fleet, Moments
+from fedmetaalign.fleet.division import recordings
 from fedmetaalign.fleet.division.splits import Rows, split, split_newcomer
 from fedmetaalign.fleet.missing.gaps import filled
 from fedmetaalign.fleet.missing.gaps import notices as gaps_told
@@ -91,7 +92,7 @@ def build_shared(
         files=hashes(sources),
         unseen_devices=tuple(devices[len(federated) : len(raw)]),
         notices=(
-            *(*notices(left_out), *found.notices, *shared.notices, *told),
+            *(*notices(left_out), *found.notices, *shared.notices, *told, *_of_windows(federated)),
             *(*gaps_told(each.table for each in every), *([] if judged else [UNJUDGED])),
         ),
         target=shared.target,
@@ -122,6 +123,14 @@ class _Divided:
     def name(self) -> str:
         """The device's."""
         return self.table.name
+
+
+def _of_windows(devices: Sequence[_Divided]) -> Iterator[str]:
+    """Yields what the user has to know of windows: how they were cut, and which of them are not used."""
+    for each in devices:
+        if each.table.windows is not None:
+            yield from each.table.windows.notes
+    yield from recordings.notices([(each.table, each.rows.test, each.rows.train) for each in devices])
 
 
 def _divided(

@@ -49,6 +49,8 @@ def _features(source: Source, recipe: Recipe) -> tuple[str, ...]:
             continue
         there |= dict.fromkeys(header)
         found |= dict.fromkeys(matching(header, columns))
+    if source.window is not None and source.window.speed is not None:
+        found.pop(source.window.speed, None)
     if there and not found:
         raise DataError(
             f"No column of {source.table} is like {listed(source.features)}: it has {listed([*there])}."

@@ -9,6 +9,7 @@ import numpy as np
 from fedmetaalign.errors import DataError
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.target import BINARY, Known, Target, known
+from fedmetaalign.signals.window import Signal
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,28 @@ class Times:
     def take(self, rows: np.ndarray) -> "Times":
         """Returns those of some rows."""
         return replace(self, values=self.values[rows])
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where in the recordings of a device the windows are that are the rows of its table.
+
+    Attributes:
+        recordings: (rows,) str, of each window its recording.
+        spans: (rows, 2) int64, of each window its first sample and the one after its last; the samples of all
+            recordings are numbered one after the other, in order of time.
+        parted: whether a recording may be on both sides of a split.
+        notes: what whoever reads the table has to know of it, sentences.
+    """
+
+    recordings: np.ndarray
+    spans: np.ndarray
+    parted: bool = False
+    notes: tuple[str, ...] = ()
+
+    def take(self, rows: np.ndarray) -> "Windows":
+        """Returns those of some rows."""
+        return replace(self, recordings=self.recordings[rows], spans=self.spans[rows])
 
 
 @dataclass(frozen=True)
@@ -63,6 +86,10 @@ class Table:
         dialect: how `source` was read, where that had to be guessed.
         lacks: features that others have and `source` may have under another name, a sentence each.
         converted: the unit that its source has a feature in, of those that are in another here.
+        recordings: (rows,) str, where rows are samples of a signal, the recording of each; None where they are
+            none, or all of one.
+        signal: how samples became features, where rows are windows of a signal.
+        windows: where these lie in their recordings; None where a row of the source was a window.
     """
 
     name: str
@@ -87,6 +114,9 @@ class Table:
     dialect: str = ""
     lacks: tuple[str, ...] = ()
     converted: Mapping[str, str] = field(default_factory=dict)
+    recordings: np.ndarray | None = None
+    signal: Signal | None = None
+    windows: Windows | None = None
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:
@@ -146,6 +176,8 @@ class Table:
             groups=None if self.groups is None else self.groups[rows],
             reserved=None if self.reserved is None else self.reserved[rows],
             times=None if self.times is None else self.times.take(rows),
+            recordings=None if self.recordings is None else self.recordings[rows],
+            windows=None if self.windows is None else self.windows.take(rows),
         )
 
     def in_order(self) -> "Table":

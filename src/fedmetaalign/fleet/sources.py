@@ -19,6 +19,7 @@ from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.times.stamps import Clock
 from fedmetaalign.fleet.twins import twins
 from fedmetaalign.fleet.usable import LeftOut, check, check_names, refuse
+from fedmetaalign.fleet.windows import windowed
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe, Source, Splits
@@ -222,6 +223,8 @@ def _in_range(table: Table, source: Source) -> Table:
         )
     missing = missing_of(source)
     gaps = in_range(table.x, table.features, missing)
+    if source.window is not None:
+        return windowed(table, source.window, gaps, missing)
     return settled(table, np.zeros(len(table), bool), gaps, missing)[0]
 
 
@@ -240,9 +243,10 @@ def _of_kinds(table: Table, classes: tuple[str, ...]) -> Table:
 def columns_of(source: Source, splits: Splits) -> tables.Columns:
     """Returns what the columns of a source's tables mean."""
     assert source.label is not None  # noqa: S101 - the recipe's validators saw to it
+    speed = (source.window.speed,) if source.window and source.window.speed else ()
     return tables.Columns(
         label=source.label,
-        features=source.features,
+        features=(*source.features, *speed),
         positive=source.positive,
         normal=source.normal,
         classes=source.classes,
@@ -257,4 +261,5 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         others=(*tables.names_of(source.device), *source.only),
         only=source.only,
         lacking=source.table is not None and is_pattern(Path(source.table).name),
+        window=source.window,
     )

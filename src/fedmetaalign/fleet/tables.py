@@ -40,8 +40,10 @@ from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.times.clock import ordered, times_of
 from fedmetaalign.fleet.times.stamps import Clock
+from fedmetaalign.fleet.windows import windowed
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.target import BINARY
+from fedmetaalign.recipe import Window
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Columns:
         others: columns with a meaning of another kind, such as the one that a table is cut by.
         only: by column the values of the rows that are read; its columns are among the `others`.
         lacking: a feature that the file does not have is one that the device lacks, and no error.
+        window: what rows are, where they are samples or windows of a signal; the features are its channels,
+            and then the column of the speed.
     """
 
     label: str | tuple[str, ...]
@@ -87,6 +91,12 @@ class Columns:
     others: tuple[str, ...] = ()
     only: Only = field(default_factory=dict)
     lacking: bool = False
+    window: Window | None = None
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """The columns that name a recording."""
+        return self.window.recordings if self.window else ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -96,7 +106,7 @@ class Columns:
     @property
     def texts(self) -> tuple[str, ...]:
         """The columns that are no numbers."""
-        several = (*self.clock.columns, *self.others, *self.categories)
+        several = (*self.clock.columns, *self.others, *self.categories, *self.recordings)
         return (*self.labels, *names_of(self.kind), *names_of(self.group), *several)
 
     def needed(self, there: Sequence[str]) -> Sequence[str]:
@@ -143,7 +153,7 @@ def loaded(path: Path, columns: Columns) -> Raw:
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
     """As `read`, of a file that has been loaded."""
-    return device_of(*table_of(raw, columns, safe_name(name), strict=False), columns.missing)
+    return device_of(*table_of(raw, columns, safe_name(name), strict=False), columns)
 
 
 def unseen(columns: Columns, paths: Iterable[Path]) -> tuple[str, ...]:
@@ -187,18 +197,21 @@ def names_of(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def device_of(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> Table:
-    """Deals with what a device's rows lack, and takes those without a label out of its samples.
+def device_of(table: Table, empty: np.ndarray, gaps: Gaps, columns: Columns) -> Table:
+    """Deals with what a device's rows lack, cuts windows, and takes rows without a label out of its samples.
 
     Args:
         table: with all rows of the device.
         empty: (rows,) bool, which have no label.
         gaps: what they lack.
-        missing: what is done about it.
+        columns: what is done about it, and what the rows are.
 
     Raises:
         DataError: nothing is left.
     """
+    missing = columns.missing
+    if columns.window is not None:
+        return windowed(table, columns.window, gaps, missing, empty)
     if table.times is not None:
         order = np.argsort(table.times.values, kind="stable")
         table, empty, gaps = ordered(table), empty[order], gaps.take(order)
@@ -225,7 +238,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
     labels, path = columns.labels, raw.path
     raw, in_header = without_units(raw, columns.features)
     features = matching(raw.frame.columns, columns)
-    needed = (*labels, *features, *names_of(columns.kind), *names_of(columns.group))
+    needed = (*labels, *features, *names_of(columns.kind), *names_of(columns.group), *columns.recordings)
     require_all(raw, needed if columns.lacking else (*needed, *columns.categories, *columns.units))
     if columns.features and not features:
         raise DataError(
@@ -252,9 +265,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
     units = {**columns.units, **raw.units, **in_header}  # what the file says holds
     kinds = found.kinds
     if columns.kind is not None:
-        parts = [filled(raw, column) for column in names_of(columns.kind)]
-        joint = "" if all(part.str.len_chars().max() == 1 for part in parts) else "-"
-        kinds = np.array([joint.join(row) for row in zip(*parts, strict=True)], dtype=str)
+        kinds = _joined(raw, names_of(columns.kind))
     table = Table(
         name=name,
         features=features,
@@ -270,8 +281,18 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         times=times,
         dialect="" if raw.dialect in CERTAIN else raw.dialect,
         lacks=tuple(_misspelt(raw, columns.features)),
+        recordings=_joined(raw, columns.recordings) if columns.recordings else None,
     )
     return table, empty, gaps
+
+
+def _joined(raw: Raw, columns: Sequence[str]) -> np.ndarray:
+    """Returns the combination of some columns, (rows,) str: "1001" of single characters, else "a-b"."""
+    parts = [filled(raw, column) for column in columns]
+    if len(parts) == 1:
+        return parts[0].to_numpy().astype(str)
+    joint = "" if all(part.str.len_chars().max() == 1 for part in parts) else "-"
+    return np.array([joint.join(row) for row in zip(*parts, strict=True)], dtype=str)
 
 
 def _misspelt(raw: Raw, features: Sequence[str]) -> Iterator[str]:
@@ -290,6 +311,7 @@ def matching(there: Sequence[str], columns: Columns) -> tuple[str, ...]:
         *names_of(columns.kind),
         *names_of(columns.group),
         *columns.others,
+        *columns.recordings,
     }
     found: list[str] = []
     for feature in columns.features:

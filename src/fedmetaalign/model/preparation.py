@@ -7,6 +7,7 @@ import numpy as np
 
 from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.missing import Missing
+from fedmetaalign.signals import Signal, names
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Preparation:
         missing: which values are broken, and the rule for them.
         fill: (measured,) in raw units, what takes the place of a broken value; empty where the rule fills none.
         flags: of each of the last features the one of which it says that its value is broken, 1, or is not, 0.
+        signal: how a device makes the measured features of windows of samples; None where it measures them.
     """
 
     features: tuple[str, ...]
@@ -36,6 +38,7 @@ class Preparation:
     missing: Missing = field(default_factory=Missing)
     fill: tuple[float, ...] = ()
     flags: tuple[int, ...] = ()
+    signal: Signal | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError where the parts do not fit together, as in a damaged file."""
@@ -54,6 +57,8 @@ class Preparation:
             raise ValueError("there must be a finite value to fill each feature with, or none at all")
         if strange := set(self.missing.ranges) - set(self.measured):
             raise ValueError(f"there is a range for {min(strange)!r}, which is no feature")
+        if self.signal is not None and self.measured != names(self.signal):
+            raise ValueError("the measured features are not those of the signal's front end")
 
     @property
     def measured(self) -> tuple[str, ...]:

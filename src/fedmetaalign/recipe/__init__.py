@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.recipe import file as recipe_file
 from fedmetaalign.recipe.compare import Compare
-from fedmetaalign.recipe.data import Fleet, Section, Whole
+from fedmetaalign.recipe.data import Fleet
 from fedmetaalign.recipe.data import Partition as Partition
 from fedmetaalign.recipe.data import Source as Source
 from fedmetaalign.recipe.data import Splits as Splits
@@ -22,6 +22,7 @@ from fedmetaalign.recipe.deploy import Deploy as Deploy
 from fedmetaalign.recipe.errors import Location, dotted, sentence
 from fedmetaalign.recipe.file import builtin as builtin
 from fedmetaalign.recipe.inputs import LEAST, enough
+from fedmetaalign.recipe.section import Section, Whole
 from fedmetaalign.recipe.training import RULES as RULES
 from fedmetaalign.recipe.training import Costs as Costs
 from fedmetaalign.recipe.training import Evaluation as Evaluation
@@ -34,6 +35,7 @@ from fedmetaalign.recipe.training import Personalize as Personalize
 from fedmetaalign.recipe.training import Serial as Serial
 from fedmetaalign.recipe.training import Teaching as Teaching
 from fedmetaalign.recipe.training import Transport as Transport
+from fedmetaalign.recipe.window import Window as Window
 
 AnySource = TypeVar("AnySource", bound=Source)
 
@@ -64,9 +66,11 @@ class Recipe(Section):
     def _tested_later(self) -> "Recipe":
         """Tests on the later part where a source tells the time and nobody says how to split.
 
-        It is written down, so that it is no matter of defaults where the recipe is read again.
+        It is written down, so that it is no matter of defaults where the recipe is read again. Recordings of a
+        signal have a time within, and are whole on one side of the split.
         """
-        if "kind" not in self.splits.model_fields_set and any(s.time for s in self.fleet.sources):
+        timed = [source for source in self.fleet.sources if source.time]
+        if "kind" not in self.splits.model_fields_set and timed and not any(s.window for s in timed):
             object.__setattr__(self, "splits", self.splits.model_copy(update={"kind": "time"}))
         return self
 
@@ -81,7 +85,7 @@ class Recipe(Section):
         if (
             self.splits.kind == "units"
             and self.splits.unit is None
-            and any(s.table for s in self.fleet.sources)
+            and any(s.table and (s.window is None or s.window.points) for s in self.fleet.sources)
         ):
             raise ValueError('splits.kind = "units" needs splits.unit, the column that names the unit')
         if self.splits.kind == "time" and not any(s.time for s in self.fleet.sources):
@@ -224,7 +228,7 @@ def _settings_of(name: str | None, whose: str) -> dict[str, Any]:
 def _tested_on(recipe: Recipe) -> tuple[Fleet, dict[str, Any]]:
     """Returns what decides the devices and their test sets."""
     fleet = recipe.fleet.model_copy(update={"scaling": "device", "encoding": "linear", "missing": "zero"})
-    return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit", "stratify"})
+    return fleet, recipe.splits.model_dump(include={"test", "kind", "block", "unit", "test_units", "stratify"})
 
 
 def _checked(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Recipe:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from fedmetaalign.recipe.data import Count, Rate, Section
+from fedmetaalign.recipe.section import Count, Rate, Section
 
 
 def _not_its_own(key: str) -> str:

@@ -2,26 +2,25 @@
 
 import codecs
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Literal
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from fedmetaalign.model.rules import LARGEST, Rule
-from fedmetaalign.recipe.simulated import SIMULATORS
+from fedmetaalign.recipe.section import (
+    Count,
+    Number,
+    Positive,
+    Section,
+    Share,
+    ShareOrNone,
+    Value,
+    Whole,
+)
+from fedmetaalign.recipe.simulated import SIMULATORS, WINDOWS, window_of
+from fedmetaalign.recipe.window import Window
 from fedmetaalign.system import plugins
-
-# Strict: neither true nor "1" is a number.
-Share = Annotated[float, Field(gt=0, lt=1, strict=True)]
-ShareOrNone = Annotated[float, Field(ge=0, lt=1, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Whole = Annotated[int, Field(ge=0, strict=True)]
-Rate = Annotated[float, Field(gt=0, le=1, strict=True)]
-Positive = Annotated[float, Field(gt=0, strict=True)]
-
-
-Number = Annotated[float, Field(strict=True)]
-
-Value = str | int | float
 
 
 def one_of(own: Sequence[str], group: str) -> Callable[[str], str]:
@@ -35,12 +34,6 @@ def one_of(own: Sequence[str], group: str) -> Callable[[str], str]:
         return name
 
     return check
-
-
-class Section(BaseModel):
-    """A part of the recipe: immutable, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Partition(Section):
@@ -95,6 +88,11 @@ class Csv(Section):
         return self
 
 
+def _among(feature: str, columns: Sequence[str]) -> bool:
+    """Whether a feature is one of some columns, or such as their patterns stand for."""
+    return any(feature == column or fnmatchcase(feature, column.replace("[", "[[]")) for column in columns)
+
+
 class Source(Section):
     """Where one or more devices come from: a table, several tables, one table cut up, or a simulator."""
 
@@ -139,12 +137,59 @@ class Source(Section):
     """By column the values of the rows that are read, the others are left out; in texts `*` and `?` stand for
     any characters."""
     partition: Partition | None = None
+    window: Window | None = None
+    """What its rows are, if they are samples of a signal, or windows of one."""
     simulator: Annotated[str, AfterValidator(one_of(SIMULATORS, plugins.SIMULATORS))] | None = None
     """A simulator of `fleet.simulators`, or of another package."""
     count: Count = 10
     """Devices to simulate."""
     samples: Count = 400
     """Samples of each simulated device, its test set included."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_signals(cls, keys: Any) -> Any:
+        """Adds the window of a simulator of signals, or what of it the recipe leaves open."""
+        if isinstance(keys, Mapping) and keys.get("simulator") in WINDOWS:
+            given = keys.get("window") or {}
+            if isinstance(given, Mapping):
+                return {**keys, "window": window_of(keys["simulator"], given)}
+        return keys
+
+    @model_validator(mode="after")
+    def _windowed(self) -> "Source":
+        """Takes the columns of a signal for the features of its table; sees that all goes together."""
+        window = self.window
+        if window is None:
+            return self
+        if not self.features and window.columns and self.table is not None:
+            object.__setattr__(self, "features", window.columns)
+        if strange := [f for f in self.features if window.columns and not _among(f, window.columns)]:
+            raise ValueError(
+                f"has the feature {strange[0]!r}, and in its window {'points' if window.points else 'channels'}"
+                " that are others: with a window these are all its features"
+            )
+        if self.missing_values == "flag":
+            raise ValueError(
+                'has missing_values = "flag", and a window, whose features have no input to say so: take'
+                ' "drop", "median" or "last"'
+            )
+        if self.categories:
+            raise ValueError("has categories, and a window, whose channels are numbers: drop one of them")
+        if window.points and self.simulator is not None:
+            raise ValueError("has a simulator, which knows no columns of points: give window a length")
+        if self.partition is not None and not window.points:
+            raise ValueError(
+                "has a partition, which deals out rows, and a window of several rows: cut the table by `device`"
+            )
+        own = {
+            *self.features,
+            *window.recordings,
+            *((self.label,) if isinstance(self.label, str) else self.label or ()),
+        }
+        if window.speed in own:
+            raise ValueError(f"has window.speed = {window.speed!r}, a column with another meaning: drop one")
+        return self
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Source":
@@ -254,6 +299,17 @@ class Fleet(Source):
         own = (d if d.csv is not None else d.model_copy(update={"csv": self.csv}) for d in self.devices)
         return tuple(own) or (self,)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _every_window(cls, raw: Any) -> Any:
+        """Gives a window of the fleet to each device that has none of its own."""
+        match raw:
+            case {"window": window, "devices": [*devices]} if all(
+                isinstance(each, Mapping) for each in devices
+            ):
+                return {**raw, "devices": [{"window": window, **each} for each in devices]}
+        return raw
+
     @model_validator(mode="after")
     def _named(self) -> "Fleet":
         here = self.table is not None or self.simulator is not None
@@ -287,7 +343,9 @@ class Splits(Section):
     block: Count = 10
     """Rows of a block, for kind = "blocks"."""
     unit: str | None = None
-    """Column whose equal values stay together, for kind = "units"."""
+    """Column whose equal values stay together, for kind = "units"; of a signal its recordings, if none."""
+    test_units: tuple[Value, ...] = ()
+    """Values of `unit` that are the test set of each device, so that it is tested on what it never had."""
     stratify: Literal["class", "kind"] = "class"
     """What every part has its share of: the label's classes, or the kinds of fault that a source tells within
     them, of simulators, of several label columns and of `partition.by`."""
@@ -296,6 +354,8 @@ class Splits(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> "Splits":
+        if self.test_units and (self.kind != "units" or self.unit is None):
+            raise ValueError('has test_units, values of a column: name it as unit, with kind = "units"')
         total = self.serial + self.parallel + self.personalize
         if abs(total - 1) > 1e-9:
             raise ValueError(

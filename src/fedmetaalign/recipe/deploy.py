@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fedmetaalign.recipe.data import Count, Section
+from fedmetaalign.recipe.section import Count, Section
 
 
 class Deploy(Section):

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from fedmetaalign.model.rules import FLAGGED
 from fedmetaalign.recipe.data import Source
 from fedmetaalign.recipe.simulated import FEATURES
+from fedmetaalign.recipe.window import Window
+from fedmetaalign.signals import front
+from fedmetaalign.signals.window import Signal
 
 LEAST = 9
 """The paper's: narrower tables share its network, whose further inputs are zero."""
@@ -31,10 +34,32 @@ def enough(fleet: Iterable[Source], public: Source) -> int:
 def _features(source: Source) -> set[tuple[str, str]]:
     """Returns name and unit of each feature, and of each input that may say that one is missing.
 
-    A simulator's are numbered; those of another package's are not known before it has run.
+    A simulator's are numbered, and those of another package's are not known before it has run; of windows they
+    are those that a front end makes.
     """
+    if source.window is not None:
+        return {(name, "") for name in _of_windows(source, source.window)}
     if source.simulator is not None:
         return {(source.simulator, str(number)) for number in range(FEATURES.get(source.simulator, 0))}
     flagged = source.features if source.missing_values == "flag" else ()
     own = {(name, source.units.get(name, "")) for name in source.features}
     return own | {(FLAGGED.format(name), "") for name in flagged}
+
+
+def _of_windows(source: Source, window: Window) -> tuple[str, ...]:
+    """Returns the features of windows, as far as the channels are known; that of a pattern counts as one."""
+    channels = tuple(dict.fromkeys(window.channels or source.features))
+    if not channels:
+        channels = tuple(map(str, range(FEATURES.get(source.simulator or "", 0))))
+    length = window.length
+    if window.points:
+        length = max(2, -(-len(source.features) // len(window.patterns)))
+        channels = tuple(map(str, range(len(window.patterns))))
+    if not channels or length is None:
+        return ()
+    try:
+        return front.names(
+            Signal(length, window.stride or length, channels, window.front, window.rate or 1.0, window.bands)
+        )
+    except ValueError:  # of which whoever reads the tables tells
+        return ()

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fedmetaalign.recipe.data import Count, Positive, Rate, Section, Share, Source, Whole, one_of
+from fedmetaalign.recipe.data import Source, one_of
 from fedmetaalign.recipe.inputs import LEAST
+from fedmetaalign.recipe.section import Count, Positive, Rate, Section, Share, Whole
 from fedmetaalign.system import plugins
 
 

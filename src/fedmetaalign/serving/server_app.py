@@ -30,8 +30,8 @@ from fedmetaalign.methods import deployable
 from fedmetaalign.model.target import BINARY
 from fedmetaalign.phases.schedule import pretraining
 from fedmetaalign.phases.server import Server, State
-from fedmetaalign.recipe.data import Positive, Section, Whole
 from fedmetaalign.recipe.errors import dotted
+from fedmetaalign.recipe.section import Positive, Section, Whole
 from fedmetaalign.report.status import Status
 from fedmetaalign.run import MEMORY, RUN_ID, Clock, Watcher, check_engine, check_size, execute
 from fedmetaalign.run_folder import SHARED, RunFolder, free_folder

@@ -23,6 +23,7 @@ from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.operators import Layer, output_of
 from fedmetaalign.operators.dense import Dense
+from fedmetaalign.signals import Signal
 from fedmetaalign.tinyml import codegen, decision, golden
 from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header
@@ -39,7 +40,7 @@ VERSIONS = (2, 3, VERSION)
 
 _TRIED = 500  # random samples of a bundle that may answer the same to all
 
-_OPTIONAL = ("curves", "fill", "flags")  # parts of the preparation
+_OPTIONAL = ("curves", "fill", "flags")  # parts of the preparation that stand where they are not empty
 
 FILES = ("model.tflite", "golden.csv", "weights.safetensors")
 """What a bundle holds beside bundle.json and the C code."""
@@ -171,7 +172,8 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     facts = {
         "version": VERSION,
         "device": bundle.device,
-        "preparation": {key: part for key, part in asdict(preparation).items() if part or key not in _OPTIONAL},
+        "preparation": _preparation_facts(preparation),
+        **({} if preparation.signal is None else {"signal": asdict(preparation.signal)}),
         "threshold": bundle.threshold,
         "threshold_note": bundle.threshold_note,
         **({"constant": constant} if constant else {}),
@@ -264,6 +266,7 @@ def read(folder: Path) -> Bundle:
             missing=Missing.of(p.get("missing", {})),
             fill=tuple(map(float, p.get("fill", ()))),
             flags=tuple(map(int, p.get("flags", ()))),
+            signal=Signal.of(facts["signal"]) if "signal" in facts else None,
         )
         labels = BINARY
         if "classes" in facts:
@@ -297,6 +300,12 @@ def read(folder: Path) -> Bundle:
         raise BundleError(f"{error.filename} is missing: {folder} is not a complete bundle.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read ({error}): copy the bundle again.") from None
+
+
+def _preparation_facts(preparation: Preparation) -> dict[str, Any]:
+    facts = asdict(preparation)
+    del facts["signal"]  # it has a key of its own
+    return {key: part for key, part in facts.items() if part or key not in _OPTIONAL}
 
 
 def _curve(facts: Mapping[str, Any]) -> Curve:

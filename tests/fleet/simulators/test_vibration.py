@@ -142,7 +142,7 @@ def test_levels_grow_with_speed_and_load():
 
     assert level(speed=40.0) > 1.5 * level(speed=25.0)
     assert level(load=1.0) > 1.3 * level(load=0.3)
-    assert record("outer", rows=24_000)[:, 1] == pytest.approx(25.0, rel=0.005)
+    assert record("outer", rows=24_000)[:, 1] == pytest.approx(1500.0, rel=0.005)
 
 
 def test_knocks_are_as_peaked_as_a_pit_and_have_no_lines():

@@ -73,7 +73,7 @@ def _parts(raw: Raw, columns: Columns, devices: list[tuple[str, str, np.ndarray]
         return
     for text, name, rows in devices:
         own = whole.take(rows, name), empty[rows], gaps.take(rows)
-        yield Candidate(text, name, partial(device_of, *own, columns.missing))
+        yield Candidate(text, name, partial(device_of, *own, columns))
 
 
 def _can_be_read(candidate: Candidate) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.division import recordings
 from fedmetaalign.fleet.division.dealing import deal, spare
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.times import periods
@@ -86,9 +87,9 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
     by_time = _by_time(table, splits)
     if table.known == "normal" or (by_time and not table.faults[train].any()):
         wanted["personalize_query"] += wanted.pop("personalize_support")
-    parts = _parts(train, groups, strata, wanted, random, by_time=by_time)
+    parts = _parts(table, train, groups, strata, wanted, random, by_time=by_time)
     if any(share and not len(parts[part]) for part, share in wanted.items()):
-        parts = _the_same(train, groups, strata, splits, wanted, random)
+        parts = _the_same(table, train, groups, strata, splits, wanted, random)
     rows = Rows(test, **({"personalize_support": nothing} | parts))
     _check(table, rows, [part for part, share in wanted.items() if share], splits, groups)
     if splits.reuse:
@@ -97,6 +98,7 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
 
 
 def _the_same(
+    table: Table,
     train: np.ndarray,
     groups: np.ndarray,
     strata: np.ndarray,
@@ -111,7 +113,10 @@ def _the_same(
     if len(np.unique(groups[train])) == 1:
         groups = np.arange(len(groups))
     shared = {"support": 1 - splits.query, "query": splits.query}
-    parts = deal(train, groups, strata, shared, random, rare=True)
+    if table.windows is not None:
+        parts = recordings.parts_of(table, train, strata, shared, random)
+    else:
+        parts = deal(train, groups, strata, shared, random, rare=True)
     if not len(parts["query"]):
         parts["query"] = spare(train, groups, strata)
         parts["support"] = np.setdiff1d(train, parts["query"])
@@ -147,7 +152,9 @@ def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Row
         )
     drawn = _draw(train, table.faults[train], samples, generator(seed, "newcomer", table.name))
     wanted = {"personalize_support": 1 - splits.query, "personalize_query": splits.query}
-    rows = replace(rows, **_parts(drawn, groups, table.strata, wanted, random, by_time=_by_time(table, splits)))
+    rows = replace(
+        rows, **_parts(table, drawn, groups, table.strata, wanted, random, by_time=_by_time(table, splits))
+    )
     if not len(rows.personalize_support) or not len(rows.personalize_query):
         raise DataError(
             f"Device {table.name}: {samples} training samples are too few to train on some and choose a"
@@ -176,10 +183,14 @@ def split_few(table: Table, rows: np.ndarray, splits: Splits, test: float, seed:
     if test and by_time:
         late, early = periods.later(table.take(rows), test)
         held = {"test": rows[late], "train": rows[early]}
+    elif test and table.windows is not None:
+        own = table.take(rows)
+        late, early = recordings.hold_out(own, splits, own.strata, random)
+        held = {"test": rows[late], "train": rows[early]}
     elif test:
         held = deal(rows, groups, table.strata, {"test": test, "train": 1 - test}, random)
     wanted = {"personalize_support": 1 - splits.query, "personalize_query": splits.query}
-    parts = _parts(held["train"], groups, table.strata, wanted, random, by_time=by_time)
+    parts = _parts(table, held["train"], groups, table.strata, wanted, random, by_time=by_time)
     return Rows(held["test"], nothing, nothing, nothing, nothing, **parts)
 
 
@@ -197,6 +208,11 @@ def _hold_out(
     """Returns the test rows and the training rows, rising."""
     if table.reserved is not None:
         return np.flatnonzero(table.reserved), np.flatnonzero(~table.reserved)
+    if table.windows is not None:
+        return recordings.hold_out(table, splits, strata_of(table, splits), random)
+    if splits.test_units:
+        test = recordings.named_units(table, splits)
+        return test, np.setdiff1d(np.arange(len(table)), test)
     if _by_time(table, splits):
         return periods.later(table, splits.test)
     wanted = {"test": splits.test, "train": 1 - splits.test}
@@ -220,6 +236,7 @@ def _by_time(table: Table, splits: Splits) -> bool:
 
 
 def _parts(
+    table: Table,
     rows: np.ndarray,
     groups: np.ndarray,
     strata: np.ndarray,
@@ -228,7 +245,9 @@ def _parts(
     *,
     by_time: bool,
 ) -> dict[str, np.ndarray]:
-    """Deals training rows as `deal` does, or in blocks of their time."""
+    """Deals training rows as `deal` does, or in blocks of their time; windows by their recordings."""
+    if table.windows is not None and len(rows):
+        return recordings.parts_of(table, rows, strata, wanted, random)
     if not by_time or not len(rows):
         return deal(rows, groups, strata, wanted, random)
     dealt = periods.deal(periods.blocks(len(rows), wanted), strata[rows], wanted, random)
@@ -247,6 +266,8 @@ def _draw(rows: np.ndarray, fault: np.ndarray, samples: int, random: np.random.G
 
 def _groups(table: Table, splits: Splits) -> np.ndarray:
     """Returns the group of each row, (rows,) int64."""
+    if table.windows is not None:
+        return np.unique(table.windows.recordings, return_inverse=True)[1]
     if splits.kind in ("rows", "time"):  # the blocks of a time are those of its training period
         return np.arange(len(table))
     if splits.kind == "blocks":
@@ -260,6 +281,8 @@ def _groups(table: Table, splits: Splits) -> np.ndarray:
 
 def _check(table: Table, rows: Rows, parts: list[str], splits: Splits, groups: np.ndarray) -> None:
     what = {"rows": "samples", "time": "samples"}.get(splits.kind, splits.kind)
+    if table.windows is not None:
+        what, groups = "windows", np.arange(len(table))
     for part in ["test", *parts]:
         if not len(getattr(rows, part)):
             raise DataError(

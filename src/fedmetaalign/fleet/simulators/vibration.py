@@ -37,7 +37,7 @@ from fedmetaalign.recipe.simulated import WINDOWS
 
 WINDOW = WINDOWS["vibration"]
 RATE: float = WINDOW["rate"]
-CHANNELS = {"acceleration": "m/s^2", "shaft speed": "Hz"}
+CHANNELS = {"acceleration": "m/s^2", "speed": "rpm"}
 FAULTS = ("outer", "inner", "ball", "unbalance", "misalignment")
 NOMINAL = 25.0
 """Shaft speed at which levels are given, Hz."""
@@ -187,7 +187,7 @@ def signal(machine: Machine, condition: Condition, rows: int, rng: np.random.Gen
         hard = rng.exponential(rng.uniform(3, 8), count)
         x += ringing(rng.uniform(0, rows / RATE, count), hard, machine.mode, RATE, rows)
     x = machine.gain * x + machine.sensor * rng.normal(size=rows)
-    return np.column_stack([x, speed])
+    return np.column_stack([x, 60 * speed])
 
 
 def tones(machine: Machine, condition: Condition, turn: np.ndarray, rng: np.random.Generator) -> np.ndarray:

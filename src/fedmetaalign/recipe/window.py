@@ -1,0 +1,167 @@
+"""The recipe's section on signals: how samples become windows, and windows become features."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from fedmetaalign.recipe.section import Count, Name, Positive, Section, ShareOrNone
+
+Front = Literal["raw", "statistics", "bands", "envelope"]
+SPECTRAL = ("bands", "envelope")
+"""The front ends that look at frequencies."""
+LABELS = ("any", "last", "majority", "all")
+
+_OF_LONG = ("length", "stride", "by", "label", "split_recordings")
+_LEAST = 8  # points of an FFT
+_SEGMENT = 256
+
+
+class Window(Section):
+    """Cuts a signal into windows, and makes features of each.
+
+    In the long form a row is a sample, and `length` rows a window. In the wide form a row is a window, whose
+    points are columns.
+    """
+
+    length: Annotated[int, Field(ge=2, strict=True)] | None = None
+    """Samples of a window."""
+    stride: Count | None = None
+    """Samples from the beginning of a window to that of the next; default: the length."""
+    by: Name | tuple[Name, ...] = ()
+    """Columns whose combination names the recording, which no window crosses; default: a file is one."""
+    channels: tuple[Name, ...] = ()
+    """Columns of the signal, by default the features; in the wide form what its channels are called."""
+    label: Literal["any", "last", "majority", "all"] = "any"
+    """The class of a window whose samples have several: a fault if there is one; the last; the most frequent;
+    or that is an error."""
+    points: Name | tuple[Name, ...] = ()
+    """In the wide form the columns of a window's points, in their natural order, such as "t*"; of several
+    channels one pattern each."""
+    rate: Positive | None = None
+    """Samples a second; default: what the time column tells."""
+    tolerance: ShareOrNone = 0.1
+    """By how much of the sampling interval a sample may be early or late; more is a gap."""
+    front: Annotated[tuple[Front, ...], Field(min_length=1)] = ("statistics", "bands")
+    """What is made of a window; each of several adds its features."""
+    bands: Count = 16
+    """Bands that the spectrum of a channel is summed in."""
+    segment: Annotated[int, Field(ge=_LEAST, strict=True)] | None = None
+    """Points of an FFT, a power of two; default: 256, or as many as a shorter window has room for."""
+    taper: Literal["hann", "none"] = "hann"
+    """What each segment is multiplied by before its FFT."""
+    envelope: tuple[Positive, Positive] | None = None
+    """The lowest and the highest frequency, in Hz, of the band that `envelope` demodulates."""
+    speed: Name | None = None
+    """Column of the shaft's speed: the bands are of its orders."""
+    speed_unit: Literal["rpm", "Hz"] = "rpm"
+    orders: Positive = 20.0
+    """Where the last band ends, in multiples of the shaft's frequency, with `speed`."""
+    split_recordings: Annotated[bool, Field(strict=True)] = False
+    """A recording may be on both sides of the split, in parts that share no sample."""
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """The columns that name a recording."""
+        return (self.by,) if isinstance(self.by, str) else self.by
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The points of each channel, in the wide form."""
+        return (self.points,) if isinstance(self.points, str) else self.points
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that hold samples, as far as this section names them."""
+        return self.patterns or self.channels
+
+    @property
+    def step(self) -> int:
+        """Samples from window to window."""
+        assert self.length is not None  # noqa: S101 - asked of the long form alone
+        return self.stride or self.length
+
+    def fft(self, length: int) -> int:
+        """Returns the points of an FFT of windows of some length."""
+        return self.segment or min(_SEGMENT, 1 << (length.bit_length() - 1))
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Window":
+        if self.points:
+            if strange := [key for key in _OF_LONG if self._names(key)]:
+                raise ValueError(
+                    f"has points, which says that a row is a window, and {strange[0]}, which is of rows that"
+                    " are samples: drop one of them"
+                )
+            if self.channels and len(self.channels) != len(self.patterns):
+                raise ValueError(
+                    f"has {len(self.channels)} channels and {len(self.patterns)} patterns of points: name as"
+                    " many"
+                )
+            if self.speed is not None:
+                raise ValueError("has points and speed, which has to have a value for each sample: drop one")
+        elif self.length is None:
+            raise ValueError(
+                'needs length, the samples of a window; or points, such as "t*", where a row is a window'
+            )
+        for key in ("channels", "front", "recordings", "patterns"):
+            names = getattr(self, key)
+            if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+                raise ValueError(f"names {twice[0]!r} twice: drop one of them")
+        if self.speed is None and (idle := [key for key in ("speed_unit", "orders") if self._names(key)]):
+            raise ValueError(f"has {idle[0]}, and no speed that it says something of: name its column, too")
+        if self.speed is not None and self.speed in self.channels:
+            raise ValueError(f"has speed = {self.speed!r}, which is among its channels: drop it there")
+        return self
+
+    @model_validator(mode="after")
+    def _front(self) -> "Window":
+        spectral = [front for front in self.front if front in SPECTRAL]
+        for key in ("bands", "segment", "taper", "speed"):
+            if self._names(key) and not spectral:
+                raise ValueError(f"has {key}, which its front end {self.front[0]!r} has no use for: drop it")
+        if ("envelope" in self.front) != (self.envelope is not None):
+            raise ValueError(
+                'has envelope, the band that the front end "envelope" demodulates, and no such front end:'
+                " add it to front, or drop the band"
+                if self.envelope
+                else 'has the front end "envelope", and not the band that it demodulates: add envelope = [low,'
+                " high], in Hz"
+            )
+        if self.envelope is not None and self.envelope[0] >= self.envelope[1]:
+            raise ValueError(
+                f"has envelope = [{self.envelope[0]:g}, {self.envelope[1]:g}]: the first has to be less"
+            )
+        if self.envelope is not None and self.rate is not None and self.envelope[1] > self.rate / 2:
+            raise ValueError(
+                f"has an envelope up to {self.envelope[1]:g} Hz, and {self.rate:g} samples a second tell of no"
+                f" more than {self.rate / 2:g} Hz: lower it"
+            )
+        if self.segment is not None and self.segment & (self.segment - 1):
+            raise ValueError(f"has segment = {self.segment}, which has to be a power of two")
+        if self.length is not None and spectral:
+            self.check_length(self.length)
+        return self
+
+    def _names(self, key: str) -> bool:
+        """Whether it has another value than by default: a recipe that was written down names all keys."""
+        return bool(getattr(self, key) != type(self).model_fields[key].default)
+
+    def check_length(self, length: int) -> None:
+        """Sees that windows of some length have room for the front ends.
+
+        Raises:
+            ValueError: they have not.
+        """
+        if not any(front in SPECTRAL for front in self.front):
+            return
+        segment = self.fft(length)
+        if segment > length or segment < _LEAST:
+            raise ValueError(
+                f"has windows of {length} samples, and an FFT of {max(segment, _LEAST)}: make them longer, or"
+                " the segment shorter"
+            )
+        if self.bands > segment // 2:
+            raise ValueError(
+                f"has {self.bands} bands, and an FFT of {segment} points tells {segment // 2} frequencies"
+                " apart: lower bands, or raise segment"
+            )
