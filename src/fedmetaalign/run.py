@@ -27,19 +27,13 @@ from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
 from fedmetaalign.phases.schedule import pretraining, round_steps
-from fedmetaalign.phases.server import Round, Server, State, nearest_final, rounds
+from fedmetaalign.phases.server import Round, Server, State, dealt, rounds
 from fedmetaalign.phases.size_limit import smallest_bytes, too_large
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.report import write_report
 from fedmetaalign.report.status import Status, utc
-from fedmetaalign.run_folder import SHARED, RunFolder
+from fedmetaalign.run_folder import MEMORY, RUN_ID, SHARED, RunFolder, check_engine, check_memory
 from fedmetaalign.tinyml import features
-
-RUN_ID = "run_id"
-"""In the folder of a run over Flower: by which its devices tell it from others."""
-
-MEMORY = "memory"
-"""In the folder of a run in this process: what its devices keep from round to round."""
 
 
 class Watcher:
@@ -155,12 +149,10 @@ def execute(
             answers: dict[str, Finished] = {}
             failed: list[Record] = []
             finals = find(recipe.method).finals(engine.names, state)
-            nearest = {name: nearest_final(finals, name, engine.families()) for name in others}
-            for i, final in enumerate(finals):
+            for final, asked in dealt(finals, others, engine.families()):
                 request = Finish(
                     final.weights, 1, len(engine.names), final.stages, final.vectors, counts=final.counts
                 )
-                asked = (*final.names, *(name for name in others if nearest[name] == i))
                 replies = engine.exchange(asked, request, patience)
                 answers |= replies.answers
                 failed += replies.failed_records(3, 1)
@@ -271,35 +263,6 @@ def checked_fleet(recipe: Recipe) -> tuple[Fleet, Shared]:
         if not found:
             return fleet, shared
         unusable |= found  # without which the fleet may agree on something else
-
-
-def check_engine(path: Path, where: str) -> None:
-    """Makes sure that a run is resumed where its devices keep what they remember.
-
-    Args:
-        path: what only the other engine leaves in the run folder.
-        where: the run goes on.
-
-    Raises:
-        RunError: the other engine has begun the run.
-    """
-    if path.exists():
-        raise RunError(
-            f"{path.parent} can only be resumed {where}: what its devices keep from round to round is there."
-        )
-
-
-def check_memory(path: Path) -> None:
-    """Makes sure that what the devices of a run in this process have kept is there when it is resumed.
-
-    Raises:
-        RunError: it is not; without it they would go on as if they had never taken part.
-    """
-    if not any(path.glob("*/*.safetensors")):
-        raise RunError(
-            f"{path} is gone, where this run's devices keep what they need from round to round: put it back, or"
-            " start the run again with another --out."
-        )
 
 
 def check_size(recipe: Recipe, target: Target = BINARY) -> None:

@@ -20,6 +20,12 @@ from fedmetaalign.system.locking import BusyError, Lock
 from fedmetaalign.system.sealed import sealed, unsealed
 from fedmetaalign.system.writing import replace, writing_to
 
+RUN_ID = "run_id"
+"""In the folder of a run over Flower: by which its devices tell it from others."""
+
+MEMORY = "memory"
+"""In the folder of a run in this process: what its devices keep from round to round."""
+
 SHARED = "fleet.json"
 """In the run folder: what the devices have agreed on, from the first start on."""
 
@@ -217,3 +223,32 @@ def free_folder(name: str, parent: Path = Path("runs")) -> Path:
     while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
         number += 1
     return path
+
+
+def check_engine(path: Path, where: str) -> None:
+    """Makes sure that a run is resumed where its devices keep what they remember.
+
+    Args:
+        path: what only the other engine leaves in the run folder.
+        where: the run goes on.
+
+    Raises:
+        RunError: the other engine has begun the run.
+    """
+    if path.exists():
+        raise RunError(
+            f"{path.parent} can only be resumed {where}: what its devices keep from round to round is there."
+        )
+
+
+def check_memory(path: Path) -> None:
+    """Makes sure that what the devices of a run in this process have kept is there when it is resumed.
+
+    Raises:
+        RunError: it is not; without it they would go on as if they had never taken part.
+    """
+    if not any(path.glob("*/*.safetensors")):
+        raise RunError(
+            f"{path} is gone, where this run's devices keep what they need from round to round: put it back, or"
+            " start the run again with another --out."
+        )

@@ -1,5 +1,6 @@
 """What `predict` reads and writes: every dialect, standard input, three formats, and files that grow."""
 
+import gzip
 import io
 import json
 import signal
@@ -11,7 +12,8 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from fedmetaalign.fleet.files import Options
+from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.files import Options, pieces
 from fedmetaalign.fleet.files.following import follow
 from fedmetaalign.tinyml import golden
 from fedmetaalign.tinyml.bundle import read, read_weights, write
@@ -51,6 +53,70 @@ def test_standard_input_is_scored_alike(cli, bundle, csv_fleet, scored, monkeypa
     for data in ((csv_fleet / "feeder-01.csv").read_bytes(),):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         assert cli("predict", bundle, "-").out == scored
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(".csv", "s.csv"), (".parquet", "s.parquet"), (".jsonl", "s.jsonl"), (".csv.gz", "s.csv")],
+)
+def test_what_is_read_in_pieces_is_scored_as_the_whole(cli, here, bundle, table, monkeypatch, kind, name):
+    """However many rows are read at a time, what is written, and said of all rows together, is the same."""
+    rows = table.with_columns(Va=pl.when(pl.int_range(pl.len()) % 100 == 7).then(None).otherwise("Va"))
+    rows = rows.with_columns(Ib=pl.when(pl.int_range(pl.len()) > 150).then(pl.lit("1e6")).otherwise("Ib"))
+    if kind == ".parquet":
+        rows.write_parquet(here / "t.parquet")
+    elif kind == ".jsonl":
+        rows.write_ndjson(here / "t.jsonl")
+    else:
+        opened = gzip.open if kind == ".csv.gz" else open
+        with opened(here / f"t{kind}", "wb") as file:
+            file.write(rows.write_csv().encode())
+    whole = cli("predict", bundle, f"t{kind}", "--out", "whole" + name[1:])
+    monkeypatch.setattr("fedmetaalign.fleet.files.loading.MOST_CELLS_AT_ONCE", 16 * 37)
+    assert len([*pieces(here / f"t{kind}", None)]) == -(-len(table) // 37)
+    outcome = cli("predict", bundle, f"t{kind}", "--out", name)
+    assert outcome.err == whole.err
+    assert "3 cells of 'Va' (3 empty)" in whole.err
+    assert "lie outside the range" in whole.err
+    if name == "s.parquet":
+        assert pl.read_parquet(here / name).equals(pl.read_parquet(here / "whole.parquet"))
+    else:
+        assert (here / name).read_bytes() == (here / ("whole" + name[1:])).read_bytes()
+    assert json.loads(cli("predict", bundle, f"t{kind}", "--json").out)["alarms"] == (
+        [row["alarm"] for row in pl.read_parquet(here / name).rows(named=True)]
+        if name == "s.parquet"
+        else [*(pl.read_csv if name == "s.csv" else pl.read_ndjson)(here / name)["alarm"]]
+    )
+
+
+def test_an_error_leaves_no_part_of_a_file(refused, here, bundle, csv_fleet, monkeypatch):
+    def broken_off(*arguments):
+        yield from pieces(*arguments)
+        raise DataError("the disk is gone")
+
+    monkeypatch.setattr("fedmetaalign.fleet.files.pieces", broken_off)
+    (here / "s.csv").write_text("of yesterday", encoding="utf-8")
+    for name in ("s.csv", "s.parquet"):
+        told = refused("predict", bundle, csv_fleet / "feeder-01.csv", "--out", name)
+        assert told == "the disk is gone."
+    assert (here / "s.csv").read_text(encoding="utf-8") == "of yesterday"
+    assert [path.name for path in here.iterdir() if path.name.startswith(("s.", ".s."))] == ["s.csv"]
+
+
+def test_a_device_is_written_to_and_not_replaced(cli, here, bundle, csv_fleet, scored):
+    (here / "null").symlink_to("/dev/null")
+    assert cli("predict", bundle, csv_fleet / "feeder-01.csv", "--out", "null", "--format", "csv").status == 0
+    assert (here / "null").is_symlink()
+
+
+def test_one_json_document_has_a_bound(refused, bundle, csv_fleet, monkeypatch):
+    monkeypatch.setattr("fedmetaalign.cli.prediction.MOST_JSON", 199)
+    monkeypatch.setattr("fedmetaalign.fleet.files.loading.MOST_CELLS_AT_ONCE", 16 * 100)
+    sentence = refused("predict", bundle, csv_fleet / "feeder-01.csv", "--json")
+    assert sentence == (
+        "--json holds all that is said in memory, and there are more than 199 samples: write them one a line,"
+        " with --format jsonl."
+    )
 
 
 def test_three_formats_say_the_same(cli, here, bundle, csv_fleet, scored):
@@ -107,6 +173,40 @@ def test_follow_scores_what_is_appended_and_stops_on_ctrl_c(here, bundle, csv_fl
     assert "growing.csv, line 5 has 1 cells where the header has" in told
     scores = [line.split(",", 1)[1] for line in (here / "scores.csv").read_text(encoding="utf-8").splitlines()]
     assert scores == [line.split(",", 1)[1] for line in expected[:10]]  # the row of the spoilt line is skipped
+
+
+def test_json_lines_that_come_in_pieces_have_every_row_once(tmp_path, monkeypatch):
+    data = b'{"T": 1.5, "V": "a"}\n\n{"T": 2, "W": [1]}\n[3]\n{"V": "\xc3\xa9", "T": null}\nbad\n{"T": 4'
+    (tmp_path / "t.jsonl").write_bytes(data)
+    for size in (1, 2, 7, 25, 100):
+        parts = [data[i : i + size] for i in range(0, len(data), size)]
+        monkeypatch.setattr("fedmetaalign.fleet.files.following._appended", lambda path, wait: iter(parts))  # noqa: B023
+        found = [*follow(tmp_path / "t.jsonl", ["T", "V"], Options())]
+        rows = [row for piece in found if not isinstance(piece, Exception) for row in piece.frame.rows()]
+        assert rows == [("1.5", "a"), ("2", None), (None, "\u00e9")]
+        lines = [piece.line(0) for piece in found if not isinstance(piece, Exception) and size < 20]
+        assert lines in ([], [1, 3, 5])
+        errors = [str(piece).rpartition("/")[2] for piece in found if isinstance(piece, Exception)]
+        assert errors == ["t.jsonl, line 4 is no JSON object", "t.jsonl, line 6 is no JSON object"]
+
+
+def test_follow_takes_json_lines_from_standard_input(cli, bundle, table, scored):
+    rows = table.select(pl.col("Ia", "Ib", "Ic", "Va", "Vb", "Vc").cast(pl.Float64)).write_ndjson()
+    command = [*MAIN, "predict", str(bundle), "-", "--follow"]
+    done = subprocess.run(command, input=rows.strip(), capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == scored
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.parquet"])
+def test_what_cannot_be_followed(refused, here, bundle, table, name):
+    if name == "t.parquet":
+        table.write_parquet(here / name)
+    else:
+        (here / name).write_bytes(gzip.compress(table.write_csv().encode()))
+    assert refused("predict", bundle, name, "--follow") == (
+        f"{name} can be read when it is whole, and no sooner, as every .gz, .parquet, .xlsx and .arrow: score"
+        " it then, or follow a CSV file or JSON lines."
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])

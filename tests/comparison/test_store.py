@@ -245,7 +245,7 @@ class TestCode:
     def test_what_runs_a_cell_is_there_and_what_shows_it_is_not(self):
         modules = module._modules(RECIPE, "fed_meta_align")
         closure = {n for each in modules for n in code._closure(each, frozenset({"fedmetaalign"}))}
-        run = {"model.online", "operators.dense.training", "fleet.splits", "evaluation.metrics"}
+        run = {"model.online", "operators.dense.training", "fleet.division.splits", "evaluation.metrics"}
         run |= {"comparison.run_cell", "phases.parallel", "aggregation.similarity"}
         assert {f"fedmetaalign.{name}" for name in run} <= closure
         assert not {name for name in closure if name.startswith(("fedmetaalign.report", "fedmetaalign.cli"))}

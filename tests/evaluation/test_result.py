@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from fedmetaalign.engine.flower import result_message
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.evaluation.metrics import measure, measure_classes
-from fedmetaalign.evaluation.result import CLASSES_ONLY, Epoch, Metrics, OneRule, Result, harmless, names_of
+from fedmetaalign.evaluation.reported import harmless
+from fedmetaalign.evaluation.result import CLASSES_ONLY, Epoch, Metrics, OneRule, Result, names_of
 from fedmetaalign.evaluation.summary import summary
 from fedmetaalign.federation.messages import Finish, Finished
 from fedmetaalign.model.target import BINARY, Target

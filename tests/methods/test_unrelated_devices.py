@@ -15,7 +15,7 @@ from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.fleet.placement import relatives
 from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.methods.fleet import METHOD, START, joined
-from fedmetaalign.phases.server import Final, Server, State, nearest_final
+from fedmetaalign.phases.server import Final, Server, State, dealt
 from fedmetaalign.run import run
 from fedmetaalign.serving.server_app import Settings, serve
 
@@ -118,7 +118,12 @@ def test_who_comes_late_joins_the_largest_group_of_its_family_and_a_stranger_beg
 def test_a_device_without_labels_is_sent_what_its_family_has():
     finals = [Final(names, np.zeros(1), {}) for names in (("fan-1", "fan-2"), ("pump-1",), ("pump-2",))]
     families = {"fan-1": 0, "fan-2": 0, "pump-1": 1, "pump-2": 1, "pump-3": 1, "saw": 2}
-    assert [nearest_final(finals, name, families) for name in ("pump-3", "saw", "untold")] == [1, 0, 0]
+    found = dealt(finals, ("pump-3", "saw", "untold"), families)
+    assert [names for _, names in found] == [
+        ("fan-1", "fan-2", "saw", "untold"),
+        ("pump-1", "pump-3"),
+        ("pump-2",),
+    ]
 
 
 def test_who_has_no_group_to_the_end_is_sent_what_one_that_took_no_part_is(recipe):

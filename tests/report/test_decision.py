@@ -11,8 +11,9 @@ from test_findings import beside, plain, run_of
 
 from fedmetaalign.report.decision import headline, summary
 from fedmetaalign.report.findings import Finding
+from fedmetaalign.report.finished import Run
 from fedmetaalign.report.numbers import interval_of_mean, tells_apart
-from fedmetaalign.report.reading import Run, read_run
+from fedmetaalign.report.reading import read_run
 from fedmetaalign.report.sharing import learnt_from, received
 
 

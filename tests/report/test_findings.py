@@ -8,7 +8,8 @@ from run_folder import device, fleet_names, metrics, write_run
 
 from fedmetaalign.report.decision import headline, summary
 from fedmetaalign.report.findings import findings, verdict
-from fedmetaalign.report.reading import Run, read_run
+from fedmetaalign.report.finished import Run
+from fedmetaalign.report.reading import read_run
 
 
 def plain(accuracy: float, majority: float = 0.7, rule: float = 0.8) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import pytest
 from pages import Outline, page_of, tables
 from run_folder import CLASSES, fleet_names, of_classes, results, write_run
 
+from fedmetaalign.report.finished import Run
 from fedmetaalign.report.kinds import confusion, fleet_confusion
-from fedmetaalign.report.reading import Run, read_run
+from fedmetaalign.report.reading import read_run
 
 ONE = [[6, 1, 1], [0, 3, 1], [0, 0, 0]]
 OTHER = [[5, 0, 0], [1, 1, 0], [2, 0, 1]]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fedmetaalign.drift import Reference
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.rules import RULES
@@ -295,3 +296,21 @@ def test_samples_that_come_in_pieces_are_scored_as_in_one(network, rule):
     stream = predictions.Stream(bundle)
     pieces = [stream.scores(piece) for piece in np.array_split(raw, 40)]
     assert np.concatenate(pieces).tolist() == bundle.scores(raw).tolist()
+
+
+def test_drift_is_told_of_the_row_where_it_began_however_the_samples_come(network):
+    layers = write_model(network(1, (6, 12, 1)))
+    bundle = Bundle("pump", prepared("last"), 0.5, None, "m", "firmware", layers)
+    calm = good(2000)
+    bundle = replace(bundle, reference=Reference.of(calm, bundle.faults(bundle.scores(calm))))
+    raw = good(900, 3)
+    raw[300:, 1] += 15
+    raw[600:, 2] = 0.1
+    found = []
+    for parts in (1, 7, 90):
+        stream = predictions.Stream(bundle)
+        said = [stream.told(piece) for piece in np.array_split(raw, parts)]
+        scores = [score for piece in said for score in piece["scores"]]
+        found.append((scores, [*stream.drift.items()], stream.outside, stream.rows))
+    assert found[0] == found[1] == found[2]
+    assert [name for name, row in found[0][1] if row > 300] == ["heat", "load"]

@@ -1,7 +1,10 @@
 """The command that scores samples: whole tables in any dialect, or one that grows."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,12 +14,15 @@ from fedmetaalign.cli.options import CsvOptions, Json, csv_options
 from fedmetaalign.cli.terminal import print_json
 from fedmetaalign.errors import DataError, FedMetaAlignError
 
+MOST_JSON = 1_000_000
+"""Samples in one JSON document."""
+
 if TYPE_CHECKING:
     import numpy as np
 
-    from fedmetaalign.drift import Followed
     from fedmetaalign.fleet.files import Raw
     from fedmetaalign.tinyml.bundle import Bundle
+    from fedmetaalign.tinyml.score_file import Write
 
 Runtime = Literal["firmware", "c", "litert", "litert-reference", "litert-xnnpack", "tflm"]
 Format = Literal["csv", "parquet", "jsonl"]
@@ -44,7 +50,6 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Scores samples with a bundle: normal, fault (of several kinds the likeliest), or sensor fault."""
-    from fedmetaalign.fleet import files
     from fedmetaalign.tinyml import predictions
     from fedmetaalign.tinyml.bundle import read
 
@@ -61,40 +66,73 @@ def predict(
     if follow:
         _follow(content, table, out, runtime, kind, options)
         return
-    raw = files.load(table, _needed(content), options=options)
-    if raw.dialect not in files.CERTAIN:
-        _say(f"{raw.path.name}: {raw.dialect}.")
-    x, lacking = _samples(content, raw)
-    if lacking:
-        _say(f"Missing values: {lacking}.")
-    scores = content.scores(x, runtime)
-    found, drift = predictions.of(content, x, scores), predictions.drifted(content, content.drift(x, scores))
-    if outside := content.outside(x):
+    scored, found = predictions.Stream(content, runtime), dict[str, Any]()
+    with closing(_pieces(content, table, options)) as pieces:
+        first = next(pieces)  # what is wrong with the table is no reason to open a file
+        with nullcontext(None) if as_json and out is None else _writing(out, kind) as write:
+            for x in chain([first], pieces):
+                told = scored.told(x)
+                if as_json:
+                    _gathered(found, told)
+                if write is not None:
+                    write(told, scored.rows - len(x) + 1)
+    if scored.outside:
         _say(
-            f"{outside} of {len(x)} samples lie outside the range that the model was calibrated on: check their"
-            " units and columns."
+            f"{scored.outside} of {scored.rows} samples lie outside the range that the model was calibrated on:"
+            " check their units and columns."
         )
-    if drift:
-        _say(predictions.drift_sentence(drift))
+    if scored.drift:
+        _say(predictions.drift_sentence(scored.drift))
     if as_json:
-        told = {} if content.reference is None else {"drift": drift}
-        print_json({"device": content.device, "threshold": content.threshold, **found, **told})
-    if out is not None or not as_json:
-        _write(predictions.written(found, kind), out)
+        drift = {} if content.reference is None else {"drift": scored.drift}
+        print_json({"device": content.device, "threshold": content.threshold, **found, **drift})
+
+
+def _pieces(content: "Bundle", table: Path, options: Any) -> "Generator[np.ndarray, None, None]":
+    """Yields a table's samples, (rows, measured), piece by piece; says how it is written and what it lacks."""
+    from fedmetaalign.fleet import files
+    from fedmetaalign.fleet.missing.gaps import added, without
+
+    lacking: dict[str, Counter[str]] = {}
+    with closing(files.pieces(table, _needed(content), options)) as pieces:
+        for i, raw in enumerate(pieces):
+            if i == 0 and raw.dialect not in files.CERTAIN:
+                _say(f"{raw.path.name}: {raw.dialect}.")
+            x, gaps = _samples(content, raw)
+            lacking = added(lacking, gaps)
+            yield x
+    if lacking:
+        _say(f"Missing values: {without(lacking)}.")
+
+
+def _gathered(found: dict[str, Any], told: "Mapping[str, Any]") -> None:
+    """Adds what is said of some samples to what was said of those before.
+
+    Raises:
+        FedMetaAlignError: it is more than one JSON document should hold.
+    """
+    if "scores" not in found:
+        found.update(told)
+        return
+    for key, values in told.items():
+        if key != "classes":
+            found[key] += values
+    if len(found["scores"]) > MOST_JSON:
+        raise FedMetaAlignError(
+            f"--json holds all that is said in memory, and there are more than {MOST_JSON:,} samples: write"
+            " them one a line, with --format jsonl."
+        )
 
 
 def _follow(
     content: "Bundle", table: Path, out: Path | None, runtime: Runtime | None, kind: Format, options: Any
 ) -> None:
     """Scores rows as they come; says of those that cannot be why, and goes on."""
-    from contextlib import nullcontext
-
     from fedmetaalign.fleet.files.following import follow
     from fedmetaalign.system.writing import writing_to
     from fedmetaalign.tinyml import predictions
 
-    row, header, scored = 1, True, predictions.Stream(content, runtime)
-    followed: Followed | None = None
+    header, scored = True, predictions.Stream(content, runtime)
     try:
         with (
             writing_to(out or Path("standard output"), "call again"),
@@ -103,17 +141,18 @@ def _follow(
             for piece in follow(table, _needed(content), options):
                 if isinstance(piece, DataError):
                     _say(str(piece))
-                    row += 1
+                    scored.rows += 1
                     continue
                 for part, x in _scorable(content, piece):
-                    if x is not None:
-                        scores = scored.scores(x)
-                        found, followed = predictions.of(content, x, scores), content.drift(x, scores, followed)
-                        if drift := predictions.drifted(content, followed, row):
-                            _say(predictions.drift_sentence(drift))
-                        stream.write(predictions.written(found, kind, row, header=header))
-                        header = False
-                    row += part
+                    if x is None:
+                        scored.rows += part
+                        continue
+                    first, known = scored.rows + 1, {*scored.drift}
+                    said = scored.told(x)
+                    if drift := {name: row for name, row in scored.drift.items() if name not in known}:
+                        _say(predictions.drift_sentence(drift))
+                    stream.write(predictions.written(said, kind, first, header=header))
+                    header = False
                 stream.flush()
     except KeyboardInterrupt:
         return
@@ -149,17 +188,16 @@ def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":
     return needed
 
 
-def _samples(content: "Bundle", raw: "Raw") -> "tuple[np.ndarray, str]":
-    """The samples, (rows, measured), and which of their values are missing, in words."""
+def _samples(content: "Bundle", raw: "Raw") -> "tuple[np.ndarray, Mapping[str, Mapping[str, int]]]":
+    """The samples, (rows, measured), and how many of their values are missing, by feature and reason."""
     from fedmetaalign.fleet.columns.units import in_units
-    from fedmetaalign.fleet.missing.gaps import without
     from fedmetaalign.fleet.missing.values import readings_of
 
     preparation = content.preparation
     measured = preparation.measured
     named = in_units(raw, measured, preparation.units[: len(measured)])
     x, gaps = readings_of(named, measured, preparation.categories, preparation.missing)
-    return x, without(gaps, measured)
+    return x, gaps.counts(measured)
 
 
 def _kind(out: Path | None) -> Format:
@@ -172,16 +210,17 @@ def _kind(out: Path | None) -> Format:
             return "csv"
 
 
-def _write(data: bytes, out: Path | None) -> None:
-    from fedmetaalign.system.writing import replace
+@contextmanager
+def _writing(out: Path | None, kind: Format) -> "Iterator[Write]":
+    """As `score_file`, where it cannot be written saying so in a sentence."""
+    from fedmetaalign.tinyml.score_file import score_file
 
-    if out is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
     try:
-        replace(out, data)
+        with score_file(out, kind) as write:
+            yield write
     except OSError as error:
+        if out is None or isinstance(error, BrokenPipeError):
+            raise
         raise FedMetaAlignError(f"Cannot write {out}: {error.strerror}; choose another --out.") from None
 
 

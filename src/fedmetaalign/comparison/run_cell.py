@@ -8,7 +8,7 @@ model personal trains on phase 3's part with every method.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -16,22 +16,15 @@ import numpy as np
 
 from fedmetaalign import methods
 from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, MetricValues, Stage
+from fedmetaalign.comparison.spent import Metered, Spent
 from fedmetaalign.engine.device_runner import DeviceRunner, learner_of, network_of
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.evaluation.metrics import brier, measure_classes
-from fedmetaalign.federation.engine import Liveness, Replies
 from fedmetaalign.federation.messages import (
-    Answer,
-    Collected,
-    Local,
     Personal,
     Personalize,
-    Reply,
-    Request,
-    Scores,
-    Update,
 )
-from fedmetaalign.federation.transport import FLOAT_BYTES, sent_bytes
+from fedmetaalign.federation.transport import FLOAT_BYTES
 from fedmetaalign.fleet.device import Device, Fleet, Part
 from fedmetaalign.methods._method import Method
 from fedmetaalign.model.learner import Learner
@@ -40,24 +33,10 @@ from fedmetaalign.phases.client import Client, DivergenceError, check_finite
 from fedmetaalign.phases.conversion import RUNTIME
 from fedmetaalign.phases.deploy import deploy
 from fedmetaalign.phases.foundation import pretrain
-from fedmetaalign.phases.server import Server, State, nearest_final, rounds
+from fedmetaalign.phases.server import Server, State, dealt, rounds
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.tinyml.decision import fault_probability
 from fedmetaalign.tinyml.runtimes import scores
-
-
-@dataclass
-class Spent:
-    """What a method has spent so far. The one thing here that changes."""
-
-    steps: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    began: float = field(default_factory=time.perf_counter)
-
-    def add_steps(self, steps: int) -> None:
-        """Counts gradient steps."""
-        self.steps += steps
 
 
 @dataclass(frozen=True)
@@ -132,7 +111,7 @@ class CellRun:
             Client(self.recipe, device, learner, federated=self.federated) for device in self.unseen_devices
         ]
         travels = method.travels(learner, self.recipe)
-        engine = _Metered(
+        engine = Metered(
             LocalEngine([DeviceRunner(client, method) for client in clients], workers=1),
             self.spent,
             travels,
@@ -150,14 +129,12 @@ class CellRun:
             self.spent.bytes += FLOAT_BYTES * numbers * len(self.devices)
         everyone = LocalEngine([DeviceRunner(client, method) for client in (*clients, *unseen)], workers=1)
         models: dict[str, Personal] = {}
-        finals, families = method.finals(engine.names, state), everyone.families()
-        nearest = {client.name: nearest_final(finals, client.name, families) for client in unseen}
-        for i, final in enumerate(finals):
+        others = [client.name for client in unseen]
+        for final, names in dealt(method.finals(engine.names, state), others, everyone.families()):
             begun = {"foundation": self.start}
             request = Personalize(
                 final.weights, 1, len(clients), begun, final.vectors, state.model, final.counts
             )
-            names = (*final.names, *(name for name in nearest if nearest[name] == i))
             models |= everyone.exchange(names, request).answers
         if self.recipe.compare.deployed:
             models = {client.name: as_deployed(client, models[client.name]) for client in (*clients, *unseen)}
@@ -181,45 +158,6 @@ def as_deployed(client: Client, personal: Personal) -> Personal:
 
 def _said(model: bytes, x: np.ndarray) -> np.ndarray:
     return scores(model, x, RUNTIME)
-
-
-@dataclass(frozen=True)
-class _Metered:
-    """An engine that counts the bytes of what is asked and answered, both ways, over all devices."""
-
-    engine: LocalEngine
-    spent: Spent
-    travels: int | None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.engine.names
-
-    @property
-    def everyone(self) -> tuple[str, ...]:
-        return self.engine.everyone
-
-    def liveness(self) -> Mapping[str, Liveness]:
-        return self.engine.liveness()
-
-    def families(self) -> Mapping[str, int]:
-        return self.engine.families()
-
-    def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
-        replies = self.engine.exchange(names, request, patience)
-        for reply in replies.answers.values():
-            match reply:
-                case Collected():
-                    self.spent.bytes += FLOAT_BYTES * len(reply.samples) * (reply.features + 1)
-                case Answer():
-                    arrays = [*getattr(request, "arrays", {}).values(), *reply.arrays.values()]
-                    self.spent.bytes += FLOAT_BYTES * sum(each.size for each in arrays)
-                case Scores():
-                    sent = (request.weights, *getattr(request, "vectors", {}).values(), reply.counts)
-                    self.spent.bytes += FLOAT_BYTES * sum(each.size for each in sent)
-                case Local() | Update():
-                    self.spent.bytes += sent_bytes(request, self.travels) + sent_bytes(reply, self.travels)
-        return replies
 
 
 @dataclass(frozen=True)

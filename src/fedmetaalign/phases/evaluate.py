@@ -7,6 +7,7 @@ import numpy as np
 from fedmetaalign.evaluation.intervals import clopper_pearson
 from fedmetaalign.evaluation.metrics import majority, measure_classes, pr_curve
 from fedmetaalign.evaluation.novelty import most_unlike
+from fedmetaalign.evaluation.reported import harmless
 from fedmetaalign.evaluation.result import (
     ENOUGH,
     FalseAlarms,
@@ -15,7 +16,6 @@ from fedmetaalign.evaluation.result import (
     Novelty,
     OneRule,
     Result,
-    harmless,
     names_of,
 )
 from fedmetaalign.evaluation.rules import best_rule

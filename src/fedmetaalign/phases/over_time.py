@@ -3,7 +3,8 @@
 import numpy as np
 
 from fedmetaalign.drift import shifts
-from fedmetaalign.evaluation.result import Drift, Span, harmless
+from fedmetaalign.evaluation.reported import harmless
+from fedmetaalign.evaluation.result import Drift, Span
 from fedmetaalign.fleet.device import Device, Period
 from fedmetaalign.fleet.times.clock import stamp
 from fedmetaalign.model.online import Samples

@@ -86,10 +86,22 @@ class Final:
     group: int | None = None
 
 
-def nearest_final(finals: Sequence[Final], name: str, families: Mapping[str, int]) -> int:
-    """Returns which final a device gets that took no part: the first of its family, or else the first."""
-    kin = {other for other, family in families.items() if family == families.get(name)}
-    return next((i for i, final in enumerate(finals) if kin.intersection(final.names)), 0)
+def dealt(
+    finals: Sequence[Final], others: Sequence[str], families: Mapping[str, int]
+) -> Iterator[tuple[Final, tuple[str, ...]]]:
+    """Yields each final with the names of all devices that get it.
+
+    Args:
+        finals: of the devices that took part.
+        others: those that did not: each gets the first final of its family, or else the first.
+        families: of every device, by name.
+    """
+    theirs: list[list[str]] = [[] for _ in finals]
+    for name in others:
+        kin = {other for other, family in families.items() if family == families.get(name)}
+        theirs[next((i for i, final in enumerate(finals) if kin.intersection(final.names)), 0)].append(name)
+    for final, more in zip(finals, theirs, strict=True):
+        yield final, (*final.names, *more)
 
 
 def one_for_all(names: tuple[str, ...], state: State) -> list[Final]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedmetaalign.evaluation.result import Candidate
-from fedmetaalign.report.reading import DeviceReport, mean
+from fedmetaalign.report.finished import DeviceReport, mean
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from fedmetaalign.report import svg
 from fedmetaalign.report.figures import colours
-from fedmetaalign.report.reading import Run
+from fedmetaalign.report.finished import Run
 
 
 def precision_recall(run: Run) -> str | None:

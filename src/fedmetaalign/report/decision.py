@@ -13,6 +13,7 @@ from fedmetaalign.report.findings import (
     findings,
     verdict,
 )
+from fedmetaalign.report.finished import DeviceReport, Run, luck, mean
 from fedmetaalign.report.numbers import (
     MINUS,
     NARROW,
@@ -25,7 +26,6 @@ from fedmetaalign.report.numbers import (
     signed,
     tells_apart,
 )
-from fedmetaalign.report.reading import DeviceReport, Run, luck, mean
 from fedmetaalign.report.sharing import received
 
 _NOTHING = 0.0005

@@ -1,7 +1,7 @@
 """What time did to a fleet: which inputs are no longer those of training, in words, and where accuracy went."""
 
+from fedmetaalign.report.finished import DeviceReport, Run
 from fedmetaalign.report.numbers import MINUS, interval, percent
-from fedmetaalign.report.reading import DeviceReport, Run
 
 
 def drifted(device: DeviceReport) -> str | None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fedmetaalign.report.finished import mapping
 from fedmetaalign.report.numbers import ABSENT, MINUS
-from fedmetaalign.report.reading import mapping
 
 SHORT = 32
 """Groups of values up to so many characters each stand in one line; a sha256 has its own."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from fedmetaalign.report.reading import number
+from fedmetaalign.report.finished import number
 
 Number = Annotated[float | None, BeforeValidator(number)]
 """A finite number, None for anything else."""

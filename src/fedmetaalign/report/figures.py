@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from fedmetaalign.report import svg
 from fedmetaalign.report.drawing import DASHED, DOTTED, beside, dot, named_rows, span, value_above
 from fedmetaalign.report.findings import best_baseline, beyond_chance
-from fedmetaalign.report.reading import STAGES, DeviceReport, Run, mean, number
+from fedmetaalign.report.finished import STAGES, DeviceReport, Run, mean, number
 
 FEW = len(svg.SERIES)
 """Up to so many devices have a colour each; more are thin lines behind their mean."""

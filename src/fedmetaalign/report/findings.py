@@ -8,8 +8,8 @@ from importlib.resources import files
 
 from fedmetaalign.report import unjudged
 from fedmetaalign.report.drift import drifted, fading
+from fedmetaalign.report.finished import DeviceReport, Run
 from fedmetaalign.report.numbers import decimal, listing, percent, points
-from fedmetaalign.report.reading import DeviceReport, Run
 
 QUANTISATION_DROP = 0.01
 """A loss from the personalised to the deployed model above this is reported, in `findings.toml` as 1 point."""

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fedmetaalign.report.finished import DeviceReport, Run
 from fedmetaalign.report.numbers import count
-from fedmetaalign.report.reading import DeviceReport, Run
 
 
 @dataclass(frozen=True)

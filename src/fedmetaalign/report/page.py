@@ -12,9 +12,10 @@ from fedmetaalign.report.curves import precision_recall
 from fedmetaalign.report.decision import doubtful, headline
 from fedmetaalign.report.drift import drifted, timed
 from fedmetaalign.report.findings import BEATEN, findings, standing, verdict
+from fedmetaalign.report.finished import STAGES, DeviceReport, Run
 from fedmetaalign.report.kinds import confusion, fleet_confusion
 from fedmetaalign.report.numbers import ABSENT, MINUS, NARROW, interval
-from fedmetaalign.report.reading import STAGES, DeviceReport, Run, read_run
+from fedmetaalign.report.reading import read_run
 from fedmetaalign.report.rendering import environment
 from fedmetaalign.report.sharing import learnt_from, received
 from fedmetaalign.system.writing import replace

@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fedmetaalign.report import numbers
-from fedmetaalign.report.reading import mean
+from fedmetaalign.report.finished import mean
 
 
 def environment(**options: Any) -> Environment:

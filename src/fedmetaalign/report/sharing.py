@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from fedmetaalign.report.finished import DeviceReport, Run, mapping
 from fedmetaalign.report.numbers import listing
-from fedmetaalign.report.reading import DeviceReport, Run, mapping
 
 SHARED, GROUP, OWN = "its own and its group's samples", "its group's samples", "its own samples"
 """What a model has learnt from, where its method says so."""

@@ -1,7 +1,7 @@
 """What can be said of devices without faults, without labels, or left out, which are in no mean."""
 
+from fedmetaalign.report.finished import DeviceReport, Run, mean
 from fedmetaalign.report.numbers import count, listing, percent
-from fedmetaalign.report.reading import DeviceReport, Run, mean
 
 
 def sentences(run: Run) -> list[str]:

@@ -33,8 +33,8 @@ from fedmetaalign.phases.server import Server, State
 from fedmetaalign.recipe.errors import dotted
 from fedmetaalign.recipe.section import Positive, Section, Whole
 from fedmetaalign.report.status import Status
-from fedmetaalign.run import MEMORY, RUN_ID, Clock, Watcher, check_engine, check_size, execute
-from fedmetaalign.run_folder import SHARED, RunFolder, free_folder
+from fedmetaalign.run import Clock, Watcher, check_size, execute
+from fedmetaalign.run_folder import MEMORY, RUN_ID, SHARED, RunFolder, check_engine, free_folder
 from fedmetaalign.system.writing import replace, writing_to
 
 app = ServerApp()

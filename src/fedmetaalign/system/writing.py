@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from fedmetaalign.errors import RunError
 
@@ -21,11 +22,18 @@ def writing_to(path: Path, again: str = "use --resume") -> Iterator[None]:
 
 def replace(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Writes a file so that a reader sees the old one or the new one, never a part, and each with this mode."""
+    with replacing(path, mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """As `replace`, of what is written in this context; if that ends in an error, the old file stays."""
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

@@ -19,12 +19,30 @@ _SHOWN = 5  # features that have drifted
 
 
 class Stream:
-    """Scores samples that come in pieces, one after another, as a device does."""
+    """Scores samples that come in pieces, one after another, as a device does.
+
+    Attributes:
+        rows: how many there have been, or were left out.
+        outside: how many of them lie outside the calibrated range.
+        drift: by feature the row from which on it has drifted, as `drifted` returns it.
+    """
 
     def __init__(self, bundle: Bundle, runtime: Runtime | None = None) -> None:
         """Starts with a bundle, and the runtime whose arithmetic to use, by default the bundle's."""
         self._bundle, self._runtime = bundle, runtime
         self._before: np.ndarray | None = None  # the last good values, where they may have to stand for others
+        self._followed: Followed | None = None
+        self.rows, self.outside, self.drift = 0, 0, dict[str, int]()
+
+    def told(self, x: np.ndarray) -> dict[str, Any]:
+        """Returns what there is to say of the next samples, (rows, measured) float64, as `of` does."""
+        scores = self.scores(x)
+        self._followed = self._bundle.drift(x, scores, self._followed)
+        for name, row in drifted(self._bundle, self._followed, self.rows + 1).items():
+            self.drift.setdefault(name, row)  # another of the feature's sums may raise an alarm later
+        self.outside += self._bundle.outside(x)
+        self.rows += len(x)
+        return of(self._bundle, x, scores)
 
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Returns the scores of the next samples, (rows, measured) float64, as `Bundle.scores` does."""
@@ -51,15 +69,16 @@ def of(bundle: Bundle, x: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
         classes also `classes`, their names; `kinds`, of each sample the likeliest fault, or None without an
         alarm; and `probabilities`, of each sample a list.
     """
-    labels, decisions = bundle.labels, [decision.Decision(said) for said in bundle.decisions(x, scores)]
+    labels, decisions = bundle.labels, bundle.decisions(x, scores)
+    words = [decision.Decision(said).word for said in range(len(decision.Decision))]
     found: dict[str, Any] = {
         "scores": _known(decision.fault_probability(scores, labels).tolist()),
-        "alarms": [said.word for said in decisions],
+        "alarms": [words[said] for said in decisions.tolist()],
     }
     if labels.outputs > 1:
         kinds = decision.kinds(scores, labels).tolist()
         found["classes"] = list(labels.classes)
-        fault = [said == decision.Decision.FAULT for said in decisions]
+        fault = (decisions == decision.Decision.FAULT).tolist()
         found["kinds"] = [labels.classes[k] if is_so else None for k, is_so in zip(kinds, fault, strict=True)]
         found["probabilities"] = [_known(row) for row in scores.tolist()]
     return found

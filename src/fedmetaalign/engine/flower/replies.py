@@ -11,6 +11,7 @@ from typing import Any, cast, get_args
 from flwr.app import ConfigRecord, MetricRecord, RecordDict
 
 from fedmetaalign.engine.flower import result_message
+from fedmetaalign.engine.flower.agreement import read_correlations, read_moments, read_sketches, sketches_record
 from fedmetaalign.engine.flower.requests import Header, kind
 from fedmetaalign.engine.flower.wire import (
     COUNTS,
@@ -21,17 +22,13 @@ from fedmetaalign.engine.flower.wire import (
     packed_arrays,
     read_arrays,
     read_config,
-    read_correlations,
     read_counts,
-    read_moments,
-    read_sketches,
     read_vector,
     read_vectors,
-    sketches_record,
     vector,
     word,
 )
-from fedmetaalign.evaluation.result import LARGEST_LOSS, LONGEST_NAME, MOST_SAMPLES, steers
+from fedmetaalign.evaluation.reported import LARGEST_LOSS, LONGEST_NAME, MOST_SAMPLES, steers
 from fedmetaalign.federation.messages import (
     Finish,
     Finished,

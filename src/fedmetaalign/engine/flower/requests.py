@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from flwr.app import ConfigRecord, RecordDict
 
+from fedmetaalign.engine.flower.agreement import place_record, read_place
 from fedmetaalign.engine.flower.wire import (
     COUNTS,
     PROTOCOL,
@@ -19,11 +20,9 @@ from fedmetaalign.engine.flower.wire import (
     WireError,
     arrays,
     packed_arrays,
-    place_record,
     read_arrays,
     read_config,
     read_counts,
-    read_place,
     read_vector,
     read_vectors,
     share,

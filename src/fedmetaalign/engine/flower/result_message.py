@@ -8,7 +8,8 @@ import json
 from pydantic import ValidationError
 
 from fedmetaalign.engine.flower.wire import WireError
-from fedmetaalign.evaluation.result import Epoch, Reported, Result, names_of
+from fedmetaalign.evaluation.reported import Reported
+from fedmetaalign.evaluation.result import Epoch, Result, names_of
 from fedmetaalign.federation.messages import Finish, Finished
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.recipe import Recipe

@@ -1,4 +1,4 @@
-"""A text table that grows: its rows as they are appended, each once and none half-written."""
+"""A table that grows: its rows as they are appended, each once and none half-written."""
 
 import codecs
 import csv
@@ -7,15 +7,18 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.files.dialect import Options, is_number
-from fedmetaalign.fleet.files.loading import TEXTS, Only, decide, known, read, styled
+from fedmetaalign.fleet.files.following_json import objects
+from fedmetaalign.fleet.files.loading import JSON_LINES, TEXTS, Only, read
 from fedmetaalign.fleet.files.raw import Raw
 from fedmetaalign.fleet.files.source import CHUNK, STDIN, Folder, Source, opened
+from fedmetaalign.fleet.files.styles import decide, known, styled
 from fedmetaalign.fleet.files.text import LONGEST_LINE, Text
 
 _WIDE = {b"\xff\xfe": b"\n\0", b"\xfe\xff": b"\0\n"}  # line feeds of UTF-16, by its byte-order marks
@@ -37,12 +40,12 @@ class Lines:
 
 
 def follow(path: Path, only: Only, options: Options, wait: float = 0.5) -> Iterator[Raw | DataError]:
-    """Yields the rows of a growing text, or of standard input (`-`), which ends when its writer leaves.
+    """Yields the rows of a growing file, or of standard input (`-`), which ends when its writer leaves.
 
     The dialect is that of the rows which are there first. A last line without an end waits for it.
 
     Args:
-        path: the text.
+        path: text, or JSON lines.
         only: as in `load`.
         options: what is known of its dialect.
         wait: seconds between looks at the file.
@@ -51,11 +54,25 @@ def follow(path: Path, only: Only, options: Options, wait: float = 0.5) -> Itera
         Some rows, or what is wrong with a line that is left out.
 
     Raises:
-        DataError: there is no such text, its beginning cannot be read, or it became shorter.
+        DataError: there is no such file, its beginning cannot be read, or it became shorter.
     """
-    if str(path) != STDIN and (suffix := opened(path).suffix) not in TEXTS:
-        raise DataError(f"{path} ends in '{suffix}', and only text tables can be followed; score it as a whole")
     pieces = _appended(path, wait)
+    begin = b""
+    if str(path) == STDIN:
+        begin = next(pieces, b"")
+        suffix = ".jsonl" if begin.lstrip().startswith(b"{") else ".csv"
+    else:
+        source = opened(path)
+        suffix = source.suffix
+        if source.packed or suffix not in (*TEXTS, *JSON_LINES):
+            raise DataError(
+                f"{path} can be read when it is whole, and no sooner, as every .gz, .parquet, .xlsx and .arrow:"
+                " score it then, or follow a CSV file or JSON lines"
+            )
+    pieces = chain([begin], pieces)
+    if suffix in JSON_LINES:
+        yield from objects(Path("standard input") if str(path) == STDIN else path, pieces, only)
+        return
     begun, first = b"", None
     for piece in pieces:
         begun += piece
@@ -178,6 +195,7 @@ def _appended(path: Path, wait: float) -> Iterator[bytes]:
     if str(path) == STDIN:
         while piece := os.read(sys.stdin.fileno(), CHUNK):
             yield piece
+        yield b"\n"  # nobody will end its last line
         return
     with path.open("rb") as stream:
         while True:

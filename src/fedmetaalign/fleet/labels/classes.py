@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.evaluation.result import LONGEST_NAME, steers
+from fedmetaalign.evaluation.reported import LONGEST_NAME, steers
 from fedmetaalign.fleet.files import Raw, cells, filled, listed
 from fedmetaalign.model.target import BINARY, MOST_CLASSES
 

@@ -1,5 +1,6 @@
 """What becomes of the values that a device's table lacks: the rule of `model.missing`, applied and told."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -198,9 +199,14 @@ def notices(tables: Iterable[Table]) -> Iterator[str]:
         yield f"Missing values on other devices ({len(told) - _MOST}): {cells:,}."
 
 
-def without(gaps: Gaps, features: tuple[str, ...]) -> str:
+def added(counts: Mapping[str, Counter[str]], more: Mapping[str, Mapping[str, int]]) -> dict[str, Counter[str]]:
+    """Returns the counts of several pieces of a table together, each as `Gaps.counts` has them."""
+    return {**counts, **{name: counts.get(name, Counter()) + Counter(each) for name, each in more.items()}}
+
+
+def without(counts: Mapping[str, Counter[str]]) -> str:
     """Returns what values are missing, as a list in words; "" where none is."""
-    pieces = [_of_feature(name, reasons) for name, reasons in gaps.counts(features).items()]
+    pieces = [_of_feature(name, dict(reasons.most_common())) for name, reasons in counts.items()]
     return _joined(_few(pieces)) if pieces else ""
 
 

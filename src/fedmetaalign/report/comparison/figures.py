@@ -13,8 +13,8 @@ from fedmetaalign.report.comparison.lines import OTHERS, Line, coloured, draw_li
 from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, METRICS, OURS, plain, title
 from fedmetaalign.report.comparison.reading import NOTHING, Interval, Row, Source, by_stage, foremost, read
 from fedmetaalign.report.drawing import DOTTED, ROW, WIDTH, beside, dot, named_rows, span, value_above
+from fedmetaalign.report.finished import mean
 from fedmetaalign.report.numbers import decimal, percent
-from fedmetaalign.report.reading import mean
 
 _MOST = 8
 """Lines in one figure that can still be distinguished."""

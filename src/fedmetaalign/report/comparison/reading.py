@@ -18,7 +18,7 @@ from fedmetaalign.methods import ALONE, CONTROLS, FORESTS
 from fedmetaalign.report.comparison.names import GLOBAL_SUFFIX, OURS, PAPER, label, plain
 from fedmetaalign.report.comparison.names import title as title_of
 from fedmetaalign.report.fields import Number
-from fedmetaalign.report.reading import mean
+from fedmetaalign.report.finished import mean
 
 
 class _Part(BaseModel):
