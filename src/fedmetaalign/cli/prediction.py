@@ -47,6 +47,23 @@ def predict(
     follow: Annotated[
         bool, typer.Option("--follow", help="Goes on with the rows that are appended, until Ctrl-C.")
     ] = False,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Of a signal: names the recording, which no window crosses. Repeat for several columns.",
+        ),
+    ] = None,
+    clock: Annotated[
+        str | None, typer.Option("--time", metavar="COLUMN", help="Of a signal: the time of each sample.")
+    ] = None,
+    points: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Of a signal: each row is a window, whose points are the columns like t*. One a channel.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Scores samples with a bundle: normal, fault (of several kinds the likeliest), or sensor fault."""
@@ -63,6 +80,17 @@ def predict(
             " answers mean nothing."
         )
     options = csv_options(csv)
+    if content.preparation.signal is not None:
+        from fedmetaalign.cli.signal_prediction import of_signal
+
+        if follow:
+            raise typer.BadParameter("is of rows that are samples of no signal", param_hint="--follow")
+        of_signal(
+            content, table, out, runtime, kind, options, tuple(by or ()), clock, tuple(points or ()), as_json
+        )
+        return
+    if by or clock or points:
+        raise typer.BadParameter("the bundle is none of a signal", param_hint="--by, --time, --points")
     if follow:
         _follow(content, table, out, runtime, kind, options)
         return

@@ -165,11 +165,18 @@ static const float *fma_logits(const fma_input_t *input) {
 
 #endif
 
+#ifndef FMA_COLUMN
+#define FMA_COLUMN(input) fma_columns[input]
+#endif
+#ifndef FMA_CONSTANT
+#define FMA_CONSTANT(feature) (feature)
+#endif
+
 #ifdef FMA_CURVES
 #include "fma_curves.h"
 #else
 static inline float fma_encode(float raw, int feature) {
-    return (raw - fma_mean[feature]) * fma_factor[feature];
+    return (raw - fma_mean[FMA_CONSTANT(feature)]) * fma_factor[FMA_CONSTANT(feature)];
 }
 #endif
 
@@ -185,7 +192,7 @@ static inline int fma_good(float raw, int feature) {
 
 #ifdef FMA_LAST
 void fma_last_init(fma_last_t *last) {
-    for (int i = 0; i < FMA_FEATURES; i++) last->encoded[i] = fma_fill[i];
+    for (int i = 0; i < FMA_FEATURES; i++) last->encoded[i] = FMA_FILL(i);
 }
 #endif
 
@@ -213,7 +220,7 @@ int fma_prepare(const float *raw, fma_input_t *input FMA_LAST_PARAMETER) {
     int outside = 0, broken = 0;
     FMA_ROLLED
     for (int i = 0; i < FMA_INPUTS; i++) {
-        const int column = fma_columns[i];
+        const int column = FMA_COLUMN(i);
         const float z = column < 0 ? 0.0f : fma_column(raw, column, &broken FMA_LAST_ARGUMENT);
 #if FMA_LAYERS
         const int32_t q = fma_round(FMA_FLOAT_EDGES ? z / FMA_INPUT_SCALE : z) + FMA_INPUT_ZERO_POINT;

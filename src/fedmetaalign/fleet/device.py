@@ -143,6 +143,17 @@ class Moments:
             self.squares + other.squares + apart**2 * self.count * other.count / count,
         )
 
+    def pooled(self, groups: np.ndarray) -> "Moments":
+        """Returns the moments of groups of features, for each of their features.
+
+        Args:
+            groups: (features,) int, the number of each feature's group.
+        """
+        _, place, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        mean = (np.bincount(place, self.mean) / sizes)[place]
+        squares = self.squares + self.count * (self.mean - mean) ** 2
+        return Moments(self.count, mean, (np.bincount(place, squares) / sizes)[place])
+
     def each(self) -> "tuple[Moments, ...]":
         """Returns the moments of each feature by itself."""
         return tuple(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.by_channel import groups_of
 from fedmetaalign.fleet.device import Device, Moments, Part, Period
 from fedmetaalign.fleet.division.splits import Rows
 from fedmetaalign.fleet.missing.imputation import correlations_of
@@ -36,7 +37,8 @@ def moments_of(table: Table, rows: np.ndarray) -> Moments:
                 f"Device {table.name}{origin(table)}: the values of '{name}' are too large to standardise;"
                 " correct them or change their unit."
             )
-    return moments
+    groups = groups_of(table)
+    return moments if groups is None else moments.pooled(groups)
 
 
 def own_of(table: Table, rows: np.ndarray, recipe: Recipe) -> Moments | tuple[Sketch, ...]:
@@ -48,6 +50,10 @@ def own_of(table: Table, rows: np.ndarray, recipe: Recipe) -> Moments | tuple[Sk
     moments = moments_of(table, rows)
     if recipe.fleet.encoding == "linear":
         return moments
+    if groups_of(table) is not None:
+        raise DataError(
+            f'Device {table.name}: raw windows are scaled by channel: fleet.encoding has to be "linear".'
+        )
     return tuple(map(Sketch.of, table.measured(rows).T))
 
 
@@ -102,7 +108,7 @@ def preparation_of(table: Table, place: Place, own: Moments | tuple[Sketch, ...]
         n = len(table.features) - len(table.flags)
         mean, scale = (*mean[:n], *[0.0] * len(table.flags)), (*scale[:n], *[1.0] * len(table.flags))
     parts = (table.features, table.units, table.categories, mean, scale, place.columns, curves)
-    return Preparation(*parts, table.missing, table.fill, table.flags)
+    return Preparation(*parts, table.missing, table.fill, table.flags, table.signal)
 
 
 def samples_of(table: Table, rows: np.ndarray, preparation: Preparation, target: Target) -> Samples:

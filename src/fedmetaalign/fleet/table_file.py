@@ -9,11 +9,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.schema import Table, Times
+from fedmetaalign.fleet.schema import Table, Times, Windows
 from fedmetaalign.model.missing import Missing
+from fedmetaalign.signals import Signal
 from fedmetaalign.system.writing import replace, writing_to
 
 SUFFIX = ".safetensors"
+_MOST_UNITS = 1000  # that are kept by name; more are no list that a recipe would name some of
 
 
 def save_table(table: Table, path: Path) -> None:
@@ -27,8 +29,10 @@ def save_table(table: Table, path: Path) -> None:
         "x": np.ascontiguousarray(table.x, np.float64),
         "y": table.y.astype(np.int8),
     }
+    groups: list[str] = []
     if table.groups is not None:
-        arrays["groups"] = np.unique(table.groups, return_inverse=True)[1].astype(np.int64)
+        names, arrays["groups"] = _numbered(table.groups)
+        groups = names if len(names) <= _MOST_UNITS else []
     if table.unlabelled is not None:
         arrays["unlabelled"] = np.ascontiguousarray(table.unlabelled, np.float64)
     if table.reserved is not None:
@@ -37,6 +41,13 @@ def save_table(table: Table, path: Path) -> None:
         arrays["times"] = table.times.values.astype(np.int64)
     if table.dropped is not None:
         arrays["dropped"] = table.dropped.astype(np.int64)
+    signal: dict[str, object] = {}
+    if table.signal is not None:
+        signal["signal"] = asdict(table.signal)
+    if table.windows is not None:
+        names, arrays["recordings"] = _numbered(table.windows.recordings)
+        arrays["spans"] = np.ascontiguousarray(table.windows.spans, np.int64)
+        signal |= {"recordings": names, "parted": table.windows.parted}
     facts = {
         "features": table.features,
         "units": table.units,
@@ -46,10 +57,18 @@ def save_table(table: Table, path: Path) -> None:
         **({} if table.times is None else {"dated": table.times.dated}),
         "missing": asdict(table.missing),
         "gaps": table.gaps,
+        **({"units_of_split": groups} if groups else {}),
+        **signal,
     }
     with writing_to(path, "try again"):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, save(arrays, {"table": json.dumps(facts)}))
+
+
+def _numbered(names: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Returns the unlike names, sorted, and the number of each row's, (rows,) int64."""
+    unlike, numbers = np.unique(names, return_inverse=True)
+    return unlike.astype(str).tolist(), numbers.astype(np.int64)
 
 
 def load_table(path: Path, name: str) -> Table:
@@ -73,15 +92,25 @@ def load_table(path: Path, name: str) -> Table:
             raise ValueError("its samples without a label do not fit its features, or are no numbers")
         if not np.isin(y, range(len(classes))).all():
             raise ValueError("its labels are none of its classes")
-        if any(len(arrays[key]) != len(y) for key in ("groups", "reserved", "times") if key in arrays):
+        columns = ("groups", "reserved", "times", "recordings", "spans")
+        if any(len(arrays[key]) != len(y) for key in columns if key in arrays):
             raise ValueError("its columns are not equally long")
+        groups = arrays.get("groups")
+        if groups is not None and "units_of_split" in facts:
+            groups = np.array(facts["units_of_split"], str)[groups]
+        windows = None
+        if "recordings" in facts:
+            names = np.array(facts["recordings"], str)
+            windows = Windows(
+                names[arrays["recordings"]], arrays["spans"].reshape(-1, 2), bool(facts["parted"])
+            )
         return Table(
             name=name,
             features=features,
             x=x,
             y=y,
             units=tuple(facts["units"]),
-            groups=arrays.get("groups"),
+            groups=groups,
             reserved=arrays["reserved"].astype(bool) if "reserved" in arrays else None,
             categories={key: tuple(texts) for key, texts in facts["categories"].items()},
             source=path,
@@ -92,6 +121,8 @@ def load_table(path: Path, name: str) -> Table:
             missing=missing,
             gaps=facts.get("gaps", {}),
             dropped=arrays.get("dropped"),
+            signal=Signal.of(facts["signal"]) if "signal" in facts else None,
+            windows=windows,
         )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a table that this program wrote ({error}): give a CSV file.") from None

@@ -7,7 +7,7 @@ import numpy as np
 
 from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.missing import Missing
-from fedmetaalign.signals import Signal, names
+from fedmetaalign.signals import Signal, names, shared
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,16 @@ class Preparation:
             raise ValueError(f"there is a range for {min(strange)!r}, which is no feature")
         if self.signal is not None and self.measured != names(self.signal):
             raise ValueError("the measured features are not those of the signal's front end")
+        if self.signal is not None and "raw" in self.signal.front:
+            self._check_raw(shared(self.signal))
+
+    def _check_raw(self, numbers: np.ndarray) -> None:
+        """Raises ValueError unless the samples of a channel are all prepared alike; `numbers` is `shared`'s."""
+        if self.curves or self.flags:
+            raise ValueError("raw windows have neither curves nor flags")
+        for part in (self.mean, self.scale, *([self.fill] if self.fill else [])):
+            if (np.array(part)[numbers] != np.array(part)).any():
+                raise ValueError("the samples of a channel have to have one mean, one scale, and one fill")
 
     @property
     def measured(self) -> tuple[str, ...]:

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from fedmetaalign.tinyml import golden, integer
+from fedmetaalign.signals import Signal
+from fedmetaalign.tinyml import golden, integer, windows
 from fedmetaalign.tinyml.bundle import FIRMWARE, Bundle, read
 from fedmetaalign.tinyml.features import device_inputs
 from fedmetaalign.tinyml.network import DeployedNetwork, QuantizedNetwork
 from fedmetaalign.tinyml.runtimes import ROUNDINGS, Runtime
 from fedmetaalign.tinyml.spread import over_the_range
+
+RANDOM = 4
+"""Windows beside the golden ones."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Case:
         golden: its golden vectors.
         raw: (samples, measured) float64, the golden samples and random ones, some with broken values.
         inputs: (samples, inputs) of the network's edge type, what it takes of them.
+        windows: (windows, length, columns) float32, the golden windows and random ones; None without a signal.
     """
 
     folder: Path
@@ -30,6 +35,7 @@ class Case:
     golden: golden.Golden
     raw: np.ndarray
     inputs: np.ndarray
+    windows: np.ndarray | None = None
 
     @property
     def network(self) -> DeployedNetwork:
@@ -72,7 +78,20 @@ def load(folder: Path, samples: int) -> Case:
     vectors = golden.read(folder / "golden.csv", bundle.preparation, bundle.labels)
     drawn = over_the_range(bundle.preparation, bundle.network, samples)
     raw = np.concatenate([vectors.raw, broken_in_part(drawn)])
-    return Case(folder, bundle, vectors, raw, device_inputs(bundle.preparation, bundle.network, raw))
+    inputs, signal = device_inputs(bundle.preparation, bundle.network, raw), bundle.preparation.signal
+    found = None if signal is None else _windows(signal, windows.read(folder / windows.NAME, signal))
+    return Case(folder, bundle, vectors, raw, inputs, found)
+
+
+def _windows(signal: Signal, promised: np.ndarray) -> np.ndarray:
+    """Returns golden windows, and random ones of several sizes, of which the last has broken samples."""
+    random = np.random.default_rng(2)
+    sizes = 10.0 ** random.uniform(-3, 3, (RANDOM, 1, 1))
+    more = random.normal(random.normal(size=(RANDOM, 1, 1)), 1, (RANDOM, *promised.shape[1:])) * sizes
+    if signal.speed:
+        more[:, :, -1] = promised[0, :, -1] * random.uniform(0.5, 2, (RANDOM, 1))
+    more[-1, random.integers(signal.length, size=2), 0] = np.nan, -np.inf
+    return np.concatenate([promised, more.astype(np.float32)])
 
 
 def broken_in_part(raw: np.ndarray) -> np.ndarray:

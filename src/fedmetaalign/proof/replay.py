@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fedmetaalign.tinyml import compiled
+from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.tinyml import compiled, memory
 from fedmetaalign.tinyml.elf import sizes
 from fedmetaalign.tinyml.emulator import Call
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface
@@ -16,6 +17,8 @@ from fedmetaalign.tinyml.toolchain import FIRMWARE, Compiler, Core
 
 _LEARNING_RATE = 1e-3
 _FALLBACK = 0.5  # the threshold while no better one is chosen
+_NONE = 2**32 - 1  # fma_push: no window has ended; a core's register has no sign
+_STREAMED = 4  # windows whose instructions are
 _COUNTED = 16  # samples whose instructions are counted: they differ little, and counting is slow
 
 
@@ -59,6 +62,21 @@ class Answers:
     scores: np.ndarray
     decisions: np.ndarray
     kinds: np.ndarray | None
+    cost: Cost | None
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What firmware makes of windows of a signal.
+
+    Attributes:
+        features: (windows, features) float32.
+        decisions: (windows,) int64, as in `Answers`; -1 where it said something before the end of the window.
+        cost: of a window's last sample, with all that is done then; None on this machine.
+    """
+
+    features: np.ndarray
+    decisions: np.ndarray
     cost: Cost | None
 
 
@@ -129,6 +147,51 @@ def score(
     return Answers(
         inputs_, outside_, scores if several else scores[:, 0], decisions, kinds if several else None, cost
     )
+
+
+def stream(
+    firmware: Path,
+    preparation: Preparation,
+    network: DeployedNetwork,
+    windows: np.ndarray,
+    where: Core | Compiler,
+) -> Streamed:
+    """Takes windows to decisions, each as a stream of its own.
+
+    Args:
+        firmware: the folder `firmware` of a bundle that takes signals.
+        preparation: the bundle's.
+        network: the bundle's.
+        windows: (windows, length, columns) float32.
+        where: as in `score`.
+
+    Raises:
+        ToolError: as in `score`.
+    """
+    sources = [firmware / "fma_front.c", firmware / "fma_infer.c"]
+    on = compiled.machine(sources, [firmware], where, ["fma_push", "fma_stream_init", "fma_features"])
+    count, (length, columns) = len(preparation.measured), windows.shape[1:]
+    interface, size = Interface.of(network), memory.stream(preparation)
+    sizes_ = (size, 4 * length * columns, 4 * interface.outputs, 4, 4 * count)
+    state, samples, score_, kind, found = map(on.allocate, sizes_)
+    results = (score_, *(kind,) * (interface.outputs > 1))
+    rows: list[np.ndarray] = []
+    said: list[int] = []
+    calls: list[Call] = []
+    for window in windows:
+        on.write(samples, window.tobytes())
+        on.call("fma_stream_init", state, count=False)
+        ends = [samples + 4 * columns * i for i in range(length)]
+        early = {on.call("fma_push", state, at, *results, count=False).result for at in ends[:-1]}
+        calls.append(on.call("fma_push", state, ends[-1], *results, count=len(calls) < _STREAMED))
+        on.call("fma_features", state, found, count=False)
+        rows.append(np.frombuffer(on.read(found, 4 * count), np.float32))
+        said.append(calls[-1].result if all(result % 2**32 == _NONE for result in early) else -1)
+    cost = None
+    if isinstance(where, Core):
+        counted, deepest = [call for call in calls if call.instructions], max(call.stack for call in calls)
+        cost = _cost(compiled.elf(sources, [firmware], where, ["fma_push"]), counted, deepest, size)
+    return Streamed(np.array(rows), np.array(said), cost)
 
 
 def learn(

@@ -21,10 +21,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from fedmetaalign import signals
 from fedmetaalign.errors import BundleError
 from fedmetaalign.operators.rounding import Rounding
 from fedmetaalign.proof import qemu, replay
-from fedmetaalign.proof.case import Case, load
+from fedmetaalign.proof.case import RANDOM, Case, load
 from fedmetaalign.proof.qemu import Board
 from fedmetaalign.tinyml import integer
 from fedmetaalign.tinyml.compiled import installed
@@ -127,17 +128,25 @@ def _checks(case: Case) -> Iterator[tuple[str, Callable[[Case, str], Row]]]:
     yield "LiteRT with XNNPACK", partial(runtime_row, runtime="litert-xnnpack")
     tflm = partial(runtime_row, runtime="tflm") if installed("tflite_micro") else _skipped(_EXTRA)
     yield "TensorFlow Lite Micro", tflm
+    if case.windows is not None:
+        yield "windows.csv", windows_row
     zig = installed("ziglang")
     yield "firmware here (Zig)", partial(firmware_row, where="zig") if zig else _skipped(_EXTRA)
+    if zig and case.windows is not None:
+        yield "signal here (Zig)", partial(stream_row, where="zig")
     compilers: tuple[Compiler, ...] = ("gcc", "clang")
     for compiler in compilers:
         if shutil.which(compiler):
             yield f"firmware here ({compiler})", partial(firmware_row, where=compiler)
+            if case.windows is not None:
+                yield f"signal here ({compiler})", partial(stream_row, where=compiler)
     learns = (case.firmware / "fma_adapt.c").exists()
     if zig and installed("unicorn", "elftools"):
         for core in CORES.values():
             if core.unicorn:
                 yield f"firmware on {_name(core)}", partial(firmware_row, where=core)
+            if core.unicorn and case.windows is not None:
+                yield f"signal on {_name(core)}", partial(stream_row, where=core)
         if learns:
             yield "learning on Cortex-M4F", learning_row
     else:
@@ -252,10 +261,49 @@ def firmware_row(case: Case, name: str, where: Core | Compiler) -> Row:
     )
 
 
+def windows_row(case: Case, name: str) -> Row:
+    """Holds the features that golden.csv promises of the windows in windows.csv against the front end's."""
+    preparation, promised = case.bundle.preparation, case.golden.raw
+    assert preparation.signal is not None and case.windows is not None  # noqa: S101 - asked of signals alone
+    found = signals.features(preparation.signal, case.windows[:-RANDOM])
+    same = np.asarray(_alike(found, promised[len(promised) - len(found) :].astype(np.float32)))
+    right = int(same.sum())
+    return Row(name, samples=len(same), agreeing=right, deciding=right, wrong=right < len(same))
+
+
+def stream_row(case: Case, name: str, where: Core | Compiler) -> Row:
+    """Holds the firmware's features of windows, and its decisions, against Python's."""
+    preparation, windows = case.bundle.preparation, case.windows
+    assert preparation.signal is not None and windows is not None  # noqa: S101 - asked of signals alone
+    found = replay.stream(case.firmware, preparation, case.network, windows, where)
+    rows = signals.features(preparation.signal, windows)
+    same = _alike(found.features, rows)
+    # One by one: each window is a stream of its own, without a last good value.
+    each = [
+        (row, replace(case, raw=row, inputs=case.inputs_of(row))) for row in rows[:, None].astype(np.float64)
+    ]
+    right = found.decisions == np.concatenate([case.bundle.decisions(row, one.scores()) for row, one in each])
+    return Row(
+        name,
+        "gemmlowp" if case.rounds else None,
+        samples=len(same),
+        agreeing=int(same.sum()),
+        deciding=int(right.sum()),
+        cost=found.cost,
+        wrong=not (same.all() and right.all()),
+    )
+
+
+def _alike(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Tells which rows of float32 are the same to the last bit."""
+    return np.asarray((found.view(np.uint32) == expected.view(np.uint32)).all(axis=1))
+
+
 def qemu_row(case: Case, name: str, board: Board) -> Row:
     """Runs the bundle's own check, main.c, which knows the golden vectors."""
     firmware, rows = case.firmware, len(case.golden.raw)
-    sources = [firmware / "main.c", firmware / "fma_infer.c", FIRMWARE / "startup.c"]
+    front = [firmware / "fma_front.c"] * (case.windows is not None)
+    sources = [firmware / "main.c", firmware / "fma_infer.c", *front, FIRMWARE / "startup.c"]
     with TemporaryDirectory() as folder:
         image = compile_firmware(
             sources,

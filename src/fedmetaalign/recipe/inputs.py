@@ -7,7 +7,6 @@ from fedmetaalign.recipe.data import Source
 from fedmetaalign.recipe.simulated import FEATURES
 from fedmetaalign.recipe.window import Window
 from fedmetaalign.signals import front
-from fedmetaalign.signals.window import Signal
 
 LEAST = 9
 """The paper's: narrower tables share its network, whose further inputs are zero."""
@@ -55,11 +54,10 @@ def _of_windows(source: Source, window: Window) -> tuple[str, ...]:
     if window.points:
         length = max(2, -(-len(source.features) // len(window.patterns)))
         channels = tuple(map(str, range(len(window.patterns))))
-    if not channels or length is None:
+    if not channels:
         return ()
+    rate = window.rate or (4 * window.envelope[1] if window.envelope else 1.0)  # any will do
     try:
-        return front.names(
-            Signal(length, window.stride or length, channels, window.front, window.rate or 1.0, window.bands)
-        )
+        return front.names(window.signal(channels, rate, length=length))
     except ValueError:  # of which whoever reads the tables tells
         return ()

@@ -1,19 +1,16 @@
 """The recipe's section on signals: how samples become windows, and windows become features."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from fedmetaalign.recipe.section import Count, Name, Positive, Section, ShareOrNone
-
-Front = Literal["raw", "statistics", "bands", "envelope"]
-SPECTRAL = ("bands", "envelope")
-"""The front ends that look at frequencies."""
-LABELS = ("any", "last", "majority", "all")
+from fedmetaalign.signals.window import MINUTE, Front, Signal, Taper
 
 _OF_LONG = ("length", "stride", "by", "label", "split_recordings")
-_LEAST = 8  # points of an FFT
-_SEGMENT = 256
+_OF_SPECTRA = ("bands", "segment", "taper", "speed")
 
 
 class Window(Section):
@@ -45,9 +42,9 @@ class Window(Section):
     """What is made of a window; each of several adds its features."""
     bands: Count = 16
     """Bands that the spectrum of a channel is summed in."""
-    segment: Annotated[int, Field(ge=_LEAST, strict=True)] | None = None
-    """Points of an FFT, a power of two; default: 256, or as many as a shorter window has room for."""
-    taper: Literal["hann", "none"] = "hann"
+    segment: Count = 256
+    """Points of an FFT, a power of two; of a shorter window the greatest power of two in it."""
+    taper: Taper = "hann"
     """What each segment is multiplied by before its FFT."""
     envelope: tuple[Positive, Positive] | None = None
     """The lowest and the highest frequency, in Hz, of the band that `envelope` demodulates."""
@@ -80,9 +77,41 @@ class Window(Section):
         assert self.length is not None  # noqa: S101 - asked of the long form alone
         return self.stride or self.length
 
-    def fft(self, length: int) -> int:
-        """Returns the points of an FFT of windows of some length."""
-        return self.segment or min(_SEGMENT, 1 << (length.bit_length() - 1))
+    def signal(
+        self,
+        channels: tuple[str, ...],
+        rate: float = 0.0,
+        ranges: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+        length: int | None = None,
+    ) -> Signal:
+        """Returns what a device has to know to make features of its samples.
+
+        Args:
+            channels: their names.
+            rate: samples a second; 0 where it is unknown.
+            ranges: of the sensors.
+            length: of a window, in the wide form.
+
+        Raises:
+            ValueError: the parts do not fit together.
+        """
+        samples = length or self.length
+        assert samples is not None  # noqa: S101 - of the wide form the caller knows it
+        return Signal(
+            length=samples,
+            stride=length or self.step,
+            channels=channels,
+            front=self.front,
+            rate=rate,
+            bands=self.bands,
+            segment=self.segment,
+            taper=self.taper,
+            envelope=self.envelope,
+            speed=self.speed or "",
+            turns=1.0 if self.speed_unit == "Hz" else MINUTE,
+            orders=self.orders,
+            ranges=ranges,
+        )
 
     @model_validator(mode="after")
     def _one_form(self) -> "Window":
@@ -115,53 +144,27 @@ class Window(Section):
 
     @model_validator(mode="after")
     def _front(self) -> "Window":
-        spectral = [front for front in self.front if front in SPECTRAL]
-        for key in ("bands", "segment", "taper", "speed"):
-            if self._names(key) and not spectral:
-                raise ValueError(f"has {key}, which its front end {self.front[0]!r} has no use for: drop it")
-        if ("envelope" in self.front) != (self.envelope is not None):
+        if not {"bands", "envelope"} & {*self.front}:
+            for key in _OF_SPECTRA:
+                if self._names(key):
+                    raise ValueError(
+                        f"has {key}, which its front end {self.front[0]!r} has no use for: drop it"
+                    )
+        if self.envelope is None and "envelope" in self.front:
             raise ValueError(
-                'has envelope, the band that the front end "envelope" demodulates, and no such front end:'
-                " add it to front, or drop the band"
-                if self.envelope
-                else 'has the front end "envelope", and not the band that it demodulates: add envelope = [low,'
+                'has the front end "envelope", and not the band that it demodulates: add envelope = [low,'
                 " high], in Hz"
             )
-        if self.envelope is not None and self.envelope[0] >= self.envelope[1]:
-            raise ValueError(
-                f"has envelope = [{self.envelope[0]:g}, {self.envelope[1]:g}]: the first has to be less"
-            )
-        if self.envelope is not None and self.rate is not None and self.envelope[1] > self.rate / 2:
-            raise ValueError(
-                f"has an envelope up to {self.envelope[1]:g} Hz, and {self.rate:g} samples a second tell of no"
-                f" more than {self.rate / 2:g} Hz: lower it"
-            )
-        if self.segment is not None and self.segment & (self.segment - 1):
-            raise ValueError(f"has segment = {self.segment}, which has to be a power of two")
-        if self.length is not None and spectral:
-            self.check_length(self.length)
+        if self.envelope is not None and "envelope" not in self.front:
+            raise ValueError('has envelope, and no front end that demodulates it: add "envelope" to front')
+        by_rate = self.envelope is not None or self.speed is not None
+        if self.length is not None and (self.rate or not by_rate):
+            try:
+                self.signal(self.channels or ("a channel",), self.rate or 0.0)
+            except ValueError as error:
+                raise ValueError(f"cannot be used: {error}") from None
         return self
 
     def _names(self, key: str) -> bool:
         """Whether it has another value than by default: a recipe that was written down names all keys."""
         return bool(getattr(self, key) != type(self).model_fields[key].default)
-
-    def check_length(self, length: int) -> None:
-        """Sees that windows of some length have room for the front ends.
-
-        Raises:
-            ValueError: they have not.
-        """
-        if not any(front in SPECTRAL for front in self.front):
-            return
-        segment = self.fft(length)
-        if segment > length or segment < _LEAST:
-            raise ValueError(
-                f"has windows of {length} samples, and an FFT of {max(segment, _LEAST)}: make them longer, or"
-                " the segment shorter"
-            )
-        if self.bands > segment // 2:
-            raise ValueError(
-                f"has {self.bands} bands, and an FFT of {segment} points tells {segment // 2} frequencies"
-                " apart: lower bands, or raise segment"
-            )

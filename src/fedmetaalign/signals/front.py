@@ -17,6 +17,7 @@ from fedmetaalign.signals.window import Signal
 
 _AT_ONCE = 1 << 16  # numbers of a channel: they fit into a cache
 _NAN = np.float32(np.nan)
+_FASTEST = np.float32(1e9)  # turns of a shaft a second
 
 
 def names(signal: Signal) -> tuple[str, ...]:
@@ -35,9 +36,9 @@ def names(signal: Signal) -> tuple[str, ...]:
 
 
 def shared(signal: Signal) -> np.ndarray:
-    """Returns which features share one mean and scale, (features,): those of equal numbers.
+    """Returns with which feature each shares its mean and scale, (features,), the first of those that do.
 
-    They are the samples of a channel in `raw`; all others have numbers of their own.
+    They are the samples of a channel in `raw`; all others are alone.
     """
     channels, count = len(signal.channels), len(names(signal))
     numbers = np.arange(count)
@@ -89,8 +90,9 @@ def _features(signal: Signal, windows: np.ndarray) -> Iterator[np.ndarray]:
     shaft, still = None, np.zeros(len(windows), bool)
     if signal.speed:
         speed = serial(windows[:, -signal.speeds :, -1].T) / np.float32(signal.speeds)
-        still = ~(speed > 0) | broken[:, -signal.speeds :, -1].any(axis=1)
-        shaft = np.where(still, np.float32(1), speed * np.float32(signal.turns))
+        shaft = speed * np.float32(signal.turns)
+        still = ~((shaft > 0) & (shaft <= _FASTEST)) | broken[:, -signal.speeds :, -1].any(axis=1)
+        shaft = np.where(still, np.float32(1), shaft)
     for front in signal.front:
         if front == "raw":
             whole = np.where(broken, _NAN, windows)

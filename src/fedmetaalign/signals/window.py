@@ -156,6 +156,12 @@ class Signal:
         how = self.demodulation
         return self._spectrum(how.count, how.step)
 
+    @property
+    def spectra(self) -> dict[Front, Spectrum]:
+        """By front end."""
+        found: dict[Front, Spectrum] = {"bands": self.spectrum} if "bands" in self.front else {}
+        return found | ({"envelope": self.envelope_spectrum} if self.envelope else {})
+
     def _spectrum(self, count: int, step: int) -> Spectrum:
         how = (count, self.segment, self.taper == "hann", self.bands)
         return (

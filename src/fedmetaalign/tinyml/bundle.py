@@ -23,8 +23,8 @@ from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.operators import Layer, output_of
 from fedmetaalign.operators.dense import Dense
-from fedmetaalign.signals import Signal
-from fedmetaalign.tinyml import codegen, decision, golden
+from fedmetaalign.signals import Signal, features
+from fedmetaalign.tinyml import codegen, decision, golden, windows
 from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, Layers, QuantizedNetwork, arrays
@@ -144,7 +144,12 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     """
     network, preparation = bundle.network, bundle.preparation
     good = raw[~preparation.broken(raw).any(axis=1)]
+    good = golden.some(preparation, good)
     raw = np.concatenate([good, golden.on_broken(preparation, good)]) if len(good) else raw
+    signals = None
+    if preparation.signal is not None:
+        signals = windows.made(preparation.signal)
+        raw = np.concatenate([raw, features(preparation.signal, signals)])
     inputs = device_inputs(preparation, network, raw)
     scores = run(network, inputs, bundle.runtime)
     constant = _constant(bundle, raw)
@@ -157,6 +162,8 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
             {"relu": json.dumps([layer.relu for layer in layers])},
         ),
     }
+    if preparation.signal is not None and signals is not None:
+        files[windows.NAME] = windows.text(preparation.signal, signals).encode()
     texts = codegen.files(
         bundle.device,
         network,
@@ -167,6 +174,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         bundle.labels,
         bundle.reference,
         constant,
+        signals,
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
@@ -243,7 +251,7 @@ def read(folder: Path) -> Bundle:
             raise BundleError(
                 f"{path} has layout {facts['version']}, this version reads 2 to {VERSION}: make it again."
             )
-        if not _complete(set(facts["sha256"])):
+        if not _complete(set(facts["sha256"]), "signal" in facts):
             raise ValueError(f"it has to describe {', '.join(FILES)}, the files in {FIRMWARE}/ and no other")
         contents = {}
         for name in facts["sha256"]:
@@ -333,10 +341,11 @@ def format_of(network: DeployedNetwork) -> str:
     return {"uint8": "uint8", "int8": "int8", "float32": "int8-float-io"}[network.edges]
 
 
-def _complete(names: set[str]) -> bool:
+def _complete(names: set[str], signal: bool) -> bool:
     """Tells whether these are the files of a bundle, and none outside its folder."""
     firmware = {name for name in names if re.fullmatch(rf"{FIRMWARE}/\w+\.(c|h|md)", name)}
-    return set(FILES) == names - firmware and f"{FIRMWARE}/fma_model.h" in firmware
+    known = {*FILES, windows.NAME} if signal else {*FILES}
+    return known == names - firmware and f"{FIRMWARE}/fma_model.h" in firmware
 
 
 def _quantization(network: DeployedNetwork) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from fedmetaalign.model.target import Target
 from fedmetaalign.operators import Layer, operator_of, output_of
 from fedmetaalign.operators.c_text import TYPES, array, real, table
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.tinyml import decision, drift_code, features, firmware_readme, integer
+from fedmetaalign.tinyml import decision, drift_code, features, firmware_readme, integer, signal_code
 from fedmetaalign.tinyml.firmware_readme import names_of, plain
 from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
@@ -39,6 +39,7 @@ def files(
     labels: Target | None = None,
     reference: Reference | None = None,
     constant: str | None = None,
+    windows: np.ndarray | None = None,
 ) -> dict[str, str]:
     """Returns what goes into a bundle's `firmware/`, texts by file name.
 
@@ -52,6 +53,7 @@ def files(
         labels: the classes that the network tells apart; without them they have no names.
         reference: how the training samples were distributed, where the device shall tell drift.
         constant: what it says of every sample, if that is the same.
+        windows: (windows, length, columns) float32 of a signal, whose features are the last rows of `raw`.
 
     Raises:
         BundleError: float32 cannot hold a feature's mean or scale, or a layer is too wide.
@@ -59,6 +61,7 @@ def files(
     folder = resources.files("fedmetaalign") / "firmware"
     several = Interface.of(network).outputs > 1
     more = [*output_of(Interface.of(network).outputs).sources, *(_CURVES if preparation.curves else ())]
+    more += signal_code.SOURCES if preparation.signal else ()
     names = [*_SOURCES, *more, *(_LEARNING if head else ()), *(drift_code.SOURCES if reference else ())]
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in names}
     texts["README.md"] = firmware_readme.text(device, preparation, more, several, constant)
@@ -67,6 +70,11 @@ def files(
     texts["fma_golden.h"] = golden_header(network, preparation, threshold, raw, labels)
     if head:
         texts["fma_head.h"] = head
+    if preparation.signal:
+        texts["fma_signal.h"] = signal_code.signal_header(preparation, network)
+        texts["README.md"] += signal_code.README
+        if windows is not None:
+            texts["fma_golden.h"] = signal_code.with_windows(texts["fma_golden.h"], windows)
     if reference:
         texts["fma_reference.h"] = drift_code.reference_header(reference)
         texts["README.md"] += drift_code.README
@@ -125,7 +133,7 @@ def model_header(
         *(_normal(labels) if several else []),
         "",
         *(_curves if preparation.curves else _linear)(preparation, network),
-        *array("int16_t fma_columns", np.array(preparation.columns)),
+        *_columns(preparation),
         *_missing(preparation, network),
         "",
         f"#define FMA_FLOAT_EDGES {int(edges == 'float32')}",
@@ -141,6 +149,9 @@ def model_header(
 
 def _linear(preparation: Preparation, network: DeployedNetwork) -> list[str]:
     constants = features.constants(preparation, network)
+    if preparation.signal:
+        kept = signal_code.kept(preparation.signal)
+        constants = features.Constants(constants.mean[kept], constants.factor[kept])
     return [
         "/* An input is (raw - mean) * factor of the feature in its column; column -1 is the real 0. */",
         *array("float fma_mean", constants.mean),
@@ -166,15 +177,34 @@ def _curves(preparation: Preparation, network: DeployedNetwork) -> list[str]:
     ]
 
 
+def _columns(preparation: Preparation) -> list[str]:
+    """Writes which feature an input takes, and of a signal's features which constants each takes."""
+    columns, signal = preparation.columns, preparation.signal
+    if signal is None:
+        return array("int16_t fma_columns", np.array(columns))
+    lines = [
+        f"#define FMA_CONSTANT(feature) {signal_code.constant(signal)} /* which mean, factor and fill it has */"
+    ]
+    if columns == tuple(range(len(columns))):
+        return [*lines, "#define FMA_COLUMN(input) (input)"]
+    return [*lines, *array("int16_t fma_columns", np.array(columns))]
+
+
+def _fills(preparation: Preparation, network: DeployedNetwork) -> np.ndarray:
+    fills = features.fills(preparation, network)
+    return fills if preparation.signal is None else fills[signal_code.kept(preparation.signal)]
+
+
 def _missing(preparation: Preparation, network: DeployedNetwork) -> list[str]:
     """Writes which values are broken, and what takes their place."""
     missing, measured = preparation.missing, preparation.measured
     lines = [""]
     if missing.fills:
+        place = "FMA_CONSTANT(feature)" if preparation.signal else "feature"
         lines += [
             "/* What an input becomes whose value is broken. */",
-            "#define FMA_FILL(feature) fma_fill[feature]",
-            *array("float fma_fill", features.fills(preparation, network)),
+            f"#define FMA_FILL(feature) fma_fill[{place}]",
+            *array("float fma_fill", _fills(preparation, network)),
         ]
     else:
         lines.append("#define FMA_FILL(feature) 0.0f")

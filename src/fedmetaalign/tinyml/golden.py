@@ -12,6 +12,7 @@ from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
 
 _MOST = 8  # features whose sensors are broken one by one
+_VALUES = 16384  # of good samples that are windows
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ def on_curves(preparation: Preparation) -> np.ndarray:
         columns.append(values if texts is None else np.clip(np.rint(values), 0, len(texts) - 1))
     rows = max(map(len, columns))
     return np.column_stack([np.resize(values, rows) for values in columns[: len(preparation.measured)]])
+
+
+def some(preparation: Preparation, raw: np.ndarray) -> np.ndarray:
+    """Returns as many samples, (rows, measured), as a file has room for that are windows; else all."""
+    return raw if preparation.signal is None else raw[: max(1, _VALUES // raw.shape[1])]
 
 
 def on_broken(preparation: Preparation, raw: np.ndarray) -> np.ndarray:

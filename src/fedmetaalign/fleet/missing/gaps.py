@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.by_channel import groups_of, medians
 from fedmetaalign.fleet.placement import joined
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.missing import Missing, carried
@@ -159,6 +160,8 @@ def filled(table: Table, rows: np.ndarray, flags: Sequence[int] | None = None) -
     middle = np.nanquantile(known, 0.5, axis=0) if len(known) else np.zeros(len(texts))
     lower = np.nanquantile(known, 0.5, axis=0, method="lower") if any(texts) else middle
     values = np.where(texts, lower, middle)  # between two texts there is none
+    if (groups := groups_of(table)) is not None:
+        values = medians(known, groups)
     if flags is None:
         flags = np.flatnonzero(lacking.any(axis=0)).tolist()
     flags = tuple(flags) if table.missing.rule == "flag" else ()
@@ -190,8 +193,12 @@ def notices(tables: Iterable[Table]) -> Iterator[str]:
         if rule == "drop":
             gone = 0 if table.dropped is None else len(table.dropped)
             rows = len(table) + gone + (0 if table.unlabelled is None else len(table.unlabelled))
-            what = f"left out {gone:,} of {rows:,} rows of {table.name}, for {_joined(pieces)}"
-        lost = [name for name in table.gaps if name not in table.features]
+            thing = "windows" if table.windows is not None else "rows"
+            what = f"left out {gone:,} of {rows:,} {thing} of {table.name}, for {_joined(pieces)}"
+        there = (
+            table.features if table.signal is None else table.signal.columns if table.windows else table.gaps
+        )
+        lost = [name for name in table.gaps if name not in there]
         more = f"; it never gave {joined(map(repr, lost))}, and lacks that" if lost and rule != "drop" else ""
         yield f"Missing values, {rule}: {what}{more}."
     if len(told) > _MOST:

@@ -9,7 +9,7 @@ from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.recipe import Window
 from fedmetaalign.signals import front
-from fedmetaalign.signals.window import MINUTE, Signal
+from fedmetaalign.signals.window import Signal
 
 _AT_ONCE = 1 << 22  # numbers that are gathered from overlapping windows
 
@@ -43,32 +43,16 @@ def signal_of(table: Table, window: Window, missing: Missing, rate: float, lengt
         DataError: the parts do not fit together.
     """
     channels = tuple(name for name in table.features if name != window.speed)
-    samples = length or window.length
-    assert samples is not None  # noqa: S101 - the recipe's validators saw to it
     if not rate and ("envelope" in window.front or window.speed is not None):
         raise DataError(
             f"Device {table.name}: nothing tells its sampling rate, which its front end needs: name"
             " fleet.window.rate, or a column of time."
         )
+    ranges = {name: ends for name, ends in missing.ranges.items() if name in table.features}
     try:
-        window.check_length(samples)
-        return Signal(
-            length=samples,
-            stride=length or window.step,
-            channels=channels,
-            front=window.front,
-            rate=rate,
-            bands=window.bands,
-            segment=window.fft(samples),
-            taper=window.taper,
-            envelope=window.envelope,
-            speed=window.speed or "",
-            turns=1.0 if window.speed_unit == "Hz" else MINUTE,
-            orders=window.orders,
-            ranges={name: ends for name, ends in missing.ranges.items() if name in table.features},
-        )
+        return window.signal(channels, rate, ranges, length)
     except ValueError as error:
-        raise DataError(f"Device {table.name}: fleet.window {error}.") from None
+        raise DataError(f"Device {table.name}: fleet.window cannot be used: {error}.") from None
 
 
 def featured(signal: Signal, table: Table, spans: np.ndarray) -> Features:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import polars as pl
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.missing.gaps import Gaps
@@ -19,8 +20,8 @@ class Samples:
 
     Attributes:
         table: the samples; its features are the channels, and then the column of the speed.
-        recordings: (rows,) str, of each sample.
-        names: of the recordings, in their order.
+        recordings: (rows,) int64, the number of each sample's, rising.
+        names: of the recordings.
         rows: (rows,) int64, which row of the source each sample is, from 0.
         broken: (rows,) bool, which samples no window may hold.
         empty: (rows,) bool, which have no label.
@@ -35,7 +36,7 @@ class Samples:
 
     def where(self, row: int) -> str:
         """Says which sample it is."""
-        recording = f", recording '{self.recordings[row]}'" if len(self.names) > 1 else ""
+        recording = f", recording '{self.names[self.recordings[row]]}'" if len(self.names) > 1 else ""
         return f"Device {self.table.name}{recording}, row {self.rows[row] + 1:,}"
 
 
@@ -67,7 +68,7 @@ def samples_of(table: Table, window: Window, gaps: Gaps, missing: Missing, empty
         x=table.x[order][:, columns],
     )
     of = recordings[order]
-    _check_units(own, np.array(names)[of], names)
+    _check_units(own, of, names)
     _check_rates(own, holes)
     broken = np.zeros(len(table), bool)
     if holes.any():
@@ -76,7 +77,7 @@ def samples_of(table: Table, window: Window, gaps: Gaps, missing: Missing, empty
         raise DataError(
             f"Device {table.name} has no value of '{window.speed}', its speed: leave the device out."
         )
-    return Samples(own, np.array(names)[of], names, order, broken, empty[order])
+    return Samples(own, of, names, order, broken, empty[order])
 
 
 def _columns(table: Table, window: Window) -> list[int]:
@@ -103,11 +104,12 @@ def _recordings(table: Table) -> tuple[tuple[str, ...], np.ndarray]:
     told = table.groups if table.recordings is None else table.recordings
     if told is None:
         return (table.name,), np.zeros(len(table), np.int64)
-    names, first, inverse = np.unique(told, return_index=True, return_inverse=True)
-    order = np.argsort(first, kind="stable")
-    rank = np.empty(len(names), np.int64)
-    rank[order] = np.arange(len(names))
-    return tuple(map(str, names[order])), rank[inverse]
+    series = pl.Series(told)
+    names = series.unique(maintain_order=True)
+    # As a join: sorting millions of texts would take seconds.
+    return tuple(names.to_list()), series.replace_strict(
+        names, range(len(names)), return_dtype=pl.Int64
+    ).to_numpy()
 
 
 def _check_units(table: Table, recordings: np.ndarray, names: tuple[str, ...]) -> None:
@@ -118,7 +120,7 @@ def _check_units(table: Table, recordings: np.ndarray, names: tuple[str, ...]) -
     cut = (recordings[1:] == recordings[:-1]) & (groups[1:] != groups[:-1])
     if cut.any():
         row = int(np.argmax(cut))
-        which = f"recording '{recordings[row]}'" if len(names) > 1 else "its only recording"
+        which = f"recording '{names[recordings[row]]}'" if len(names) > 1 else "its only recording"
         raise DataError(
             f"Device {table.name}: {which} is of unit {groups[row]} and of unit {groups[row + 1]}, and a unit"
             " holds recordings as a whole: name the column of splits.unit in fleet.window.by, too."
@@ -173,7 +175,7 @@ def _filled(
     )
     if missing.rule == "drop":
         return replace(table, x=np.where(holes, 0.0, table.x)), np.asarray(holes.any(axis=1))
-    x = table.x
+    x = table.x.copy()
     if missing.rule == "last":
         for start, end in bounds_of(recordings):
             x[start:end] = carried(x[start:end], holes[start:end])

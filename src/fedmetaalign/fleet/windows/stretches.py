@@ -48,7 +48,7 @@ def stretches_of(samples: Samples, window: Window) -> Stretches:
     within[bounds[1:, 0] - 1] = False
     if not within.any():
         return Stretches(bounds, window.rate or 0.0)
-    usual = float(np.median(steps[within]))
+    usual = float(np.quantile(steps[within], 0.5, method="lower"))
     interval = SECOND / window.rate if window.rate else usual
     _check_rates(samples, bounds, steps, interval, window)
     most = max(GAP, 1 + window.tolerance) * interval

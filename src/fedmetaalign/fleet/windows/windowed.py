@@ -51,7 +51,8 @@ def windowed(
         return of_points(table, window, gaps, missing, empty)
     samples = samples_of(table, window, gaps, missing, empty)
     stretches = stretches_of(samples, window)
-    spans, short = _spans(samples, stretches.bounds, window)
+    assert window.length is not None  # noqa: S101 - the recipe's validators saw to it
+    spans, short = spans_of(samples, stretches.bounds, window.length, window.step)
     whole, broken = _whole(spans, samples)
     signal = signal_of(samples.table, window, missing, stretches.rate)
     if not len(whole):
@@ -85,35 +86,44 @@ def windowed(
         dialect=table.dialect,
         lacks=table.lacks,
         signal=signal,
-        windows=Windows(samples.recordings[last], whole, window.split_recordings, notes),
+        windows=Windows(
+            np.array(samples.names)[samples.recordings[last]], whole, window.split_recordings, notes
+        ),
     )
     if len(rows) < len(found):
         found = replace(found.take(rows), unlabelled=found.x[~labelled])
     return found.in_order()
 
 
-def _spans(samples: Samples, bounds: np.ndarray, window: Window) -> tuple[np.ndarray, list[str]]:
+def spans_of(samples: Samples, bounds: np.ndarray, length: int, step: int) -> tuple[np.ndarray, list[str]]:
     """Returns the windows of all stretches, (windows, 2) int64, and the recordings that have none.
+
+    Args:
+        samples: of a device.
+        bounds: (stretches, 2) int64, of each its first sample and the one after its last.
+        length: samples of a window.
+        step: from the beginning of one to that of the next.
 
     Raises:
         DataError: no recording has one.
     """
-    assert window.length is not None  # noqa: S101 - the recipe's validators saw to it
-    starts = [np.arange(start, end - window.length + 1, window.step) for start, end in bounds]
+    starts = [np.arange(start, end - length + 1, step) for start, end in bounds]
     first = np.concatenate([*starts, np.empty(0, np.int64)]).astype(np.int64)
-    spans = np.column_stack([first, first + window.length])
+    spans = np.column_stack([first, first + length])
     own = set(samples.recordings[first].tolist())
-    short = [name for name in samples.names if name not in own]
+    short = [name for number, name in enumerate(samples.names) if number not in own]
     if len(first):
         return spans, short
     table, sizes = samples.table, bounds[:, 1] - bounds[:, 0]
     longest = int(sizes.argmax()) if len(sizes) else 0
     rows = int(sizes[longest]) if len(sizes) else 0
-    where = f"its recording '{samples.recordings[bounds[longest, 0]]}'" if len(samples.names) > 1 else "it"
     parted = " without a gap" if len(bounds) > len(samples.names) else ""
+    where = f"it has {rows:,} rows{parted}"
+    if len(samples.names) > 1:
+        named = samples.names[samples.recordings[bounds[longest, 0]]]
+        where = f"its recording '{named}' has {rows:,} rows{parted}, and no other has more"
     raise DataError(
-        f"Device {table.name} has no window of {window.length} samples: {where} has {rows:,} rows{parted}, and"
-        " no other has more: lower fleet.window.length."
+        f"Device {table.name} has no window of {length} samples: {where}; lower fleet.window.length."
     )
 
 

@@ -1,0 +1,412 @@
+/* See fma_front.h. Each operation rounds once and has its place in a stated order, which is that of the Python
+ * package's signals/, where each front end is described. */
+
+#include "fma_float.h" /* first of all, for it turns fused multiply-adds off */
+
+#define FMA_SIGNAL_DATA
+#include "fma_front.h"
+
+#if defined(__clang__)
+#define FMA_ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define FMA_ROLLED
+#endif
+
+enum { FMA_BLOCK = 32 }; /* numbers that are added up before their sum is: longer sums would lose digits */
+
+#define FMA_LARGEST 3.40282347e+38f
+#define FMA_SMALLEST 1e-30f
+#define FMA_FASTEST 1e9f /* of a shaft, in turns a second */
+
+static inline float fma_nan(void) {
+    return fma_from_bits(0x7FC00000u);
+}
+
+#if defined(FMA_STATISTICS) || defined(FMA_POINTS)
+
+static inline int32_t fma_end_of_block(int32_t start, int32_t count) {
+    return count - start < FMA_BLOCK ? count : start + FMA_BLOCK;
+}
+
+/* The mean of `count` numbers, each `step` places after the one before. */
+static float fma_mean_of(const float *x, int32_t count, int32_t step) {
+    float sum = 0.0f;
+    for (int32_t i = 0; i < count;) {
+        const int32_t end = fma_end_of_block(i, count);
+        float block = 0.0f;
+        for (; i < end; i++, x += step) block += *x;
+        sum += block;
+    }
+    return sum / (float)count;
+}
+
+static void fma_lost(float *next, int32_t count) {
+    for (int32_t i = 0; i < count; i++) next[i] = fma_nan();
+}
+
+#endif
+
+#ifdef FMA_STATISTICS
+
+/* Mean, root mean square, standard deviation, skewness, kurtosis, crest factor, peak to peak, and how often the
+ * mean is crossed. */
+static void fma_statistics_of(const float *x, float *next) {
+    const float mean = fma_mean_of(x, FMA_WINDOW, FMA_CHANNELS), count = (float)FMA_WINDOW;
+    const float *at = x;
+    float low = *x, high = *x, m2 = 0.0f, m3 = 0.0f, m4 = 0.0f, span, unit, root, std, rms;
+    int32_t crossings = 0, below, moves;
+    for (int32_t i = 0; i < FMA_WINDOW; i++, at += FMA_CHANNELS) {
+        if (*at < low) low = *at;
+        if (*at > high) high = *at;
+    }
+    span = high - low;
+    moves = span > FMA_SMALLEST;
+    unit = 1.0f / (moves ? span : 1.0f);
+    below = (*x - mean) * unit < 0.0f;
+    at = x;
+    for (int32_t i = 0; i < FMA_WINDOW;) {
+        const int32_t end = fma_end_of_block(i, FMA_WINDOW);
+        float b2 = 0.0f, b3 = 0.0f, b4 = 0.0f;
+        FMA_ROLLED
+        for (; i < end; i++, at += FMA_CHANNELS) {
+            const float u = (*at - mean) * unit, square = u * u;
+            const int32_t is_below = u < 0.0f;
+            b2 += square;
+            b3 += square * u;
+            b4 += square * square;
+            crossings += is_below != below;
+            below = is_below;
+        }
+        m2 += b2;
+        m3 += b3;
+        m4 += b4;
+    }
+    m2 = moves ? m2 / count : 0.0f;
+    m3 = moves ? m3 / count : 0.0f;
+    m4 = moves ? m4 / count : 0.0f;
+    root = fma_root(m2);
+    std = span * root;
+    rms = fma_root(mean * mean + std * std);
+    next[0] = mean;
+    next[1] = rms;
+    next[2] = std;
+    next[3] = m2 > 0.0f ? m3 / (m2 * root) : 0.0f;
+    next[4] = m2 > 0.0f ? m4 / (m2 * m2) : 0.0f;
+    next[5] = rms > FMA_SMALLEST ? (high > -low ? high : -low) / rms : 0.0f;
+    next[6] = span;
+    next[7] = (float)crossings;
+}
+
+#endif
+
+#ifdef FMA_POINTS
+
+/* The natural logarithm by Cephes' logf (Moshier), of FMA_SMALLEST at least. x is 2^e (1 + r) with 1 + r from the
+ * root of 1/2 to that of 2; a polynomial gives ln(1 + r). */
+static float fma_log(float x) {
+    uint32_t bits;
+    int32_t e;
+    float r, p, square;
+    if (x < FMA_SMALLEST) x = FMA_SMALLEST;
+    if (!(x <= FMA_LARGEST)) return fma_nan();
+    bits = fma_to_bits(x);
+    e = (int32_t)(bits >> 23) - 126;
+    r = fma_from_bits((bits & 0x7FFFFFu) | 0x3F000000u);
+    if (r < 0.707106781186547524f) {
+        e--;
+        r += r;
+    }
+    r -= 1.0f;
+    p = 7.0376836292e-2f;
+    p = p * r + -1.1514610310e-1f;
+    p = p * r + 1.1676998740e-1f;
+    p = p * r + -1.2420140846e-1f;
+    p = p * r + 1.4249322787e-1f;
+    p = p * r + -1.6668057665e-1f;
+    p = p * r + 2.0000714765e-1f;
+    p = p * r + -2.4999993993e-1f;
+    p = p * r + 3.3333331174e-1f;
+    square = r * r;
+    p = p * r * square;
+    p = p + -2.12194440e-4f * (float)e;
+    p = p - 0.5f * square;
+    return r + p + 0.693359375f * (float)e;
+}
+
+static float fma_points[FMA_POINTS]; /* a segment, then its transform, then powers */
+
+/* Cosine and sine of k parts of a turn of `points` parts, for k up to half of one. */
+static inline void fma_turn(int32_t points, int32_t k, float *cosine, float *sine) {
+    const int32_t step = FMA_POINTS / points, quarter = points / 4;
+    *cosine = k <= quarter ? fma_cosines[k * step] : -fma_cosines[(2 * quarter - k) * step];
+    *sine = fma_cosines[(k <= quarter ? quarter - k : k - quarter) * step];
+}
+
+/* Takes the mean off a segment, weights it, and puts its numbers by twos, complex ones, in bit-reversed order. */
+static void fma_arrange(int32_t points) {
+    const float mean = fma_mean_of(fma_points, points, 1);
+    const int32_t count = points / 2;
+    FMA_ROLLED
+    for (int32_t i = 0; i < points; i++) {
+        float x = fma_points[i] - mean;
+#ifdef FMA_HANN
+        float cosine, sine;
+        fma_turn(points, i <= count ? i : points - i, &cosine, &sine);
+        x *= 0.5f - 0.5f * cosine;
+#endif
+        fma_points[i] = x;
+    }
+    for (int32_t i = 0, j = 0; i < count; i++) {
+        int32_t bit = count / 2;
+        if (i < j) {
+            for (int32_t part = 0; part < 2; part++) {
+                const float swap = fma_points[2 * i + part];
+                fma_points[2 * i + part] = fma_points[2 * j + part];
+                fma_points[2 * j + part] = swap;
+            }
+        }
+        for (; bit && (j & bit); bit >>= 1) j ^= bit; /* counts j up from its highest bit down */
+        j |= bit;
+    }
+}
+
+/* What combines two complex numbers, a and b, of which b is turned to (c, d). */
+static inline void fma_butterfly(float *a, float *b, float c, float d) {
+    b[0] = a[0] - c;
+    b[1] = a[1] - d;
+    a[0] = a[0] + c;
+    a[1] = a[1] + d;
+}
+
+/* The discrete Fourier transform of points / 2 complex numbers. */
+static void fma_transform(int32_t points) {
+    const int32_t count = points / 2;
+    for (int32_t half = 1; half < count; half *= 2) {
+        FMA_ROLLED
+        for (float *a = fma_points; a < fma_points + points; a += 4 * half) {
+            float *const b = a + 2 * half;
+            fma_butterfly(a, b, b[0], b[1]);
+        }
+        for (int32_t k = 1; k < half; k++) {
+            float cosine, sine;
+            fma_turn(points, k * (points / (2 * half)), &cosine, &sine);
+            FMA_ROLLED
+            for (float *a = fma_points + 2 * k; a < fma_points + points; a += 4 * half) {
+                float *const b = a + 2 * half;
+                fma_butterfly(a, b, b[0] * cosine + b[1] * sine, b[1] * cosine - b[0] * sine);
+            }
+        }
+    }
+}
+
+/* From the transform of the numbers by twos to that of the numbers one by one: of the frequencies k = 1, 2, ...,
+ * points / 2 - 1, four times the squared size, at fma_points[2 * k]. */
+static void fma_powers(int32_t points) {
+    const int32_t count = points / 2;
+    float *const middle = fma_points + count, re = middle[0] + middle[0], im = middle[1] + middle[1];
+    FMA_ROLLED
+    for (int32_t k = 1; k < count / 2; k++) {
+        float *const low = fma_points + 2 * k, *const high = fma_points + 2 * (count - k);
+        const float a = low[0] + high[0], b = low[1] - high[1], c = low[1] + high[1], d = high[0] - low[0];
+        float cosine, sine, along, across, x, y;
+        fma_turn(points, k, &cosine, &sine);
+        along = c * cosine + d * sine;
+        across = d * cosine - c * sine;
+        x = a + along;
+        y = b + across;
+        low[0] = x * x + y * y;
+        x = a - along;
+        y = across - b;
+        high[0] = x * x + y * y;
+    }
+    middle[0] = re * re + im * im;
+}
+
+/* Adds the powers of each band to its energy. */
+static void fma_gather(const fma_spectrum_t *how, float shaft, float *energies) {
+#ifdef FMA_SPEEDS
+    const int32_t last = how->points / 2 - 1;
+    const float bins = shaft * how->bins;
+    for (int32_t band = 0; band < FMA_BANDS; band++) {
+        const float low = how->edges[band] * bins, high = how->edges[band + 1] * bins;
+        float energy = 0.0f;
+        for (int32_t k = low < 1.0f ? 1 : low < (float)last ? (int32_t)low : last; k <= last; k++) {
+            const float start = (float)k - 0.5f, end = (float)k + 0.5f;
+            const float share = (end < high ? end : high) - (start > low ? start : low);
+            if (share > 0.0f) energy += fma_points[2 * k] * share;
+            if (start >= high) break;
+        }
+        energies[band] += energy;
+    }
+#else
+    (void)shaft;
+    for (int32_t band = 0; band < FMA_BANDS; band++) {
+        float energy = 0.0f;
+        FMA_ROLLED
+        for (int32_t k = how->edges[band]; k < how->edges[band + 1]; k++) energy += fma_points[2 * k];
+        energies[band] += energy;
+    }
+#endif
+}
+
+#ifdef FMA_ENVELOPE
+
+/* The envelope of a band, from its number `first` on. */
+static void fma_demodulate(const float *x, float mean, int32_t first, int32_t count) {
+    for (int32_t i = 0; i < count; i++) {
+        const float *at = x + (first + i) * (FMA_ENVELOPE_STEP * FMA_CHANNELS);
+        float re = 0.0f, im = 0.0f;
+        FMA_ROLLED
+        for (int32_t n = 0; n < FMA_ENVELOPE_TAPS; n++, at += FMA_CHANNELS) {
+            const float value = *at - mean;
+            re += value * fma_envelope_taps[n][0];
+            im += value * fma_envelope_taps[n][1];
+        }
+        fma_points[i] = fma_root(re * re + im * im);
+    }
+}
+
+#endif
+
+/* Logarithms of the energies of bands of a channel, or of its envelope. */
+static void fma_energies(const float *x, const fma_spectrum_t *how, float shaft, float *next) {
+    const int32_t gaps = how->segments > 1 ? how->segments - 1 : 1;
+#ifdef FMA_ENVELOPE
+    const int demodulated = how->demodulated;
+    const float mean = demodulated ? fma_mean_of(x, FMA_WINDOW, FMA_CHANNELS) : 0.0f;
+#endif
+    for (int32_t band = 0; band < FMA_BANDS; band++) next[band] = 0.0f;
+    for (int32_t segment = 0; segment < how->segments; segment++) {
+        const int32_t start = segment * how->reach / gaps;
+#ifdef FMA_ENVELOPE
+        if (demodulated) fma_demodulate(x, mean, start, how->points);
+        else
+#endif
+        {
+            FMA_ROLLED
+            for (int32_t i = 0; i < how->points; i++) fma_points[i] = x[(start + i) * FMA_CHANNELS];
+        }
+        fma_arrange(how->points);
+        fma_transform(how->points);
+        fma_powers(how->points);
+        fma_gather(how, shaft, next);
+    }
+    for (int32_t band = 0; band < FMA_BANDS; band++) next[band] = fma_log(next[band] * how->scale);
+}
+
+#endif
+
+/* Each front end stores the features of all channels, and returns where the next one's begin. */
+
+#ifdef FMA_RAW
+static float *fma_front_raw(const fma_stream_t *stream, float shaft, float *next) {
+    (void)shaft;
+    for (int32_t i = 0; i < FMA_WINDOW * FMA_CHANNELS; i++) *next++ = stream->window[i];
+    return next;
+}
+#endif
+
+#ifdef FMA_STATISTICS
+static float *fma_front_statistics(const fma_stream_t *stream, float shaft, float *next) {
+    (void)shaft;
+    for (int32_t channel = 0; channel < FMA_CHANNELS; channel++, next += FMA_STATISTICS) {
+        if (stream->broken[channel]) fma_lost(next, FMA_STATISTICS);
+        else fma_statistics_of(stream->window + channel, next);
+    }
+    return next;
+}
+#endif
+
+#ifdef FMA_POINTS
+static float *fma_front_spectrum(const fma_stream_t *stream, const fma_spectrum_t *how, float shaft, float *next) {
+    for (int32_t channel = 0; channel < FMA_CHANNELS; channel++, next += FMA_BANDS) {
+        if (stream->broken[channel] || !(shaft > 0.0f)) fma_lost(next, FMA_BANDS);
+        else fma_energies(stream->window + channel, how, shaft, next);
+    }
+    return next;
+}
+
+#define fma_front_bands(stream, shaft, next) fma_front_spectrum(stream, &fma_bands, shaft, next)
+#define fma_front_envelope(stream, shaft, next) fma_front_spectrum(stream, &fma_envelope, shaft, next)
+#endif
+
+void fma_features(const fma_stream_t *stream, float *features) {
+    float *next = features, shaft = 1.0f;
+#ifdef FMA_SPEEDS
+    const float speed = stream->speed / (float)FMA_SPEEDS;
+    shaft = speed * FMA_TURNS;
+    if (!(shaft > 0.0f && shaft <= FMA_FASTEST)) shaft = 0.0f;
+#endif
+#define FMA_RUN(front) next = fma_front_##front(stream, shaft, next);
+    FMA_FRONTS(FMA_RUN)
+#ifdef FMA_SPEEDS
+    *next++ = shaft > 0.0f ? speed : fma_nan();
+#endif
+    for (float *at = features; at < next; at++) {
+        if (!(*at >= -FMA_LARGEST && *at <= FMA_LARGEST)) *at = fma_nan();
+    }
+}
+
+void fma_stream_init(fma_stream_t *stream) {
+    stream->next = 0;
+    for (int32_t channel = 0; channel < FMA_CHANNELS; channel++) stream->broken[channel] = 0;
+#ifdef FMA_SPEEDS
+    stream->speed = 0.0f;
+#endif
+#ifdef FMA_LAST
+    fma_last_init(&stream->last);
+#endif
+}
+
+/* Makes room for the samples of the next window behind those that it shares with the last. */
+static void fma_move_on(fma_stream_t *stream) {
+    stream->next = FMA_WINDOW - FMA_STRIDE;
+    FMA_ROLLED
+    for (int32_t i = 0; i < stream->next * FMA_CHANNELS; i++) {
+        stream->window[i] = stream->window[i + FMA_STRIDE * FMA_CHANNELS];
+    }
+    for (int32_t channel = 0; channel < FMA_CHANNELS; channel++) {
+        const int32_t place = stream->broken[channel] - FMA_STRIDE;
+        stream->broken[channel] = place > 0 ? place : 0;
+    }
+#ifdef FMA_SPEEDS
+    stream->speed = 0.0f;
+#endif
+}
+
+/* Whether a sensor can have given a value; NaN is neither above nor below anything. */
+static inline int fma_possible(float value, int32_t column) {
+#ifdef FMA_SIGNAL_RANGES
+    return value >= fma_signal_low[column] && value <= fma_signal_high[column];
+#else
+    (void)column;
+    return value >= -FMA_LARGEST && value <= FMA_LARGEST;
+#endif
+}
+
+int fma_push(fma_stream_t *stream, const float *sample, fma_score_t *score FMA_KIND_PARAMETER) {
+    float features[FMA_FEATURES];
+    if (stream->next == FMA_WINDOW) fma_move_on(stream);
+    if (stream->next >= 0) {
+        for (int32_t channel = 0; channel < FMA_CHANNELS; channel++) {
+            const int good = fma_possible(sample[channel], channel);
+            stream->window[stream->next * FMA_CHANNELS + channel] = good ? sample[channel] : fma_nan();
+            if (!good) stream->broken[channel] = stream->next + 1;
+        }
+#ifdef FMA_SPEEDS
+        if (stream->next >= FMA_WINDOW - FMA_SPEEDS) {
+            stream->speed += fma_possible(sample[FMA_CHANNELS], FMA_CHANNELS) ? sample[FMA_CHANNELS] : fma_nan();
+        }
+#endif
+    }
+    if (++stream->next < FMA_WINDOW) return FMA_NONE;
+    fma_features(stream, features);
+#ifdef FMA_LAST
+    {
+        fma_last_t *const last = &stream->last;
+        return fma_classify(features, score FMA_KIND_ARGUMENT FMA_LAST_ARGUMENT);
+    }
+#else
+    return fma_classify(features, score FMA_KIND_ARGUMENT);
+#endif
+}

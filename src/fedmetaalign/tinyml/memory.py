@@ -1,0 +1,35 @@
+"""How much RAM the firmware of a device takes, known before anything is compiled."""
+
+from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
+
+_FRAMES = 320  # bytes of stack beside the arrays on it, on a Cortex-M
+
+
+def stream(preparation: Preparation) -> int:
+    """Returns the bytes of `fma_stream_t`: the window, and what is known of it."""
+    signal = preparation.signal
+    assert signal is not None  # noqa: S101 - asked of signals alone
+    channels, last = len(signal.channels), preparation.missing.rule == "last"
+    words = signal.length * channels + 1 + channels + bool(signal.speed) + last * len(preparation.measured)
+    return 4 * words
+
+
+def buffers(preparation: Preparation, network: DeployedNetwork) -> int:
+    """Returns the bytes of the static buffers of `fma_infer.c` and `fma_front.c`."""
+    layers, floats = (network.layers, network.head) if isinstance(network, QuantizedNetwork) else ((), network)
+    widest = max(layer_widths(layers)) if layers else 0
+    total = 3 * (-(-widest // 4) * 4)
+    total += 8 * max(layer_widths(floats)) if floats else 0
+    outputs = Interface.of(network).outputs
+    if outputs > 1 and not floats:
+        total += 5 * outputs
+    if preparation.signal is not None:
+        total += 4 * max((how.points for how in preparation.signal.spectra.values()), default=0)
+    return total
+
+
+def stack(preparation: Preparation, network: DeployedNetwork) -> int:
+    """Returns the bytes of stack that a decision takes, about, on a Cortex-M."""
+    interface = Interface.of(network)
+    return 4 * len(preparation.measured) + interface.inputs * interface.input.itemsize + _FRAMES

@@ -1,0 +1,130 @@
+"""From a folder of recordings to bundles: a run, its predictions, and the same over Flower."""
+
+import io
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from recordings import folder, machine
+
+from fedmetaalign import recipe as recipes
+from fedmetaalign.engine.flower.client_app import app as client_app
+from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.sources import raw_tables
+from fedmetaalign.fleet.table_file import save_table
+from fedmetaalign.integrations.flower_grid import InProcessGrid
+from fedmetaalign.run import run
+from fedmetaalign.serving.server_app import Settings, serve
+from fedmetaalign.tinyml import bundle
+
+RECIPE = """
+name = "hum"
+[fleet]
+table = "m*.csv"
+label = "state"
+normal = ["normal"]
+time = "t"
+scaling = "fleet"
+[fleet.window]
+length = 64
+stride = 32
+by = "run"
+channels = ["accel"]
+front = ["statistics", "bands"]
+bands = 6
+[model]
+hidden = [8]
+[optimizer]
+learning_rate = 0.01
+[serial]
+rounds = 1
+[parallel]
+rounds = 2
+"""
+RAW = ["fleet.window.front=['raw']", "fleet.window.bands=16"]
+
+
+@pytest.fixture(scope="module")
+def hum(tmp_path_factory):
+    """A folder with the recipe, the recordings and the finished run."""
+    path = folder(tmp_path_factory.mktemp("hum"))
+    (path / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fedmetaalign.run.write_report", lambda folder: None)
+        run(recipes.load(str(path / "recipe.toml")), path / "run")
+    return path
+
+
+def test_recordings_end_as_bundles_that_know_each_class(hum):
+    results = json.loads((hum / "run" / "results.json").read_text(encoding="utf-8"))
+    for device in results["devices"].values():
+        assert device["stages"]["deployed"]["accuracy"] > 0.9
+    kept = bundle.read(hum / "run" / "devices" / "m0")
+    assert kept.preparation.signal.channels == ("accel",)
+    assert (kept.preparation.signal.length, kept.preparation.signal.stride) == (64, 32)
+    assert kept.preparation.signal.rate == 1000
+
+
+def test_a_table_of_samples_is_judged_window_by_window(hum, cli, here):
+    machine({"whine": 1, "normal": 1}, 160, 9).write_csv(here / "new.csv")
+    out = cli("predict", hum / "run" / "devices" / "m1", "new.csv", "--by", "run", "--time", "t").out
+    found = pl.read_csv(io.StringIO(out))
+    assert found["row"].to_list() == [64, 96, 128, 160, 224, 256, 288, 320]
+    assert found["recording"].to_list() == ["whine-0"] * 4 + ["normal-0"] * 4
+    assert found["time"].to_list()[:2] == [0.063, 0.095]
+    assert (found["kind"] == "whine").sum() >= 3
+    assert found["alarm"].to_list()[4:].count("normal") >= 3
+    as_json = json.loads(cli("predict", hum / "run" / "devices" / "m1", "new.csv", "--by", "run", "--json").out)
+    assert as_json["rows"] == found["row"].to_list()
+    assert "times" not in as_json
+
+
+def test_a_broken_sample_is_a_sensor_fault_or_a_fault_in_the_windows_that_hold_it(hum, cli, here):
+    table = machine({"normal": 1}, 192, 9).with_row_index("i")
+    broken = table.with_columns(
+        pl.when(pl.col("i") == 100).then(None).otherwise(pl.col("accel")).alias("accel")
+    )
+    broken.write_csv(here / "new.csv")
+    outcome = cli("predict", hum / "run" / "devices" / "m1", "new.csv")
+    alarms = pl.read_csv(io.StringIO(outcome.out))["alarm"].to_list()
+    assert [alarm == "normal" for alarm in alarms] == [True, True, False, False, True]  # 0, 32, 64, 96, 128
+    assert outcome.err.startswith("fedmetaalign: Missing values: 1 cell of 'accel' (1 empty).")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], "new.csv has no window of 64 samples: it has 30 rows; lower"),
+        (["--by", "lot"], "new.csv has no column 'lot'"),
+    ],
+)
+def test_what_cannot_be_judged_is_one_sentence(hum, cli, here, options, says):
+    machine({"normal": 1}, 30, 9).write_csv(here / "new.csv")
+    outcome = cli("predict", hum / "run" / "devices" / "m1", "new.csv", *options)
+    assert outcome.status == 1
+    assert says in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_raw_samples_share_a_mean_and_a_scale(hum):
+    fleet = build(recipes.load(str(hum / "recipe.toml"), RAW))
+    preparation = fleet.devices[0].preparation
+    assert preparation.features[:2] == ("accel.00", "accel.01")
+    assert len(preparation.features) == 64
+    assert np.ptp(preparation.mean) == 0
+    assert np.ptp(preparation.scale) == 0
+
+
+def test_over_flower_it_is_the_same_to_the_last_bit(hum, tmp_path):
+    recipe = recipes.load(str(hum / "recipe.toml"))
+    nodes = {}
+    for table in raw_tables(recipe):
+        path = tmp_path / table.name / "table.safetensors"
+        save_table(table, path)
+        nodes[table.name] = {"name": table.name, "table": str(path), "state": str(tmp_path / table.name)}
+    asked = tmp_path / "recipe.toml"
+    asked.write_text(recipes.dump(recipe), encoding="utf-8")
+    with InProcessGrid(client_app, nodes) as grid:
+        serve(grid, Settings(recipe=str(asked), out=str(tmp_path / "run"), devices=3))
+    assert (tmp_path / "run" / "results.json").read_bytes() == (hum / "run" / "results.json").read_bytes()

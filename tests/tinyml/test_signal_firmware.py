@@ -1,0 +1,165 @@
+"""Bundles of signals: the same features and decisions in Python and in C, on every machine; streams; RAM."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fedmetaalign.errors import BundleError
+from fedmetaalign.model.missing import Missing
+from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.operators.c_text import real
+from fedmetaalign.proof import qemu, replay
+from fedmetaalign.proof.case import load
+from fedmetaalign.proof.verify import check, qemu_row, stream_row, windows_row
+from fedmetaalign.signals import Signal, features, names
+from fedmetaalign.signals.fourier import cosines
+from fedmetaalign.tinyml import bundle as bundles
+from fedmetaalign.tinyml import compiled, memory, windows
+from fedmetaalign.tinyml.bundle import Bundle
+from fedmetaalign.tinyml.quantize import quantize
+from fedmetaalign.tinyml.tflite import write as write_model
+from fedmetaalign.tinyml.toolchain import CORES
+
+pytestmark = pytest.mark.firmware
+
+USUAL = {"length": 1024, "stride": 512, "channels": ("accel",), "rate": 12000.0}
+BAND = (2000.0, 4000.0)
+SIGNALS = {
+    "usual": Signal(**USUAL, front=("statistics", "bands")),
+    "all": Signal(**USUAL, front=("statistics", "bands", "envelope"), envelope=BAND),
+    "two channels": Signal(
+        **USUAL | {"length": 300, "stride": 100, "channels": ("x", "y")},
+        front=("envelope", "raw", "bands"),
+        envelope=BAND,
+        taper="none",
+        ranges={"x": (-4.0, 9.0)},
+    ),
+    "orders": Signal(
+        **USUAL | {"length": 600, "stride": 700}, front=("bands", "envelope"), envelope=BAND, speed="rpm"
+    ),
+    "raw": Signal(**USUAL | {"length": 64, "stride": 1, "channels": ("x", "y", "z")}, front=("raw",)),
+}
+
+
+def preparation_of(signal, rule="reject"):
+    """By the moments of made up windows, of raw samples by channel."""
+    found = features(signal, windows.made(signal)).astype(np.float64)
+    mean, scale = np.nan_to_num(np.nanmean(found, axis=0)), np.nan_to_num(np.nanstd(found, axis=0)) + 0.1
+    if "raw" in signal.front:
+        mean, scale = np.zeros(len(mean)), np.ones(len(scale))
+    fill = tuple(mean + 0.1) if Missing(rule).fills else ()
+    inputs = tuple(range(len(mean)))
+    parts = (names(signal), ("",) * len(mean), {}, tuple(mean), tuple(scale), inputs)
+    return Preparation(*parts, missing=Missing(rule), fill=fill, signal=signal)
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory, network):
+    """Writes the bundle of a small network on a signal, and returns its folder."""
+
+    def write(kind, rule="reject", outputs=1):
+        preparation = preparation_of(SIGNALS[kind], rule)
+        raw = np.random.default_rng(0).normal(size=(40, len(preparation.mean)))
+        raw = raw * np.array(preparation.scale) + np.array(preparation.mean)
+        layers = network(1, (len(preparation.mean), 16, outputs))
+        deployed = quantize(layers, preparation.apply(raw))
+        folder = tmp_path_factory.mktemp("signal") / "pump"
+        labels = bundles.BINARY if outputs == 1 else bundles.Target(("fine", "ball", "race"), (0,))
+        bundle = Bundle("pump", preparation, 0.5, None, "cortex-m4", "firmware", write_model(deployed), labels)
+        bundles.write(folder, bundle, layers, raw, {})
+        return folder
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("where", "kind"),
+    [
+        *((where, kind) for where in ("zig", "cortex-m4") for kind in SIGNALS),
+        ("gcc", "all"),
+        ("cortex-m0", "orders"),
+    ],
+)
+def test_features_and_decisions_are_the_same_to_the_last_bit(kind, where, make):
+    row = stream_row(load(make(kind), 0), "x", CORES.get(where, where))
+    assert (row.wrong, row.agreeing, row.deciding) == (False, row.samples, row.samples)
+
+
+@pytest.mark.parametrize("rule", ["reject", "median", "last"])
+def test_a_broken_sample_is_a_sensor_fault_or_filled_by_the_rule(rule, make):
+    case = load(make("usual", rule, outputs=3), 0)
+    found = replay.stream(case.firmware, case.bundle.preparation, case.network, case.windows, "zig")
+    assert not stream_row(case, "x", "zig").wrong
+    assert np.isnan(found.features).any(axis=1).tolist() == [False, True, *[False] * 5, True]
+    assert 0 not in found.decisions[[1, -1]]
+    assert rule != "reject" or (found.decisions[[1, -1]] == 2).all()
+
+
+def test_a_stream_decides_every_stride_as_python_does_of_each_window(make):
+    case = load(make("usual"), 0)
+    samples = np.random.default_rng(0).normal(size=(1024 + 3 * 512, 1)).astype(np.float32)
+    samples[1500] = np.nan
+    on = compiled.host([case.firmware / "fma_front.c", case.firmware / "fma_infer.c"], [case.firmware], "zig")
+    state, at, score, found = map(on.allocate, (memory.stream(case.bundle.preparation), 4, 1, 4 * 24))
+    on.call("fma_stream_init", state)
+    said, rows = {}, []
+    for i, sample in enumerate(samples):
+        on.write(at, sample.tobytes())
+        if (decision := on.call("fma_push", state, at, score).result) >= 0:
+            on.call("fma_features", state, found)
+            said[i] = decision
+            rows.append(on.read(found, 4 * 24))
+    expected = np.stack([samples[512 * i : 512 * i + 1024] for i in range(4)])
+    assert b"".join(rows) == features(case.bundle.preparation.signal, expected).tobytes()
+    assert [*said] == [1023, 1535, 2047, 2559]
+    assert [decision == 2 for decision in said.values()] == [False, True, True, False]
+
+
+def spoil(folder):
+    """Changes a cosine of the FFT by one unit in the last place."""
+    path = folder / "firmware" / "fma_signal.h"
+    text = path.read_text()
+    cosine = real(cosines(256)[20])
+    assert text.count(cosine) == 1
+    path.write_text(text.replace(cosine, real(np.nextafter(cosines(256)[20], np.float32(1)))))
+
+
+@pytest.mark.parametrize("board", ["mps2-an386", "microbit"])
+def test_the_firmwares_own_check_knows_the_windows(board, make, needs):
+    needs("arm-none-eabi-gcc")
+    needs("qemu-system-arm")
+    case = load(make("usual", "last"), 0)
+    row = qemu_row(case, "x", qemu.BOARDS[board])
+    assert (row.wrong, row.samples, row.agreeing) == (False, 40 + 8 + 3 + 4, 55)
+    spoil(case.folder)
+    assert qemu_row(case, "x", qemu.BOARDS[board]).wrong
+
+
+def test_a_wrong_cosine_is_found(make):
+    case = load(make("usual"), 0)
+    spoil(case.folder)
+    row = stream_row(case, "signal here", "zig")
+    assert row.wrong
+    assert row.agreeing < row.samples
+    with pytest.raises(BundleError, match="came out right in signal here"):
+        check(case.folder, [row])
+
+
+def test_a_promise_of_windows_is_held_against_the_front_end(make):
+    case = load(make("all"), 0)
+    assert windows_row(case, "windows.csv").agreeing == 4
+    other = case.windows.copy()
+    other[2, 7] += np.float32(1 / 128)
+    assert windows_row(dataclasses.replace(case, windows=other), "windows.csv").agreeing == 3
+
+
+def test_ram_is_stated_before_anything_is_compiled(make):
+    case = load(make("all"), 0)
+    preparation, network = case.bundle.preparation, case.network
+    text = (case.firmware / "fma_signal.h").read_text()
+    stated = memory.stream(preparation) + memory.buffers(preparation, network)
+    assert f"#define FMA_RAM {stated} " in text
+    cost = stream_row(case, "x", CORES["cortex-m4"]).cost
+    assert cost.ram == stated
+    assert cost.stack <= memory.stack(preparation, network)
