@@ -228,7 +228,7 @@ def tones(machine: Machine, condition: Condition, turn: np.ndarray, rng: np.rand
 def simulate(devices: int, samples: int, seed: int) -> list[Table]:
     """Simulates a fleet of rotating machines, each with one accelerometer.
 
-    Machines differ in speed (900 to 3,000 rpm), bearing, structure, noise, hum, sensor, in how much their
+    Machines differ in speed (1,100 to 3,000 rpm), bearing, structure, noise, hum, sensor, in how much their
     process knocks and, above all, in which faults they meet (Dirichlet, alpha 0.4). Recordings of a machine
     differ in speed (80 to 110 %), load (30 to 100 %), and how bad a fault is.
 
@@ -259,14 +259,14 @@ def _device(name: str, samples: int, rng: np.random.Generator) -> Table:
 def _draw(rng: np.random.Generator) -> Machine:
     return Machine(
         bearing=Bearing(int(rng.integers(7, 13)), rng.uniform(0.17, 0.25), np.radians(rng.choice([0, 15]))),
-        speed=np.exp(rng.uniform(np.log(15), np.log(50))),
-        mode=(rng.uniform(2000, 4500), rng.uniform(0.02, 0.06)),
+        speed=np.exp(rng.uniform(np.log(18), np.log(50))),
+        mode=(rng.uniform(2200, 4200), rng.uniform(0.02, 0.06)),
         extent=rng.uniform(0.35, 0.6),
-        rolling=np.exp(rng.normal(0, 0.3)),
+        rolling=np.exp(rng.normal(0, 0.25)),
         sensor=rng.uniform(0.05, 0.2),
         gain=rng.normal(1, 0.07),
         hum=(int(rng.integers(5, 30)), rng.uniform(0.1, 0.8)),
-        knocks=rng.uniform(0, 0.4),
+        knocks=rng.uniform(0, 0.3),
         faults=rng.uniform(0.45, 0.65),
         mix=dict(zip(FAULTS, rng.dirichlet(np.full(len(FAULTS), 0.4)).tolist(), strict=True)),
     )
@@ -274,7 +274,7 @@ def _draw(rng: np.random.Generator) -> Machine:
 
 def _condition(machine: Machine, kind: str, rng: np.random.Generator) -> Condition:
     pit = kind in ("outer", "inner", "ball")
-    low, high = (2.0, 15.0) if pit else (3.0, 9.0)
+    low, high = (6.0, 40.0) if pit else (4.0, 12.0)
     return Condition(
         kind,
         speed=machine.speed * rng.uniform(0.8, 1.1),
