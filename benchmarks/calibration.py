@@ -22,7 +22,7 @@ from fedmetaalign.fleet.simulators import SIMULATORS
 from fedmetaalign.model import online
 from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.model.online import Samples
-from fedmetaalign.phases.dense import float_layers
+from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.recipe import load
 from fedmetaalign.tinyml.calibration import Calibration, observe
 from fedmetaalign.tinyml.network import Layers

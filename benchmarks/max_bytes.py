@@ -35,9 +35,9 @@ from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME, trained_layers
-from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.deploy import deploy
 from fedmetaalign.phases.fitting import DistillationSet, candidates, distil
+from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.phases.personalize import fine_tune
 from fedmetaalign.phases.schedule import pretraining
 from fedmetaalign.phases.server import Server, State, rounds

@@ -129,13 +129,19 @@ def check(problem: Problem, learnt: dict[str, np.ndarray]) -> dict[str, float]:
 
 def compile_c() -> str:
     """Compiles the C loop and returns the compiler's version line."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        sys.exit("error: no C compiler found; install gcc, or leave the C loop out with --skip c.")
+    path, version = compiler()
     C_LIBRARY.parent.mkdir(exist_ok=True)
     flags = ["-std=c99", "-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
-    call([compiler, *flags, HERE / "online" / "loop.c", "-o", C_LIBRARY, "-lm"])
-    return call([compiler, "--version"]).splitlines()[0]
+    call([path, *flags, HERE / "online" / "loop.c", "-o", C_LIBRARY, "-lm"])
+    return version
+
+
+def compiler() -> tuple[str, str]:
+    """Returns the path of the system's C compiler, and its version line; ends where there is none."""
+    path = shutil.which("gcc") or shutil.which("cc")
+    if path is None:
+        sys.exit("error: no C compiler found; install gcc, or leave the C loop out with --skip c.")
+    return path, call([path, "--version"]).splitlines()[0]
 
 
 def call(command: Sequence[str | Path], cores: Sequence[int] | None = None) -> str:

@@ -9,7 +9,7 @@ from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.model.online import Samples, train
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense
-from fedmetaalign.phases.dense import float_layers
+from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.tinyml.low_rank import StorageCost, factorise, spectra
 from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize

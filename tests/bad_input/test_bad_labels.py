@@ -49,15 +49,6 @@ def test_a_normal_value_that_no_row_of_a_table_has_that_is_cut(recipe, refused, 
     assert "never holds 'fine', which `normal` names; it holds 'jam', 'ok', 'worn', so name one of" in sentence
 
 
-def test_a_class_with_one_sample_in_the_whole_fleet(recipe, refused, states):
-    states(["leak"])
-    states(name="press.csv")
-    assert refused("run", recipe(STATES.format(table="p*.csv"))) == (
-        "One sample of the whole fleet is of class 'leak', which cannot be both learnt and tested: add some, or"
-        " leave it out."
-    )
-
-
 def test_an_identifier_that_is_taken_for_a_label(recipe, refused, states):
     states([f"part {i}" for i in range(64)])
     sentence = refused("run", recipe(STATES.format(table="pump.csv")))

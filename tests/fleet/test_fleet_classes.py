@@ -230,11 +230,33 @@ class TestFleets:
         source = {"table": str(write("state", *cells)), "label": "state", "features": ["a"], "normal": ["ok"]}
         assert build(parse({"fleet": source}, "here")).target.classes == ("jam", "ok", "worn")
 
-    def test_a_device_without_normal_samples_is_left_out(self, write):
+    @pytest.mark.parametrize("stratify", ["class", "kind"])
+    def test_a_class_of_one_sample_is_told_and_the_device_learns_it(self, write, stratify):
+        path = write("state", *["ok", "worn"] * 40, "jam")
+        source = {"table": str(path), "label": "state", "features": ["a"], "normal": ["ok"]}
+        fleet = build(parse({"fleet": source, "splits": {"stratify": stratify}}, "here"))
+        jam = fleet.target.classes.index("jam")
+        assert (fleet.devices[0].train.y == jam).sum() == 1 and not (fleet.test["t"].y == jam).any()
+        assert [each for each in fleet.notices if "sample of the whole fleet" in each] == [
+            "One sample of the whole fleet is of class 'jam': it is in the training set or in the test set"
+            " of its device, so that this kind is learnt or tested, and not both; add some, or give it another"
+            " kind."
+        ]
+
+    def test_one_sample_of_a_kind_on_a_device_of_several_needs_no_word(self, write):
+        write("state", *["ok", "worn"] * 40, "jam", name="u.csv")
+        path = write("state", *["ok", "jam"] * 40)
+        source = {"table": str(path.parent / "*.csv"), "label": "state", "features": ["a"], "normal": ["ok"]}
+        fleet = build(parse({"fleet": source}, "here"))
+        jam = fleet.target.classes.index("jam")
+        assert (fleet.devices[1].train.y == jam).sum() == 1 and not (fleet.test["u"].y == jam).any()
+        assert not any("sample of the whole fleet" in each for each in fleet.notices)
+
+    def test_a_device_without_normal_samples_is_left_out_where_its_own_moments_would_scale_it(self, write):
         write("state", *["worn", "jam"] * 40, name="u.csv")
         path = write("state", *["ok", "jam"] * 40)
         source = {"table": str(path.parent / "*.csv"), "label": "state", "features": ["a"], "normal": ["ok"]}
-        says = r"^Device u in .*u.csv has only faults: a classifier needs samples of"
+        says = r"^Device u in .*u.csv has only faults, and standardised by these alone"
         with pytest.raises(DataError, match=says):
             build(parse({"fleet": source | {"strict": True}}, "here"))
         fleet = build(parse({"fleet": source}, "here"))

@@ -46,8 +46,8 @@ def wrong(here):
         f"{mill} 10, column 'load' holds 'n/a', which means that there is no value, as on lines 12, 14, 16, 18"
         " and 2 more; fill the cell in or remove the row",
         f"{mill} 42, column 'heat' is empty; fill the cell in or remove the row",
-        f"Device worn in {here}/worn.csv has only faults: a classifier needs samples of both; add some or leave"
-        " the device out",
+        f"Device worn in {here}/worn.csv has only faults, and standardised by these alone they look as normal"
+        ' samples do elsewhere: set fleet.scaling = "fleet", add normal samples, or leave the device out',
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedmetaalign.fleet.placement import Layout, layout, notices
+from fedmetaalign.fleet.placement import Layout, agreed, as_known, layout, notices, relatives
 from fedmetaalign.recipe import Model
 
 NINE = Model()
@@ -84,6 +84,32 @@ def test_a_feature_in_another_unit_is_another_feature():
     )
 
 
+def test_a_feature_whose_unit_nobody_states_or_all_spell_otherwise_is_the_same_feature():
+    told = {"a": [("t", "degC"), ("v", "")], "b": [("t", ""), ("v", "mm")], "c": [("v", "mm"), ("t", "°C")]}
+    assert agreed(told) == {
+        "a": (("t", "degC"), ("v", "mm")),
+        "b": (("t", "degC"), ("v", "mm")),
+        "c": (("v", "mm"), ("t", "degC")),
+    }
+    assert relatives({"a": [("t", "K")], "b": [("t", "")]}) == {"a": 0, "b": 0}
+    # Two units that differ: nobody can tell which of them the third has.
+    apart = {"a": (("t", "K"),), "b": (("t", "°C"),), "c": (("t", ""),)}
+    assert agreed(apart) == apart and len({*relatives(apart).values()}) == 3
+
+
+def test_a_late_device_s_features_are_called_as_its_fleet_calls_them():
+    known = [("t", "degC"), ("v", ""), ("p", "bar"), ("p", "psi")]
+    for own, called in (
+        (("t", ""), ("t", "degC")),
+        (("t", "°C"), ("t", "degC")),
+        (("t", "K"), ("t", "K")),
+        (("v", "mm"), ("v", "")),
+        (("p", ""), ("p", "")),
+        (("p", "psi"), ("p", "psi")),
+    ):
+        assert as_known([own], known) == (called,), own
+
+
 fleets = st.dictionaries(
     st.sampled_from(["d1", "d2", "d3", "d4", "d5"]),
     st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=5, unique=True).map("".join),
@@ -151,8 +177,15 @@ class TestNotices:
     def test_units_that_differ_or_are_missing(self):
         devices = {"a": [("t", "K"), ("v", "")], "b": [("t", "K"), ("v", "")], "c": [("v", ""), ("t", "")]}
         assert tuple(notices(devices, 9, [("t", "°C")])) == (
+            "Where nothing states the unit of a feature, it is taken for the one that others state: 't' in K on"
+            " c; correct it with units.",
+            "The same name in unlike units is not the same feature: 't' in K on a, b and c, in °C on the public"
+            " table; use one unit, or say in fleet.conversions how to turn them into one.",
+        )
+        devices |= {"d": [("t", "°C")]}
+        assert tuple(notices(devices, 9)) == (
             "The same name in unlike units is not the same feature: 't' in K on a and b, without a unit on c,"
-            " in °C on the public table; use one unit, or say in fleet.conversions how to turn them into one.",
+            " in °C on d; use one unit, or say in fleet.conversions how to turn them into one.",
         )
 
 

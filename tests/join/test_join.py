@@ -17,7 +17,7 @@ from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.join import join
 from fedmetaalign.join.trained import export, read_trained
 from fedmetaalign.phases.budget import all_steps
-from fedmetaalign.phases.dense import float_layers
+from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.run import run
 from fedmetaalign.serving.server_app import serve
 from fedmetaalign.system.sealed import sealed, unsealed

@@ -115,6 +115,7 @@ def test_a_device_that_gives_no_update_joins_the_largest_group_of_its_family_and
     class Deaf:
         names = server.engine.names
         families = staticmethod(server.engine.families)
+        one_sided = staticmethod(server.engine.one_sided)
 
         def exchange(self, names, request, patience=0.0):
             there = [name for name in names if name != "milling-01"]
@@ -127,6 +128,25 @@ def test_a_device_that_gives_no_update_joins_the_largest_group_of_its_family_and
     assert fleet.group_of(state)["milling-01"] == fleet.group_of(state)["milling-00"]
     assert [r["absent"] for r in records if r["device"] == "milling-01"] == ["it is off"] * 2
     assert sum("support_loss" in r for r in records) == 6
+
+
+def test_devices_with_one_class_make_no_group_of_their_own():
+    server, clients = federation(recipe(groups={"alignment": 1.0}))  # nobody is so like another
+    one_sided = {"feeder-01": "normal", "milling-02": "faulty"}
+    runners = [
+        DeviceRunner(
+            replace(c, device=replace(c.device, known=one_sided.get(name, c.device.known))), fleet.METHOD
+        )
+        for name, c in clients.items()
+    ]
+    engine = LocalEngine(runners)
+    assert engine.one_sided() == one_sided.keys()
+    server = replace(server, engine=engine)
+    state, _ = fleet.grouped(server, State(server.learner.initial()))
+    found = fleet.group_of(state)
+    assert len({*found.values()}) == len(found) == 5 and not one_sided.keys() & found.keys()
+    found = fleet.group_of(fleet.joined(server, state))
+    assert found["feeder-01"] == found["feeder-00"] and found["milling-02"] == found["milling-00"]
 
 
 def test_the_halves_share_no_sample(toured):

@@ -13,8 +13,8 @@ from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.model.mlp import Network, initialize, logits
 from fedmetaalign.phases.conversion import convert, trained_layers
-from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.deploy import deploy
+from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.recipe import Deploy, Personalize
 from fedmetaalign.run import run
 from fedmetaalign.tinyml.bundle import read

@@ -17,9 +17,9 @@ from fedmetaalign.fleet.device import Part
 from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.model.online import Samples, train
 from fedmetaalign.operators.dense import Dense
-from fedmetaalign.phases.dense import float_layers, weight_vector
 from fedmetaalign.phases.deploy import deploy
 from fedmetaalign.phases.fitting import Candidate, DistillationSet, choose, distil
+from fedmetaalign.phases.layers import float_layers, weight_vector
 from fedmetaalign.phases.size_limit import smallest_bytes
 from fedmetaalign.recipe import Deploy, Personalize, parse
 from fedmetaalign.tinyml import compress

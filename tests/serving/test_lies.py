@@ -74,6 +74,9 @@ class WithoutLiars:
     def families(self) -> Mapping[str, int]:
         return self.engine.families()
 
+    def one_sided(self) -> frozenset[str]:
+        return self.engine.one_sided()
+
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         if isinstance(request, Train):
             names = [name for name in names if request.number not in self.left_out.get(name, ())]

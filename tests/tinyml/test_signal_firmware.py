@@ -11,11 +11,12 @@ from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.c_text import real
 from fedmetaalign.proof import qemu, replay
 from fedmetaalign.proof.case import load
+from fedmetaalign.proof.footprint import footprint
 from fedmetaalign.proof.verify import check, qemu_row, stream_row, windows_row
 from fedmetaalign.signals import Signal, features, names
 from fedmetaalign.signals.fourier import cosines
 from fedmetaalign.tinyml import bundle as bundles
-from fedmetaalign.tinyml import compiled, memory, windows
+from fedmetaalign.tinyml import compiled, golden, memory, windows
 from fedmetaalign.tinyml.bundle import Bundle
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write as write_model
@@ -163,3 +164,12 @@ def test_ram_is_stated_before_anything_is_compiled(make):
     cost = stream_row(case, "x", CORES["cortex-m4"]).cost
     assert cost.ram == stated
     assert cost.stack <= memory.stack(preparation, network)
+
+
+def test_the_footprint_is_of_a_whole_window(make):
+    folder = make("usual")
+    case = load(folder, 0)
+    deployed = next(row for row in footprint(folder) if row.deployed)
+    assert 150_000 < deployed.instructions < 300_000
+    assert 4096 + 1024 < deployed.ram <= 4096 + 1024 + 8 + 600
+    assert golden.samples(folder, case.bundle.preparation, case.bundle.labels).shape == (40 + 8 + 3, 24)

@@ -35,7 +35,7 @@ def of_signal(
     import numpy as np
 
     from fedmetaalign.fleet import files
-    from fedmetaalign.fleet.missing.gaps import without
+    from fedmetaalign.fleet.missing.gaps import added, without
     from fedmetaalign.fleet.times.clock import stamp
     from fedmetaalign.fleet.times.stamps import Clock
     from fedmetaalign.fleet.windows.applied import applied
@@ -50,7 +50,7 @@ def of_signal(
     for note in found.notes:
         _say(note)
     names = signal.columns if found.gaps.codes.shape[1] == len(signal.columns) else ()
-    if names and (lacking := without(found.gaps, names)):
+    if names and (lacking := without(added({}, found.gaps.counts(names)))):
         _say(f"Missing values: {lacking}.")
     scores = np.concatenate([content.scores(part, runtime) for part in np.split(found.x, found.starts[1:])])
     told, drift = predictions.of(content, found.x, scores), {}

@@ -13,13 +13,14 @@ from fedmetaalign.proof.verify import Row
 
 _NOTES = """\
 Each runtime is held against the integer model in its own rounding; "unlike firmware" is the share of samples
-that its rounding gives another score than the firmware's. Instructions are of one inference, or of one step of
-learning, in what Zig compiles; RAM is without the stack.
+that its rounding gives another score than the firmware's. Instructions are of one inference, of one window of a
+signal with its features, or of one step of learning, in what Zig compiles; RAM is without the stack.
 """
 
 _FOOTPRINT_NOTES = """\
 LiteRT: the median of one inference on this machine, with XNNPACK, in one thread; speed-up: the share of the
-float32 model's time that is saved. Cortex-M4: the firmware at 64 MHz, by an estimate of its cycles.
+float32 model's time that is saved. Cortex-M4: the firmware at 64 MHz, by an estimate of its cycles; of a model
+that takes windows of a signal with all that makes features of one. RAM: with the window, and the stack.
 """
 
 
@@ -46,7 +47,10 @@ def verification_table(title: str, rows: Iterable[Row]) -> None:
 
 def footprint_table(title: str, measured: Iterable[Footprint]) -> None:
     """Prints what `footprint` measured, a line a device and format."""
-    columns = ("", "format", "", "bytes", "LiteRT,\nus", "speed-\nup, %", "instruc-\ntions", "Cortex-M4,\nms")
+    columns = (
+        *("", "format", "", "bytes", "LiteRT,\nus", "speed-\nup, %"),
+        *("instruc-\ntions", "Cortex-M4,\nms", "RAM,\nbytes"),
+    )
     rows = list(measured)
     print_table(title, columns, [(row.device, *_measured(row)) for row in rows], left=("format", ""))
     sys.stdout.write(f"\n{_FOOTPRINT_NOTES}")
@@ -63,6 +67,7 @@ def _measured(row: Footprint) -> Sequence[str]:
         "" if row.speedup is None else f"{100 * row.speedup:.0f}",
         "" if row.instructions is None else f"{row.instructions:,}",
         "" if row.milliseconds is None else f"{row.milliseconds:.2f}",
+        "" if row.ram is None else f"{row.ram:,}",
     ]
 
 

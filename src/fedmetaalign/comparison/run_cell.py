@@ -207,7 +207,8 @@ def run_cell(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
     except DivergenceError:
         return Cell(name, recipe.seed, rate, None, {}, (), fleet.unseen)
     end = given.checkpoint(begin.weights)
-    test = {device.name: fleet.test[device.name] for device in given.devices}
+    # Whoever has faults alone is no judge: what calls everything a fault is right there.
+    test = {device.name: _none_of_one_kind(device, fleet.test[device.name]) for device in given.devices}
     judges = {name: each for name, each in test.items() if learner.target.faults(each.y).any()}
     return Cell(
         method=name,
@@ -218,6 +219,10 @@ def run_cell(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
         rounds=tuple(_accuracies(learner, weights, judges) for weights in outcome.rounds),
         unseen=fleet.unseen,
     )
+
+
+def _none_of_one_kind(device: Device, test: Samples) -> Samples:
+    return Samples(test.x[:0], test.y[:0]) if device.known == "faulty" else test
 
 
 def _validation(given: CellRun, outcome: Outcome) -> float:

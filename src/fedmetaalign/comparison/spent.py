@@ -58,6 +58,10 @@ class Metered:
         """Numbers the families of devices that measure alike."""
         return self.engine.families()
 
+    def one_sided(self) -> frozenset[str]:
+        """Tells which devices have samples of one kind alone."""
+        return self.engine.one_sided()
+
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks, and counts what travels."""
         replies = self.engine.exchange(names, request, patience)

@@ -33,7 +33,8 @@ from fedmetaalign.methods._method import Method
 from fedmetaalign.model.learner import NetworkLearner
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.model.online import Samples, ignore_steps
-from fedmetaalign.model.target import BINARY, Target
+from fedmetaalign.model.target import BINARY, ONE_SIDED, Target
+from fedmetaalign.phases import layers
 from fedmetaalign.phases.alone import train_alone
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME
@@ -122,7 +123,7 @@ class DeviceRunner:
     def _keeps(self) -> bool:
         """Whether the device keeps the fleet's weights as they are."""
         known = self.client.device.known
-        return known == "nothing" or (known == "normal" and self.method.federates)
+        return known == "nothing" or (known in ONE_SIDED and self.method.federates)
 
     def _noted(self, choice: Choice) -> Choice:
         """Returns the threshold of the deployed model, with a word on whose weights it is for."""
@@ -140,7 +141,7 @@ class DeviceRunner:
         own = self._personal(request)
         alone = None
         judged = client.learner.target.faults(self.outputs.test.y).any()
-        if recipe.evaluation.alone and judged:
+        if recipe.evaluation.alone and judged and client.device.known != "faulty":
             alone = train_alone(client, client.learner.initial(), client.all_steps(request.devices))
         deployed = deploy(client, network_of(recipe, client.learner.target), own)
         deployed = replace(deployed, threshold=self._noted(deployed.threshold))
@@ -158,7 +159,7 @@ def write_bundle(client: Client, deployed: Deployed, path: Path) -> str:
     device = client.device
     content = bundle.Bundle(
         device=device.name,
-        preparation=device.preparation,
+        preparation=device.preparation.in_own_units(device.converted),
         threshold=deployed.threshold.threshold,
         threshold_note=deployed.threshold.reason,
         target=client.recipe.deploy.target,
@@ -170,24 +171,26 @@ def write_bundle(client: Client, deployed: Deployed, path: Path) -> str:
         content = replace(content, reference=reference_of(device, content))
     # The golden samples are the device's own: the bundle stays on the device that they come from.
     with writing_to(path):
-        samples = np.concatenate([device.examples, golden.on_curves(device.preparation)])
+        own = device.preparation.raw_in_own_units(device.converted, device.examples)
+        samples = np.concatenate([own, golden.on_curves(content.preparation)])
         return bundle.write(path, content, deployed.layers, samples, software())
 
 
 def reference_of(device: Device, content: bundle.Bundle) -> Reference:
     """Returns how a device's training samples are distributed, those that its model calls faults apart."""
     assert device.raw is not None  # noqa: S101 - the caller saw to it
-    faults = content.faults(content.scores(device.raw))
-    reference = Reference.of(device.raw, faults)
-    if device.period is None or len(device.period.train) != len(device.raw):
+    raw = device.preparation.raw_in_own_units(device.converted, device.raw)
+    faults = content.faults(content.scores(raw))
+    reference = Reference.of(raw, faults)
+    if device.period is None or len(device.period.train) != len(raw):
         return reference
     order = np.argsort(device.period.train, kind="stable")
-    return calibrated(reference, device.raw[order], faults[order])
+    return calibrated(reference, raw[order], faults[order])
 
 
 def network_of(recipe: Recipe, target: Target = BINARY) -> Network:
     """Returns the architecture that a recipe trains to tell some classes apart."""
-    return Network(recipe.model.inputs, recipe.model.hidden, target.outputs)
+    return layers.network_of(recipe.model, target.outputs)
 
 
 def learner_of(

@@ -10,6 +10,7 @@ from fedmetaalign.engine.device_runner import DeviceRunner
 from fedmetaalign.federation.engine import Liveness, Replies
 from fedmetaalign.federation.messages import Reply, Request
 from fedmetaalign.fleet.placement import relatives
+from fedmetaalign.model.target import ONE_SIDED
 from fedmetaalign.system.cores import cores
 
 
@@ -39,6 +40,10 @@ class LocalEngine:
     def families(self) -> Mapping[str, int]:
         """Tells the family of each device."""
         return relatives({name: r.device.preparation.sensors for name, r in self._runners.items()})
+
+    def one_sided(self) -> frozenset[str]:
+        """Tells which devices have samples of one kind alone."""
+        return frozenset(name for name, each in self._runners.items() if each.device.known in ONE_SIDED)
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices; here everybody answers, so that nobody has to be waited for."""

@@ -243,8 +243,8 @@ class Result(Reported):
             against `class_accuracy`, as `majority` is against `accuracy`.
         novelty: of a device that is `known`; left out where the fleet has no quantiles to be unlike.
         known: "normal" of a device without a fault to be tested on, whose accuracy is the share of its normal
-            samples that raise no alarm, and "nothing" of one without a label, which cannot be judged; left out
-            of others.
+            samples that raise no alarm, "faulty" of one with faults alone, whose accuracy is the share of these
+            that is found, and "nothing" of one without a label, which cannot be judged; left out of others.
         false_alarms: of a device without a fault.
         over_time: the test period in parts, of a device that is split by time and has labels.
         drift: of each of its features, the largest first.
@@ -269,7 +269,7 @@ class Result(Reported):
     normal_classes: list[Words] = Field(default_factory=list)
     unseen_kinds: list[Words] = Field(default_factory=list)
     majority_class: Part | None = None
-    known: Literal["normal", "nothing"] | None = None
+    known: Literal["normal", "faulty", "nothing"] | None = None
     novelty: Novelty | None = None
     false_alarms: FalseAlarms | None = None
     over_time: Annotated[list[Span], Field(min_length=1, max_length=64)] | None = None

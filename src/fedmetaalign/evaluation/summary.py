@@ -17,7 +17,8 @@ def summary(devices: Mapping[str, Result]) -> dict[str, Any]:
     counts the samples of all devices, and `recall_by_class` is that of these.
 
     All of this is said of the devices with faults to be judged by. Of the others, `without_faults` has the
-    number and the mean share of false alarms, and `without_labels` the number; either is there where some are.
+    number and the mean share of false alarms, `without_normal` that and the mean recall, and `without_labels`
+    the number; each is there where some are.
 
     Args:
         devices: by name; one at least. Those with faults all have the same stages and classes, and all were
@@ -53,6 +54,8 @@ def _others(devices: Iterable[Result]) -> dict[str, Any]:
     every = list(devices)
     shares = [each.false_alarms.share for each in every if each.false_alarms is not None]
     found: dict[str, Any] = {"without_faults": {"devices": len(shares), "false_alarms": _mean(shares)}}
+    recall = [each.stages["deployed"].recall for each in every if each.known == "faulty"]
+    found["without_normal"] = {"devices": len(recall), "recall": _mean(recall)}
     found["without_labels"] = {"devices": sum(each.known == "nothing" for each in every)}
     return {key: value for key, value in found.items() if value["devices"]}
 

@@ -85,6 +85,10 @@ class Engine(Protocol):
         """Tells the family of each device that has told its features; unlike families share no feature."""
         ...
 
+    def one_sided(self) -> frozenset[str]:
+        """Tells which devices have said that their samples are all normal, or all faults."""
+        ...
+
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices, and waits for their answers.
 

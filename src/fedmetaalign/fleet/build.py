@@ -18,7 +18,7 @@ from fedmetaalign.fleet.shared import Hello, Shared, check_faults, share
 from fedmetaalign.fleet.sketch import Sketch
 from fedmetaalign.fleet.sources import Found, find_devices, hashes
 from fedmetaalign.fleet.times import periods
-from fedmetaalign.fleet.usable import LeftOut, check_classes, check_width, notices, refuse
+from fedmetaalign.fleet.usable import LeftOut, check_width, notices, refuse, single_samples
 from fedmetaalign.recipe import Recipe
 
 UNJUDGED = (
@@ -75,7 +75,6 @@ def build_shared(
     public, sources = public_table(recipe)
     sources |= {each.table.source for each in every}
     shared = share({each.name: each.hello for each in (*federated, *bare)}, recipe, public)
-    check_classes([each.table for each in federated], shared.target)
     devices, test = [], {}
     for each in (*raw, *bare):
         place = shared.place(each.hello, recipe.model)
@@ -84,6 +83,7 @@ def build_shared(
         test[each.name] = samples
     part = public_part(recipe, public, shared) if public else None
     judged = any(shared.target.faults(test[each.name].y).any() for each in federated)
+    once = single_samples([each.table for each in federated], shared.target)
     told = periods.notices([(e.table, e.rows.test, e.rows.train) for e in federated], recipe.splits)
     fleet = Fleet(
         devices=tuple(devices[: len(federated)]),
@@ -92,7 +92,7 @@ def build_shared(
         files=hashes(sources),
         unseen_devices=tuple(devices[len(federated) : len(raw)]),
         notices=(
-            *(*notices(left_out), *found.notices, *shared.notices, *told, *_of_windows(federated)),
+            *(*notices(left_out), *found.notices, *shared.notices, *once, *told, *_of_windows(federated)),
             *(*gaps_told(each.table for each in every), *([] if judged else [UNJUDGED])),
         ),
         target=shared.target,

@@ -8,7 +8,7 @@ import numpy as np
 from fedmetaalign.fleet.missing.imputation import Fill
 from fedmetaalign.fleet.usable import LeftOut
 from fedmetaalign.model.online import Samples
-from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.model.preparation import OwnUnit, Preparation
 from fedmetaalign.model.target import BINARY, Known, Target
 
 
@@ -52,6 +52,7 @@ class Device:
         fill: what of its inputs makes up for those that it lacks.
         period: when its samples were taken; None where they are not split by time.
         raw: (rows, features) float64, what `inputs` were made of; None where its bundle does not need that.
+        converted: of features that are in another unit here the one that its bundle takes them in.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Device:
     fill: Fill = field(default_factory=Fill)
     period: Period | None = None
     raw: np.ndarray | None = None
+    converted: Mapping[str, OwnUnit] = field(default_factory=dict)
 
     @property
     def inputs(self) -> np.ndarray:

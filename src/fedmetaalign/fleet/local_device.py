@@ -36,7 +36,7 @@ def read_table(recipe: Recipe, name: str, path: Path) -> Table:
     else:
         table = tables.read(path, columns_of(_source(recipe, name), recipe.splits), name)
     table = converted(table, recipe.fleet.conversions)
-    check(table, recipe.model)
+    check(table, recipe)
     return table
 
 

@@ -16,6 +16,7 @@ from fedmetaalign.fleet.division.splits import split_few
 from fedmetaalign.fleet.files import Raw, cells, listed
 from fedmetaalign.fleet.missing.gaps import filled, notices, settled
 from fedmetaalign.fleet.missing.values import features_of
+from fedmetaalign.fleet.placement import as_known
 from fedmetaalign.fleet.prepare import EXAMPLES, own_of, prepared
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared
@@ -127,7 +128,8 @@ def _filled(shared: Shared, table: Table, rows: np.ndarray) -> Table:
 def _table(shared: Shared, source: tables.Columns, raw: Raw, name: str) -> tuple[Table, np.ndarray]:
     """Returns the samples, and which of them have a label, (rows,) bool; the others count as normal."""
     known = {feature for family in shared.layout.families for feature in family}
-    strange = [f for f in source.features if (f, source.units.get(f, "")) not in known]
+    own = [(feature, source.units.get(feature, "")) for feature in source.features]
+    strange = [name for name, unit in own if as_known([(name, unit)], known)[0] not in known]
     if strange:
         unit = source.units.get(strange[0])
         in_unit = f" in {unit}" if unit else ""

@@ -4,12 +4,14 @@ Devices that share features, directly or by way of others, are one family: their
 without anything in common lie over each other, from the first input on, as the paper's two do.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedmetaalign.fleet.columns.units import meant
 from fedmetaalign.fleet.schema import Table
+from fedmetaalign.model.preparation import OwnUnit
 from fedmetaalign.recipe import Model
 from fedmetaalign.recipe.data import Conversion
 
@@ -75,21 +77,56 @@ def layout(devices: Mapping[str, Sequence[Feature]], inputs: int) -> Layout:
     return Layout(tuple(families))
 
 
+def agreed(devices: Mapping[str, Sequence[Feature]]) -> dict[str, tuple[Feature, ...]]:
+    """Returns features as the fleet calls them: one name and one meaning of a unit are one feature everywhere.
+
+    A unit that a device does not state is the one that others state for that name, where these mean the same.
+    """
+    known: dict[str, dict[str, str]] = {}
+    for device in sorted(devices):
+        for name, unit in devices[device]:
+            if unit:
+                known.setdefault(name, {}).setdefault(meant(unit), unit)
+
+    def called(name: str, unit: str) -> Feature:
+        spelt = known.get(name, {})
+        if unit:
+            return name, spelt[meant(unit)]
+        return name, next(iter(spelt.values())) if len(spelt) == 1 else ""
+
+    return {device: tuple(called(*feature) for feature in own) for device, own in devices.items()}
+
+
+def as_known(features: Sequence[Feature], known: Collection[Feature]) -> tuple[Feature, ...]:
+    """Returns a device's features as its fleet calls them, also of one that comes later."""
+
+    def called(feature: Feature) -> Feature:
+        name, unit = feature
+        named = [each for each in known if each[0] == name]
+        same = [each for each in named if unit and meant(each[1]) == meant(unit)]
+        if feature in named or not (same or (len(named) == 1 and not (unit and named[0][1]))):
+            return feature
+        return (same or named)[0]
+
+    return tuple(map(called, features))
+
+
 def converted(table: Table, conversions: Mapping[str, Conversion]) -> Table:
     """Returns a table with its features in the units that a recipe turns others into."""
+    by_meaning = {meant(unit): conversion for unit, conversion in conversions.items()}
     found = {
-        i: conversions[unit]
+        i: by_meaning[meant(unit)]
         for i, (name, unit) in enumerate(table.sensors)
-        if unit in conversions and name not in table.categories
+        if meant(unit) in by_meaning and name not in table.categories
     }
     if not found:
         return table
-    factor, offset = np.ones(len(table.features)), np.zeros(len(table.features))
+    factor, offset = [1.0] * len(table.features), [0.0] * len(table.features)
     units = list(table.units)
     for i, conversion in found.items():
         factor[i], offset[i], units[i] = conversion.factor, conversion.offset, conversion.to
-    more = None if table.unlabelled is None else table.unlabelled * factor + offset
-    was = {table.features[i]: table.units[i] for i in found}
+    more = None if table.unlabelled is None else table.unlabelled * np.array(factor) + np.array(offset)
+    was = {table.features[i]: OwnUnit(table.units[i], factor[i], offset[i]) for i in found}
     ranges = {
         name: (ends[0] * factor[i] + offset[i], ends[1] * factor[i] + offset[i])
         for name, ends in table.missing.ranges.items()
@@ -98,7 +135,7 @@ def converted(table: Table, conversions: Mapping[str, Conversion]) -> Table:
     missing = replace(table.missing, ranges={name: (min(ends), max(ends)) for name, ends in ranges.items()})
     return replace(
         table,
-        x=table.x * factor + offset,
+        x=table.x * np.array(factor) + np.array(offset),
         unlabelled=more,
         units=tuple(units),
         converted=was,
@@ -111,16 +148,18 @@ def conversions_told(tables: Iterable[Table]) -> Iterator[str]:
     turned: dict[tuple[str, str, str], list[str]] = {}
     for table in tables:
         units = dict(table.sensors)
-        for feature, unit in table.converted.items():
-            turned.setdefault((feature, unit, units[feature]), []).append(table.name)
+        for feature, own in table.converted.items():
+            turned.setdefault((feature, own.unit, units[feature]), []).append(table.name)
     for (feature, unit, to), names in turned.items():
         yield (
-            f"'{feature}' is turned from {unit} into {to} on {joined(names)}: a bundle there takes it in {to}."
+            f"'{feature}' is turned from {unit} into {to} on {joined(names)}: a bundle there takes it in"
+            f" {unit}."
         )
 
 
 def relatives(devices: Mapping[str, Sequence[Feature]]) -> dict[str, int]:
     """Returns the family of each device: those that share features, also by way of others, have one number."""
+    devices = agreed(devices)
     families = _families(devices)
     return {
         name: next(i for i, family in enumerate(families) if family.issuperset(features))
@@ -138,6 +177,13 @@ def notices(
         inputs: of the network.
         public: the features of phase 0's table.
     """
+    if unknown := [*_unknown(devices)]:
+        yield (
+            "Where nothing states the unit of a feature, it is taken for the one that others state:"
+            f" {joined(unknown)}; correct it with units."
+        )
+    devices = agreed(devices)
+    public = as_known(public, {feature for own in devices.values() for feature in own})
     units = _units({**devices, "the public table": public})
     if units:
         yield (
@@ -216,6 +262,16 @@ def _units(devices: Mapping[str, Sequence[Feature]]) -> dict[str, str]:
         for name, units in by_name.items()
         if len(units) > 1
     }
+
+
+def _unknown(devices: Mapping[str, Sequence[Feature]]) -> Iterator[str]:
+    """Yields of each feature whose unit some devices lack, and others know, which it is and where it lacks."""
+    lacking: dict[Feature, list[str]] = {}
+    for device, features in agreed(devices).items():
+        for (name, unit), (_, told) in zip(features, devices[device], strict=True):
+            if unit and not told:
+                lacking.setdefault((name, unit), []).append(device)
+    yield from (f"'{name}' in {unit} on {joined(sorted(own))}" for (name, unit), own in lacking.items())
 
 
 def _on(features: Mapping[tuple[str, ...], Sequence[str]]) -> str:

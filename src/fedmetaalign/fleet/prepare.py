@@ -84,7 +84,8 @@ def prepared(
         recipe: whether it is split by time, and whether its bundle tells drift.
     """
     preparation = preparation_of(table, place, own)
-    device = replace(_device(table, rows, preparation, place.target), fill=place.fill)
+    device = _device(table, rows, preparation, place.target)
+    device = replace(device, fill=place.fill, converted=table.converted)
     train = np.concatenate([rows.own_support, rows.personalize_query])
     if recipe.splits.kind == "time" and table.times is not None:
         times = table.times.values

@@ -12,7 +12,7 @@ from fedmetaalign.fleet.prepare import moments_of, own_of, preparation_of, sampl
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Shared, union
 from fedmetaalign.fleet.sources import tables_of
-from fedmetaalign.fleet.usable import check, check_names, one_kind
+from fedmetaalign.fleet.usable import check_names, check_width, one_kind
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe, Splits
 
@@ -30,10 +30,11 @@ def public_table(recipe: Recipe) -> tuple[Table | None, set[Path | None]]:
     found = tables_of(recipe.foundation, Splits(), seed)  # the fleet's units are not the public table's
     check_names(found)
     for each in found:
-        check(each, recipe.model)
+        check_width(each, recipe.model)
     found = [_filled(table) for table in found]
     if lacking := [each for each in found if each.known != "faults"]:
-        raise one_kind(lacking[0], "normal samples" if len(lacking[0]) else "samples without a label")
+        kinds = {"normal": "normal samples", "faulty": "faults"}
+        raise one_kind(lacking[0], kinds.get(lacking[0].known, "samples without a label"))
     table = found[0]
     if len(found) > 1:  # several simulated devices, or a glob: they are pooled
         if any(other.features != table.features for other in found):

@@ -9,6 +9,7 @@ from fedmetaalign.fleet.sources import columns_of, files_of
 from fedmetaalign.fleet.tables import matching
 from fedmetaalign.recipe import Recipe, Source
 from fedmetaalign.recipe.inputs import enough
+from fedmetaalign.recipe.network import fitted
 
 
 def resolved(recipe: Recipe) -> Recipe:
@@ -34,6 +35,10 @@ def resolved(recipe: Recipe) -> Recipe:
         fleet = fleet.model_copy(update={"features": _features(fleet, recipe)})
     inputs = max(recipe.model.inputs, enough(fleet.sources, foundation))
     model = recipe.model.model_copy(update={"inputs": inputs})
+    try:
+        model = fitted(model, (*fleet.sources, *([foundation] if foundation.enabled else [])), counted=False)
+    except ValueError as error:
+        raise DataError(f"The network cannot take these windows: model {error}.") from None
     return recipe.model_copy(update={"fleet": fleet, "foundation": foundation, "model": model})
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.model.missing import Missing
+from fedmetaalign.model.preparation import OwnUnit
 from fedmetaalign.model.target import BINARY, Known, Target, known
 from fedmetaalign.signals.window import Signal
 
@@ -85,7 +86,7 @@ class Table:
         flags: of each of the last features the one that it says of whether it is missing, 1 or 0.
         dialect: how `source` was read, where that had to be guessed.
         lacks: features that others have and `source` may have under another name, a sentence each.
-        converted: the unit that its source has a feature in, of those that are in another here.
+        converted: of features that are in another unit here the one that its source has them in.
         recordings: (rows,) str, where rows are samples of a signal, the recording of each; None where they are
             none, or all of one.
         signal: how samples became features, where rows are windows of a signal.
@@ -113,7 +114,7 @@ class Table:
     flags: tuple[int, ...] = ()
     dialect: str = ""
     lacks: tuple[str, ...] = ()
-    converted: Mapping[str, str] = field(default_factory=dict)
+    converted: Mapping[str, OwnUnit] = field(default_factory=dict)
     recordings: np.ndarray | None = None
     signal: Signal | None = None
     windows: Windows | None = None

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,14 @@ from fedmetaalign.fleet.device import Moments
 from fedmetaalign.fleet.files import listed
 from fedmetaalign.fleet.labels.classes import in_order, text_of, too_many
 from fedmetaalign.fleet.missing.imputation import Correlations, Fill, pooled
-from fedmetaalign.fleet.placement import Feature, Layout, joined, layout, notices
+from fedmetaalign.fleet.placement import Feature, Layout, agreed, as_known, joined, layout, notices
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.sketch import Sketch, curve_of
 from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.target import BINARY, MOST_CLASSES, Known, Target
 from fedmetaalign.recipe import Model, Recipe
-from fedmetaalign.system.writing import replace, writing_to
+from fedmetaalign.system.writing import replace as write
+from fedmetaalign.system.writing import writing_to
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class Shared:
 
         A feature that none of them has is encoded with the device's own moments, or its own quantiles.
         """
+        known = {feature for family in self.layout.families for feature in family}
+        device = replace(device, units=tuple(unit for _, unit in as_known(device.sensors, known)))
         placed = self.layout.columns(device.sensors, model)
         columns = tuple(placed.tolist())
         fill = self.correlations.fill(placed, device.sensors, self.layout.family(device.sensors))
@@ -144,11 +147,16 @@ def share(devices: Mapping[str, Hello], recipe: Recipe, public: Table | None = N
     """
     check_faults(device.known for device in devices.values())
     inputs = recipe.model.inputs
-    sensors = {name: device.sensors for name, device in devices.items()}
+    told = {name: device.sensors for name, device in devices.items()}
+    sensors = agreed(told)
+    devices = {
+        name: replace(device, units=tuple(unit for _, unit in sensors[name]))
+        for name, device in devices.items()
+    }
     return Shared(
         layout(sensors, inputs),
         _pooled(devices[name] for name in sorted(devices)),
-        (*notices(sensors, inputs, public.sensors if public else ()), *unlike(devices, recipe.fleet.scaling)),
+        (*notices(told, inputs, public.sensors if public else ()), *unlike(devices, recipe.fleet.scaling)),
         union(devices, [text_of(value) for source in recipe.fleet.sources for value in source.classes]),
         _merged(devices.values()),
         pooled(
@@ -160,12 +168,18 @@ def share(devices: Mapping[str, Hello], recipe: Recipe, public: Table | None = N
 
 
 def check_faults(devices: Iterable[Known]) -> None:
-    """Sees that some device of a fleet has a fault.
+    """Sees that some device of a fleet has faults and normal samples: else who it is says what its label is.
 
     Raises:
         DataError: none has.
     """
-    if "faults" not in set(devices):
+    found = {*devices}
+    if "faults" not in found and "faulty" in found:
+        raise DataError(
+            "No device has both normal samples and faults, and the model would learn to tell devices apart:"
+            " give one of them samples of the other kind, or add a device that has both."
+        )
+    if "faults" not in found:
         raise DataError(
             "No device has a fault, and a classifier needs samples of both kinds: give one of them some, or add"
             " a device that has."
@@ -173,7 +187,7 @@ def check_faults(devices: Iterable[Known]) -> None:
 
 
 def unlike(devices: Mapping[str, Hello], scaling: str) -> Iterator[str]:
-    """Yields what the user has to know of devices that lack faults, or labels.
+    """Yields what the user has to know of devices that lack faults, normal samples, or labels.
 
     On simulated feeders, one whose faults were dropped found 59 and 84 % of them with the fleet's moments (two
     seeds), and none with its own, which are those of normal samples alone.
@@ -191,6 +205,11 @@ def unlike(devices: Mapping[str, Hello], scaling: str) -> Iterator[str]:
         yield (
             "Standardised by normal samples alone, they see faults elsewhere than the others do, and may"
             ' find none: set fleet.scaling = "fleet".'
+        )
+    if faulty := named("faulty"):
+        yield (
+            "Devices with faults alone, which train with the others, keep the fleet's model as it is, and have"
+            f" nothing to test false alarms on: {joined(faulty)}."
         )
     if nothing := named("nothing"):
         yield (
@@ -269,7 +288,7 @@ def save_shared(shared: Shared, path: Path) -> None:
         "normal": shared.target.normal,
     }
     with writing_to(path):
-        replace(path, (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
+        write(path, (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
 
 
 def load_shared(path: Path) -> Shared:

@@ -58,7 +58,7 @@ def find_devices(recipe: Recipe) -> Found:
     for candidate in chosen:
         try:
             table = converted(candidate.read(), recipe.fleet.conversions)
-            check(table, recipe.model)
+            check(table, recipe)
             found.append(table)
         except DataError as error:
             left_out.append(LeftOut(candidate.name, error.on(candidate.name)))

@@ -11,6 +11,7 @@ from safetensors.numpy import save
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.schema import Table, Times, Windows
 from fedmetaalign.model.missing import Missing
+from fedmetaalign.model.preparation import OwnUnit
 from fedmetaalign.signals import Signal
 from fedmetaalign.system.writing import replace, writing_to
 
@@ -57,6 +58,11 @@ def save_table(table: Table, path: Path) -> None:
         **({} if table.times is None else {"dated": table.times.dated}),
         "missing": asdict(table.missing),
         "gaps": table.gaps,
+        **(
+            {"converted": {name: asdict(each) for name, each in table.converted.items()}}
+            if table.converted
+            else {}
+        ),
         **({"units_of_split": groups} if groups else {}),
         **signal,
     }
@@ -121,6 +127,7 @@ def load_table(path: Path, name: str) -> Table:
             missing=missing,
             gaps=facts.get("gaps", {}),
             dropped=arrays.get("dropped"),
+            converted={str(name): OwnUnit(**each) for name, each in facts.get("converted", {}).items()},
             signal=Signal.of(facts["signal"]) if "signal" in facts else None,
             windows=windows,
         )

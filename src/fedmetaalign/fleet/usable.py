@@ -9,7 +9,7 @@ import numpy as np
 from fedmetaalign.errors import MOST_OF_A_KIND, DataError, DataErrors, Problem
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.target import Target
-from fedmetaalign.recipe import Model
+from fedmetaalign.recipe import Model, Recipe
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,22 @@ def check_names(tables: Sequence[Table]) -> None:
             )
 
 
-def check(table: Table, model: Model) -> None:
-    """Sees that a table makes a device.
+def check(table: Table, recipe: Recipe) -> None:
+    """Sees that a table makes a device of a recipe's fleet.
+
+    One with faults alone trains with the others. By its own moments its faults would lie where the others have
+    their normal samples, and they would be taught that these are faults.
 
     Raises:
         DataError: it does not; the sentence names it.
     """
-    check_width(table, model)
-    if table.faults.all() and len(table):
-        raise one_kind(table, "faults")
+    check_width(table, recipe.model)
+    if table.known == "faulty" and recipe.fleet.scaling == "device":
+        raise DataError(
+            f"Device {table.name}{origin(table)} has only faults, and standardised by these alone they look as"
+            ' normal samples do elsewhere: set fleet.scaling = "fleet", add normal samples, or leave the device'
+            " out."
+        )
 
 
 def check_width(table: Table, model: Model) -> None:
@@ -80,6 +87,13 @@ def check_width(table: Table, model: Model) -> None:
     Raises:
         DataError: it has not.
     """
+    if model.kind == "cnn" and len(table.features) != model.inputs:
+        channels = model.channels or 1
+        raise DataError(
+            f"Device {table.name} has windows of {len(table.features):,} values, and the network takes"
+            f" {model.inputs // channels:,} samples of {channels} channels: cut all windows alike, of the same"
+            " channels."
+        )
     if len(table.features) > model.inputs:
         said = f", of which {len(table.flags)} say that another is missing," if table.flags else ""
         raise DataError(
@@ -96,19 +110,18 @@ def one_kind(table: Table, kind: str) -> DataError:
     )
 
 
-def check_classes(tables: Iterable[Table], target: Target) -> None:
-    """Sees that no kind of more than two has a single sample, with which it can be either learnt or tested.
-
-    Raises:
-        DataError: one has.
-    """
+def single_samples(tables: Iterable[Table], target: Target) -> Iterator[str]:
+    """Yields what the user has to know of kinds, of more than two, of which the whole fleet has one sample."""
+    if target.outputs == 1:
+        return
     y = np.concatenate([table.labels(target) for table in tables]).astype(np.int64)
-    for name, count in zip(target.classes, np.bincount(y, minlength=len(target.classes)), strict=True):
-        if count == 1 and target.outputs > 1:
-            raise DataError(
-                f"One sample of the whole fleet is of class '{name}', which cannot be both learnt and tested:"
-                " add some, or leave it out."
-            )
+    counts = np.bincount(y, minlength=len(target.classes))
+    if once := [name for name, count in zip(target.classes, counts, strict=True) if count == 1]:
+        yield (
+            f"One sample of the whole fleet is of class {', '.join(map(repr, once))}: it is in the training set"
+            " or in the test set of its device, so that this kind is learnt or tested, and not both; add some,"
+            " or give it another kind."
+        )
 
 
 def origin(table: Table) -> str:

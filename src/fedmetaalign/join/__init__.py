@@ -163,7 +163,7 @@ def _final(trained: Trained, found: Newcomer, like: str | None) -> Final:
     finals = trained.finals()
     labelled, target = found.device.train, trained.shared.target
     if len(labelled) >= FEWEST and len(np.unique(target.faults(labelled.y))) == 2:
-        fill, units = found.device.fill, trained.recipe.model.hidden[0]
+        fill, units = found.device.fill, trained.recipe.model.first
         return min(
             finals, key=lambda each: trained.learner.evaluate(fill.folded(each.weights, units), labelled)[0]
         )

@@ -56,7 +56,7 @@ def joined(client: Client, body: np.ndarray, head: np.ndarray | None) -> np.ndar
 def lacking(recipe: Recipe) -> str:
     """Says so where phase 3 freezes no layer: then there is no representation to share."""
     freeze = recipe.personalize.freeze
-    if int(freeze * (len(recipe.model.hidden) + 1)):
+    if int(freeze * recipe.model.layers):
         return ""
     return (
         f"fedrep shares the layers that phase 3 freezes, and personalize.freeze = {freeze:g} freezes none:"

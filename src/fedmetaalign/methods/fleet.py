@@ -123,6 +123,9 @@ def told(server: Server, state: State) -> tuple[State, list[Record]]:
 def grouped(server: Server, state: State) -> tuple[State, list[Record]]:
     """Divides the devices that send updates into groups, by their features and these."""
     updates, failed = broadcast(server, state.weights, 1, {OTHER: np.zeros_like(state.weights)})
+    # Alone, devices with one class would be a group that says always the same: they join another.
+    weighs = [each.samples for each in updates.values()]
+    updates = {n: u for n, u in updates.items() if n not in server.engine.one_sided()} or updates
     pair = (
         np.stack([u.delta for u in updates.values()]),
         np.stack([u.vectors[OTHER] for u in updates.values()]),
@@ -131,7 +134,7 @@ def grouped(server: Server, state: State) -> tuple[State, list[Record]]:
     least = server.recipe.groups.alignment
     found = groups(alignments(*pair), least, np.array([families[name] for name in updates]))
     numbers = {f"{GROUP}{name}": found[i : i + 1] for i, name in enumerate(updates)}
-    median = np.array([np.median([each.samples for each in updates.values()])])
+    median = np.array([np.median(weighs)])
     kept = {**state.memory, START: state.weights, MEDIAN: median, **numbers}
     return replace(state, memory=kept), failed
 
@@ -139,7 +142,8 @@ def grouped(server: Server, state: State) -> tuple[State, list[Record]]:
 def joined(server: Server, state: State) -> State:
     """Lets each device without a group join the largest of its family, or begin one.
 
-    A device that has not told its features yet waits for the next tour.
+    Those with samples of one class are among them. A device that has not told its features yet waits for the
+    next tour.
     """
     families, found = server.engine.families(), group_of(state)
     for name in server.engine.names:

@@ -1,8 +1,13 @@
-"""The network as plain arrays: a multi-layer perceptron with ReLU; what its logits mean says `model.target`.
+"""The network as plain arrays: dense layers with ReLUs, perhaps convolutions over time before them.
+
+What its logits mean says `model.target`.
 
 The federation sees the weights as one flat vector, `(parameters,) float32`. Inside, a layer's parameters are
-one array (of a dense layer a matrix with the bias as its last row), and the vector holds these row by row,
-first layer first. This is the only order of the weights in the package.
+one array (a matrix with the biases as its last row), and the vector holds these row by row, first layer first.
+This is the only order of the weights in the package.
+
+A layer has parameters: a pool belongs to the layer before it, so that "the first half of the layers" is half of
+those that can learn.
 """
 
 import math
@@ -15,7 +20,13 @@ from typing import TypeVar
 import jax
 import numpy as np
 
+from fedmetaalign.operators.convolution.training import ConvolutionTraining
 from fedmetaalign.operators.dense.training import DenseTraining
+from fedmetaalign.operators.depthwise.training import DepthwiseTraining
+from fedmetaalign.operators.pool.layer import Pool
+from fedmetaalign.operators.pool.training import pooled
+from fedmetaalign.operators.stack import Block, Placed, placed
+from fedmetaalign.operators.training import Trainable
 
 BLOCK = 128
 """Rows that compiled code sees at a time: data of any length shares one compilation."""
@@ -28,23 +39,30 @@ Vector = TypeVar("Vector", np.ndarray, jax.Array)
 
 @dataclass(frozen=True)
 class Network:
-    """A multi-layer perceptron.
+    """A multi-layer perceptron, or a convolutional network that ends in one.
 
     Attributes:
-        inputs: features that the network takes.
-        hidden: units of each hidden layer, each followed by a ReLU.
+        inputs: features that the network takes; before a convolution steps * channels, channel by channel of
+            the first step first.
+        hidden: units of each hidden dense layer, each followed by a ReLU.
         outputs: logits that the network gives, see `Target.outputs`.
+        blocks: convolutions, each followed by a ReLU, and pools, before the dense layers.
+        channels: of the input, where there are blocks.
     """
 
     inputs: int
     hidden: tuple[int, ...]
     outputs: int = 1
+    blocks: tuple[Block, ...] = ()
+    channels: int = 1
 
     @cached_property
-    def operators(self) -> tuple[DenseTraining, ...]:
-        """The layers, the first one first."""
-        sizes = (self.inputs, *self.hidden, self.outputs)
-        return tuple(DenseTraining(i, o, n < len(self.hidden)) for n, (i, o) in enumerate(pairwise(sizes)))
+    def operators(self) -> tuple[Trainable, ...]:
+        """The layers that have parameters, the first one first, each with the pools beside it."""
+        blocks = [*placed(self.blocks, self.inputs // self.channels, self.channels)]
+        sizes = (blocks[-1].outputs if blocks else self.inputs, *self.hidden, self.outputs)
+        dense = (DenseTraining(i, o, n < len(self.hidden)) for n, (i, o) in enumerate(pairwise(sizes)))
+        return pooled([*map(over_time, blocks), *dense])
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -61,6 +79,18 @@ class Network:
         return split(self.shapes, weights)
 
 
+def over_time(block: Placed) -> Trainable | Pool:
+    """Returns a convolution with its ReLU in training, or a pool."""
+    shape = (block.steps, block.channels)
+    match block.kind:
+        case "convolution":
+            return ConvolutionTraining(*shape, block.filters, block.kernel, block.stride)
+        case "depthwise":
+            return DepthwiseTraining(*shape, block.kernel, block.stride)
+        case kind:
+            return Pool(kind, block.kernel, block.stride, *shape)
+
+
 def split(shapes: Sequence[tuple[int, ...]], vector: Vector) -> list[Vector]:
     """Views a vector as arrays of the given shapes, one behind the other."""
     arrays, start = [], 0
@@ -72,7 +102,7 @@ def split(shapes: Sequence[tuple[int, ...]], vector: Vector) -> list[Vector]:
 
 def layer_sizes(network: Network) -> tuple[int, ...]:
     """Returns the number of parameters of each layer, in the order of the weight vector."""
-    return tuple(rows * columns for rows, columns in network.shapes)
+    return tuple(map(math.prod, network.shapes))
 
 
 def initialize(network: Network, random: np.random.Generator) -> np.ndarray:

@@ -1,13 +1,29 @@
 """How a raw sample becomes the network's input: in training, in a prediction, and on the microcontroller."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.signals import Signal, names, shared
+
+
+@dataclass(frozen=True)
+class OwnUnit:
+    """The unit that a device's own table has a feature in, and the way from there: value * factor + offset.
+
+    Attributes:
+        unit: its name.
+        factor: above 0.
+        offset: in the other unit.
+    """
+
+    unit: str
+    factor: float
+    offset: float
 
 
 @dataclass(frozen=True)
@@ -82,6 +98,37 @@ class Preparation:
     def whole(self, x: np.ndarray) -> np.ndarray:
         """Returns all features, (rows, features), of measured values, (rows, measured), that are all good."""
         return np.hstack([x, np.zeros((len(x), len(self.flags)))])
+
+    def in_own_units(self, own: Mapping[str, OwnUnit]) -> "Preparation":
+        """Returns what prepares features, some of which come in their device's own units, in the same way."""
+        if not own:
+            return self
+        change = [own.get(name, OwnUnit(unit, 1.0, 0.0)) for name, unit in self.sensors]
+        ranges = {
+            name: (low, high) if name not in own else self._back(own[name], low, high)
+            for name, (low, high) in self.missing.ranges.items()
+        }
+        curves = (replace(c, knots=self._back(o, *c.knots)) for c, o in zip(self.curves, change, strict=False))
+        return replace(
+            self,
+            units=tuple(each.unit for each in change),
+            mean=tuple((m - o.offset) / o.factor for m, o in zip(self.mean, change, strict=True)),
+            scale=tuple(s / o.factor for s, o in zip(self.scale, change, strict=True)),
+            curves=tuple(curves),
+            missing=replace(self.missing, ranges=ranges),
+            fill=tuple((f - o.offset) / o.factor for f, o in zip(self.fill, change, strict=False)),
+        )
+
+    def raw_in_own_units(self, own: Mapping[str, OwnUnit], x: np.ndarray) -> np.ndarray:
+        """Returns measured values, (rows, measured) float64, in their device's own units."""
+        if not own:
+            return x
+        change = [own.get(name, OwnUnit("", 1.0, 0.0)) for name in self.measured]
+        return np.asarray((x - [each.offset for each in change]) / [each.factor for each in change])
+
+    @staticmethod
+    def _back(own: OwnUnit, *values: float) -> tuple[Any, ...]:
+        return tuple((value - own.offset) / own.factor for value in values)
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:

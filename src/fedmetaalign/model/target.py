@@ -13,13 +13,18 @@ from scipy.special import expit, log_softmax, logsumexp, softmax
 MOST_CLASSES = 64
 """A column with more values than this holds identifiers or measurements, surely."""
 
-Known = Literal["faults", "normal", "nothing"]
-"""What the labels of a device tell: some of its samples are faults, all are normal, or none has a label."""
+Known = Literal["faults", "normal", "faulty", "nothing"]
+"""What the labels of a device tell: some are faults, all are normal, all are faults, or there are none."""
+
+ONE_SIDED: tuple[Known, ...] = ("normal", "faulty")
+"""Of a device whose samples are all of one kind: it knows nothing of what parts them from others."""
 
 
 def known(faults: np.ndarray) -> Known:
     """Returns what labels tell, of (rows,) 0 normal and 1 fault."""
-    return "nothing" if not len(faults) else "faults" if faults.any() else "normal"
+    if not len(faults):
+        return "nothing"
+    return "faulty" if faults.all() else "faults" if faults.any() else "normal"
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,18 @@ class Trainable(ABC):
     def shape(self) -> tuple[int, ...]:
         """Of the parameters."""
 
+    @property
+    def parts(self) -> int:
+        """How many layers a device runs for it."""
+        return 1
+
     @abstractmethod
     def initial(self, random: np.random.Generator) -> np.ndarray:
         """Draws parameters to start from, flat, float64."""
+
+    @abstractmethod
+    def deployed(self, w: np.ndarray) -> tuple[Any, ...]:
+        """Returns what a device runs, float layers with arrays of their own: itself, and pools beside it."""
 
     @abstractmethod
     def forward(self, w: jax.Array, x: jax.Array) -> jax.Array:

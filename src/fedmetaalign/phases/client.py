@@ -59,11 +59,11 @@ class Client:
 
     def folded(self, weights: np.ndarray) -> np.ndarray:
         """Returns a fleet's weights as it works with them: its features make up for those that it lacks."""
-        return self.device.fill.folded(weights, self.recipe.model.hidden[0])
+        return self.device.fill.folded(weights, self.recipe.model.first)
 
     def unfolded(self, weights: np.ndarray) -> np.ndarray:
         """Returns what weights that it has worked with mean to its fleet."""
-        return self.device.fill.unfolded(weights, self.recipe.model.hidden[0])
+        return self.device.fill.unfolded(weights, self.recipe.model.first)
 
     def all_steps(self, devices: int) -> int:
         """Returns the gradient steps that it may take in all, in a federation of so many devices."""
@@ -111,7 +111,7 @@ def choose_threshold(
     """Returns the threshold that the recipe asks for: that of the best F1, of few false alarms, or a fixed one.
 
     A device that knows no fault takes the smallest one with few enough false alarms in any case but the last,
-    and one without a label the fleet's.
+    and one without a normal sample, or without a label, the middle.
 
     Args:
         target: the classes.
@@ -124,6 +124,8 @@ def choose_threshold(
         return Choice(settings.fixed_threshold, None, None)
     if known == "nothing":
         return Choice(0.5, None, "None of its samples has a label to choose it by.")
+    if known == "faulty":
+        return Choice(0.5, None, "None of its samples is normal, to count false alarms by.")
     scores = fault_probability(probabilities, target)
     if known == "normal":
         return few_false_alarms(scores, settings.max_false_alarms)

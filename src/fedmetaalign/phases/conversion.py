@@ -44,5 +44,6 @@ def convert(
 
 
 def trained_layers(network: Network, settings: Personalize) -> int:
-    """Returns how many layers, counted from the last, phase 3 trains."""
-    return len(network.shapes) - int(settings.freeze * len(network.shapes))
+    """Returns how many layers of a device, pools too, phase 3 trains, counted from the last."""
+    body = int(settings.freeze * len(network.operators))
+    return sum(operator.parts for operator in network.operators[body:])

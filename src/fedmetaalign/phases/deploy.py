@@ -10,7 +10,7 @@ from fedmetaalign.federation.messages import Personal
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME, convert, trained_layers
-from fedmetaalign.phases.dense import float_layers
+from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.phases.size_limit import fit
 from fedmetaalign.tinyml.decision import predict
 from fedmetaalign.tinyml.network import Layers

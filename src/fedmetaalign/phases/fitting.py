@@ -18,7 +18,7 @@ import numpy as np
 
 from fedmetaalign.model.online import Samples, train
 from fedmetaalign.operators import operator_of
-from fedmetaalign.phases.dense import float_layers, weight_vector
+from fedmetaalign.phases.layers import float_layers, weight_vector
 from fedmetaalign.tinyml import compress, low_rank
 from fedmetaalign.tinyml.network import Layers
 

@@ -10,9 +10,9 @@ from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.operators.grid import Bits
 from fedmetaalign.phases.conversion import RUNTIME, convert, trained_layers
-from fedmetaalign.phases.dense import float_layers
 from fedmetaalign.phases.fitting import Candidate as Fitted
 from fedmetaalign.phases.fitting import DistillationSet, Precision, candidates, choose, distil, smallest
+from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Deploy, Personalize
 from fedmetaalign.tinyml.low_rank import StorageCost

@@ -19,7 +19,7 @@ import numpy as np
 from fedmetaalign.errors import BundleError
 from fedmetaalign.proof import replay
 from fedmetaalign.tinyml import bundle as bundles
-from fedmetaalign.tinyml import codegen, golden
+from fedmetaalign.tinyml import codegen, golden, windows
 from fedmetaalign.tinyml.compiled import installed
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
 from fedmetaalign.tinyml.quantize import quantize
@@ -46,7 +46,9 @@ class Footprint:
         speedup: share of the float32 model's time that it saves; None for float32 itself.
         instructions: of one inference of the firmware on a Cortex-M4F; None where the extra `firmware` is not
             installed.
-        milliseconds: the same in time, by an estimate of its cycles, at 64 MHz.
+        milliseconds: the same in time, by an estimate of its cycles, at 64 MHz. Of a model that takes windows
+            of a signal both are of a whole window, with its features.
+        ram: bytes of RAM of the same, with the window and the stack.
     """
 
     device: str
@@ -57,6 +59,7 @@ class Footprint:
     speedup: float | None
     instructions: int | None
     milliseconds: float | None
+    ram: int | None
 
 
 def footprint(folder: Path, watch: Callable[[str], None] = lambda name: None) -> list[Footprint]:
@@ -102,7 +105,7 @@ def latencies(models: Mapping[str, DeployedNetwork], turns: int = _TURNS) -> dic
 
 def _device(folder: Path) -> list[Footprint]:
     bundle = bundles.read(folder)
-    raw = golden.read(folder / "golden.csv", bundle.preparation, bundle.labels).raw
+    raw = golden.samples(folder, bundle.preparation, bundle.labels)
     raw = raw[~bundle.preparation.broken(raw).any(axis=1)]
     layers = bundles.read_weights(folder)
     deployed = bundle.network
@@ -124,6 +127,7 @@ def _device(folder: Path) -> list[Footprint]:
                 None if kind == "float32" else round(1 - times[kind] / times["float32"], 4),
                 None if cost is None else cost.instructions,
                 None if cost is None else round(1000 * cost.cycles / CLOCK, 3),
+                None if cost is None else cost.ram + cost.stack,
             )
         )
     return rows
@@ -147,6 +151,9 @@ def _cost(bundle: bundles.Bundle, network: DeployedNetwork, raw: np.ndarray) -> 
     with TemporaryDirectory() as folder:
         for name, text in texts.items():
             Path(folder, name).write_text(text, encoding="utf-8")
+        if bundle.preparation.signal is not None:
+            shown = windows.made(bundle.preparation.signal)[:1]
+            return replay.stream(Path(folder), bundle.preparation, network, shown, CORES["cortex-m4"]).cost
         return replay.score(Path(folder), network, raw, CORES["cortex-m4"]).cost
 
 

@@ -22,13 +22,14 @@ from fedmetaalign.recipe.deploy import Deploy as Deploy
 from fedmetaalign.recipe.errors import Location, dotted, sentence
 from fedmetaalign.recipe.file import builtin as builtin
 from fedmetaalign.recipe.inputs import LEAST, enough
+from fedmetaalign.recipe.network import Model as Model
+from fedmetaalign.recipe.network import fitted
 from fedmetaalign.recipe.section import Section, Whole
 from fedmetaalign.recipe.training import RULES as RULES
 from fedmetaalign.recipe.training import Costs as Costs
 from fedmetaalign.recipe.training import Evaluation as Evaluation
 from fedmetaalign.recipe.training import Foundation as Foundation
 from fedmetaalign.recipe.training import Groups as Groups
-from fedmetaalign.recipe.training import Model as Model
 from fedmetaalign.recipe.training import Optimizer as Optimizer
 from fedmetaalign.recipe.training import Parallel as Parallel
 from fedmetaalign.recipe.training import Personalize as Personalize
@@ -90,12 +91,17 @@ class Recipe(Section):
             raise ValueError('splits.kind = "units" needs splits.unit, the column that names the unit')
         if self.splits.kind == "time" and not any(s.time for s in self.fleet.sources):
             raise ValueError('splits.kind = "time" needs the column that tells the time: name it as fleet.time')
-        layers = len(self.model.hidden) + 1
+        layers = self.model.layers
         if self.deploy.format == "int8-float-head" and not int(self.personalize.freeze * layers):
             raise ValueError(
                 f'deploy.format = "int8-float-head" keeps the layers that phase 3 trains in float32, and with'
                 f" personalize.freeze = {self.personalize.freeze:g} it trains all {layers}: use"
                 ' deploy.format = "float32", or freeze some'
+            )
+        if self.model.kind == "cnn" and self.fleet.missing == "regression":
+            raise ValueError(
+                'fleet.missing = "regression" makes up for features that a device lacks, and with'
+                ' model.kind = "cnn" every device has them all: drop it'
             )
         if self.serial.rounds and not self.splits.serial:
             raise ValueError(
@@ -251,7 +257,11 @@ def _validated(raw: Mapping[str, Any], origin: Callable[[Location], str]) -> Rec
     if counted:
         inputs = enough(recipe.fleet.sources, recipe.foundation)
         recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"inputs": inputs})})
-    return recipe
+    sources = (*recipe.fleet.sources, *([recipe.foundation] if recipe.foundation.enabled else []))
+    try:
+        return recipe.model_copy(update={"model": fitted(recipe.model, sources, counted)})
+    except ValueError as error:
+        raise RecipeError(f"{origin(('model',))}: model {error}.") from None
 
 
 def _located(recipe: Recipe, folder: Path) -> Recipe:

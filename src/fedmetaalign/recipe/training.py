@@ -5,19 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from fedmetaalign.recipe.data import Source, one_of
-from fedmetaalign.recipe.inputs import LEAST
 from fedmetaalign.recipe.section import Count, Positive, Rate, Section, Share, Whole
 from fedmetaalign.system import plugins
-
-
-class Model(Section):
-    """The network."""
-
-    inputs: Count = LEAST
-    """Default, or "features": as many as related devices have between them, and no fewer than 9."""
-    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (256, 128, 64, 32, 16, 12, 8)
-    padding: Literal["zeros", "repeat"] = "zeros"
-    """What a device with fewer features feeds the other inputs: zeros (the mean), or its features again."""
 
 
 class Optimizer(Section):

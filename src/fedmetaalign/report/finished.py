@@ -53,7 +53,8 @@ class DeviceReport:
         normal_classes: those of them that mean no fault.
         unseen_kinds: those that the device is tested on and never trained on.
         majority_class: as `majority`, of the classes.
-        known: "normal" of a device without a fault, "nothing" of one without a label.
+        known: "normal" of a device without a fault, "faulty" of one with faults alone, "nothing" of one
+            without a label.
         false_alarms: what a device without a fault is judged by.
         novelty: how unlike the fleet it is.
         pr_curve: (recall, precision) of its last stage at several thresholds, recall rising; empty without.

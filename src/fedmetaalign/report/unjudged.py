@@ -1,11 +1,11 @@
-"""What can be said of devices without faults, without labels, or left out, which are in no mean."""
+"""What can be said of devices with samples of one kind, without labels, or left out, which are in no mean."""
 
-from fedmetaalign.report.finished import DeviceReport, Run, mean
+from fedmetaalign.report.finished import DeviceReport, Run, mapping, mean, number
 from fedmetaalign.report.numbers import count, listing, percent
 
 
 def sentences(run: Run) -> list[str]:
-    """Counts the devices without faults, without labels, or left out, of which the figures say nothing."""
+    """Counts the devices with one kind of sample, without labels, or left out: no figure is of them."""
     found = []
     if normal := [device for device in run.devices if device.known == "normal"]:
         shares = [device.false_alarms.share for device in normal if device.false_alarms]
@@ -13,6 +13,14 @@ def sentences(run: Run) -> list[str]:
         has, it = ("has", "it is") if len(normal) == 1 else ("have", "they are")
         found.append(
             f"{count(len(normal), 'device')} {has} no faults to be judged by{alarms}; {it} in no other figure."
+        )
+    if faulty := [device for device in run.devices if device.known == "faulty"]:
+        recall = number(mapping(run.fleet.get("without_normal")).get("recall"))
+        told = "" if recall is None else f": {percent(recall)} of them found{' on average' * (len(faulty) > 1)}"
+        has, it = ("has", "it is") if len(faulty) == 1 else ("have", "they are")
+        found.append(
+            f"{count(len(faulty), 'device')} {has} faults alone{told}, and nothing to test false alarms on;"
+            f" {it} in no other figure."
         )
     if nothing := [device for device in run.devices if device.known == "nothing"]:
         has = "has" if len(nothing) == 1 else "have"

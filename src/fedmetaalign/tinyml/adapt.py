@@ -159,7 +159,7 @@ def adapt(folder: Path, state: Path, out: Path, versions: Mapping[str, str]) -> 
     learned = read_state(data)
     new = adapted(old, learned)
     head = split(new.network).head
-    raw = golden.read(folder / "golden.csv", old.preparation, old.labels).raw
+    raw = golden.samples(folder, old.preparation, old.labels)
     bundles.write(out, new, _with_head(bundles.read_weights(folder), head), raw, versions)
     return new
 

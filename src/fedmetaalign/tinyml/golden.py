@@ -10,6 +10,7 @@ import numpy as np
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
+from fedmetaalign.tinyml import windows
 
 _MOST = 8  # features whose sensors are broken one by one
 _VALUES = 16384  # of good samples that are windows
@@ -50,6 +51,16 @@ def on_curves(preparation: Preparation) -> np.ndarray:
         columns.append(values if texts is None else np.clip(np.rint(values), 0, len(texts) - 1))
     rows = max(map(len, columns))
     return np.column_stack([np.resize(values, rows) for values in columns[: len(preparation.measured)]])
+
+
+def samples(folder: Path, preparation: Preparation, labels: Target) -> np.ndarray:
+    """Returns the raw samples of a bundle's golden.csv, (rows, measured) float64, without made up windows.
+
+    Raises:
+        BundleError: as `read`.
+    """
+    raw = read(folder / "golden.csv", preparation, labels).raw
+    return raw if preparation.signal is None else raw[: -len(windows.made(preparation.signal))]
 
 
 def some(preparation: Preparation, raw: np.ndarray) -> np.ndarray:

@@ -16,7 +16,8 @@ from fedmetaalign.federation.engine import FailedReply, Liveness, Replies
 from fedmetaalign.federation.messages import Reply, Request
 from fedmetaalign.fleet.placement import relatives
 from fedmetaalign.fleet.shared import Shared
-from fedmetaalign.model.mlp import Network
+from fedmetaalign.model.target import ONE_SIDED
+from fedmetaalign.phases.layers import network_of
 
 
 @dataclass
@@ -76,6 +77,10 @@ class FlowerEngine:
     def families(self) -> Mapping[str, int]:
         """Tells the family of each device that has been online."""
         return relatives({name: hello.sensors for name, hello in self.registry.hellos.items()})
+
+    def one_sided(self) -> frozenset[str]:
+        """Tells which devices have said that their samples are all normal, or all faults."""
+        return frozenset(n for n, hello in self.registry.hellos.items() if hello.known in ONE_SIDED)
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices that are online, and waits for each until its deadline."""
@@ -170,7 +175,7 @@ class FlowerEngine:
 
     def _read(self, device: str, request: Request[Reply], content: RecordDict) -> Reply:
         model, target = self.registry.header.recipe.model, self.shared.target
-        network = Network(model.inputs, model.hidden, target.outputs)
+        network = network_of(model, target.outputs)
         return read_reply(content, self._header(device), request, network, target)
 
     def _header(self, device: str) -> Header:

@@ -31,7 +31,7 @@ from fedmetaalign.engine.flower.wire import (
 )
 from fedmetaalign.federation.messages import Finish, Request, Score, Train, Vectors, Visit
 from fedmetaalign.fleet.shared import Place
-from fedmetaalign.model.mlp import Network
+from fedmetaalign.phases.layers import network_of
 from fedmetaalign.recipe import Model, Recipe, dump, parse
 
 STAGE = "stage."
@@ -117,7 +117,7 @@ def read_request(records: RecordDict, model: Model) -> tuple[Request[Any], Place
         WireError: it is none for this network.
     """
     place = read_place(records, model.inputs)
-    network = Network(model.inputs, model.hidden, place.target.outputs)
+    network = network_of(model, place.target.outputs)
     said, values = read_config(records, "request"), read_arrays(records, "arrays")
     weights, packed = read_vector(values, "weights", network)
     number, devices = whole(said, "round"), whole(said, "devices")

@@ -10,6 +10,35 @@ from fedmetaalign.fleet.files import Raw
 _WITH_UNIT = re.compile(r"(.*\S)\s*[\[(]([^\[\]()]*)[\])]\s*")
 
 
+_SPELLINGS = (
+    ("°C", "ºC", "° C", "degC", "deg C", "C", "Celsius", "Grad", "Grad C", "grdC", "℃"),
+    ("°F", "ºF", "° F", "degF", "deg F", "F", "Fahrenheit", "℉"),
+    ("K", "Kelvin", "degK"),
+    ("m³/h", "m3/h", "m^3/h", "cbm/h"),
+    ("m³/s", "m3/s", "m^3/s"),
+    ("m/s²", "m/s2", "m/s^2", "ms2"),
+    ("l/min", "L/min", "lpm", "LPM"),
+    ("l/s", "L/s"),
+    ("l/h", "L/h"),
+    ("rpm", "1/min", "U/min", "min-1", "rev/min", "r/min"),
+    ("%", "pct", "percent", "Prozent"),
+    ("µm", "μm", "um"),
+    ("Ω", "Ω", "Ohm", "ohm", "Ohms"),
+    ("A", "Amp", "Amps", "Ampere"),
+    ("V", "Volt", "Volts"),
+    ("W", "Watt", "Watts"),
+    ("in/s", "ips", "inch/s"),
+    ("in", "inch"),
+)
+_MEANT = {spelt: each[0] for each in _SPELLINGS for spelt in each}
+
+
+def meant(unit: str) -> str:
+    """Returns one spelling of a unit that is written in several ways, such as "°C" of "degC"."""
+    unit = " ".join(unit.split())
+    return _MEANT.get(unit, unit)
+
+
 def in_units(raw: Raw, features: Sequence[str], units: Sequence[str]) -> Raw:
     """Gives features whose columns carry their unit their own names.
 
@@ -26,7 +55,7 @@ def in_units(raw: Raw, features: Sequence[str], units: Sequence[str]) -> Raw:
     """
     renamed, found = without_units(raw, features)
     for name, wanted in zip(features, units, strict=True):
-        if wanted and found.get(name, wanted) != wanted:
+        if wanted and meant(found.get(name) or wanted) != meant(wanted):
             column = raw.frame.columns[renamed.frame.columns.index(name)]
             raise DataError(
                 f"{raw.path} has '{name}' in {found[name]}, but {wanted} is needed: convert column '{column}'"

@@ -13,6 +13,7 @@ from fedmetaalign.fleet.division import recordings
 from fedmetaalign.fleet.division.dealing import deal, spare
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.times import periods
+from fedmetaalign.model.target import ONE_SIDED
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Splits
 
@@ -27,8 +28,8 @@ class Rows:
     The parts are disjoint and complete, but for `reuse`, where `personalize_support` is all training rows
     other than `personalize_query`, for an unseen device, which leaves some of its rows unused, and for a small
     device, whose phases all train on the same rows and evaluate on the same others. Those of the tour are empty
-    where phase 1 has no share. A device without a fault is not fine-tuned: all of its share of phase 3 is
-    `personalize_query`. One without a label has no rows to divide.
+    where phase 1 has no share. A device with samples of one kind is not fine-tuned: all of its share of
+    phase 3 is `personalize_query`. One without a label has no rows to divide.
     """
 
     test: np.ndarray
@@ -85,7 +86,7 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
     test, train = _hold_out(table, groups, splits, random)
     wanted = {part: share for part, share in shares(splits).items() if part != "test"}
     by_time = _by_time(table, splits)
-    if table.known == "normal" or (by_time and not table.faults[train].any()):
+    if table.known in ONE_SIDED or (by_time and not table.faults[train].any()):
         wanted["personalize_query"] += wanted.pop("personalize_support")
     parts = _parts(table, train, groups, strata, wanted, random, by_time=by_time)
     if any(share and not len(parts[part]) for part, share in wanted.items()):

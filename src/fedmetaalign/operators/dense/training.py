@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fedmetaalign.operators.dense.layer import Dense
 from fedmetaalign.operators.training import Trainable
 
 
@@ -36,6 +37,10 @@ class DenseTraining(Trainable):
         limit = np.sqrt(6 / (self.inputs + self.outputs))
         weights = random.uniform(-limit, limit, self.inputs * self.outputs)
         return np.concatenate([weights, np.zeros(self.outputs)])
+
+    def deployed(self, w: np.ndarray) -> tuple[Dense, ...]:
+        """Returns the layer in float."""
+        return (Dense(w[:-1].copy(), w[-1].copy(), self.relu),)
 
     def forward(self, w: jax.Array, x: jax.Array) -> jax.Array:
         """Returns the output of some samples."""

@@ -1,0 +1,1 @@
+"""Convolutions over time, perhaps with a ReLU; activations are (steps, channels), row by row."""

@@ -1,0 +1,77 @@
+"""A convolution over time in float, and what must hold for it to run."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedmetaalign.operators.steps import no_room, output_steps, windows
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution over time, without padding.
+
+    Attributes:
+        weights: (kernel, input channels, filters) float32.
+        biases: (filters,) float32.
+        steps: of its input.
+        stride: steps from one place of the kernel to the next.
+        relu: whether negative outputs become 0.
+    """
+
+    weights: np.ndarray
+    biases: np.ndarray
+    steps: int
+    stride: int
+    relu: bool
+
+    @property
+    def kernel(self) -> int:
+        """Steps that a filter spans."""
+        return len(self.weights)
+
+    @property
+    def channels(self) -> int:
+        """Of its input."""
+        return int(self.weights.shape[1])
+
+    @property
+    def filters(self) -> int:
+        """Channels of its output."""
+        return len(self.biases)
+
+    @property
+    def output_steps(self) -> int:
+        """Steps of its output."""
+        return output_steps(self.steps, self.kernel, self.stride)
+
+    @property
+    def inputs(self) -> int:
+        """Units that it takes: steps * channels."""
+        return self.steps * self.channels
+
+    @property
+    def outputs(self) -> int:
+        """Units that it gives: output steps * filters."""
+        return self.output_steps * self.filters
+
+
+def check(layer: Convolution) -> str | None:
+    """Tells what is wrong with a float layer's arrays."""
+    weights, biases = layer.weights, layer.biases
+    if weights.ndim != 3 or biases.shape != weights.shape[2:] or 0 in weights.shape:
+        return (
+            f"has weights of shape {weights.shape} and biases of shape {biases.shape}; "
+            "(kernel, channels, filters) and (filters,) are needed"
+        )
+    if not (np.isfinite(weights).all() and np.isfinite(biases).all()):
+        return "has a weight or bias that is not finite; lower the learning rate and train again"
+    return no_room(layer.kernel, layer.stride, layer.steps)
+
+
+def forward(layer: Convolution, x: np.ndarray) -> np.ndarray:
+    """Returns the output, (rows, outputs) float64, for (rows, inputs)."""
+    seen = windows(x.reshape(len(x), layer.steps, layer.channels), layer.kernel, layer.stride)
+    sums = np.einsum("ntkc,kcf->ntf", seen, layer.weights.astype(np.float64), optimize=True) + layer.biases
+    flat = sums.reshape(len(x), layer.outputs)
+    return np.asarray(np.maximum(flat, 0.0) if layer.relu else flat)

@@ -1,0 +1,1 @@
+"""Convolutions over time with one filter a channel, perhaps with a ReLU."""
