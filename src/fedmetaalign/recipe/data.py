@@ -345,7 +345,8 @@ class Splits(Section):
     unit: str | None = None
     """Column whose equal values stay together, for kind = "units"; of a signal its recordings, if none."""
     test_units: tuple[Value, ...] = ()
-    """Values of `unit` that are the test set of each device, so that it is tested on what it never had."""
+    """Values of `unit` that are the test set of each device, so that it is tested on what it never had; in
+    texts `*` and `?` stand for any characters."""
     stratify: Literal["class", "kind"] = "class"
     """What every part has its share of: the label's classes, or the kinds of fault that a source tells within
     them, of simulators, of several label columns and of `partition.by`."""
