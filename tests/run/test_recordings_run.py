@@ -14,6 +14,7 @@ from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.table_file import save_table
 from fedmetaalign.integrations.flower_grid import InProcessGrid
+from fedmetaalign.join import join
 from fedmetaalign.run import run
 from fedmetaalign.serving.server_app import Settings, serve
 from fedmetaalign.tinyml import bundle
@@ -114,6 +115,27 @@ def test_raw_samples_share_a_mean_and_a_scale(hum):
     assert len(preparation.features) == 64
     assert np.ptp(preparation.mean) == 0
     assert np.ptp(preparation.scale) == 0
+
+
+@pytest.mark.parametrize("labelled", ["all", "some", "none", "no column"])
+def test_a_machine_that_comes_later_gets_a_bundle(hum, tmp_path, labelled):
+    table = machine({"normal": 2, "rattle": 2, "whine": 2}, 320, 7)
+    if labelled == "some":
+        table = table.with_columns(
+            pl.when(pl.col("run").str.ends_with("1")).then(pl.col("state")).alias("state")
+        )
+    if labelled == "none":
+        table = table.with_columns(state=pl.lit(None, pl.String))
+    if labelled == "no column":
+        table = table.drop("state")
+    table.write_csv(tmp_path / "m9.csv")
+    told, places = join(hum / "run", tmp_path / "m9.csv", test=0.3 if labelled == "all" else 0.0, out=tmp_path)
+    assert told["table"]["rows"] == 54  # windows
+    assert told["table"]["labelled"] == {"all": 54, "some": 27, "none": 0, "no column": 0}[labelled]
+    assert bundle.read(places.bundle).preparation.signal.stride == 32
+    if labelled == "all":
+        assert told["test"]["samples"] == 27  # a recording of each class
+        assert told["test"]["deployed"]["accuracy"] > 0.9
 
 
 def test_over_flower_it_is_the_same_to_the_last_bit(hum, tmp_path):

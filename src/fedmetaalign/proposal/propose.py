@@ -105,12 +105,15 @@ def choose(
     clocked = any(finding.code == "clock" for finding in audit.findings)
     split = split_of(numbers, kinds, roles.devices, roles.unit, roles.units, clocked)
     time, unread = time_column(family, audit.findings) if split.kind != "units" else (None, "")
+    recordings = roles.devices if roles.units is None else _pairs(roles.devices, roles.units)
     window = windows_of(
         sifted.features,
         kinds,
-        (roles.unit, _files(family, step, labelled) if roles.units is None else roles.units),
+        roles.unit,
+        roles.devices,
+        recordings,
         step,
-        correlation(numbers, roles.devices if roles.units is None else roles.units),
+        correlation(numbers, recordings),
         clocked,
         _rate(raw, audit),
     )
@@ -138,6 +141,11 @@ def choose(
         ),
         audit=audit,
     )
+
+
+def _pairs(devices: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """The number of each row's recording, (rows,) int64: devices may call theirs alike."""
+    return np.asarray(np.unique(np.stack([devices, units]), axis=1, return_inverse=True)[1])
 
 
 def _of_recordings(window: Cut) -> Split:

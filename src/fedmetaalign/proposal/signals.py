@@ -24,7 +24,9 @@ _SPECTRAL = 64  # samples of a window from which on its spectrum says something
 def windows_of(
     features: Sequence[str],
     kinds: np.ndarray,
-    recordings: tuple[str | None, np.ndarray],
+    by: str | None,
+    devices: np.ndarray,
+    numbers: np.ndarray,
     step: int,
     correlation: float,
     clocked: bool,
@@ -38,8 +40,9 @@ def windows_of(
     Args:
         features: their names.
         kinds: (rows,) the class of each row.
-        recordings: the column that names the recording, None where none does, and (rows,) int64, the number of
-            that of each row, or of its file.
+        by: the column that names the recording, None where none does.
+        devices: (rows,) int64, the device of each row.
+        numbers: (rows,) int64, the number of each row's recording.
         step: how many rows of the tables each of these stands for.
         correlation: of neighbouring rows, the median over the features.
         clocked: a column tells the time.
@@ -48,7 +51,6 @@ def windows_of(
     if (found := points(features)) is not None:
         front = ("raw", "statistics", "bands") if found[1] <= _RAW else ("statistics", "bands")
         return Cut(f"a row is a window of {found[1]} points", front, points=f"{found[0]}*")
-    by, numbers = recordings
     sizes = step * np.bincount(numbers)
     rows = float(np.median(sizes[sizes > 0]))
     if by is not None:
@@ -68,13 +70,17 @@ def windows_of(
         length=length,
         by=by,
         rate=rate,
-        parted=fewest_recordings(kinds, numbers) < 2,
+        parted=fewest_recordings(kinds, devices, numbers) < 2,
     )
 
 
-def fewest_recordings(kinds: np.ndarray, recordings: np.ndarray) -> int:
-    """Returns how many recordings the class has that has fewest."""
-    return min(len(np.unique(recordings[kinds == kind])) for kind in np.unique(kinds))
+def fewest_recordings(kinds: np.ndarray, devices: np.ndarray, recordings: np.ndarray) -> float:
+    """Returns how many recordings the class has that has fewest, on the device in the middle."""
+    found = []
+    for device in np.unique(devices):
+        own, theirs = kinds[devices == device], recordings[devices == device]
+        found.append(min(len(np.unique(theirs[own == kind])) for kind in np.unique(own)))
+    return float(np.median(found))
 
 
 def rate_of(constants: Mapping[str, float]) -> float | None:
