@@ -1,4 +1,4 @@
-"""Proves that a bundle's model gives the same scores everywhere: in each runtime, and on each Cortex-M core.
+"""Proves that a bundle's model gives the same scores everywhere: in each runtime, and on each core.
 
 The reference is the integer model (see `integer`), computed with NumPy. Each runtime is held against it in its
 own rounding, and has to agree to the last bit; that roundings differ from one another is their nature, and
@@ -32,6 +32,7 @@ from fedmetaalign.tinyml.compiled import installed
 from fedmetaalign.tinyml.features import outside
 from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.network import DeployedNetwork, QuantizedNetwork
+from fedmetaalign.tinyml.processors import RISCV
 from fedmetaalign.tinyml.runtimes import ROUNDINGS, Runtime, run
 from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE, Compiler, Core, compile_firmware
 
@@ -150,7 +151,7 @@ def _checks(case: Case) -> Iterator[tuple[str, Callable[[Case, str], Row]]]:
         if learns:
             yield "learning on Cortex-M4F", learning_row
     else:
-        yield "firmware on Cortex-M0 to M33", _skipped(_EXTRA)
+        yield "firmware on Cortex-M0 to M33 and RISC-V", _skipped(_EXTRA)
     if shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm"):
         for board in qemu.BOARDS.values():
             yield f"GCC, QEMU {_name(board.core)}", partial(qemu_row, board=board)
@@ -159,6 +160,8 @@ def _checks(case: Case) -> Iterator[tuple[str, Callable[[Case, str], Row]]]:
 
 
 def _name(core: Core) -> str:
+    if core.processor == RISCV:
+        return f"RISC-V ({core.name.upper()})"
     number = core.name.removeprefix("cortex-m")
     return f"Cortex-M{number}{'F' * (number == '4')}"
 

@@ -22,9 +22,8 @@ from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.operators import Layer, output_of
-from fedmetaalign.operators.dense import Dense
 from fedmetaalign.signals import Signal, features
-from fedmetaalign.tinyml import codegen, decision, golden, windows
+from fedmetaalign.tinyml import codegen, decision, golden, weights_file, windows
 from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, Layers, QuantizedNetwork, arrays
@@ -133,8 +132,8 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     Args:
         folder: replaced if it exists.
         bundle: what to write.
-        layers: the float network, kept for further training; which layers have a ReLU stands in the metadata
-            of weights.safetensors.
+        layers: the float network, kept for further training; what they are beside their arrays stands in the
+            metadata of weights.safetensors.
         raw: (rows, measured) float64, samples whose scores the bundle promises; some with broken values, which
             are made of them, take the place of those that have such values.
         versions: of the software that made it.
@@ -159,7 +158,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         "golden.csv": golden.text(vectors, preparation, bundle.labels).encode(),
         "weights.safetensors": save(
             {f"{i}.{name}": array for i, layer in enumerate(layers) for name, array in arrays(layer).items()},
-            {"relu": json.dumps([layer.relu for layer in layers])},
+            weights_file.metadata(layers),
         ),
     }
     if preparation.signal is not None and signals is not None:
@@ -175,6 +174,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         bundle.reference,
         constant,
         signals,
+        bundle.target,
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
@@ -323,11 +323,7 @@ def _curve(facts: Mapping[str, Any]) -> Curve:
 def read_weights(folder: Path) -> list[Layer]:
     """Reads the float network of a bundle that `read` has checked."""
     with safe_open(folder / "weights.safetensors", "numpy") as file:
-        relus = json.loads(file.metadata()["relu"])
-        return [
-            Dense(file.get_tensor(f"{i}.weight"), file.get_tensor(f"{i}.bias"), relu)
-            for i, relu in enumerate(relus)
-        ]
+        return weights_file.layers(file.metadata(), file.get_tensor)
 
 
 def format_of(network: DeployedNetwork) -> str:

@@ -1,6 +1,8 @@
 """How much RAM the firmware of a device takes, known before anything is compiled."""
 
 from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.operators.stage import Layout
+from fedmetaalign.tinyml import time_code
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
 
 _FRAMES = 320  # bytes of stack beside the arrays on it, on a Cortex-M
@@ -15,12 +17,14 @@ def stream(preparation: Preparation) -> int:
     return 4 * words
 
 
-def buffers(preparation: Preparation, network: DeployedNetwork) -> int:
-    """Returns the bytes of the static buffers of `fma_infer.c` and `fma_front.c`."""
+def buffers(preparation: Preparation, network: DeployedNetwork, pairs: bool = False) -> int:
+    """Returns the bytes of the static buffers of `fma_infer.c` and `fma_front.c`; `pairs` is of its weights."""
     layers, floats = (network.layers, network.head) if isinstance(network, QuantizedNetwork) else ((), network)
-    widest = max(layer_widths(layers)) if layers else 0
-    total = 3 * (-(-widest // 4) * 4)
-    total += 8 * max(layer_widths(floats)) if floats else 0
+    total = 8 * max(layer_widths(floats)) if floats else 0
+    if isinstance(network, QuantizedNetwork) and time_code.goes_over_time(network):
+        total += time_code.ram(network, pairs)
+    elif layers:
+        total += (4 + Layout(False, pairs).step) * -(-max(layer_widths(layers)) // 4)
     outputs = Interface.of(network).outputs
     if outputs > 1 and not floats:
         total += 5 * outputs

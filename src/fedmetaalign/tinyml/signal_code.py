@@ -30,16 +30,17 @@ it sample after sample:
 """The end of the firmware's README of a device that takes signals."""
 
 
-def signal_header(preparation: Preparation, network: DeployedNetwork) -> str:
+def signal_header(preparation: Preparation, network: DeployedNetwork, pairs: bool = False) -> str:
     """Returns `fma_signal.h`.
 
     Args:
         preparation: from a signal to the network's inputs.
         network: what the device runs.
+        pairs: whether its weights are for cores whose multiplier gives 32 bits.
     """
     signal = preparation.signal
     assert signal is not None  # noqa: S101 - asked of signals alone
-    stream, buffers = memory.stream(preparation), memory.buffers(preparation, network)
+    stream, buffers = memory.stream(preparation), memory.buffers(preparation, network, pairs)
     spectra = signal.spectra
     points = max((how.points for how in spectra.values()), default=0)
     lines = [
