@@ -72,7 +72,7 @@ def test_a_wide_table_needs_no_word_about_inputs_in_a_recipe_that_extends_fleet(
     assert build(recipe).devices[0].train.x.shape[1] == 590
 
 
-SIGNALS = {"bearings": 40, "mfpt": 25, "process": 416, "vibration": 25, "wafer": 16}
+SIGNALS = {"bearings": 40, "mfpt": 25, "process": 416, "vibration": 25, "wafer": 152}
 """Recipes of signals, and how many features a window has."""
 
 
