@@ -263,7 +263,8 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         clock=Clock(tables.names_of(source.time), source.time_format, source.zone),
         missing=missing_of(source),
         csv=files.Options(**source.csv.model_dump()) if source.csv else files.Options(),
-        others=tables.names_of(source.device),
+        others=(*tables.names_of(source.device), *source.only),
+        only=source.only,
         lacking=source.table is not None and is_pattern(Path(source.table).name),
         window=source.window,
     )

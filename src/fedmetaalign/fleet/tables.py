@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import DataError, DataErrors, Problem, noting
+from fedmetaalign.fleet.choice import Only, chosen
 from fedmetaalign.fleet.columns.units import bare, carrying, without_units
 from fedmetaalign.fleet.files import (
     CERTAIN,
@@ -68,6 +69,7 @@ class Columns:
         csv: what is known of how a text is written; the rest is sniffed.
         missing: which values are missing, and what is done about it.
         others: columns with a meaning of another kind, such as the one that a table is cut by.
+        only: by column the values of the rows that are read; its columns are among the `others`.
         lacking: a feature that the file does not have is one that the device lacks, and no error.
         window: what rows are, where they are samples or windows of a signal; the features are its channels,
             and then the column of the speed.
@@ -87,6 +89,7 @@ class Columns:
     missing: Missing = field(default_factory=Missing)
     csv: Options = field(default_factory=Options)
     others: tuple[str, ...] = ()
+    only: Only = field(default_factory=dict)
     lacking: bool = False
     window: Window | None = None
 
@@ -136,7 +139,16 @@ def read(path: Path, columns: Columns, name: str) -> Table:
     Raises:
         DataError: the file, its header, or a cell that is needed cannot be used.
     """
-    return of_raw(load(path, columns.needed, columns.texts, columns.csv), columns, name)
+    return of_raw(loaded(path, columns), columns, name)
+
+
+def loaded(path: Path, columns: Columns) -> Raw:
+    """Returns the rows of a file that are wanted, and the columns that mean something.
+
+    Raises:
+        DataError: the file cannot be read, or has no such rows.
+    """
+    return chosen(load(path, columns.needed, columns.texts, columns.csv), columns.only)
 
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:

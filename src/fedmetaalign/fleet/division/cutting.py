@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.files import Raw, filled, load, require
+from fedmetaalign.fleet.files import Raw, filled, require
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.tables import Columns, device_of, of_raw, safe_name, table_of
+from fedmetaalign.fleet.tables import Columns, device_of, loaded, of_raw, safe_name, table_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def cut(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = No
     if not by:
         raise DataError(f"{path}: no column is named to cut the table into devices by; name at least one")
     columns = replace(columns, others=tuple(dict.fromkeys((*columns.others, *by))))
-    raw = load(path, columns.needed, columns.texts, columns.csv)
+    raw = loaded(path, columns)
     require(raw, by)
     rows: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for row, key in enumerate(zip(*(filled(raw, column) for column in by), strict=True)):
