@@ -16,6 +16,7 @@ from fedmetaalign.fleet.files import (
     Options,
     Raw,
     cells,
+    coded,
     filled,
     listed,
     load,
@@ -28,7 +29,6 @@ from fedmetaalign.fleet.labels.classes import (
     Value,
     canonical,
     fault_or_not,
-    kind_names,
     kinds_of,
     positive_of,
     unlabelled,
@@ -155,7 +155,7 @@ def unseen(columns: Columns, paths: Iterable[Path]) -> tuple[str, ...]:
         try:
             raw = load(path, columns.labels, columns.labels, columns.csv)
             if columns.normal and len(columns.labels) > 1:
-                found = [*kind_names(raw, columns.labels, bits=False)]
+                found = [*coded([filled(raw, name) for name in columns.labels])[0]]
             else:
                 found = [cell for name in columns.labels for cell in cells(raw, name).drop_nulls().unique()]
         except DataError:
@@ -261,7 +261,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         y=found.y,
         units=tuple(units.get(feature, "") for feature in features),
         kinds=kinds,
-        groups=None if columns.group is None else filled(raw, columns.group).to_numpy().astype(str),
+        groups=None if columns.group is None else _joined(raw, (columns.group,)),
         categories={f: tuple(map(str, columns.categories[f])) for f in features if f in columns.categories},
         source=path,
         classes=found.classes,
@@ -277,10 +277,9 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
 def _joined(raw: Raw, columns: Sequence[str]) -> np.ndarray:
     """Returns the combination of some columns, (rows,) str: "1001" of single characters, else "a-b"."""
     parts = [filled(raw, column) for column in columns]
-    if len(parts) == 1:
-        return parts[0].to_numpy().astype(str)
     joint = "" if all(part.str.len_chars().max() == 1 for part in parts) else "-"
-    return np.array([joint.join(row) for row in zip(*parts, strict=True)], dtype=str)
+    values, places = coded(parts, joint)
+    return np.asarray(values[places])
 
 
 def _misspelt(raw: Raw, features: Sequence[str]) -> Iterator[str]:

@@ -108,6 +108,21 @@ def filled(raw: Raw, column: str) -> pl.Series:
     return text
 
 
+def coded(texts: Sequence[pl.Series], joint: str = "-") -> tuple[np.ndarray, np.ndarray]:
+    """Columns of text without an empty cell, joined.
+
+    Returns:
+        The values that occur, sorted, (values,) str, and of each row the place of its value, (rows,) uint32.
+    """
+    whole = texts[0]
+    if len(texts) > 1:
+        columns = pl.DataFrame([text.alias(str(i)) for i, text in enumerate(texts)])
+        whole = columns.select(pl.concat_str(pl.all(), separator=joint)).to_series()
+    values = whole.unique().sort()
+    places = whole.replace_strict(values, pl.int_range(len(values), dtype=pl.UInt32, eager=True))
+    return values.to_numpy().astype(str), places.to_numpy()
+
+
 def empty_cells(raw: Raw, column: str, text: pl.Series) -> Problem:
     """Says where a column is empty."""
     rows = np.flatnonzero(text.is_null().to_numpy())
