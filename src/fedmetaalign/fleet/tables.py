@@ -34,7 +34,7 @@ from fedmetaalign.fleet.labels.classes import (
     unlabelled,
 )
 from fedmetaalign.fleet.missing.gaps import Gaps, settled
-from fedmetaalign.fleet.missing.values import features_of
+from fedmetaalign.fleet.missing.values import features_in_pieces, features_of
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.times.clock import ordered, times_of
@@ -136,7 +136,7 @@ def read(path: Path, columns: Columns, name: str) -> Table:
     Raises:
         DataError: the file, its header, or a cell that is needed cannot be used.
     """
-    return of_raw(load(path, columns.needed, columns.texts, columns.csv), columns, name)
+    return of_raw(load(path, columns.needed, columns.texts, columns.csv, later=True), columns, name)
 
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
@@ -245,7 +245,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
     with noting(problems):
         found, empty = _labels(raw, columns, strict=strict)
     with noting(problems):
-        x, gaps = features_of(raw, features, columns.categories, columns.missing)
+        x, gaps = _features(raw, features, columns)
     with noting(problems):
         times = times_of(raw, columns.clock) if columns.clock.columns else None
     if problems:
@@ -272,6 +272,18 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         recordings=_joined(raw, columns.recordings) if columns.recordings else None,
     )
     return table, empty, gaps
+
+
+def _features(raw: Raw, features: tuple[str, ...], columns: Columns) -> tuple[np.ndarray, Gaps]:
+    """Returns the features as `features_of` does, also of a file that holds them back."""
+    if raw.later is None:
+        return features_of(raw, features, columns.categories, columns.missing)
+    pieces = (without_units(piece, columns.features)[0] for piece in raw.later.pieces())
+    try:
+        return features_in_pieces(pieces, raw.frame.height, features, columns.categories, columns.missing)
+    except DataError:
+        whole = without_units(raw.later.whole(), columns.features)[0]
+        return features_of(whole, features, columns.categories, columns.missing)
 
 
 def _joined(raw: Raw, columns: Sequence[str]) -> np.ndarray:

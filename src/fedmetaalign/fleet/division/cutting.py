@@ -49,7 +49,7 @@ def cut(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = No
     if not by:
         raise DataError(f"{path}: no column is named to cut the table into devices by; name at least one")
     columns = replace(columns, others=tuple(dict.fromkeys((*columns.others, *by))))
-    raw = load(path, columns.needed, columns.texts, columns.csv)
+    raw = load(path, columns.needed, columns.texts, columns.csv, later=True)
     require(raw, by)
     values, place = _keys([coded([filled(raw, column)]) for column in by])
     called = ["-".join((*([name] if name else []), *key)) for key in values]
@@ -59,6 +59,7 @@ def cut(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = No
     try:
         whole, empty, gaps = table_of(raw, columns, safe_name(path.stem), strict=True)
     except DataError as error:
+        raw = raw if raw.later is None else raw.later.whole()
         found = [
             Candidate(text, name, partial(of_raw, raw.take(order[rows]), columns, name))
             for text, name, rows in devices
@@ -66,9 +67,11 @@ def cut(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = No
         if sum(map(_can_be_read, found)) in (0, len(found)):
             raise error from None  # it is nobody's in particular
     else:
-        del raw, place  # of millions of rows this much need not be held twice
-        # Put in order once, the rows of each device are a part of the whole, and no copy.
-        whole, empty, gaps = whole.take(order), empty[order], gaps.take(order)
+        # Put in order, and in place, the rows of each device are a part of the whole: none are held twice.
+        for column in whole.x.T:
+            column[:] = column[order]
+        whole = replace(replace(whole, x=whole.x[:, :0]).take(order), x=whole.x)
+        empty, gaps = empty[order], gaps.take(order)
         found = []
         for text, name, rows in devices:
             own = whole.take(rows, name), empty[rows], gaps.take(rows)

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -58,6 +58,31 @@ def features_of(
     if missing.rule == "reject" and len(gaps.reasons) > 1:
         raise DataErrors(_rejected(raw, names, gaps, missing))
     return x, gaps
+
+
+def features_in_pieces(
+    pieces: Iterable[Raw],
+    rows: int,
+    names: tuple[str, ...],
+    categories: Mapping[str, tuple[str, ...]],
+    missing: Missing,
+) -> tuple[np.ndarray, Gaps]:
+    """As `features_of`, of a file with so many rows that comes piece by piece.
+
+    Raises:
+        DataError: something is wrong with a piece, which may be right where there is more of it.
+    """
+    x, why, reasons, first = np.empty((rows, len(names))), None, {"": 0}, 0
+    for piece in pieces:
+        part, gaps = features_of(piece, names, categories, missing)
+        own = slice(first, first + len(part))
+        x[own] = part
+        if len(gaps.reasons) > 1:
+            why = np.zeros(x.shape, np.int16) if why is None else why
+            places = [reasons.setdefault(reason, len(reasons)) for reason in gaps.reasons]
+            why[own] = np.array(places, np.int16)[gaps.codes]
+        first = own.stop
+    return x, Gaps.none(*x.shape) if why is None else Gaps(why, tuple(reasons))
 
 
 def readings_of(
