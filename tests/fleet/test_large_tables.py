@@ -9,6 +9,7 @@ import pytest
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.division.cutting import cut
 from fedmetaalign.fleet.division.thinning import notice, thinned
+from fedmetaalign.fleet.files import columns, glanced, load
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.sources import find_devices
 from fedmetaalign.fleet.tables import Columns, read
@@ -87,6 +88,16 @@ def test_a_device_whose_rows_are_wrong_is_one_of_several(table, few_at_once):
     assert len(found[0].read()) == len(found[2].read()) == 100
     with pytest.raises(DataError, match="holds 'nan', which is no class"):
         found[1].read()
+
+
+def test_a_glance_is_of_runs_from_all_over_a_file(table):
+    path = table()
+    assert glanced(path).frame.equals(load(path).frame)
+    found = glanced(path, most=60)
+    assert found.frame["b"][3] == load(path).frame["b"][15]
+    assert found.rows.tolist() == [row for row in range(300) if row // 3 % 5 == 0]
+    assert found.line(3) == 17
+    assert columns(path) == ["pump", "hall", "a [V]", "state", "b"]
 
 
 def made(rows, **more):

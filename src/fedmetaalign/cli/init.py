@@ -46,6 +46,10 @@ def init(
         if not over:
             raise FedMetaAlignError(f"{out} is there already: choose another --out, or add --force.")
     families, wrong = read(tables_in(paths), csv_options(csv))
+    for raw in (raw for family in families for raw in family.raws if raw.rows is not None):
+        sys.stderr.write(
+            f"fedmetaalign: {raw.path} is large: {raw.frame.height:,} of its rows were looked at, from all over it.\n"
+        )
     name = paths[0].resolve().name if paths[0].is_dir() else paths[0].stem
     proposal = propose(families, name, label or (), normal or (), wrong, _ask if asking else None)
     proposal = dataclasses.replace(proposal, csv=csv_keys(csv))

@@ -2,6 +2,8 @@
 
 from fedmetaalign.fleet.files.dialect import Options as Options
 from fedmetaalign.fleet.files.loading import CERTAIN as CERTAIN
+from fedmetaalign.fleet.files.loading import columns as columns
+from fedmetaalign.fleet.files.loading import glanced as glanced
 from fedmetaalign.fleet.files.loading import load as load
 from fedmetaalign.fleet.files.loading import pieces as pieces
 from fedmetaalign.fleet.files.raw import Raw as Raw

@@ -26,6 +26,9 @@ MOST_CELLS = 200_000_000
 """Of the columns that are read."""
 MOST_HELD = 20_000_000
 """Cells of a file that are held as they are before they become numbers, where that can be."""
+MOST_GLANCED = 2_000_000
+"""Rows of a file that is only looked at."""
+_RUNS = 20
 MOST_CELLS_AT_ONCE = 2**20
 """Of a piece, where a file is read piece by piece."""
 
@@ -66,37 +69,67 @@ def load(
             are needed, or numbers that can be read in two ways.
     """
     source = opened(Path(path))
-    options = options or Options()
-    if later and source.suffix != ".xlsx" and (raw := _held_in_part(source, only, texts, options)) is not None:
-        return raw
-    raw = read(source, only, texts, options)
-    if raw.frame.is_empty():
-        raise _no_rows(source)
-    return raw
+    with _scanned(source, only, texts, options or Options()) as found, typed.readable(source.path, found.kind):
+        raw = _held_in_part(found, only, texts, options) if later else None
+        return _not_empty(raw or _whole(found, texts))
 
 
 def read(source: Source, only: Only, texts: Collection[str], options: Options) -> Raw:
     """As `load`, of a file that has been looked at; perhaps without a row."""
     with _scanned(source, only, texts, options) as found, typed.readable(source.path, found.kind):
-        if found.large:
-            numbers = [name for name in found.raw.frame.columns if name not in texts]
-            return replace(found.raw, frame=_large(found.rows, numbers))
-        return replace(found.raw, frame=found.rows.collect(engine=found.engine))
+        return _whole(found, texts)
 
 
-def _held_in_part(source: Source, only: Only, texts: Collection[str], options: Options) -> Raw | None:
+def columns(path: Path, options: Options | None = None) -> list[str]:
+    """Returns the names of a file's columns.
+
+    Raises:
+        DataError: as `load`, but for a file without rows.
+    """
+    source = opened(Path(path))
+    with _scanned(source, None, (), options or Options()) as found:
+        return found.raw.frame.columns
+
+
+def glanced(path: Path, options: Options | None = None, most: int = MOST_GLANCED) -> Raw:
+    """As `load`, but of a file with more rows runs of neighbours from all over it, about so many rows in all.
+
+    Raises:
+        DataError: as `load`.
+    """
+    source = opened(Path(path))
+    with _scanned(source, None, (), options or Options()) as found, typed.readable(source.path, found.kind):
+        if found.height > most:
+            run = -(-most // _RUNS)
+            every = -(-found.height // (run * _RUNS))
+            number = pl.col("\0row")
+            rows = found.rows.with_row_index("\0row").filter(number // run % every == 0)
+            frame = rows.collect(engine="streaming")
+            return replace(
+                found.raw, frame=frame.drop("\0row"), rows=frame["\0row"].to_numpy().astype(np.int64)
+            )
+        return _not_empty(_whole(found, ()))
+
+
+def _whole(found: "_Scanned", texts: Collection[str]) -> Raw:
+    """All rows."""
+    if found.large:
+        return replace(
+            found.raw, frame=_large(found.rows, [n for n in found.raw.frame.columns if n not in texts])
+        )
+    return replace(found.raw, frame=found.rows.collect(engine=found.engine))
+
+
+def _held_in_part(found: "_Scanned", only: Only, texts: Collection[str], options: Options | None) -> Raw | None:
     """The texts alone of a file with more cells than should be held twice; None of a smaller one."""
-    with _scanned(source, only, texts, options) as found, typed.readable(source.path, found.kind):
-        needed = found.raw.frame.columns
-        held = [name for name in needed if name in texts]
-        if not held or found.height * len(needed) <= MOST_HELD:
-            return None
-        frame = found.rows.select(held).collect(engine="streaming")
+    needed = found.raw.frame.columns
+    held = [name for name in needed if name in texts]
+    if not held or found.kind == ".xlsx" or found.height * len(needed) <= MOST_HELD:
+        return None
+    frame = found.rows.select(held).collect(engine="streaming")
     frame = frame.with_columns(pl.lit(None).alias(name) for name in needed if name not in held).select(needed)
-    later = Later(
-        partial(pieces, source.path, only, texts, options), partial(load, source.path, only, texts, options)
-    )
-    return replace(found.raw, frame=frame, later=later)
+    again = (found.raw.path, only, texts, options)
+    return replace(found.raw, frame=frame, later=Later(partial(pieces, *again), partial(load, *again)))
 
 
 def pieces(
@@ -127,11 +160,13 @@ def pieces(
                 yield replace(found.raw, frame=frame, rows=np.arange(first, first + frame.height))
             first += frame.height
     if not first:
-        raise _no_rows(source)
+        _not_empty(found.raw)
 
 
-def _no_rows(source: Source) -> DataError:
-    return DataError(f"{source.path} has a header but no rows; remove the device or give it data")
+def _not_empty(raw: Raw) -> Raw:
+    if raw.frame.is_empty():
+        raise DataError(f"{raw.path} has a header but no rows; remove the device or give it data")
+    return raw
 
 
 @dataclass(frozen=True)
