@@ -125,7 +125,7 @@ def _pieces(content: "Bundle", table: Path, options: Any) -> "Generator[np.ndarr
     from fedmetaalign.fleet.missing.gaps import added, without
 
     lacking: dict[str, Counter[str]] = {}
-    with closing(files.pieces(table, _needed(content), options)) as pieces:
+    with closing(files.pieces(table, _needed(content), (), options)) as pieces:
         for i, raw in enumerate(pieces):
             if i == 0 and raw.dialect not in files.CERTAIN:
                 _say(f"{raw.path.name}: {raw.dialect}.")

@@ -6,6 +6,7 @@ from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet import tables
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.division.splits import split
+from fedmetaalign.fleet.division.thinning import thinned
 from fedmetaalign.fleet.missing.gaps import filled
 from fedmetaalign.fleet.placement import converted
 from fedmetaalign.fleet.prepare import hello_of, own_of, prepared
@@ -37,7 +38,7 @@ def read_table(recipe: Recipe, name: str, path: Path) -> Table:
         table = tables.read(path, columns_of(_source(recipe, name), recipe.splits), name)
     table = converted(table, recipe.fleet.conversions)
     check(table, recipe)
-    return table
+    return thinned(table, recipe.splits, recipe.seed)
 
 
 def hello(recipe: Recipe, table: Table) -> Hello:

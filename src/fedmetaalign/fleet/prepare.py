@@ -131,7 +131,9 @@ def _device(table: Table, rows: Rows, preparation: Preparation, target: Target) 
         return samples_of(table, getattr(rows, part), preparation, target)
 
     parts = {phase: Part(samples(f"{phase}_support"), samples(f"{phase}_query")) for phase in PHASES}
-    own = Part(samples("own_support"), parts["personalize"].query)
+    tuned = parts["personalize"].support  # with `reuse` the same rows, which need not be held twice
+    same = np.array_equal(rows.own_support, rows.personalize_support)
+    own = Part(tuned if same else samples("own_support"), parts["personalize"].query)
     measured = len(preparation.measured)
     examples = table.x[rows.personalize_query[:EXAMPLES], :measured]
     more = None if table.unlabelled is None else preparation.apply(table.unlabelled)

@@ -28,7 +28,7 @@ class Times:
     dated: bool = True
     notes: tuple[str, ...] = ()
 
-    def take(self, rows: np.ndarray) -> "Times":
+    def take(self, rows: np.ndarray | slice) -> "Times":
         """Returns those of some rows."""
         return replace(self, values=self.values[rows])
 
@@ -50,7 +50,7 @@ class Windows:
     parted: bool = False
     notes: tuple[str, ...] = ()
 
-    def take(self, rows: np.ndarray) -> "Windows":
+    def take(self, rows: np.ndarray | slice) -> "Windows":
         """Returns those of some rows."""
         return replace(self, recordings=self.recordings[rows], spans=self.spans[rows])
 
@@ -167,8 +167,11 @@ class Table:
     def __len__(self) -> int:
         return len(self.y)
 
-    def take(self, rows: np.ndarray, name: str | None = None) -> "Table":
-        """Returns the given rows, in the given order, as a table of its own; those without a label stay out."""
+    def take(self, rows: np.ndarray | slice, name: str | None = None) -> "Table":
+        """Returns the given rows, in the given order, as a table of its own; those without a label stay out.
+
+        Those of a slice are not copied.
+        """
         return replace(
             self,
             unlabelled=None,

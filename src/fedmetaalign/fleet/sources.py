@@ -11,6 +11,7 @@ from fedmetaalign.errors import DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet import files, simulators, tables
 from fedmetaalign.fleet.division import partition
 from fedmetaalign.fleet.division.cutting import Candidate, cut, unique_names
+from fedmetaalign.fleet.division.thinning import notice, thinned
 from fedmetaalign.fleet.files import listed
 from fedmetaalign.fleet.folders import devices_of, recordings_in
 from fedmetaalign.fleet.missing.gaps import in_range, settled
@@ -56,11 +57,14 @@ def find_devices(recipe: Recipe) -> Found:
     chosen = [each for each in every if not any(_is_meant(each, name) for name in excluded)]
     found: list[Table] = []
     left_out: list[LeftOut] = []
+    large: dict[str, int] = {}
     for candidate in chosen:
         try:
             table = converted(candidate.read(), recipe.fleet.conversions)
             check(table, recipe)
-            found.append(table)
+            found.append(thinned(table, recipe.splits, recipe.seed))
+            if len(found[-1]) < len(table):
+                large[table.name] = len(table)
         except DataError as error:
             left_out.append(LeftOut(candidate.name, error.on(candidate.name)))
     if unusable:
@@ -74,6 +78,8 @@ def find_devices(recipe: Recipe) -> Found:
     notices = []
     if renamed := [f"{each.called!r} is {each.name!r}" for each in chosen if each.called != each.name]:
         notices.append(f"Devices are called as their folders can be: {joined(renamed)}.")
+    if large:
+        notices.append(notice(large, recipe.splits.most))
     told = dict.fromkeys(each.notice for each in chosen if each.notice)
     return Found(
         tuple(sorted(found, key=lambda table: table.name)),

@@ -17,6 +17,7 @@ from fedmetaalign.fleet.files import (
     Options,
     Raw,
     cells,
+    coded,
     filled,
     listed,
     load,
@@ -29,13 +30,12 @@ from fedmetaalign.fleet.labels.classes import (
     Value,
     canonical,
     fault_or_not,
-    kind_names,
     kinds_of,
     positive_of,
     unlabelled,
 )
 from fedmetaalign.fleet.missing.gaps import Gaps, settled
-from fedmetaalign.fleet.missing.values import features_of
+from fedmetaalign.fleet.missing.values import features_in_pieces, features_of
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.times.clock import ordered, times_of
@@ -148,7 +148,8 @@ def loaded(path: Path, columns: Columns) -> Raw:
     Raises:
         DataError: the file cannot be read, or has no such rows.
     """
-    return chosen(load(path, columns.needed, columns.texts, columns.csv), columns.only)
+    later = not columns.only  # rows are chosen with all their columns
+    return chosen(load(path, columns.needed, columns.texts, columns.csv, later=later), columns.only)
 
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
@@ -167,7 +168,7 @@ def unseen(columns: Columns, paths: Iterable[Path]) -> tuple[str, ...]:
         try:
             raw = load(path, columns.labels, columns.labels, columns.csv)
             if columns.normal and len(columns.labels) > 1:
-                found = [*kind_names(raw, columns.labels, bits=False)]
+                found = [*coded([filled(raw, name) for name in columns.labels])[0]]
             else:
                 found = [cell for name in columns.labels for cell in cells(raw, name).drop_nulls().unique()]
         except DataError:
@@ -257,7 +258,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
     with noting(problems):
         found, empty = _labels(raw, columns, strict=strict)
     with noting(problems):
-        x, gaps = features_of(raw, features, columns.categories, columns.missing)
+        x, gaps = _features(raw, features, columns)
     with noting(problems):
         times = times_of(raw, columns.clock) if columns.clock.columns else None
     if problems:
@@ -273,7 +274,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         y=found.y,
         units=tuple(units.get(feature, "") for feature in features),
         kinds=kinds,
-        groups=None if columns.group is None else filled(raw, columns.group).to_numpy().astype(str),
+        groups=None if columns.group is None else _joined(raw, (columns.group,)),
         categories={f: tuple(map(str, columns.categories[f])) for f in features if f in columns.categories},
         source=path,
         classes=found.classes,
@@ -286,13 +287,24 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
     return table, empty, gaps
 
 
+def _features(raw: Raw, features: tuple[str, ...], columns: Columns) -> tuple[np.ndarray, Gaps]:
+    """Returns the features as `features_of` does, also of a file that holds them back."""
+    if raw.later is None:
+        return features_of(raw, features, columns.categories, columns.missing)
+    pieces = (without_units(piece, columns.features)[0] for piece in raw.later.pieces())
+    try:
+        return features_in_pieces(pieces, raw.frame.height, features, columns.categories, columns.missing)
+    except DataError:
+        whole = without_units(raw.later.whole(), columns.features)[0]
+        return features_of(whole, features, columns.categories, columns.missing)
+
+
 def _joined(raw: Raw, columns: Sequence[str]) -> np.ndarray:
     """Returns the combination of some columns, (rows,) str: "1001" of single characters, else "a-b"."""
     parts = [filled(raw, column) for column in columns]
-    if len(parts) == 1:
-        return parts[0].to_numpy().astype(str)
     joint = "" if all(part.str.len_chars().max() == 1 for part in parts) else "-"
-    return np.array([joint.join(row) for row in zip(*parts, strict=True)], dtype=str)
+    values, places = coded(parts, joint)
+    return np.asarray(values[places])
 
 
 def _misspelt(raw: Raw, features: Sequence[str]) -> Iterator[str]:

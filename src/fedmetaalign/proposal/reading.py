@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.files import CERTAIN, Options, Raw, load
+from fedmetaalign.fleet.files import CERTAIN, Options, Raw, glanced
 from fedmetaalign.fleet.files.loading import KINDS
 
 _LOOSE = (".txt", ".dat")  # notes, perhaps: taken for tables where there are no others
@@ -92,7 +92,7 @@ def read(paths: Sequence[Path], options: Options | None = None) -> tuple[tuple[F
     decimals: dict[Path, str] = {}
     for path in paths:
         try:
-            raws.append(load(path, options=options))
+            raws.append(glanced(path, options))
         except DataError as error:
             if (sign := _decimal(path, options)) and (raw := _with(path, sign, options)):
                 raws.append(raw)
@@ -139,7 +139,7 @@ def _decimal(path: Path, options: Options) -> str | None:
 
 def _with(path: Path, decimal: str, options: Options) -> Raw | None:
     try:
-        return load(path, options=replace(options, decimal=decimal))
+        return glanced(path, replace(options, decimal=decimal))
     except DataError:
         return None
 
