@@ -87,13 +87,14 @@ def prepared(
     """
     preparation = preparation_of(table, place, own)
     device = _device(table, rows, preparation, place.target)
-    device = replace(device, fill=place.fill, converted=table.converted)
+    device = replace(device, fill=place.fill, converted=table.converted, format=table.format)
     train = np.concatenate([rows.own_support, rows.personalize_query])
     if recipe.splits.kind == "time" and table.times is not None:
         times = table.times.values
         device = replace(device, period=Period(times[train], times[rows.test], table.times.dated))
     if recipe.deploy.drift or (recipe.deploy.drift is None and table.times is not None):
-        device = replace(device, raw=table.measured(train)[:, : len(preparation.measured)])
+        raw = table.measured(train)[:, : len(preparation.measured)]
+        device = replace(device, raw=raw, filled=table.filled_in(train))
     return device, samples_of(table, rows.test, preparation, place.target)
 
 

@@ -4,7 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from fedmetaalign.fleet.files import (
     require_all,
 )
 from fedmetaalign.fleet.files.names import nearest
+from fedmetaalign.fleet.files.styles import proven
 from fedmetaalign.fleet.labels.classes import (
     Labels,
     Positive,
@@ -42,6 +43,7 @@ from fedmetaalign.fleet.times.clock import ordered, times_of
 from fedmetaalign.fleet.times.stamps import Clock
 from fedmetaalign.fleet.windows import windowed
 from fedmetaalign.model.missing import Missing
+from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY
 from fedmetaalign.recipe import Window
 
@@ -219,7 +221,8 @@ def device_of(table: Table, empty: np.ndarray, gaps: Gaps, columns: Columns) -> 
     table, empty = settled(table, empty, gaps, missing)
     if not empty.any():
         return table
-    return replace(table.take(np.flatnonzero(~empty)), unlabelled=table.x[empty])
+    more = None if table.holes is None else table.holes[empty]
+    return replace(table.take(np.flatnonzero(~empty)), unlabelled=table.x[empty], unlabelled_holes=more)
 
 
 def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.ndarray]:
@@ -282,6 +285,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         times=times,
         dialect="" if raw.dialect in CERTAIN else raw.dialect,
         lacks=tuple(_misspelt(raw, columns.features)),
+        format=_format(raw, columns, features),
         recordings=_joined(raw, columns.recordings) if columns.recordings else None,
     )
     return table, empty, gaps
@@ -297,6 +301,13 @@ def _features(raw: Raw, features: tuple[str, ...], columns: Columns) -> tuple[np
     except DataError:
         whole = without_units(raw.later.whole(), columns.features)[0]
         return features_of(whole, features, columns.categories, columns.missing)
+
+
+def _format(raw: Raw, columns: Columns, features: Sequence[str]) -> TableFormat:
+    """Returns what is stated of how a file is written, and the decimal sign that its cells prove."""
+    stated = {key: value for key, value in asdict(columns.csv).items() if value is not None}
+    own = {} if raw.text is None else {**proven(raw, features), **stated}
+    return TableFormat(own, columns.clock.columns, columns.clock.form, columns.clock.zone)
 
 
 def _joined(raw: Raw, columns: Sequence[str]) -> np.ndarray:
