@@ -83,10 +83,13 @@ def predict(
         )
     options = csv_options(csv, content.table.csv)
     if content.preparation.signal is not None:
-        from fedmetaalign.cli.signal_prediction import of_signal
+        from fedmetaalign.cli.signal_prediction import follow_signal, of_signal
 
         if follow:
-            raise typer.BadParameter("is of rows that are samples of no signal", param_hint="--follow")
+            if by or clock or points:
+                raise typer.BadParameter("takes sample after sample", param_hint="--follow")
+            follow_signal(content, table, out, runtime, kind, options)
+            return
         of_signal(
             content, table, out, runtime, kind, options, tuple(by or ()), clock, tuple(points or ()), as_json
         )
@@ -125,7 +128,7 @@ def _pieces(content: "Bundle", table: Path, options: Any) -> "Generator[np.ndarr
 
     lacking: dict[str, Counter[str]] = {}
     latest = None if content.reference else _NEVER
-    with closing(files.pieces(table, _needed(content), options)) as pieces:
+    with closing(files.pieces(table, _needed(content), content.table.time, options)) as pieces:
         for i, raw in enumerate(pieces):
             if i == 0 and raw.dialect not in files.CERTAIN:
                 _say(f"{raw.path.name}: {raw.dialect}.")

@@ -7,6 +7,7 @@ from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet import tables
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.division.splits import split
+from fedmetaalign.fleet.division.thinning import thinned
 from fedmetaalign.fleet.missing import gaps
 from fedmetaalign.fleet.missing.gaps import filled
 from fedmetaalign.fleet.placement import conversions_told, converted
@@ -40,7 +41,7 @@ def read_table(recipe: Recipe, name: str, path: Path) -> Table:
         table = tables.read(path, columns_of(_source(recipe, name), recipe.splits), name)
     table = converted(table, recipe.fleet.conversions)
     check(table, recipe)
-    return table
+    return thinned(table, recipe.splits, recipe.seed)
 
 
 def told(recipe: Recipe, table: Table) -> Iterator[str]:

@@ -29,7 +29,7 @@ class Times:
     dated: bool = True
     notes: tuple[str, ...] = ()
 
-    def take(self, rows: np.ndarray) -> "Times":
+    def take(self, rows: np.ndarray | slice) -> "Times":
         """Returns those of some rows."""
         return replace(self, values=self.values[rows])
 
@@ -51,7 +51,7 @@ class Windows:
     parted: bool = False
     notes: tuple[str, ...] = ()
 
-    def take(self, rows: np.ndarray) -> "Windows":
+    def take(self, rows: np.ndarray | slice) -> "Windows":
         """Returns those of some rows."""
         return replace(self, recordings=self.recordings[rows], spans=self.spans[rows])
 
@@ -74,6 +74,7 @@ class Table:
             decides.
         categories: for a text feature, the texts that are 0, 1, 2, ...
         source: file that the rows were read from; None for a simulator.
+        files: all of them, where it is more than one.
         classes: the names of the classes that the source tells, which may be fewer than the fleet's.
         normal: those that mean no fault.
         unlabelled: (rows, features) float64, what it has measured besides and nobody has labelled; None where
@@ -126,6 +127,7 @@ class Table:
     recordings: np.ndarray | None = None
     signal: Signal | None = None
     windows: Windows | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:
@@ -180,8 +182,11 @@ class Table:
     def __len__(self) -> int:
         return len(self.y)
 
-    def take(self, rows: np.ndarray, name: str | None = None) -> "Table":
-        """Returns the given rows, in the given order, as a table of its own; those without a label stay out."""
+    def take(self, rows: np.ndarray | slice, name: str | None = None) -> "Table":
+        """Returns the given rows, in the given order, as a table of its own; those without a label stay out.
+
+        Those of a slice are not copied.
+        """
         return replace(
             self,
             unlabelled=None,

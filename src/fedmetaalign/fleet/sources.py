@@ -12,7 +12,9 @@ from fedmetaalign.errors import DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet import files, simulators, tables
 from fedmetaalign.fleet.division import partition
 from fedmetaalign.fleet.division.cutting import Candidate, cut, unique_names
+from fedmetaalign.fleet.division.thinning import notice, thinned
 from fedmetaalign.fleet.files import listed
+from fedmetaalign.fleet.folders import devices_of, recordings_in
 from fedmetaalign.fleet.missing.gaps import in_range, settled
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.placement import conversions_told, converted, joined
@@ -60,11 +62,14 @@ def find_devices(recipe: Recipe) -> Found:
     chosen = [each for each in every if not any(_is_meant(each, name) for name in excluded)]
     found: list[Table] = []
     left_out: list[LeftOut] = []
+    large: dict[str, int] = {}
     for candidate in chosen:
         try:
             table = converted(candidate.read(), recipe.fleet.conversions)
             check(table, recipe)
-            found.append(table)
+            found.append(thinned(table, recipe.splits, recipe.seed))
+            if len(found[-1]) < len(table):
+                large[table.name] = len(table)
         except DataError as error:
             left_out.append(LeftOut(candidate.name, error.on(candidate.name)))
     if unusable:
@@ -78,6 +83,8 @@ def find_devices(recipe: Recipe) -> Found:
     notices = []
     if renamed := [f"{each.called!r} is {each.name!r}" for each in chosen if each.called != each.name]:
         notices.append(f"Devices are called as their folders can be: {joined(renamed)}.")
+    if large:
+        notices.append(notice(large, recipe.splits.most))
     told = dict.fromkeys(each.notice for each in chosen if each.notice)
     return Found(
         tuple(sorted(found, key=lambda table: table.name)),
@@ -181,6 +188,10 @@ def candidates(source: Source, splits: Splits, seed: int, *, alone: bool = True)
     assert source.table is not None  # noqa: S101 - the recipe's validators saw to it
     columns, named = columns_of(source, splits), "normal" if source.normal else "positive"
     path = Path(source.table)
+    if source.window is not None and source.window.files is not None:
+        found = recordings_in(path, source.window.files)
+        yield from devices_of(found, columns, tables.names_of(source.device or None), source.name)
+        return
     if is_pattern(path.name):
         paths = files_of(path)
         if alone and (missing := tables.unseen(columns, paths)):
@@ -293,7 +304,8 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         clock=Clock(tables.names_of(source.time), source.time_format, source.zone),
         missing=missing_of(source),
         csv=files.Options(**source.csv.model_dump()) if source.csv else files.Options(),
-        others=tables.names_of(source.device),
+        others=(*tables.names_of(source.device), *source.only),
+        only=source.only,
         lacking=source.table is not None and is_pattern(Path(source.table).name),
         window=source.window,
     )

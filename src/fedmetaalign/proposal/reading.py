@@ -12,7 +12,7 @@ import polars as pl
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.columns.units import split_unit
-from fedmetaalign.fleet.files import CERTAIN, Options, Raw, load
+from fedmetaalign.fleet.files import CERTAIN, Options, Raw, glanced
 from fedmetaalign.fleet.files.loading import KINDS
 from fedmetaalign.proposal.conversions import alike, in_one_unit
 
@@ -104,7 +104,7 @@ def read(paths: Sequence[Path], options: Options | None = None) -> tuple[tuple[F
     decimals: dict[Path, str] = {}
     for path in paths:
         try:
-            raws.append(load(path, options=options))
+            raws.append(glanced(path, options))
         except DataError as error:
             if (sign := _decimal(path, options)) and (raw := _with(path, sign, options)):
                 raws.append(raw)
@@ -155,7 +155,7 @@ def _decimal(path: Path, options: Options) -> str | None:
 
 def _with(path: Path, decimal: str, options: Options) -> Raw | None:
     try:
-        return load(path, options=replace(options, decimal=decimal))
+        return glanced(path, replace(options, decimal=decimal))
     except DataError:
         return None
 

@@ -72,6 +72,11 @@ def _others(proposal: Proposal) -> Iterator[Proposal]:
         yield plain
         yield from _others(plain)
         return
+    if any(choice.window and choice.window.length and not choice.window.parted for choice in proposal.choices):
+        if any(choice.kinds for choice in proposal.choices):
+            yield replace(proposal, choices=tuple(map(_without_kinds, proposal.choices)))
+        yield replace(proposal, choices=tuple(map(_parted, proposal.choices)))
+        return
     for test in (None, 0.34, 0.5):
         if any(split.kind == "units" and test != split.test for split in splits):
             yield _with(proposal, partial(replace, test=test))
@@ -95,6 +100,14 @@ def _without_kinds(choice: Choice) -> Choice:
     )
     split = replace(choice.split, test=None)
     return replace(choice, kinds=False, split=split, notes=(*choice.notes, note))
+
+
+def _parted(choice: Choice) -> Choice:
+    """The same, tested on the later part of each recording."""
+    if choice.window is None:
+        return choice
+    why = "CHECK: too few recordings for the test set, so each is tested on its own later part"
+    return replace(choice, window=replace(choice.window, parted=True), split=Split("rows", why))
 
 
 def _without_time(split: Split) -> Split:

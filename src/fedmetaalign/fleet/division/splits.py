@@ -201,8 +201,8 @@ def strata_of(table: Table, splits: Splits) -> np.ndarray:
     """Returns what each part has its share of, (rows,) int64: the classes, or the kinds within them."""
     if splits.stratify == "class" or table.kinds is None:
         return table.strata
-    pairs = np.array([f"{stratum:02d} {kind}" for stratum, kind in zip(table.strata, table.kinds, strict=True)])
-    return np.asarray(np.unique(pairs, return_inverse=True)[1])
+    names, kind = np.unique(table.kinds, return_inverse=True)
+    return np.asarray(np.unique(table.strata.astype(np.int64) * len(names) + kind, return_inverse=True)[1])
 
 
 def _hold_out(

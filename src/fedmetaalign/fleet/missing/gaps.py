@@ -28,8 +28,15 @@ class Gaps:
     codes: np.ndarray
     reasons: tuple[str, ...]
 
-    def take(self, rows: np.ndarray) -> "Gaps":
+    @classmethod
+    def none(cls, rows: int, features: int) -> "Gaps":
+        """Returns those of a table that lacks nothing, which take no memory."""
+        return cls(np.broadcast_to(np.int16(0), (rows, features)), ("",))
+
+    def take(self, rows: np.ndarray | slice) -> "Gaps":
         """Returns those of some rows."""
+        if len(self.reasons) == 1:
+            return Gaps.none(len(self.codes[rows, :0]), self.codes.shape[1])
         return Gaps(self.codes[rows], self.reasons)
 
     def counts(self, features: tuple[str, ...]) -> dict[str, dict[str, int]]:
@@ -89,7 +96,7 @@ def settled(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> tu
     ranges = {name: ends for name, ends in missing.ranges.items() if name in table.features}
     missing = replace(missing, ranges=ranges)
     table = replace(table, missing=missing)
-    holes = gaps.codes > 0
+    holes = gaps.codes > 0 if len(gaps.reasons) > 1 else np.zeros((1, 1), bool)
     if not holes.any():
         return table, empty
     table = replace(table, gaps=gaps.counts(table.features))
