@@ -1,5 +1,7 @@
 """Samples become windows: which ones there are, their labels, and what is done about missing samples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,10 @@ from fedmetaalign.fleet.schema import Table, Times
 from fedmetaalign.fleet.sources import columns_of
 from fedmetaalign.fleet.tables import read
 from fedmetaalign.fleet.windows import windowed
+from fedmetaalign.fleet.windows.wording import rates_told
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.recipe import Source, Splits, Window
+from fedmetaalign.signals import Signal
 
 
 def window(length=4, stride=2, **more):
@@ -296,3 +300,14 @@ def test_a_table_without_a_label_is_all_unlabelled_windows(write):
     text = LONG.replace(",leak,", ",,").replace(",ok,", ",,")
     table = of_file(write, text, Window(length=8, channels=("flow",), by="run", front=("raw",)))
     assert (len(table), table.known, table.unlabelled.shape) == (0, "nothing", (4, 8))
+
+
+def test_devices_that_sample_at_unlike_rates_are_told():
+    signals = {
+        name: Signal(64, 64, ("x",), ("bands",), rate)
+        for name, rate in [("a", 100.0), ("b", 100.2), ("c", 50.0)]
+    }
+    (told,) = rates_told(signals)
+    assert told.startswith("Samples come at unlike rates (50 a second on c; 100 a second on a, b): what one")
+    assert not [*rates_told({"a": signals["a"], "b": signals["b"]})]
+    assert not [*rates_told({name: replace(each, front=("statistics",)) for name, each in signals.items()})]
