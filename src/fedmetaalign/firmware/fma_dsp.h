@@ -26,6 +26,10 @@
 
 #include <stdint.h>
 
+#if FMA_PAIRS
+#include "fma_pairs.h"
+#else
+
 enum { FMA_MOST_STEPS = 64 }; /* of a sum that fits into int32 */
 
 /* What a step's inputs become: pairs of int16, that of x0 and x1 in the lower half. */
@@ -110,22 +114,6 @@ FMA_DOT(fma_dot_4, "1:\n"
                    "subs   %[steps], %[steps], #1\n"
                    "bne    1b\n")
 
-/* The high word of twice the product with a multiplier in [2^30, 2^31), rounded half up. As an int32, twice the
- * multiplier is 2^32 too small, for which the factor, added to the high word, makes up. */
-static inline int32_t fma_multiply(int32_t factor, int32_t multiplier) {
-    const int32_t doubled = (int32_t)((uint32_t)multiplier << 1);
-    int32_t high;
-    __asm__("smmlar %0, %1, %2, %1" : "=r"(high) : "r"(factor), "r"(doubled));
-    return high;
-}
-
-/* Half of a number, rounded down, as an int8. */
-static inline int32_t fma_halve(int32_t twice) {
-    int32_t half;
-    __asm__("ssat %0, #8, %1, asr #1" : "=r"(half) : "r"(twice));
-    return half;
-}
-
 #else
 
 static inline int32_t fma_lower(int32_t pair) {
@@ -163,9 +151,45 @@ static inline const int32_t *fma_dot_4(const int32_t *w, const fma_step_t *x, in
     return w;
 }
 
+#endif
+
+#endif
+
+#if defined(__ARM_FEATURE_SIMD32) && defined(__thumb2__)
+
+/* The high word of twice the product with a multiplier in [2^30, 2^31), rounded half up. As an int32, twice the
+ * multiplier is 2^32 too small, for which the factor, added to the high word, makes up. */
+static inline int32_t fma_multiply(int32_t factor, int32_t multiplier) {
+    const int32_t doubled = (int32_t)((uint32_t)multiplier << 1);
+    int32_t high;
+    __asm__("smmlar %0, %1, %2, %1" : "=r"(high) : "r"(factor), "r"(doubled));
+    return high;
+}
+
+/* Half of a number, rounded down, as an int8. */
+static inline int32_t fma_halve(int32_t twice) {
+    int32_t half;
+    __asm__("ssat %0, #8, %1, asr #1" : "=r"(half) : "r"(twice));
+    return half;
+}
+
+#else
+
+#if defined(__ARM_ARCH_6M__)
+/* The same of four products of 16 bits: a core that has no others would call a function for 64 bits. */
+static inline int32_t fma_multiply(int32_t factor, int32_t multiplier) {
+    const int32_t f1 = factor >> 16, m1 = multiplier >> 16;
+    const uint32_t f0 = (uint32_t)factor & 0xFFFFu, m0 = (uint32_t)multiplier & 0xFFFFu;
+    const uint32_t middle = f0 * (uint32_t)m1 + (f0 * m0 >> 16);
+    const int32_t more = (int32_t)((uint32_t)f1 * m0 + (middle & 0xFFFFu));
+    const uint32_t high = (uint32_t)f1 * (uint32_t)m1 + (middle >> 16);
+    return (int32_t)(high << 1) + ((more + 0x4000) >> 15);
+}
+#else
 static inline int32_t fma_multiply(int32_t factor, int32_t multiplier) {
     return (int32_t)(((int64_t)factor * multiplier + (INT32_C(1) << 30)) >> 31);
 }
+#endif
 
 static inline int32_t fma_halve(int32_t twice) {
     const int32_t half = twice >> 1;

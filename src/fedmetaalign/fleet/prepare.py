@@ -87,13 +87,14 @@ def prepared(
     """
     preparation = preparation_of(table, place, own)
     device = _device(table, rows, preparation, place.target)
-    device = replace(device, fill=place.fill, converted=table.converted)
+    device = replace(device, fill=place.fill, converted=table.converted, format=table.format)
     train = np.concatenate([rows.own_support, rows.personalize_query])
     if recipe.splits.kind == "time" and table.times is not None:
         times = table.times.values
         device = replace(device, period=Period(times[train], times[rows.test], table.times.dated))
     if recipe.deploy.drift or (recipe.deploy.drift is None and table.times is not None):
-        device = replace(device, raw=table.measured(train)[:, : len(preparation.measured)])
+        raw = table.measured(train)[:, : len(preparation.measured)]
+        device = replace(device, raw=raw, filled=table.filled_in(train))
     return device, samples_of(table, rows.test, preparation, place.target)
 
 
@@ -131,7 +132,9 @@ def _device(table: Table, rows: Rows, preparation: Preparation, target: Target) 
         return samples_of(table, getattr(rows, part), preparation, target)
 
     parts = {phase: Part(samples(f"{phase}_support"), samples(f"{phase}_query")) for phase in PHASES}
-    own = Part(samples("own_support"), parts["personalize"].query)
+    tuned = parts["personalize"].support  # with `reuse` the same rows, which need not be held twice
+    same = np.array_equal(rows.own_support, rows.personalize_support)
+    own = Part(tuned if same else samples("own_support"), parts["personalize"].query)
     measured = len(preparation.measured)
     examples = table.x[rows.personalize_query[:EXAMPLES], :measured]
     more = None if table.unlabelled is None else preparation.apply(table.unlabelled)

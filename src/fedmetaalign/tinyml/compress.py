@@ -10,7 +10,7 @@ from scipy.linalg import qr
 from fedmetaalign.operators import output_of
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml.calibration import activations
-from fedmetaalign.tinyml.network import Layers
+from fedmetaalign.tinyml.network import Layers, dense_layers
 
 NARROWEST = 4
 """Units of a hidden layer that are never taken away."""
@@ -46,7 +46,7 @@ def scores(layers: Layers, x: np.ndarray) -> np.ndarray:
 
 def limits(layers: Layers) -> list[int]:
     """Returns the limits worth pruning a network to: half of the widest layer's units, half of that, ..."""
-    limit = max((len(layer.biases) for layer in layers[:-1]), default=0) // 2
+    limit = max((len(layer.biases) for layer in dense_layers(layers)[:-1]), default=0) // 2
     found = []
     while limit >= NARROWEST:
         found.append(limit)
@@ -58,7 +58,7 @@ def truncate(layers: Layers, limit: int) -> list[Dense]:
     """Keeps the first units of every hidden layer, at most `limit`: the shapes of `prune`, without data."""
     return [
         Dense(layer.weights[: limit if i else None, :limit], layer.biases[:limit], layer.relu)
-        for i, layer in enumerate(layers)
+        for i, layer in enumerate(dense_layers(layers))
     ]
 
 
@@ -78,6 +78,7 @@ def prune(layers: Layers, limit: int, x: np.ndarray) -> list[Dense]:
     Returns:
         The narrower network, float32.
     """
+    layers = dense_layers(layers)
     whole = list(activations(layers, x.astype(np.float64)))
     inputs, kept = whole[0], np.arange(whole[0].shape[1])
     pruned: list[Dense] = []

@@ -25,21 +25,23 @@ it sample after sample:
     static fma_stream_t stream; /* once: fma_stream_init(&stream); */
     said = fma_push(&stream, sample, ...); /* what fma_classify says where a window ends, else FMA_NONE */
 
-`fma_features` gives the features of the window that has just ended: the raw features of `fma_learn.h`.
+`fma_features` gives the features of the window that has just ended: the raw features of `fma_learn.h`. Where
+the network takes the samples themselves, `stream.window` is its input, for `fma_trunk`.
 """
 """The end of the firmware's README of a device that takes signals."""
 
 
-def signal_header(preparation: Preparation, network: DeployedNetwork) -> str:
+def signal_header(preparation: Preparation, network: DeployedNetwork, pairs: bool = False) -> str:
     """Returns `fma_signal.h`.
 
     Args:
         preparation: from a signal to the network's inputs.
         network: what the device runs.
+        pairs: whether its weights are for cores whose multiplier gives 32 bits.
     """
     signal = preparation.signal
     assert signal is not None  # noqa: S101 - asked of signals alone
-    stream, buffers = memory.stream(preparation), memory.buffers(preparation, network)
+    stream, buffers = memory.stream(preparation, network), memory.buffers(preparation, network, pairs)
     spectra = signal.spectra
     points = max((how.points for how in spectra.values()), default=0)
     lines = [
