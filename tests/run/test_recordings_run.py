@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 
 import numpy as np
 import polars as pl
@@ -79,6 +80,16 @@ def test_a_table_of_samples_is_judged_window_by_window(hum, cli, here):
     as_json = json.loads(cli("predict", hum / "run" / "devices" / "m1", "new.csv", "--by", "run", "--json").out)
     assert as_json["rows"] == found["row"].to_list()
     assert "times" not in as_json
+
+
+def test_samples_that_are_appended_are_judged_at_each_stride(hum, cli, here, monkeypatch):
+    table = machine({"whine": 1}, 200, 9)
+    table.write_csv(here / "new.csv")
+    whole = cli("predict", hum / "run" / "devices" / "m1", "new.csv").out
+    with (here / "new.csv").open(encoding="utf-8") as samples:
+        monkeypatch.setattr(sys, "stdin", samples)
+        assert cli("predict", hum / "run" / "devices" / "m1", "-", "--follow").out == whole
+    assert whole.count("\n") == 6  # a header, and windows that end with rows 64, 96, ..., 192
 
 
 def test_a_broken_sample_is_a_sensor_fault_or_a_fault_in_the_windows_that_hold_it(hum, cli, here):

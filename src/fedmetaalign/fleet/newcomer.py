@@ -116,7 +116,8 @@ def newcomer(
     kin = frozenset(each for each in federated if any(_is_like(one, each) for one in alike))
     calibration = replace(device, own=every, period=None)
     if device.raw is not None:
-        calibration = replace(calibration, raw=table.x[kept, : len(device.preparation.measured)])
+        known = table.x[kept, : len(device.preparation.measured)]
+        calibration = replace(calibration, raw=known, filled=table.filled_in(kept))
     if device.period is not None and table.times is not None:
         calibration = replace(calibration, period=replace(device.period, train=table.times.values[kept]))
     return Newcomer(device, calibration, held_out, len(table), labelled, kin, found, told)
@@ -256,7 +257,7 @@ def _named(sources: Sequence[Source]) -> str:
 def _meaning(recipe: Recipe, source: Source) -> tables.Columns:
     """Returns what columns the table of a newcomer has: a simulator's are those that `data simulate` writes."""
     if source.simulator is None:
-        return replace(columns_of(source, recipe.splits), kind=None)
+        return replace(columns_of(source, recipe.splits), kind=None, only={})
     machines = simulators.find(source.simulator)(1, source.samples, recipe.seed)
     units = dict(zip(machines[0].features, machines[0].units, strict=True))
     group = "event" if recipe.splits.kind == "units" else None

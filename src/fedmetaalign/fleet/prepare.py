@@ -87,7 +87,7 @@ def prepared(
     """
     preparation = preparation_of(table, place, own)
     device = _device(table, rows, preparation, place.target)
-    device = replace(device, fill=place.fill, converted=table.converted)
+    device = replace(device, fill=place.fill, converted=table.converted, format=table.format)
     train = np.concatenate([rows.own_support, rows.personalize_query])
     if recipe.splits.kind == "time" and table.times is not None:
         times = table.times.values
@@ -95,7 +95,8 @@ def prepared(
     # Of raw windows each sample would have to be followed.
     follows = table.times is not None and (table.signal is None or "raw" not in table.signal.front)
     if recipe.deploy.drift or (recipe.deploy.drift is None and follows):
-        device = replace(device, raw=table.measured(train)[:, : len(preparation.measured)])
+        raw = table.measured(train)[:, : len(preparation.measured)]
+        device = replace(device, raw=raw, filled=table.filled_in(train))
     return device, samples_of(table, rows.test, preparation, place.target)
 
 
@@ -133,7 +134,9 @@ def _device(table: Table, rows: Rows, preparation: Preparation, target: Target) 
         return samples_of(table, getattr(rows, part), preparation, target)
 
     parts = {phase: Part(samples(f"{phase}_support"), samples(f"{phase}_query")) for phase in PHASES}
-    own = Part(samples("own_support"), parts["personalize"].query)
+    tuned = parts["personalize"].support  # with `reuse` the same rows, which need not be held twice
+    same = np.array_equal(rows.own_support, rows.personalize_support)
+    own = Part(tuned if same else samples("own_support"), parts["personalize"].query)
     measured = len(preparation.measured)
     examples = table.x[rows.personalize_query[:EXAMPLES], :measured]
     more = None if table.unlabelled is None else preparation.apply(table.unlabelled)

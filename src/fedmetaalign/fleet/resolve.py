@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.files import listed, load
+from fedmetaalign.fleet import files
+from fedmetaalign.fleet.files import listed
 from fedmetaalign.fleet.folders import recordings_in
 from fedmetaalign.fleet.patterns import is_pattern
 from fedmetaalign.fleet.sources import columns_of, files_of
@@ -57,7 +58,7 @@ def _features(source: Source, recipe: Recipe) -> tuple[str, ...]:
     columns, found, there = columns_of(source, recipe.splits), dict[str, None](), dict[str, None]()
     for path in _files(source):
         try:
-            header = load(path, options=columns.csv).frame.columns
+            header = files.columns(path, columns.csv)
         except DataError:  # of which `find_devices` tells
             continue
         there |= dict.fromkeys(header)

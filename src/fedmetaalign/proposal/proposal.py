@@ -73,7 +73,7 @@ class Split:
         unit: the column of `units`.
         block: rows of a block of `blocks`.
         test: the share of the test set, None for the recipe's default.
-        time: the column of time of `time`.
+        time: the column of time of `time`, or that of its date and that of its time of day.
         otherwise: what to take where this one leaves devices out.
     """
 
@@ -82,7 +82,7 @@ class Split:
     unit: str | None = None
     block: int | None = None
     test: float | None = None
-    time: str | None = None
+    time: str | tuple[str, ...] | None = None
     otherwise: "Split | None" = None
 
 
@@ -104,6 +104,7 @@ class Choice:
         split: how samples are divided.
         notes: sentences that somebody should read before believing a result.
         audit: of all rows together.
+        conversions: of units that tables of one sensor differ in, as [fleet.conversions] has them.
     """
 
     label: Guess
@@ -119,6 +120,7 @@ class Choice:
     split: Split
     notes: tuple[str, ...]
     audit: Audit
+    conversions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from fedmetaalign.fleet.files import Raw
 from fedmetaalign.fleet.labels.classes import Value
 from fedmetaalign.fleet.labels.guess import Guess, guess, labelled_rows
 from fedmetaalign.fleet.tables import safe_name
+from fedmetaalign.proposal.conversions import turned
 from fedmetaalign.proposal.features import numbers_of, roles_of, sift
 from fedmetaalign.proposal.notes import notes_of
 from fedmetaalign.proposal.order import correlation, split_of
@@ -122,6 +123,7 @@ def choose(
     elif time is not None:
         why = "trained on the earlier part and tested on the later, as a model that is deployed will be"
         split = Split("time", why, time=time, otherwise=split)
+    converted = turned(family.raws, [name for name in sifted.features if name not in sifted.categories])
     kinds_too, counts = _classes(label, kinds, step)
     return Choice(
         label=label,
@@ -130,7 +132,12 @@ def choose(
         parts=_parts(family, label, sifted.features),
         device=roles.device,
         window=window,
-        units={name: unit for name in sifted.features if (unit := raw.units.get(name) or unit_of(name))},
+        units={
+            name: unit
+            for name in sifted.features
+            if name not in converted.several and (unit := raw.units.get(name) or unit_of(name))
+        },
+        conversions=converted.conversions,
         categories=sifted.categories,
         gaps=sifted.gaps,
         left=sifted.left,
@@ -138,6 +145,7 @@ def choose(
         notes=(
             *notes_of(family, label, window, sifted, step),
             *([unread] if unread else []),
+            *converted.notes,
         ),
         audit=audit,
     )

@@ -56,6 +56,13 @@ def recipe_text(proposal: Proposal, folder: Path, call: str, run: str) -> str:
         for i, (part, place) in enumerate(found):
             lines += _source(choice, part, place, alone, told=i > 0, raw=raw)
         lines += [*_left(choice), ""]
+    conversions = {unit: way for choice in proposal.choices for unit, way in choice.conversions.items()}
+    if conversions:
+        lines += [
+            "[fleet.conversions]",
+            *(f"{_key(unit)} = {value(way)}" for unit, way in conversions.items()),
+            "",
+        ]
     if proposal.csv:
         lines += ["[fleet.csv]", *(f"{key} = {value(each)}" for key, each in proposal.csv.items()), ""]
     return "\n".join([*lines, *_splits(proposal)]) + "\n"

@@ -10,7 +10,7 @@ from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.files import load
 from fedmetaalign.fleet.times.stamps import Clock
-from fedmetaalign.fleet.windows.applied import applied
+from fedmetaalign.fleet.windows.applied import Ring, applied
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.signals import Signal
 from fedmetaalign.tinyml import features
@@ -54,6 +54,19 @@ def test_windows_of_a_new_table_are_cut_as_the_device_cuts_them(tmp_path):
     whole = applied(RAW, Missing("median"), load(tmp_path / "new.csv"))
     assert whole.rows.tolist() == [4, 6, 8]
     assert whole.recordings is None
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4, 7])
+@pytest.mark.parametrize("size", [1, 3, 50])
+def test_samples_that_come_in_pieces_make_the_same_windows(stride, size):
+    ring = Ring(Signal(4, stride, ("flow",), ("raw",)))
+    x = np.arange(30.0)[:, None]
+    found = [ring.push(x[i : i + size]) for i in range(0, 30, size)]
+    starts = range(0, 27, stride)
+    assert np.concatenate([values for values, _ in found]).tolist() == [
+        [i, i + 1, i + 2, i + 3] for i in starts
+    ]
+    assert np.concatenate([rows for _, rows in found]).tolist() == [i + 4 for i in starts]
 
 
 def test_windows_of_a_new_table_cross_no_gap_and_keep_what_is_broken(tmp_path):

@@ -256,7 +256,7 @@ def _no_signal(features: Iterable[np.ndarray], y: np.ndarray) -> Iterator[Findin
         for each in (score, np.abs(score - np.median(score))):
             strongest = max(strongest, abs(auc(each, labels) - 0.5))
         error = max(error, auc_error(labels))
-    if strongest <= SIGMAS * error:
+    if np.isfinite(error) and strongest <= SIGMAS * error:
         sentence = (
             f"No single feature carries signal: every AUC is within {strongest:.3f} of 0.5, and chance alone "
             f"gives up to {SIGMAS * error:.3f}; the accuracy of the larger class may be the ceiling."
