@@ -166,7 +166,7 @@ def test_the_stated_ram_is_what_the_linker_gives(kind, tmp_path):
         written(tmp_path, made)
         entry = "fma_scores" if outputs > 1 else "fma_score"
         elf = compile_firmware([tmp_path / "fma_infer.c"], CORES["cortex-m4"], tmp_path / "s.elf", entry)
-        assert f"#define FMA_RAM {time_code.ram(made)} " in (tmp_path / "fma_model.h").read_text()
+        assert f"#define FMA_NETWORK_RAM {time_code.ram(made)} " in (tmp_path / "fma_model.h").read_text()
         stated = memory.buffers(preparation_of(made.layers[0].inputs), made)
         assert stated <= sizes(elf.read_bytes()).ram < stated + 16  # what aligning takes
 

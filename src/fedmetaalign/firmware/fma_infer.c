@@ -318,25 +318,41 @@ static float fma_column(const float *raw, int column, int *broken FMA_LAST_PARAM
 #endif
 }
 
+/* The input of a scaled value; counts those that lie outside the calibrated range. */
+static inline fma_input_t fma_input(float z, int *outside) {
+#if FMA_LAYERS
+    const int32_t q = fma_round(FMA_FLOAT_EDGES ? z / FMA_INPUT_SCALE : z) + FMA_INPUT_ZERO_POINT;
+    const int32_t inside = fma_clip(q, -128);
+    *outside += q != inside;
+#else
+    (void)outside;
+#endif
+#if FMA_FLOAT_EDGES
+    return z;
+#else
+    return (fma_input_t)(inside + FMA_EDGE_OFFSET);
+#endif
+}
+
 int fma_prepare(const float *raw, fma_input_t *input FMA_LAST_PARAMETER) {
     int outside = 0, broken = 0;
     FMA_ROLLED
     for (int i = 0; i < FMA_INPUTS; i++) {
         const int column = FMA_COLUMN(i);
         const float z = column < 0 ? 0.0f : fma_column(raw, column, &broken FMA_LAST_ARGUMENT);
-#if FMA_LAYERS
-        const int32_t q = fma_round(FMA_FLOAT_EDGES ? z / FMA_INPUT_SCALE : z) + FMA_INPUT_ZERO_POINT;
-        const int32_t inside = fma_clip(q, -128);
-        outside += q != inside;
-#endif
-#if FMA_FLOAT_EDGES
-        input[i] = z;
-#else
-        input[i] = (fma_input_t)(inside + FMA_EDGE_OFFSET);
-#endif
+        input[i] = fma_input(z, &outside);
     }
     return broken ? -broken : outside;
 }
+
+#ifdef FMA_RAW_WINDOW
+int fma_prepare_one(const float *value, int channel, fma_input_t *input) {
+    const int good = fma_good(*value, channel);
+    int outside = 0;
+    *input = fma_input(good ? fma_encode(*value, channel) : FMA_FILL(channel), &outside);
+    return good;
+}
+#endif
 
 /* What is said of a score, where `prepared` is what fma_prepare has returned. */
 static inline int fma_said(int prepared, int fault) {

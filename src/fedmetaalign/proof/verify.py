@@ -27,7 +27,7 @@ from fedmetaalign.operators.rounding import Rounding
 from fedmetaalign.proof import qemu, replay
 from fedmetaalign.proof.case import RANDOM, Case, load
 from fedmetaalign.proof.qemu import Board
-from fedmetaalign.tinyml import integer
+from fedmetaalign.tinyml import integer, memory
 from fedmetaalign.tinyml.compiled import installed
 from fedmetaalign.tinyml.features import outside
 from fedmetaalign.tinyml.head import split
@@ -280,7 +280,7 @@ def stream_row(case: Case, name: str, where: Core | Compiler) -> Row:
     assert preparation.signal is not None and windows is not None  # noqa: S101 - asked of signals alone
     found = replay.stream(case.firmware, preparation, case.network, windows, where)
     rows = signals.features(preparation.signal, windows)
-    same = _alike(found.features, rows)
+    same = _alike(found.features, case.inputs_of(rows) if memory.takes_samples(preparation) else rows)
     # One by one: each window is a stream of its own, without a last good value.
     each = [
         (row, replace(case, raw=row, inputs=case.inputs_of(row))) for row in rows[:, None].astype(np.float64)
@@ -298,8 +298,9 @@ def stream_row(case: Case, name: str, where: Core | Compiler) -> Row:
 
 
 def _alike(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Tells which rows of float32 are the same to the last bit."""
-    return np.asarray((found.view(np.uint32) == expected.view(np.uint32)).all(axis=1))
+    """Tells which rows are the same to the last bit."""
+    bits = np.dtype(f"u{expected.itemsize}")
+    return np.asarray((found.view(bits) == expected.view(bits)).all(axis=1))
 
 
 def qemu_row(case: Case, name: str, board: Board) -> Row:

@@ -25,6 +25,7 @@ from fedmetaalign.tinyml import (
     features,
     firmware_readme,
     integer,
+    memory,
     signal_code,
     time_code,
 )
@@ -44,6 +45,7 @@ _CURVES = ("fma_curves.h",)
 _PAIRS = ("fma_pairs.h",)
 _LEARNING = ("fma_adapt.c", "fma_adapt.h", "fma_learn.h")
 _WIDTH = 112  # of a line
+_RAW_WINDOW = "#define FMA_RAW_WINDOW /* the inputs are the samples of a window, in order */"
 
 
 def files(
@@ -152,6 +154,7 @@ def model_header(
         f"#define FMA_TRUNK {trunk} /* layers that fma_trunk runs; without it 0 */",
         *(_classes(labels) if several else []),
         f"#define FMA_STRICT {int(not missing.fills)} /* whether a broken value is a sensor fault always */",
+        *([_RAW_WINDOW] * memory.takes_samples(preparation)),
         *(["#define FMA_LAST /* the last good value stands for a broken one */"] * (missing.rule == "last")),
         "",
         "#ifdef FMA_MODEL_DATA /* the rest is for fma_infer.c */",

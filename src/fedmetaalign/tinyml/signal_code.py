@@ -25,7 +25,8 @@ it sample after sample:
     static fma_stream_t stream; /* once: fma_stream_init(&stream); */
     said = fma_push(&stream, sample, ...); /* what fma_classify says where a window ends, else FMA_NONE */
 
-`fma_features` gives the features of the window that has just ended: the raw features of `fma_learn.h`.
+`fma_features` gives the features of the window that has just ended: the raw features of `fma_learn.h`. Where
+the network takes the samples themselves, `stream.window` is its input, for `fma_trunk`.
 """
 """The end of the firmware's README of a device that takes signals."""
 
@@ -40,7 +41,7 @@ def signal_header(preparation: Preparation, network: DeployedNetwork, pairs: boo
     """
     signal = preparation.signal
     assert signal is not None  # noqa: S101 - asked of signals alone
-    stream, buffers = memory.stream(preparation), memory.buffers(preparation, network, pairs)
+    stream, buffers = memory.stream(preparation, network), memory.buffers(preparation, network, pairs)
     spectra = signal.spectra
     points = max((how.points for how in spectra.values()), default=0)
     lines = [

@@ -176,7 +176,7 @@ def integer_part(network: QuantizedNetwork, trunk: int, pairs: bool) -> list[str
         f"#define FMA_UNITS {units.units} /* of all layers, which share them; a multiple of 4 */",
         f"#define FMA_INPUTS_AT {units.starts[0]} /* where the network's inputs lie among them */",
         f"#define FMA_STEPS {_steps(stages, layout)} /* of 4 inputs at once, at most */",
-        f"#define FMA_RAM {_ram(network, stages, layout)} /* bytes that all of that takes */",
+        f"#define FMA_NETWORK_RAM {_ram(network, stages, layout)} /* bytes that all of that takes */",
         "",
         "#define FMA_TIME /* layers go over time, and are of several kinds: */",
         *(f"#define {kind} {i}" for i, kind in enumerate(_KINDS)),

@@ -1,7 +1,8 @@
 """What `weights.safetensors` of a bundle says of a float network beside its arrays.
 
-`relu` is a list of whether each layer has one. Where layers are not all dense, `layers` has a table for each,
-with the name of its kind and its numbers.
+Of dense layers `relu` is a list of whether each has one. Where layers are not all dense, `layers` has a table
+for each in its place, with the name of its kind and its numbers. It is one key or the other: the library writes
+several in a random order, and the same run would end in other bytes.
 """
 
 import json
@@ -20,10 +21,9 @@ _KINDS = {operator.layer.__name__.lower(): operator for operator in OPERATORS}
 
 def metadata(layers: Layers) -> dict[str, str]:
     """Returns the file's metadata."""
-    found = {"relu": json.dumps([layer.relu for layer in layers])}
     if all(isinstance(layer, Dense) for layer in layers):
-        return found
-    return found | {"layers": json.dumps([_said(layer) for layer in layers])}
+        return {"relu": json.dumps([layer.relu for layer in layers])}
+    return {"layers": json.dumps([_said(layer) for layer in layers])}
 
 
 def layers(metadata: Mapping[str, str], tensor: Callable[[str], np.ndarray]) -> list[Layer]:
@@ -33,11 +33,10 @@ def layers(metadata: Mapping[str, str], tensor: Callable[[str], np.ndarray]) -> 
         metadata: the file's.
         tensor: gives an array by its name, "0.weight" of the first layer and so on.
     """
-    relus = json.loads(metadata["relu"])
     if "layers" in metadata:
         said: list[dict[str, Any]] = json.loads(metadata["layers"])
     else:
-        said = [{"layer": "dense", "relu": relu} for relu in relus]
+        said = [{"layer": "dense", "relu": relu} for relu in json.loads(metadata["relu"])]
     made = []
     for i, numbers in enumerate(said):
         operator = _KINDS[numbers.pop("layer")]

@@ -11,7 +11,9 @@ from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.division.recordings import apart, notices
 from fedmetaalign.fleet.division.splits import Rows, split, split_few
 from fedmetaalign.fleet.schema import Table, Times
+from fedmetaalign.fleet.usable import check_learnt
 from fedmetaalign.fleet.windows import windowed
+from fedmetaalign.model.target import Target
 from fedmetaalign.recipe import Splits, Window
 
 QUERIES = [field.name for field in fields(Rows) if field.name.endswith("query")]
@@ -149,7 +151,8 @@ def test_the_units_that_are_named_are_the_test_set():
     rows = split(table, named(21), seed=0)
     assert of(table, rows.test) == {"r1", "r3", "r5"}
     assert of(table, rows.train) == {"r0", "r2", "r4"}
-    assert set(split(table, named("21.0"), seed=5).test) == set(rows.test)
+    for same in ("21.0", "2?", "*1"):
+        assert set(split(table, named(same), seed=5).test) == set(rows.test)
 
 
 def test_units_that_no_device_has_are_refused_with_those_it_has():
@@ -209,3 +212,20 @@ def test_windows_that_only_touch_are_apart():
     assert table.windows.spans[:4, 0].tolist() == [0, 4, 8, 12]
     assert apart(table.windows, np.array([0, 1, 2, 3]), np.array([3])).tolist() == [0, 1]
     assert apart(table.windows, np.array([2, 3]), np.array([0])).tolist() == [2, 3]
+
+
+def test_a_class_that_all_test_units_take_is_refused():
+    table = recorded([0, 0, 1, 1, 2], unit=[7, 21, 7, 21, 21])
+    rows = split(table, named(21), seed=0)
+    with pytest.raises(DataError) as caught:
+        check_learnt([(table, rows.test, rows.train)], Target(("ok", "leak", "worn"), (0,)), "21")
+    assert str(caught.value) == (
+        "splits.test_units = 21 takes every sample of class 'worn' for the test set, and none is left to learn"
+        " it by: name fewer units."
+    )
+    other = recorded([0, 2, 1], unit=[7, 7, 7])
+    check_learnt(
+        [(table, rows.test, rows.train), (other, rows.test[:0], np.arange(len(other)))],
+        Target(("ok", "leak", "worn"), (0,)),
+        "21",
+    )

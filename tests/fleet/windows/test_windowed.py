@@ -290,3 +290,9 @@ def test_the_columns_of_a_table_are_loaded_whole_or_not_at_all(write):
     source = Source(table="t.csv", label="state", window=window(channels=("flow",), by="run"))
     columns = columns_of(source, Splits())
     assert set(files.load(path, columns.needed, columns.texts).frame.columns) == {"state", "flow", "run"}
+
+
+def test_a_table_without_a_label_is_all_unlabelled_windows(write):
+    text = LONG.replace(",leak,", ",,").replace(",ok,", ",,")
+    table = of_file(write, text, Window(length=8, channels=("flow",), by="run", front=("raw",)))
+    assert (len(table), table.known, table.unlabelled.shape) == (0, "nothing", (4, 8))

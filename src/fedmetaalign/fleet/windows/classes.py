@@ -31,6 +31,8 @@ def classes_of(
         y = table.y[ends - 1]
     else:
         labelled = before[ends] == before[spans[:, 0]]
+        if not table.classes:  # of a table without a single label
+            return np.zeros(len(spans), np.int8), None, np.asarray(labelled)
         counts = np.stack([_within(table.y == c, spans) for c in range(len(table.classes))], axis=1)
         faults = np.array([name not in table.normal for name in table.classes])
         if rule == "all":
