@@ -183,6 +183,11 @@ class Source(Section):
             )
         if window.points and self.simulator is not None:
             raise ValueError("has a simulator, which knows no columns of points: give window a length")
+        if self.partition is not None and self.partition.gain:
+            raise ValueError(
+                "has partition.gain, by which sensors read too much or too little, and windows, whose features"
+                " do not grow with it: drop one of them"
+            )
         if self.partition is not None and not window.points:
             raise ValueError(
                 "has a partition, which deals out rows, and a window of several rows: cut the table by `device`"
