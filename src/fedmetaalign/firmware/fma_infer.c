@@ -62,29 +62,59 @@ static inline int32_t fma_scale(int32_t sum, int32_t multiplier, int32_t shift, 
     return fma_halve(((high + (high >> 31)) >> (shift - 1)) + 1 + 2 * zero_point);
 }
 
+static fma_step_t fma_packed[FMA_STEPS];
+
+/* Makes four outputs of a block's sums. */
+static inline void fma_finish(const fma_layer_t *layer, const int32_t *block, const int32_t sums[4], int8_t *units) {
+    for (int i = 0; i < 4; i++) {
+        const int32_t multiplier = FMA_PER_CHANNEL ? block[4 + i] : layer->multiplier;
+        const int32_t shift = FMA_PER_CHANNEL ? block[8] >> 8 * i & 31 : layer->shift;
+        const int32_t q = fma_scale(block[i] + sums[i], multiplier, shift, layer->zero_point);
+        units[i] = (int8_t)(FMA_RELU_CLIPS ? fma_clip(q, layer->lowest) : q);
+    }
+}
+
 /* Takes units through a layer; outputs, which are written four at a time, may lie where the inputs do. */
 static inline void fma_run_dense(const fma_layer_t *which, const int8_t *from, int8_t *to) {
-    static fma_step_t packed[FMA_STEPS];
     const fma_layer_t layer = *which;
     const int bits = FMA_4_BITS && FMA_8_BITS ? layer.bits : FMA_4_BITS ? 4 : 8;
     const int32_t *next = layer.blocks;
     FMA_ROLLED
-    for (int32_t i = 0; i < layer.steps; i++, from += 4) packed[i] = fma_pack(from);
+    for (int32_t i = 0; i < layer.steps; i++, from += 4) fma_packed[i] = fma_pack(from);
     for (int8_t *units = to; units < to + layer.outputs; units += 4) {
         const int32_t *const block = next;
         int32_t sums[4];
-        next = fma_sum(block + FMA_BLOCK_HEAD, packed, layer.steps, bits, sums);
-        for (int i = 0; i < 4; i++) {
-            const int32_t multiplier = FMA_PER_CHANNEL ? block[4 + i] : layer.multiplier;
-            const int32_t shift = FMA_PER_CHANNEL ? block[8] >> 8 * i & 31 : layer.shift;
-            const int32_t q = fma_scale(block[i] + sums[i], multiplier, shift, layer.zero_point);
-            units[i] = (int8_t)(FMA_RELU_CLIPS ? fma_clip(q, layer.lowest) : q);
-        }
+        next = fma_sum(block + FMA_BLOCK_HEAD, fma_packed, layer.steps, bits, sums);
+        fma_finish(&layer, block, sums, units);
     }
 }
 
 #ifdef FMA_TIME
 #include "fma_time.h"
+
+#ifdef FMA_HAS_TWO_PLACES
+/* Takes two places of a convolution's kernel through it. */
+static inline void fma_run_two(const fma_layer_t *which, const int8_t *from, int8_t *to) {
+    const fma_layer_t layer = *which;
+    const int32_t *block = layer.blocks;
+    FMA_ROLLED
+    for (int32_t i = 0; i < layer.steps; i++, from += 4) {
+        fma_packed[2 * i] = fma_pack(from);
+        fma_packed[2 * i + 1] = fma_pack(from + layer.stride);
+    }
+    for (int8_t *units = to; units < to + layer.outputs; units += 4, block += FMA_BLOCK_HEAD + 4 * layer.steps) {
+        const int32_t *const weights = block + FMA_BLOCK_HEAD;
+        int32_t low[4], high[4];
+        fma_dot_two(weights, fma_packed, layer.steps, low);
+        fma_dot_two(weights + 2, fma_packed, layer.steps, high);
+        const int32_t first[4] = {low[0] >> 8, low[2] >> 8, high[0] >> 8, high[2] >> 8};
+        const int32_t second[4] = {low[1] >> 8, low[3] >> 8, high[1] >> 8, high[3] >> 8};
+        fma_finish(&layer, block, first, units);
+        fma_finish(&layer, block, second, units + layer.outputs);
+    }
+}
+#endif
+
 #endif
 
 /* Takes fma_units through a layer. */
@@ -92,6 +122,7 @@ static void fma_run_layer(const fma_layer_t *layer) {
 #ifdef FMA_TIME
     const int8_t *from = fma_units + layer->from;
     int8_t *to = fma_units + layer->to;
+    int32_t places;
     switch (layer->kind) {
 #if FMA_USES_DEPTHWISE
         case FMA_DEPTHWISE:
@@ -114,7 +145,15 @@ static void fma_run_layer(const fma_layer_t *layer) {
             break;
 #endif
         default:
-            for (int32_t place = layer->places; place; place--, from += layer->stride, to += layer->outputs) {
+            places = layer->places;
+#ifdef FMA_HAS_TWO_PLACES
+            if (layer->outputs % 4 == 0 && layer->steps <= FMA_MOST_STEPS && layer->bits == 8) {
+                for (; places > 1; places -= 2, from += 2 * layer->stride, to += 2 * layer->outputs) {
+                    fma_run_two(layer, from, to);
+                }
+            }
+#endif
+            for (; places; places--, from += layer->stride, to += layer->outputs) {
                 fma_run_dense(layer, from, to);
             }
     }

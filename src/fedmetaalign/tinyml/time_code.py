@@ -127,8 +127,13 @@ def ram(network: QuantizedNetwork, pairs: bool = False) -> int:
 
 
 def _ram(network: QuantizedNetwork, stages: Sequence[Stage], layout: Layout) -> int:
-    packed = layout.step * max((stage.steps for stage in stages if stage.packs), default=0)
-    return plan(stages, network.layers[0].inputs).units + packed
+    return plan(stages, network.layers[0].inputs).units + layout.step * _steps(stages, layout)
+
+
+def _steps(stages: Sequence[Stage], layout: Layout) -> int:
+    """Returns how many steps of four inputs are multiplied at once, at most: of two places of a kernel."""
+    two = 1 if layout.pairs else 2
+    return max((stage.steps * min(stage.places, two) for stage in stages if stage.packs), default=1)
 
 
 def integer_part(network: QuantizedNetwork, trunk: int, pairs: bool) -> list[str]:
@@ -170,7 +175,7 @@ def integer_part(network: QuantizedNetwork, trunk: int, pairs: bool) -> list[str
     return [
         f"#define FMA_UNITS {units.units} /* of all layers, which share them; a multiple of 4 */",
         f"#define FMA_INPUTS_AT {units.starts[0]} /* where the network's inputs lie among them */",
-        f"#define FMA_STEPS {max((s.steps for s in stages if s.packs), default=1)} /* of 4 inputs, at most */",
+        f"#define FMA_STEPS {_steps(stages, layout)} /* of 4 inputs at once, at most */",
         f"#define FMA_NETWORK_RAM {_ram(network, stages, layout)} /* bytes that all of that takes */",
         "",
         "#define FMA_TIME /* layers go over time, and are of several kinds: */",
