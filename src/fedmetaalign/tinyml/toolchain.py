@@ -75,7 +75,7 @@ CORES = {
 
 @dataclass(frozen=True)
 class Memory:
-    """Where a microcontroller's memories lie: addresses and sizes in bytes, and what has to be left for the stack."""
+    """Where a microcontroller's memories lie: addresses and sizes in bytes; `stack` has to be left for that."""
 
     flash: int
     flash_size: int
