@@ -99,7 +99,7 @@ def test_a_date_and_a_time_of_day_are_one_time(tmp_path, header, stamp):
 def test_two_recordings_of_each_kind_are_enough_for_kinds(real_data, tmp_path):
     keys, _ = proposed([real_data / "series" / "tennessee_eastman.parquet"], tmp_path)
     assert keys["fleet"]["normal"] == [0] and "positive" not in keys["fleet"]
-    assert keys["splits"] == {"kind": "units", "unit": "recording"}
+    assert keys["splits"] == {"kind": "units"} and keys["fleet"]["window"]["by"] == "recording"
     fleet = build(recipes.load(str(tmp_path / "recipe.toml")))
     [device] = fleet.devices
     assert len({*fleet.test[device.name].y}) == len({*device.train.y}) == 22

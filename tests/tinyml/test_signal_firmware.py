@@ -1,6 +1,7 @@
 """Bundles of signals: the same features and decisions in Python and in C, on every machine; streams; RAM."""
 
 import dataclasses
+from pathlib import Path
 
 import networks_over_time
 import numpy as np
@@ -19,12 +20,14 @@ from fedmetaalign.signals.fourier import cosines
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import compiled, golden, memory, windows
 from fedmetaalign.tinyml.bundle import Bundle
+from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write as write_model
-from fedmetaalign.tinyml.toolchain import CORES
+from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE
 
 pytestmark = pytest.mark.firmware
 
+LEARN = Path(__file__).with_name("learn_windows.c")
 USUAL = {"length": 1024, "stride": 512, "channels": ("accel",), "rate": 12000.0}
 BAND = (2000.0, 4000.0)
 SIGNALS = {
@@ -81,6 +84,7 @@ def make(tmp_path_factory, network):
         *((where, kind) for where in ("zig", "cortex-m4") for kind in SIGNALS),
         ("gcc", "all"),
         ("cortex-m0", "orders"),
+        ("rv32imc", "orders"),
     ],
 )
 def test_features_and_decisions_are_the_same_to_the_last_bit(kind, where, make):
@@ -145,6 +149,28 @@ def test_a_convolutional_network_takes_the_samples_as_they_come(where, tmp_path)
     stated = memory.stream(preparation, case.network) + memory.buffers(preparation, case.network)
     assert memory.stream(preparation, case.network) == 152 + 4 * 4  # a byte a sample, not four
     assert row.cost is None or stated <= row.cost.ram < stated + 8
+
+
+def test_a_device_learns_from_the_windows_of_a_stream(make):
+    case = load(make("usual"), 0)
+    firmware, preparation = case.firmware, case.bundle.preparation
+    random = np.random.default_rng(0)
+    samples = random.normal(size=(1024 + 39 * 512, 1)).astype(np.float32)
+    samples[3000] = np.nan  # of two windows, from which nothing is learned
+    labels = random.integers(0, 2, 40)
+    sources = [firmware / name for name in ("fma_front.c", "fma_infer.c", "fma_adapt.c")]
+    on = compiled.host([*sources, LEARN, FIRMWARE / "replay.c"], [firmware], "zig")
+    size = on.call("replay_size").result
+    state, at, of = map(on.allocate, (size, samples.nbytes, 40))
+    on.write(at, samples.tobytes())
+    on.write(of, labels.astype(np.uint8).tobytes())
+    assert on.call("learn_windows", state, at, of, len(samples)).result == 38
+    rows = features(preparation.signal, np.stack([samples[512 * i : 512 * i + 1024] for i in range(40)]))
+    good = ~np.isnan(rows).any(axis=1)
+    inputs = case.inputs_of(rows[good].astype(np.float64))
+    units = split(case.network).trunk[-1].outputs
+    expected = replay.learn(firmware, units, inputs, labels[good], "zig").states[-1]
+    assert on.read(state, size) == expected[units:]
 
 
 def spoil(folder):

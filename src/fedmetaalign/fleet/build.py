@@ -19,6 +19,7 @@ from fedmetaalign.fleet.sketch import Sketch
 from fedmetaalign.fleet.sources import Found, find_devices, hashes
 from fedmetaalign.fleet.times import periods
 from fedmetaalign.fleet.usable import LeftOut, check_learnt, check_width, notices, refuse, single_samples
+from fedmetaalign.fleet.windows.wording import rates_told
 from fedmetaalign.recipe import Recipe
 
 UNJUDGED = (
@@ -133,6 +134,7 @@ def _of_windows(devices: Sequence[_Divided]) -> Iterator[str]:
     for each in devices:
         if each.table.windows is not None:
             yield from each.table.windows.notes
+    yield from rates_told({e.name: e.table.signal for e in devices if e.table.signal is not None})
     yield from recordings.notices([(each.table, each.rows.test, each.rows.train) for each in devices])
 
 

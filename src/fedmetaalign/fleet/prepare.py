@@ -92,7 +92,9 @@ def prepared(
     if recipe.splits.kind == "time" and table.times is not None:
         times = table.times.values
         device = replace(device, period=Period(times[train], times[rows.test], table.times.dated))
-    if recipe.deploy.drift or (recipe.deploy.drift is None and table.times is not None):
+    # Of raw windows each sample would have to be followed.
+    follows = table.times is not None and (table.signal is None or "raw" not in table.signal.front)
+    if recipe.deploy.drift or (recipe.deploy.drift is None and follows):
         raw = table.measured(train)[:, : len(preparation.measured)]
         device = replace(device, raw=raw, filled=table.filled_in(train))
     return device, samples_of(table, rows.test, preparation, place.target)

@@ -327,6 +327,12 @@ class Fleet(Source):
             if source.table is None and source.simulator is None:
                 where = f"devices[{i}] " if self.devices else ""
                 raise ValueError(f"{where}needs a table or a simulator")
+        cut = [source.window for source in self.sources if source.window is not None]
+        if self.conversions and any({*window.front} != {"raw"} for window in cut):
+            raise ValueError(
+                "has conversions, and windows whose features are in no unit any more: convert the samples in"
+                " the tables"
+            )
         if self.missing == "regression" and self.scaling == "device":
             raise ValueError('has missing = "regression", which needs scaling = "fleet"')
         return self

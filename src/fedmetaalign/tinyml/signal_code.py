@@ -4,7 +4,7 @@ import numpy as np
 
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.c_text import array, real, table
-from fedmetaalign.signals import Signal, shared
+from fedmetaalign.signals import Signal, names, raw_of, shared
 from fedmetaalign.signals.fourier import cosines
 from fedmetaalign.signals.moments import NAMES
 from fedmetaalign.signals.plan import Spectrum
@@ -140,11 +140,10 @@ def constant(signal: Signal) -> str:
     """Returns as C which of those a feature has, an expression in `feature`."""
     if "raw" not in signal.front:
         return "(feature)"
-    channels, numbers = len(signal.channels), shared(signal)
-    start = int(np.flatnonzero(np.bincount(numbers) > 1)[0]) if signal.length > 1 else 0
-    end = start + signal.length * channels
+    channels, count, (start, last) = len(signal.channels), len(names(signal)), raw_of(signal)
+    end = last + 1
     inside = f"{start} + ((feature) - {start}) % {channels}" if start else f"(feature) % {channels}"
-    if not start and end == len(numbers):
+    if not start and end == count:
         return f"({inside})"
     behind = f"(feature) - {end - start - channels}"
     return f"((feature) < {start} ? (feature) : (feature) < {end} ? {inside} : {behind})"

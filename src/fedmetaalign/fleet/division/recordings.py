@@ -236,7 +236,7 @@ def _latest(table: Table, windows: Windows, share: float) -> np.ndarray:
     assert table.times is not None  # noqa: S101 - the caller saw to it
     times, count = table.times.values, len(table)
     if windows.parted:
-        cut = times[round((1 - share) * count)] if count > 1 else times[0]
+        cut = times[min(round((1 - share) * count), count - 1)]
         return np.flatnonzero(times >= cut) if (times < cut).any() else np.arange(count - 1, count)
     names, inverse = np.unique(windows.recordings, return_inverse=True)
     if len(names) < 2:
