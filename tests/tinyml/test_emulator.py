@@ -8,6 +8,8 @@ import pytest
 from fedmetaalign.errors import ToolError
 from fedmetaalign.tinyml import thumb
 from fedmetaalign.tinyml.emulator import Emulator
+from fedmetaalign.tinyml.processors import riscv_cost
+from fedmetaalign.tinyml.thumb import CodeCost
 from fedmetaalign.tinyml.toolchain import CORES, compile_firmware
 
 pytestmark = pytest.mark.firmware
@@ -18,7 +20,8 @@ FUNCTIONS = [
     *("poke", "sum_to", "deep", "endless"),
 ]
 EMULATED = [core for core in CORES.values() if core.unicorn]
-DSP = [core for core in EMULATED if core.name not in ("cortex-m0", "cortex-m3")]
+ARM = [core for core in EMULATED if core.name.startswith("cortex")]
+DSP = [core for core in ARM if core.name not in ("cortex-m0", "cortex-m3")]
 
 
 def by_name(core):
@@ -130,7 +133,7 @@ def test_variables_start_at_their_values_and_keep_what_is_written(core, start):
     assert start(core).call("count_up", 0).result == 5
 
 
-@pytest.mark.parametrize("core", EMULATED, ids=by_name)
+@pytest.mark.parametrize("core", ARM, ids=by_name)
 @pytest.mark.parametrize("n", [1, 2, 1000])
 def test_instructions_and_cycles_are_those_counted_by_hand(core, start, n):
     call = start(core).call("sum_to", n)
@@ -147,7 +150,12 @@ def test_counting_can_be_left_out_and_taken_up_again(start):
     assert emulator.call(emulator.symbol("sum_to"), 20).instructions == 63
 
 
-@pytest.mark.parametrize("core", EMULATED, ids=by_name)
+def test_instructions_of_riscv_are_those_of_two_bytes_and_of_four():
+    # c.li a0, 1; addi a0, a0, 1000; c.add a0, a1; c.jr ra
+    assert riscv_cost(bytes.fromhex("0545 1305853e 2e95 8280")) == CodeCost(4, 0)
+
+
+@pytest.mark.parametrize("core", ARM, ids=by_name)
 def test_stack_is_measured_call_by_call(core, start):
     emulator = start(core)
     assert [emulator.call(name, 4).stack for name in ("deep", "sum_to", "deep")] == [32, 0, 32]

@@ -53,12 +53,20 @@ def test_a_library_for_this_machine_computes_without_contraction(compiler, tmp_p
 
 
 @pytest.mark.parametrize("compiler", [needs("zig"), needs("arm")])
-@pytest.mark.parametrize("core", CORES.values(), ids=lambda core: core.name)
+@pytest.mark.parametrize("core", [c for c in CORES.values() if c.gcc], ids=lambda core: core.name)
 def test_each_compiler_compiles_for_each_core(core, compiler, tmp_path):
     elf = compile_firmware([PROBE], core, tmp_path / "probe.elf", "ratio", keep=["each"], compiler=compiler)
     symbols = addresses(elf.read_bytes())
     assert symbols["ratio"] % 2 == symbols["each"] % 2 == 1
     assert ("__aeabi_fdiv" in symbols) == (not core.has_fpu)
+
+
+def test_zig_compiles_for_riscv_and_the_compiler_for_arm_says_that_it_cannot(tmp_path):
+    core = CORES["rv32imc"]
+    elf = compile_firmware([PROBE], core, tmp_path / "probe.elf", "ratio", keep=["each"])
+    assert "__divsf3" in addresses(elf.read_bytes())
+    with pytest.raises(ToolError, match="There is no arm-none-eabi-gcc for rv32imc; compile with Zig"):
+        compile_firmware([PROBE], core, tmp_path / "probe.elf", "ratio", compiler="gcc")
 
 
 @pytest.mark.parametrize("compiler", [needs("zig"), needs("arm")])

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from fedmetaalign.fleet.division import partition
 from fedmetaalign.fleet.division.cutting import Candidate, cut, unique_names
 from fedmetaalign.fleet.division.thinning import notice, thinned
 from fedmetaalign.fleet.files import listed
+from fedmetaalign.fleet.folders import devices_of, recordings_in
 from fedmetaalign.fleet.missing.gaps import in_range, settled
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.placement import conversions_told, converted, joined
@@ -49,9 +51,13 @@ def find_devices(recipe: Recipe) -> Found:
     """
     every: list[Candidate] = []
     unusable: list[Problem] = []
-    for source in recipe.fleet.sources:
+    sources = recipe.fleet.sources
+    for source in sources:
         with noting(unusable):
-            every += candidates(source, recipe.splits, recipe.seed)
+            every += candidates(source, recipe.splits, recipe.seed, alone=len(sources) == 1)
+    if len(sources) > 1:
+        with noting(unusable):
+            _check_labels(sources, recipe.splits)
     excluded = recipe.fleet.exclude
     chosen = [each for each in every if not any(_is_meant(each, name) for name in excluded)]
     found: list[Table] = []
@@ -140,8 +146,38 @@ def tables_of(source: Source, splits: Splits, seed: int) -> list[Table]:
     return found
 
 
-def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]:
+def _check_labels(sources: Iterable[Source], splits: Splits) -> None:
+    """Sees that of sources with one label some table has each value that the recipe names.
+
+    Raises:
+        DataError: a value is in none.
+    """
+    alike: dict[tuple[Any, ...], list[tuple[Source, set[str]]]] = {}
+    for source in sources:
+        if source.table is None or source.device:
+            continue
+        columns = columns_of(source, splits)
+        try:
+            missing = tables.unseen(columns, files_of(Path(source.table)))
+        except DataError:  # of which the source itself tells
+            continue
+        alike.setdefault((columns.label, columns.named), []).append((source, {*missing}))
+    for group in alike.values():
+        if nowhere := sorted(set.intersection(*(own for _, own in group))):
+            source = group[0][0]
+            named = "normal" if source.normal else "positive"
+            where = f"{source.table} never has" if len(group) == 1 else "No table of the fleet has"
+            raise DataError(f"{where} the label {', '.join(nowhere)}: correct {named}.")
+
+
+def candidates(source: Source, splits: Splits, seed: int, *, alone: bool = True) -> Iterator[Candidate]:
     """Yields what may become the devices of one source.
+
+    Args:
+        source: of them.
+        splits: the recipe's section.
+        seed: the recipe's.
+        alone: no other source may have the values of the label that this one names.
 
     Raises:
         DataError: the source cannot be used at all.
@@ -152,9 +188,13 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
     assert source.table is not None  # noqa: S101 - the recipe's validators saw to it
     columns, named = columns_of(source, splits), "normal" if source.normal else "positive"
     path = Path(source.table)
+    if source.window is not None and source.window.files is not None:
+        found = recordings_in(path, source.window.files)
+        yield from devices_of(found, columns, tables.names_of(source.device or None), source.name)
+        return
     if is_pattern(path.name):
         paths = files_of(path)
-        if missing := tables.unseen(columns, paths):
+        if alone and (missing := tables.unseen(columns, paths)):
             raise DataError(
                 f"No file that matches {source.table} has the label {', '.join(missing)}: correct {named}."
             )
@@ -169,11 +209,11 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
         return
     only = source.name or _stem(path)
     if source.partition is not None:
-        whole = _read_one(path, columns, only, named)
+        whole = _read_one(path, columns, only, named, alone)
         parts = partition.dirichlet(whole, source.partition, splits.test, seed)
         yield from (replace(_made(table.in_order()), notice=parts.notice) for table in parts.devices)
         return
-    yield Candidate(only, tables.safe_name(only), partial(_read_one, path, columns, only, named))
+    yield Candidate(only, tables.safe_name(only), partial(_read_one, path, columns, only, named, alone))
 
 
 def files_of(path: Path) -> list[Path]:
@@ -199,9 +239,9 @@ def _made(table: Table) -> Candidate:
     return Candidate(table.name, table.name, lambda: table)
 
 
-def _read_one(path: Path, columns: tables.Columns, name: str, named: str) -> Table:
+def _read_one(path: Path, columns: tables.Columns, name: str, named: str, alone: bool) -> Table:
     table = tables.read(path, columns, name)
-    if missing := tables.unseen(columns, [path]):
+    if alone and (missing := tables.unseen(columns, [path])):
         raise DataError(f"{path} never has the label {', '.join(missing)}: correct {named}.")
     return table
 
@@ -264,7 +304,8 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         clock=Clock(tables.names_of(source.time), source.time_format, source.zone),
         missing=missing_of(source),
         csv=files.Options(**source.csv.model_dump()) if source.csv else files.Options(),
-        others=tables.names_of(source.device),
+        others=(*tables.names_of(source.device), *source.only),
+        only=source.only,
         lacking=source.table is not None and is_pattern(Path(source.table).name),
         window=source.window,
     )

@@ -4,12 +4,13 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from fedmetaalign.errors import DataError, DataErrors, Problem, noting
+from fedmetaalign.fleet.choice import Only, chosen
 from fedmetaalign.fleet.columns.units import bare, carrying, without_units
 from fedmetaalign.fleet.files import (
     CERTAIN,
@@ -23,6 +24,7 @@ from fedmetaalign.fleet.files import (
     require_all,
 )
 from fedmetaalign.fleet.files.names import nearest
+from fedmetaalign.fleet.files.styles import proven
 from fedmetaalign.fleet.labels.classes import (
     Labels,
     Positive,
@@ -41,6 +43,7 @@ from fedmetaalign.fleet.times.clock import ordered, times_of
 from fedmetaalign.fleet.times.stamps import Clock
 from fedmetaalign.fleet.windows import windowed
 from fedmetaalign.model.missing import Missing
+from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY
 from fedmetaalign.recipe import Window
 
@@ -68,6 +71,7 @@ class Columns:
         csv: what is known of how a text is written; the rest is sniffed.
         missing: which values are missing, and what is done about it.
         others: columns with a meaning of another kind, such as the one that a table is cut by.
+        only: by column the values of the rows that are read; its columns are among the `others`.
         lacking: a feature that the file does not have is one that the device lacks, and no error.
         window: what rows are, where they are samples or windows of a signal; the features are its channels,
             and then the column of the speed.
@@ -87,6 +91,7 @@ class Columns:
     missing: Missing = field(default_factory=Missing)
     csv: Options = field(default_factory=Options)
     others: tuple[str, ...] = ()
+    only: Only = field(default_factory=dict)
     lacking: bool = False
     window: Window | None = None
 
@@ -136,7 +141,17 @@ def read(path: Path, columns: Columns, name: str) -> Table:
     Raises:
         DataError: the file, its header, or a cell that is needed cannot be used.
     """
-    return of_raw(load(path, columns.needed, columns.texts, columns.csv, later=True), columns, name)
+    return of_raw(loaded(path, columns), columns, name)
+
+
+def loaded(path: Path, columns: Columns) -> Raw:
+    """Returns the rows of a file that are wanted, and the columns that mean something.
+
+    Raises:
+        DataError: the file cannot be read, or has no such rows.
+    """
+    later = not columns.only  # rows are chosen with all their columns
+    return chosen(load(path, columns.needed, columns.texts, columns.csv, later=later), columns.only)
 
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
@@ -206,7 +221,8 @@ def device_of(table: Table, empty: np.ndarray, gaps: Gaps, columns: Columns) -> 
     table, empty = settled(table, empty, gaps, missing)
     if not empty.any():
         return table
-    return replace(table.take(np.flatnonzero(~empty)), unlabelled=table.x[empty])
+    more = None if table.holes is None else table.holes[empty]
+    return replace(table.take(np.flatnonzero(~empty)), unlabelled=table.x[empty], unlabelled_holes=more)
 
 
 def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.ndarray]:
@@ -269,6 +285,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         times=times,
         dialect="" if raw.dialect in CERTAIN else raw.dialect,
         lacks=tuple(_misspelt(raw, columns.features)),
+        format=_format(raw, columns, features),
         recordings=_joined(raw, columns.recordings) if columns.recordings else None,
     )
     return table, empty, gaps
@@ -284,6 +301,13 @@ def _features(raw: Raw, features: tuple[str, ...], columns: Columns) -> tuple[np
     except DataError:
         whole = without_units(raw.later.whole(), columns.features)[0]
         return features_of(whole, features, columns.categories, columns.missing)
+
+
+def _format(raw: Raw, columns: Columns, features: Sequence[str]) -> TableFormat:
+    """Returns what is stated of how a file is written, and the decimal sign that its cells prove."""
+    stated = {key: value for key, value in asdict(columns.csv).items() if value is not None}
+    own = {} if raw.text is None else {**proven(raw, features), **stated}
+    return TableFormat(own, columns.clock.columns, columns.clock.form, columns.clock.zone)
 
 
 def _joined(raw: Raw, columns: Sequence[str]) -> np.ndarray:

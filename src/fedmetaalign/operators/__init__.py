@@ -7,18 +7,21 @@ is the half that only training needs, with JAX.
 
 from typing import Any
 
+from fedmetaalign.operators.convolution import CONVOLUTION, Convolution, QuantizedConvolution
 from fedmetaalign.operators.dense import DENSE, Dense, QuantizedDense
+from fedmetaalign.operators.depthwise import DEPTHWISE, Depthwise, QuantizedDepthwise
 from fedmetaalign.operators.logistic import LOGISTIC
 from fedmetaalign.operators.operator import Operator, Output
+from fedmetaalign.operators.pool import POOL, Pool, QuantizedPool
 from fedmetaalign.operators.softmax import SOFTMAX
 
 __all__ = ["DENSE", "LOGISTIC", "OPERATORS", "OUTPUTS", "Layer", "QuantizedLayer", "operator_of", "output_of"]
 
-Layer = Dense
-QuantizedLayer = QuantizedDense
-"""A layer of any kind, in float and in integers: a union, once there are two."""
+Layer = Dense | Convolution | Depthwise | Pool
+QuantizedLayer = QuantizedDense | QuantizedConvolution | QuantizedDepthwise | QuantizedPool
+"""A layer of any kind, in float and in integers."""
 
-OPERATORS: tuple[Operator[Any, Any], ...] = (DENSE,)
+OPERATORS: tuple[Operator[Any, Any], ...] = (DENSE, CONVOLUTION, DEPTHWISE, POOL)
 
 OUTPUTS: tuple[Output, ...] = (LOGISTIC, SOFTMAX)
 

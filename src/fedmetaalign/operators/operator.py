@@ -13,6 +13,7 @@ import numpy as np
 from fedmetaalign.errors import BundleError
 from fedmetaalign.operators.grid import Bits, Grid
 from fedmetaalign.operators.rounding import Rounding
+from fedmetaalign.operators.stage import FloatStage, Layout, Stage
 
 L = TypeVar("L")
 Q = TypeVar("Q")
@@ -25,11 +26,13 @@ class Constant(NamedTuple):
         values: int8 (weights of 4 bits, too), int32 or float32.
         scales: (1,) or (channels,) float32; None for float32 values.
         bits: of an integer in the file, if fewer than its type has.
+        dimension: of the values that the scales belong to.
     """
 
     values: np.ndarray
     scales: np.ndarray | None = None
     bits: Bits = 8
+    dimension: int = 0
 
 
 class Node(NamedTuple):
@@ -37,19 +40,35 @@ class Node(NamedTuple):
 
     Attributes:
         constants: its inputs after the first, which is the layer's; None where one is left out.
-        outputs: units that it gives.
         source: grid of what it takes; None for float32.
         output: grid of what it gives; None for float32.
         options: numbers of its table of options, by the names that the schema's object API gives them.
         version: of the operator that its types ask for.
+        builtin: its name in TensorFlow Lite's schema, one of the operator's.
+        takes: shape of what it takes, without the rows.
+        gives: shape of what it gives.
     """
 
     constants: Sequence[Constant | None]
-    outputs: int
     source: Grid | None
     output: Grid | None
     options: Mapping[str, int]
     version: int = 1
+    builtin: str = ""
+    takes: tuple[int, ...] = ()
+    gives: tuple[int, ...] = ()
+
+
+class Builtin(NamedTuple):
+    """An operator of TensorFlow Lite's schema.
+
+    Attributes:
+        options: name of its table of options.
+        constants: how many inputs it has beside what it works on; the last may be left off.
+    """
+
+    options: str
+    constants: int
 
 
 class Request(NamedTuple):
@@ -76,8 +95,7 @@ class Operator(Generic[L, Q]):
         layer: the type of its float layers.
         quantized: the type of its integer layers.
         arrays: a float layer's parameters, in the order of the flat vector: attributes by their names in files.
-        builtin: its name in TensorFlow Lite's schema, and of its table of options.
-        constants: how many inputs it has in a file beside what it works on; the last may be left off.
+        builtins: what it can be in a file, by name.
         check: tells what is wrong with a float layer, as in "layer 3 ...".
         forward: the output on float64 `x`, for calibration.
         forward_float32: the output on float32 `x` as the firmware computes it, to the last bit.
@@ -89,15 +107,15 @@ class Operator(Generic[L, Q]):
         run: the int8 output on int8 `x` in a family's rounding; takes the grid of its input.
         node: what the `.tflite` file holds of a layer; takes the grid of its input, None for float32.
         read: makes a layer of what the file holds.
-        c_integer: C text of a network's integer layers, for `fma_model.h`; takes the grids of their inputs.
-        c_float: C text of its float layers.
+        c_stage: what the firmware has to know of an integer layer; takes the grid of its input, and how the
+            network's weights lie.
+        c_float_stage: the same of a float layer.
     """
 
     layer: type[L]
     quantized: type[Q]
     arrays: Mapping[str, str]
-    builtin: tuple[str, str]
-    constants: int
+    builtins: Mapping[str, Builtin]
     check: Callable[[L], str | None]
     forward: Callable[[L, np.ndarray], np.ndarray]
     forward_float32: Callable[[L, np.ndarray], np.ndarray]
@@ -109,8 +127,8 @@ class Operator(Generic[L, Q]):
     run: Callable[[Q, np.ndarray, Grid, Rounding], np.ndarray]
     node: Callable[[L | Q, Grid | None], Node]
     read: Callable[[Node], L | Q]
-    c_integer: Callable[[Sequence[Grid], Sequence[Q]], list[str]]
-    c_float: Callable[[Sequence[L]], list[str]]
+    c_stage: Callable[[Grid, Q, Layout], Stage]
+    c_float_stage: Callable[[L], FloatStage]
 
 
 @dataclass(frozen=True)

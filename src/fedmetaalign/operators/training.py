@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fedmetaalign.operators import Layer
+
 
 class Trainable(ABC):
     """A layer of a network in training; its parameters are one array, and it can be hashed.
@@ -38,7 +40,7 @@ class Trainable(ABC):
         """Draws parameters to start from, flat, float64."""
 
     @abstractmethod
-    def deployed(self, w: np.ndarray) -> tuple[Any, ...]:
+    def deployed(self, w: np.ndarray) -> tuple[Layer, ...]:
         """Returns what a device runs, float layers with arrays of their own: itself, and pools beside it."""
 
     @abstractmethod

@@ -5,6 +5,7 @@ import numpy as np
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.operators.grid import Bits
 from fedmetaalign.recipe import Deploy, Personalize
+from fedmetaalign.tinyml.head import dense_tail
 from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import bits_of_int4, quantize
 from fedmetaalign.tinyml.runtimes import Runtime
@@ -20,7 +21,8 @@ def convert(
 
     Args:
         layers: the float network.
-        head: how many layers, counted from the last, a float head has, where the format asks for one.
+        head: how many layers, counted from the last, a float head has, where the format asks for one; those of
+            them that are not dense stay in integers.
         calibration: (rows, inputs) float32, scaled features such as the device will see.
         settings: the recipe's section.
         bits: 4 gives every integer format the weights of "int4".
@@ -36,6 +38,7 @@ def convert(
         case "int4":
             return quantize(layers, calibration, bits=bits_of_int4(layers), by=by)
         case "int8-float-head":
+            head = min(head, dense_tail(layers))
             return quantize(layers, calibration, per_channel, widths[: len(layers) - head], head, by=by)
         case "int8-float-io":
             return quantize(layers, calibration, per_channel, widths, edges="float32", by=by)

@@ -24,8 +24,7 @@ def network_of(model: Model, outputs: int) -> Network:
 def float_layers(network: Network, weights: np.ndarray) -> list[Layer]:
     """Returns the layers of a weight vector, (parameters,) float32, with arrays of their own."""
     parts = zip(network.operators, network.layers(weights), strict=True)
-    found: list[Any] = [layer for operator, w in parts for layer in operator.deployed(w)]
-    return found
+    return [layer for operator, w in parts for layer in operator.deployed(w)]
 
 
 def weight_vector(layers: Layers) -> tuple[Network, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Proves that a bundle's model gives the same scores everywhere: in each runtime, and on each Cortex-M core.
+"""Proves that a bundle's model gives the same scores everywhere: in each runtime, and on each core.
 
 The reference is the integer model (see `integer`), computed with NumPy. Each runtime is held against it in its
 own rounding, and has to agree to the last bit; that roundings differ from one another is their nature, and
@@ -27,11 +27,12 @@ from fedmetaalign.operators.rounding import Rounding
 from fedmetaalign.proof import qemu, replay
 from fedmetaalign.proof.case import RANDOM, Case, load
 from fedmetaalign.proof.qemu import Board
-from fedmetaalign.tinyml import integer
+from fedmetaalign.tinyml import integer, memory
 from fedmetaalign.tinyml.compiled import installed
 from fedmetaalign.tinyml.features import outside
 from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.network import DeployedNetwork, QuantizedNetwork
+from fedmetaalign.tinyml.processors import RISCV
 from fedmetaalign.tinyml.runtimes import ROUNDINGS, Runtime, run
 from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE, Compiler, Core, compile_firmware
 
@@ -150,7 +151,7 @@ def _checks(case: Case) -> Iterator[tuple[str, Callable[[Case, str], Row]]]:
         if learns:
             yield "learning on Cortex-M4F", learning_row
     else:
-        yield "firmware on Cortex-M0 to M33", _skipped(_EXTRA)
+        yield "firmware on Cortex-M0 to M33 and RISC-V", _skipped(_EXTRA)
     if shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm"):
         for board in qemu.BOARDS.values():
             yield f"GCC, QEMU {_name(board.core)}", partial(qemu_row, board=board)
@@ -159,6 +160,8 @@ def _checks(case: Case) -> Iterator[tuple[str, Callable[[Case, str], Row]]]:
 
 
 def _name(core: Core) -> str:
+    if core.processor == RISCV:
+        return f"RISC-V ({core.name.upper()})"
     number = core.name.removeprefix("cortex-m")
     return f"Cortex-M{number}{'F' * (number == '4')}"
 
@@ -277,7 +280,7 @@ def stream_row(case: Case, name: str, where: Core | Compiler) -> Row:
     assert preparation.signal is not None and windows is not None  # noqa: S101 - asked of signals alone
     found = replay.stream(case.firmware, preparation, case.network, windows, where)
     rows = signals.features(preparation.signal, windows)
-    same = _alike(found.features, rows)
+    same = _alike(found.features, case.inputs_of(rows) if memory.takes_samples(preparation) else rows)
     # One by one: each window is a stream of its own, without a last good value.
     each = [
         (row, replace(case, raw=row, inputs=case.inputs_of(row))) for row in rows[:, None].astype(np.float64)
@@ -295,8 +298,9 @@ def stream_row(case: Case, name: str, where: Core | Compiler) -> Row:
 
 
 def _alike(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Tells which rows of float32 are the same to the last bit."""
-    return np.asarray((found.view(np.uint32) == expected.view(np.uint32)).all(axis=1))
+    """Tells which rows are the same to the last bit."""
+    bits = np.dtype(f"u{expected.itemsize}")
+    return np.asarray((found.view(bits) == expected.view(bits)).all(axis=1))
 
 
 def qemu_row(case: Case, name: str, board: Board) -> Row:

@@ -20,11 +20,11 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.operators import Layer, output_of
-from fedmetaalign.operators.dense import Dense
 from fedmetaalign.signals import Signal, features
-from fedmetaalign.tinyml import codegen, decision, golden, windows
+from fedmetaalign.tinyml import codegen, decision, golden, weights_file, windows
 from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, Layers, QuantizedNetwork, arrays
@@ -63,6 +63,7 @@ class Bundle:
         model: the .tflite file.
         labels: the classes that it tells apart.
         reference: how its training samples were distributed; None where it cannot tell drift.
+        table: how the device's own table is written, as far as that is known.
         constant: what it says of every sample that was tried when it was written, "normal" or "fault", whatever
             the values; None where it tells samples apart.
     """
@@ -76,6 +77,7 @@ class Bundle:
     model: bytes
     labels: Target = BINARY
     reference: Reference | None = None
+    table: TableFormat = field(default_factory=TableFormat)
     constant: str | None = field(default=None, compare=False)
 
     @cached_property
@@ -133,8 +135,8 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     Args:
         folder: replaced if it exists.
         bundle: what to write.
-        layers: the float network, kept for further training; which layers have a ReLU stands in the metadata
-            of weights.safetensors.
+        layers: the float network, kept for further training; what they are beside their arrays stands in the
+            metadata of weights.safetensors.
         raw: (rows, measured) float64, samples whose scores the bundle promises; some with broken values, which
             are made of them, take the place of those that have such values.
         versions: of the software that made it.
@@ -159,7 +161,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         "golden.csv": golden.text(vectors, preparation, bundle.labels).encode(),
         "weights.safetensors": save(
             {f"{i}.{name}": array for i, layer in enumerate(layers) for name, array in arrays(layer).items()},
-            {"relu": json.dumps([layer.relu for layer in layers])},
+            weights_file.metadata(layers),
         ),
     }
     if preparation.signal is not None and signals is not None:
@@ -175,6 +177,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         bundle.reference,
         constant,
         signals,
+        bundle.target,
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
@@ -188,6 +191,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         "target": bundle.target,
         "runtime": bundle.runtime,
         **({} if bundle.labels == BINARY else asdict(bundle.labels)),
+        **({"table": told} if (told := bundle.table.to_dict()) else {}),
         **({} if bundle.reference is None else {"drift": bundle.reference.to_dict()}),
         "quantization": _quantization(network),
         "bytes": {name: len(data) for name, data in files.items()},
@@ -289,6 +293,7 @@ def read(folder: Path) -> Bundle:
             model=contents["model.tflite"],
             labels=labels,
             constant=facts.get("constant"),
+            table=TableFormat.read(facts.get("table", {})),
             reference=Reference.read(facts["drift"]) if "drift" in facts else None,
         )
         if bundle.constant not in (None, "normal", "fault"):
@@ -323,11 +328,7 @@ def _curve(facts: Mapping[str, Any]) -> Curve:
 def read_weights(folder: Path) -> list[Layer]:
     """Reads the float network of a bundle that `read` has checked."""
     with safe_open(folder / "weights.safetensors", "numpy") as file:
-        relus = json.loads(file.metadata()["relu"])
-        return [
-            Dense(file.get_tensor(f"{i}.weight"), file.get_tensor(f"{i}.bias"), relu)
-            for i, relu in enumerate(relus)
-        ]
+        return weights_file.layers(file.metadata(), file.get_tensor)
 
 
 def format_of(network: DeployedNetwork) -> str:

@@ -1,19 +1,21 @@
-"""Calls functions of a compiled firmware on an emulated Cortex-M core, and counts what they cost.
+"""Calls functions of a compiled firmware on an emulated core, and counts what they cost.
 
 The emulator is unicorn (QEMU's translator as a library). It executes instructions exactly, but is no board:
-it has no peripherals, no interrupts and no clock, so cycles are an estimate (see `thumb`).
+it has no peripherals, no interrupts and no clock, so cycles are an estimate (see `thumb`; none for RISC-V).
 """
 
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from fedmetaalign.errors import ToolError
-from fedmetaalign.tinyml import thumb
 from fedmetaalign.tinyml.elf import addresses, segments
+from fedmetaalign.tinyml.processors import Processor
+from fedmetaalign.tinyml.thumb import CodeCost
 from fedmetaalign.tinyml.toolchain import EMULATED, Core
 
 _STACK = 0x3000_0000  # the lowest address; nothing is below it, so an overflow is an error
@@ -29,10 +31,10 @@ class Call:
     """What a call returned and cost.
 
     Attributes:
-        result: of a function that returns an integer or an address: register r0, unsigned.
+        result: of a function that returns an integer or an address, unsigned.
         real: of a function that returns a float.
         instructions: executed; 0 where they were not counted.
-        cycles: an estimate for a Cortex-M4, whatever the core; 0 where they were not counted.
+        cycles: an estimate for a Cortex-M4, whatever the Arm core; 0 where they were not counted.
         stack: bytes of stack used.
     """
 
@@ -59,7 +61,7 @@ class Emulator:
         Raises:
             ToolError: unicorn or pyelftools is not installed, or unicorn has no such core.
         """
-        unicorn, self._arm = _import_unicorn()
+        unicorn = _import_unicorn()
         if core.unicorn is None:
             raise ToolError(f"The emulator unicorn has no {core.name}; choose another core.")
         self._core = core
@@ -68,8 +70,11 @@ class Emulator:
         self._symbols = addresses(elf)
         self._free = self.symbol("_bss_end")
         # With UC_MODE_MCLASS every core would be a Cortex-M33; the model alone makes it the one that it names.
-        self._uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB)
-        self._uc.ctl_set_cpu_model(getattr(self._arm, f"UC_CPU_ARM_CORTEX_{core.unicorn}"))
+        kind = self._kind = core.processor
+        self._names = import_module(f"unicorn.{kind.unicorn.lower()}_const")
+        names = (f"UC_ARCH_{kind.unicorn}", f"UC_MODE_{kind.mode}")
+        self._uc = unicorn.Uc(*(getattr(unicorn, name) for name in names))
+        self._uc.ctl_set_cpu_model(getattr(self._names, f"UC_CPU_{kind.models}{core.unicorn}"))
         readable, executable = unicorn.UC_PROT_READ, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC
         writable = readable | unicorn.UC_PROT_WRITE
         self._uc.mem_map(EMULATED.flash, EMULATED.flash_size, executable)
@@ -79,11 +84,11 @@ class Emulator:
         self._uc.mem_write(_STACK, bytes([_PAINT]) * _STACK_SIZE)
         for address, data in segments(elf):
             self._uc.mem_write(address, data)
-        self._meter = _Meter(self.read)
+        self._meter = _Meter(self.read, kind)
         self._hook: int | None = None
 
     def symbol(self, name: str) -> int:
-        """Returns a symbol's address; a function's is odd (Thumb).
+        """Returns a symbol's address; a function's is odd in Thumb code.
 
         Raises:
             ToolError: the file has no such symbol.
@@ -113,7 +118,7 @@ class Emulator:
         return bytes(self._uc.mem_read(address, size))
 
     def call(self, function: str | int, *arguments: int, count: bool = True) -> Call:
-        """Calls a function as the Arm procedure call standard (AAPCS) has it, and waits for its end.
+        """Calls a function as the processor's procedure call standard has it, and waits for its end.
 
         Args:
             function: a symbol, or an address.
@@ -126,20 +131,25 @@ class Emulator:
         """
         address = self.symbol(function) if isinstance(function, str) else function
         words = [argument & 0xFFFF_FFFF for argument in arguments]
-        top = _STACK_TOP - -(-4 * len(words[4:]) // 8) * 8
-        self._uc.mem_write(top, struct.pack(f"<{len(words[4:])}I", *words[4:]))
-        for register, word in enumerate(words[:4], self._arm.UC_ARM_REG_R0):
-            self._uc.reg_write(register, word)
-        self._uc.reg_write(self._arm.UC_ARM_REG_SP, top)
-        self._uc.reg_write(self._arm.UC_ARM_REG_LR, _RETURN | 1)
+        kind = self._kind
+        later = words[len(kind.registers) :]
+        top = _STACK_TOP - -(-4 * len(later) // 16) * 16
+        self._uc.mem_write(top, struct.pack(f"<{len(later)}I", *later))
+        for name, word in zip(kind.registers, words, strict=False):
+            self._uc.reg_write(self._register(name), word)
+        self._uc.reg_write(self._register(kind.stack), top)
+        self._uc.reg_write(self._register(kind.back), _RETURN | kind.code_bit)
         self._count(count)
-        self._meter.start(address & ~1)
+        self._meter.start(address & ~kind.code_bit)
         try:
-            self._uc.emu_start(address | 1, _RETURN)
+            self._uc.emu_start(address | kind.code_bit, _RETURN)
         except self._failure as error:
-            place = f"{self._uc.reg_read(self._arm.UC_ARM_REG_PC):#x} in {function}"
+            place = f"{self._uc.reg_read(self._register(kind.counter)):#x} in {function}"
             raise ToolError(f"The emulated {self._core.name} stopped at {place}: {error}.") from error
         return self._outcome(top)
+
+    def _register(self, name: str) -> int:
+        return int(getattr(self._names, f"UC_{self._kind.unicorn}_REG_{name}"))
 
     def _count(self, wanted: bool) -> None:
         if wanted == (self._hook is not None):
@@ -152,8 +162,8 @@ class Emulator:
         self._uc.ctl_flush_tb()  # translated code has the hooks of its time built in
 
     def _outcome(self, top: int) -> Call:
-        result = self._uc.reg_read(self._arm.UC_ARM_REG_R0)
-        bits = self._uc.reg_read(self._arm.UC_ARM_REG_S0) if self._core.has_fpu else result
+        result = self._uc.reg_read(self._register(self._kind.registers[0])) & 0xFFFF_FFFF
+        bits = self._uc.reg_read(self._register(self._kind.real)) if self._core.has_fpu else result
         real = struct.unpack("<f", struct.pack("<I", bits))[0]
         counted = self._hook is not None
         instructions = self._meter.instructions if counted else 0
@@ -175,30 +185,30 @@ class _Meter:
         cycles: as `thumb` estimates them.
     """
 
-    def __init__(self, read: Callable[[int, int], bytes]) -> None:
+    def __init__(self, read: Callable[[int, int], bytes], processor: Processor) -> None:
         self._read = read
-        self._costs: dict[tuple[int, int], thumb.CodeCost] = {}
+        self._processor = processor
+        self._costs: dict[tuple[int, int], CodeCost] = {}
         self.start(0)
 
     def start(self, address: int) -> None:
         self._next = address
         self.instructions = 0
-        self.cycles = thumb.REFILL  # of the return
+        self.cycles = self._processor.refill  # of the return
 
     def block(self, _uc: object, address: int, size: int, _data: object) -> None:
         cost = self._costs.get((address, size))
         if cost is None:
-            cost = self._costs[address, size] = thumb.cost(self._read(address, size))
+            cost = self._costs[address, size] = self._processor.cost(self._read(address, size))
         self.instructions += cost.instructions
-        self.cycles += cost.cycles + (thumb.REFILL if address != self._next else 0)
+        self.cycles += cost.cycles + (self._processor.refill if address != self._next else 0)
         self._next = address + size
 
 
-def _import_unicorn() -> tuple[Any, Any]:
-    """Returns unicorn and its names for Arm."""
+def _import_unicorn() -> Any:
+    """Returns unicorn."""
     try:
         import unicorn
-        from unicorn import arm_const
     except ImportError as error:
         raise ToolError("The emulator unicorn is not installed; install fedmetaalign[firmware].") from error
-    return unicorn, arm_const
+    return unicorn

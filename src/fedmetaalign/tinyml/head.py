@@ -2,11 +2,14 @@
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.target import Target
 from fedmetaalign.operators import Layer, QuantizedLayer, operator_of
+from fedmetaalign.operators.dense import Dense, QuantizedDense
 from fedmetaalign.operators.grid import Grid
 from fedmetaalign.tinyml import decision
 from fedmetaalign.tinyml.network import DeployedNetwork, Layers, QuantizedNetwork, flat_weights, layer_widths
@@ -35,7 +38,8 @@ def split(network: DeployedNetwork) -> Halves:
 
     A float head is what learns. A network without one is cut in the middle, as phase 3 does: of eight layers
     four stay (the two factors of a low-rank layer are one layer), and the head starts from the reals that its
-    integers stand for, so that at first the device scores as before, but for the rounding of activations.
+    integers stand for, so that at first the device scores as before, but for the rounding of activations. Only
+    dense layers learn there: layers over time stay, all of them, and a head may so be the last layer alone.
 
     Args:
         network: what `tflite_reader.read` returns.
@@ -57,12 +61,17 @@ def split(network: DeployedNetwork) -> Halves:
             "A network of one layer has no half that can stay fixed; deploy one with a hidden layer to learn "
             "on the device."
         )
-    cut = ends[frozen - 1]
+    cut = max(ends[frozen - 1], len(network.layers) - dense_tail(network.layers))
     head, source = [], network.layers[cut - 1].output
     for layer in network.layers[cut:]:
         head.append(operator_of(layer).dequantize(layer, source))
         source = layer.output
     return Halves(network.layers[:cut], tuple(head))
+
+
+def dense_tail(layers: Layers | Sequence[QuantizedLayer]) -> int:
+    """Returns how many layers, counted from the last, are dense: those that can learn on a device."""
+    return sum(1 for _ in takewhile(lambda layer: isinstance(layer, Dense | QuantizedDense), reversed(layers)))
 
 
 def origin(head: Layers, grid: Grid) -> int:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.fft import dct
 
-from fedmetaalign.operators import operator_of
+from fedmetaalign.operators import Layer, operator_of
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml.calibration import activations
-from fedmetaalign.tinyml.network import Layers
+from fedmetaalign.tinyml.network import Layers, dense_layers
 
 _FLAT = 0.3  # of the mean: how far a layer's output matters whatever the logit's slope says
 _BALANCE = 0.25  # power of a component's deviation that its scale takes away
@@ -130,6 +130,7 @@ def spectra(layers: Layers, count: int, x: np.ndarray) -> list[Spectrum]:
         count: of layers, from the first on, that are split; fewer than the network has.
         x: (rows, inputs), what the network has to be right on.
     """
+    layers = dense_layers(layers)
     values = list(activations(layers, x.astype(np.float64)))
     outputs, moments = layers[-1].outputs, [np.zeros(())] * count
     for logit in np.eye(outputs) - (1 / outputs if outputs > 1 else 0):
@@ -143,7 +144,7 @@ def spectra(layers: Layers, count: int, x: np.ndarray) -> list[Spectrum]:
     return [_spectrum(*each) for each in zip(layers, values, moments, strict=False)]
 
 
-def factorise(layers: Layers, components: Sequence[Spectrum], cost: StorageCost, most: float) -> list[Dense]:
+def factorise(layers: Layers, components: Sequence[Spectrum], cost: StorageCost, most: float) -> list[Layer]:
     """Writes layers as two factors each until the network costs at most so much, where that does least harm.
 
     One price of a byte, in lost energy, decides for every layer which rank it gets or whether it stays whole;
@@ -175,7 +176,7 @@ def factorise(layers: Layers, components: Sequence[Spectrum], cost: StorageCost,
     while high - low > _PRICE_STEP:
         middle = (low + high) / 2
         low, high = (low, middle) if spent(2**middle) <= most else (middle, high)
-    made: list[Dense] = []
+    made: list[Layer] = []
     for spectrum, option, i in zip(components, options, picks(2**high), strict=True):
         made += spectrum.factors(int(option.ranks[i])) if option.ranks[i] else [spectrum.layer]
     return [*made, *rest]

@@ -16,6 +16,7 @@ import numpy as np
 from fedmetaalign.errors import BundleError
 from fedmetaalign.model.target import MOST_CLASSES
 from fedmetaalign.operators import Layer, QuantizedLayer, operator_of, output_of
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.operators.grid import Grid
 
 Edges = Literal["uint8", "int8", "float32"]
@@ -78,6 +79,18 @@ class Interface:
 def layer_widths(layers: Layers | Sequence[QuantizedLayer]) -> tuple[int, ...]:
     """Returns how many inputs the first layer takes, and then how many outputs each layer gives."""
     return (layers[0].inputs, *(layer.outputs for layer in layers))
+
+
+def dense_layers(layers: Layers) -> list[Dense]:
+    """Returns layers that are all dense.
+
+    Raises:
+        BundleError: some are not.
+    """
+    found = [layer for layer in layers if isinstance(layer, Dense)]
+    if len(found) < len(layers):
+        raise BundleError("This is for networks of dense layers, and this one has layers over time.")
+    return found
 
 
 def arrays(layer: Layer) -> dict[str, np.ndarray]:

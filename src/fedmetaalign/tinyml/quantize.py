@@ -14,6 +14,7 @@ import numpy as np
 
 from fedmetaalign.errors import BundleError
 from fedmetaalign.operators import QuantizedLayer, operator_of, output_of
+from fedmetaalign.operators.dense import Dense
 from fedmetaalign.operators.grid import Bits, grid, to_grid
 from fedmetaalign.operators.operator import Request
 from fedmetaalign.tinyml.calibration import (
@@ -23,6 +24,7 @@ from fedmetaalign.tinyml.calibration import (
     layer_inputs,
     observe,
 )
+from fedmetaalign.tinyml.head import dense_tail
 from fedmetaalign.tinyml.integer import firmware_scores
 from fedmetaalign.tinyml.network import Edges, Layers, QuantizedNetwork, check_layers
 
@@ -47,7 +49,9 @@ def quantize(
         calibration: (rows, inputs) float32, scaled features such as the device will see.
         per_channel: one weight scale for each output of a layer instead of one for the layer: finer, for 16
             bytes an output: the scales of its weights and of its bias, and a zero point that they share.
-        bits: of the weights, for all integer layers or one for each; 4 excludes `per_channel`.
+            Convolutions always have one for each filter.
+        bits: of the weights, for all integer layers or one for each; 4 excludes `per_channel`, and is for
+            dense layers.
         head: how many layers, counted from the last, stay float32.
         edges: type of the features, and of the score where there is no head.
         by: how ranges are chosen. "error" takes of `Seen.clipped` those with the least `score_error` on the
@@ -64,6 +68,10 @@ def quantize(
     trunk, tail = layers[: len(layers) - head], layers[len(layers) - head :]
     widths = [*bits] if isinstance(bits, Sequence) else [bits] * len(trunk)
     _check_request(len(layers), widths, per_channel, head)
+    if head > (most := dense_tail(layers)):
+        raise BundleError(
+            f"A float32 head is dense layers, of which the network ends in {most}; {head} were asked for."
+        )
     check_calibration(calibration, layers[0].inputs)
 
     def made(ranges: list[tuple[float, float]]) -> QuantizedNetwork:
@@ -102,13 +110,15 @@ def bits_of_int4(layers: Layers) -> list[Bits]:
     """Chooses which layers get weights of 4 bits: those that hold most of the weights.
 
     The first layer and those with less than a fiftieth of all weights keep 8 bits: for the paper's network 1.5
-    KB more, and a third of the error.
+    KB more, and a third of the error. Layers over time keep them, too: they have few weights, for which there
+    are no kernels of 4 bits everywhere.
 
     Returns:
         The bits of each layer's weights.
     """
     sizes = [operator_of(layer).weights(layer) for layer in layers]
-    return [4 if i and size * 50 >= sum(sizes) else 8 for i, size in enumerate(sizes)]
+    dense = [isinstance(layer, Dense) for layer in layers]
+    return [4 if i and dense[i] and size * 50 >= sum(sizes) else 8 for i, size in enumerate(sizes)]
 
 
 def quantize_input(network: QuantizedNetwork, x: np.ndarray) -> np.ndarray:

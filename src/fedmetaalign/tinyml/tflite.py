@@ -9,13 +9,15 @@ FC for FULLY_CONNECTED, where there is a ReLU fused with it:
     float32 head:         features -> (as above) FC ... FC -> DEQUANTIZE -> FC ... FC -> LOGISTIC -> score
     float32: features -> FC ... FC -> LOGISTIC -> score
 
-A network of several classes has SOFTMAX in place of LOGISTIC, and a score for each class.
+A network of several classes has SOFTMAX in place of LOGISTIC, and a score for each class. FC may be an operator
+over time, too, which takes and gives (rows, 1, steps, channels): where the shape changes there is a RESHAPE.
 
 The same network gives the same bytes, and few beside the weights: equal vectors are stored once, biases that
 are all 0 not at all, weights of 4 bits two to a byte, the first in the low half, and only features and score
 have names.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -71,6 +73,7 @@ def _add_quantized(graph: "_Graph", network: QuantizedNetwork) -> None:
     source = network.input
     for layer in network.layers:
         current, source = graph.layer(layer, current, source), layer.output
+    current = graph.flat(current, source)
     graph.inputs = [features]
     if network.head:
         reals = graph.activation(np.float32, network.layers[-1].outputs)
@@ -95,6 +98,7 @@ def _add_float(graph: "_Graph", current: int, layers: Layers) -> int:
     """Adds float layers and what makes scores of them; returns the score's tensor."""
     for layer in layers:
         current = graph.layer(layer, current, None)
+    current = graph.flat(current, None)
     output = output_of(layers[-1].outputs)
     score = graph.activation(np.float32, layers[-1].outputs, name="score")
     graph.output(output, 0, current, score)
@@ -138,10 +142,35 @@ class _Graph:
     def activation(
         self, dtype: type[np.generic], units: int, grid: Grid | None = None, name: str | None = None
     ) -> int:
+        return self._activation(dtype, (units,), grid, name)
+
+    def _activation(
+        self, dtype: type[np.generic], shape: tuple[int, ...], grid: Grid | None, name: str | None = None
+    ) -> int:
         parameters = None
         if grid is not None:
             parameters = self._parameters(np.array([grid.scale]), grid.zero_point)
-        return self._tensor(self._types[np.dtype(dtype)], (1, units), 0, parameters, name)
+        return self._tensor(self._types[np.dtype(dtype)], (1, *shape), 0, parameters, name)
+
+    def flat(self, current: int, source: Grid | None) -> int:
+        """Returns units in a row, whatever shape they have."""
+        return self._shaped(current, (math.prod(self._shape(current)),), source)
+
+    def _shape(self, tensor: int) -> tuple[int, ...]:
+        """Returns the shape of an activation, without the rows."""
+        return tuple(self._tensors[tensor].shape.tolist()[1:])
+
+    def _shaped(self, current: int, shape: tuple[int, ...], source: Grid | None) -> int:
+        """Returns an activation in a shape."""
+        if self._shape(current) == shape:
+            return current
+        kind = np.float32 if source is None else np.int8
+        output = self._activation(kind, shape, source)
+        rows = self.constant(Constant(np.array([-1, *shape], np.int32)))
+        self.operator(
+            "RESHAPE", 1, [current, rows], output, self._schema.ReshapeOptionsT(newShape=[-1, *shape])
+        )
+        return output
 
     def constant(self, constant: Constant | None) -> int:
         if constant is None:
@@ -149,16 +178,19 @@ class _Graph:
         values, four = constant.values, constant.bits == 4
         data = pack_int4(values) if four else np.frombuffer(values.tobytes(), np.uint8)
         self._buffers.append(self._schema.BufferT(data=data))
-        parameters = None if constant.scales is None else self._parameters(constant.scales, 0)
+        parameters = None
+        if constant.scales is not None:
+            parameters = self._parameters(constant.scales, 0, constant.dimension)
         kind = self._schema.TensorType.INT4 if four else self._types[values.dtype]
         return self._tensor(kind, values.shape, len(self._buffers) - 1, parameters)
 
     def layer(self, layer: Layer | QuantizedLayer, current: int, source: Grid | None) -> int:
         operator = operator_of(layer)
-        node, (name, options) = operator.node(layer, source), operator.builtin
-        inputs = [current, *map(self.constant, node.constants)]
-        output = self.activation(np.float32 if node.output is None else np.int8, node.outputs, node.output)
-        self.operator(name, node.version, inputs, output, getattr(self._schema, f"{options}T")(**node.options))
+        node = operator.node(layer, source)
+        options = getattr(self._schema, f"{operator.builtins[node.builtin].options}T")
+        inputs = [self._shaped(current, node.takes, source), *map(self.constant, node.constants)]
+        output = self._activation(np.float32 if node.output is None else np.int8, node.gives, node.output)
+        self.operator(node.builtin, node.version, inputs, output, options(**node.options))
         return output
 
     def output(self, output: Output, integers: int, current: int, score: int) -> None:
@@ -213,10 +245,12 @@ class _Graph:
         )
         return len(self._tensors) - 1
 
-    def _parameters(self, scales: np.ndarray, zero_point: int) -> Any:
+    def _parameters(self, scales: np.ndarray, zero_point: int, dimension: int = 0) -> Any:
         # LiteRT refuses a scale without its zero point, and TensorFlow Lite Micro silently computes nonsense.
         return self._schema.QuantizationParametersT(
-            scale=scales.astype(np.float32), zeroPoint=np.full(len(scales), zero_point, np.int64)
+            scale=scales.astype(np.float32),
+            zeroPoint=np.full(len(scales), zero_point, np.int64),
+            quantizedDimension=dimension,
         )
 
 

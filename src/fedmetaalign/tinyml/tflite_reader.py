@@ -21,7 +21,8 @@ from fedmetaalign.tinyml.network import Edges, QuantizedNetwork, check_layers, c
 from fedmetaalign.tinyml.tflite import IDENTIFIER, NO_TENSOR, unpack_int4
 
 _MOST_OPERATORS = 256  # a damaged length must not send the reader through millions of tables
-_LAYERS = {operator.builtin[0]: operator for operator in OPERATORS}
+_LAYERS = {name: operator for operator in OPERATORS for name in operator.builtins}
+_RESHAPE = "RESHAPE"
 _OPTIONS = {output.builtin: output.options for output in OUTPUTS if output.options}
 _EXIT = {"uint8": ["QUANTIZE"], "int8": [], "float32": ["DEQUANTIZE"]}
 
@@ -61,6 +62,7 @@ class _Tensor(NamedTuple):
     scales: np.ndarray  # (0,), (1,) or (channels,) float32
     zero_points: np.ndarray  # as many int64
     buffer: int
+    dimension: int  # that the scales belong to
 
     @property
     def grid(self) -> Grid:
@@ -85,7 +87,7 @@ class _Reader:
         self._model = schema.Model.GetRootAs(model, 0)
         kinds, codes = schema.TensorType, schema.BuiltinOperator
         self._kinds = {getattr(kinds, k.upper()): k for k in ("uint8", "int8", "int4", "int32", "float32")}
-        operators = (*_LAYERS, *(output.builtin for output in OUTPUTS), "QUANTIZE", "DEQUANTIZE")
+        operators = (*_LAYERS, *(output.builtin for output in OUTPUTS), _RESHAPE, "QUANTIZE", "DEQUANTIZE")
         self._names = {getattr(codes, name): name for name in operators}
         require(self._model.SubgraphsLength() == 1, "it has one subgraph")
         self._graph = self._model.Subgraphs(0)
@@ -95,16 +97,21 @@ class _Reader:
         require(graph.InputsLength() == graph.OutputsLength() == 1, "it has one input and one output")
         operators = self._operators()
         features, score = self._tensor(graph.Inputs(0)), self._tensor(graph.Outputs(0))
-        path = [graph.Inputs(0)]
+        path, end = [graph.Inputs(0)], graph.Inputs(0)
         for operator in operators:
-            require(operator.inputs[0] == path[-1], "its operators form a chain")
-            path.append(operator.output)
-        require(path[-1] == graph.Outputs(0), "its last operator gives the output")
+            require(operator.inputs[0] == end, "its operators form a chain")
+            end = operator.output
+            if operator.name == _RESHAPE:
+                self._check_reshape(operator)
+            else:
+                path.append(end)
+        require(end == graph.Outputs(0), "its last operator gives the output")
+        operators = [operator for operator in operators if operator.name != _RESHAPE]
         layers = [self._layer(operator) for operator in operators if operator.name in _LAYERS]
         require(layers, "it has a layer")
         for before, after in pairwise(layers):
             require(before.outputs == after.inputs, "the shapes of its layers chain")
-        require(features.shape[-1:] == (layers[0].inputs,), "the shapes of its layers chain")
+        require(features.shape[1:] == (layers[0].inputs,), "the shapes of its layers chain")
         check_outputs(layers[-1].outputs)
         require(score.shape[-1:] == (layers[-1].outputs,), "it has a score for each output of the last layer")
         output = output_of(layers[-1].outputs)
@@ -154,13 +161,28 @@ class _Reader:
         require({source.kind, output.kind} <= {"int8", "float32"}, "layers are int8 or float32")
         node = Node(
             [None if index == NO_TENSOR else self._constant(index) for index in others],
-            output.shape[-1],
             source.grid if source.kind == "int8" else None,
             output.grid if output.kind == "int8" else None,
             operator.options,
+            builtin=operator.name,
+            takes=source.shape[1:],
+            gives=output.shape[1:],
         )
         layer: Layer | QuantizedLayer = _LAYERS[operator.name].read(node)
         return layer
+
+    def _check_reshape(self, operator: _Operator) -> None:
+        """Makes sure that a RESHAPE changes nothing but the shape."""
+        first, shape = operator.inputs
+        before, after = self._tensor(first), self._tensor(operator.output)
+        require(
+            math.prod(before.shape) == math.prod(after.shape)
+            and before.kind == after.kind in ("int8", "float32")
+            and before.scales.tolist() == after.scales.tolist()
+            and before.zero_points.tolist() == after.zero_points.tolist()
+            and self._constant(shape).values.tolist() in ([-1, *after.shape[1:]], [*after.shape]),
+            "RESHAPE changes the shape alone",
+        )
 
     def _operators(self) -> list[_Operator]:
         graph, codes = self._graph, self._model.OperatorCodesLength()
@@ -175,11 +197,14 @@ class _Reader:
             constants: int = 0
             options: Mapping[str, int] = {}
             if name in _LAYERS:
-                constants, options = _LAYERS[name].constants, self._options(_LAYERS[name].builtin[1], operator)
-                inputs += [NO_TENSOR] * (len(inputs) == constants)  # the last one may be left off
+                table, constants = _LAYERS[name].builtins[name]
+                options = self._options(table, operator)
+                inputs += [NO_TENSOR] * (0 < constants == len(inputs))  # the last one may be left off
+            elif name == _RESHAPE:
+                constants = 1
             if name in _OPTIONS:
-                table, expected = _OPTIONS[name]
-                require(self._options(table, operator) == expected, f"{name} has the options {expected}")
+                named, expected = _OPTIONS[name]
+                require(self._options(named, operator) == expected, f"{name} has the options {expected}")
             require(
                 len(inputs) == 1 + constants and operator.OutputsLength() == 1,
                 "every operator has the inputs and the output that belong to it",
@@ -205,7 +230,8 @@ class _Reader:
         else:
             scales, zero_points = grid.ScaleAsNumpy().copy(), grid.ZeroPointAsNumpy().copy()
         shape = tuple(tensor.ShapeAsNumpy().tolist())
-        return _Tensor(self._kinds[tensor.Type()], shape, scales, zero_points, tensor.Buffer())
+        dimension = 0 if grid is None else grid.QuantizedDimension()
+        return _Tensor(self._kinds[tensor.Type()], shape, scales, zero_points, tensor.Buffer(), dimension)
 
     def _constant(self, index: int) -> Constant:
         tensor = self._tensor(index)
@@ -220,4 +246,4 @@ class _Reader:
         else:
             data = data.view(np.dtype(tensor.kind).newbyteorder("<"))
         values = np.asarray(data.reshape(tensor.shape))
-        return Constant(values, tensor.scales, 4 if tensor.kind == "int4" else 8)
+        return Constant(values, tensor.scales, 4 if tensor.kind == "int4" else 8, tensor.dimension)

@@ -1,4 +1,4 @@
-"""Compiles the firmware's C99, for Cortex-M microcontrollers and for this machine.
+"""Compiles the firmware's C99, for microcontrollers (Cortex-M and RISC-V) and for this machine.
 
 `zig cc` (PyPI's `ziglang`, in the extra `firmware`) is clang, a linker and the soft-float routines of every
 target in one package that needs no administrator rights. GCC and clang, where they are installed, are second
@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from fedmetaalign.errors import ToolError
+from fedmetaalign.tinyml.processors import ARM, RISCV, Processor
 
 Compiler = Literal["zig", "gcc", "clang"]
 
@@ -28,21 +29,23 @@ FIRMWARE = Path(__file__).parents[1] / "firmware"
 
 @dataclass(frozen=True)
 class Core:
-    """A Cortex-M core, as compilers and emulators call it.
+    """A core, as compilers and emulators call it.
 
     Attributes:
-        name: Arm's name in lower case.
+        name: its maker's name in lower case.
         zig: Zig's `-mcpu`, with the floating-point unit as a feature.
-        gcc: GCC's `-mcpu`.
+        gcc: the `-mcpu` of GCC for Arm; None of another processor.
         fpu: GCC's `-mfpu`, or None where floats are computed in software.
         unicorn: the end of unicorn's constant for it, or None where it has no such model.
+        processor: what kind it is one of.
     """
 
     name: str
     zig: str
-    gcc: str
+    gcc: str | None
     fpu: str | None
     unicorn: str | None
+    processor: Processor = ARM
 
     @property
     def has_fpu(self) -> bool:
@@ -60,6 +63,8 @@ CORES = {
         Core("cortex-m33", "cortex_m33+dsp+fp_armv8d16sp", "cortex-m33", "fpv5-sp-d16", "M33"),
         # Vectors of floats would round denormal numbers to zero.
         Core("cortex-m55", "cortex_m55-mve_fp+mve+fp_armv8d16", "cortex-m55+nomve.fp", "auto", None),
+        # That of an ESP32-C3 and a C6. Unicorn's nearest model has atomic instructions, too, which none uses.
+        Core("rv32imc", "generic_rv32+m+c", None, None, "SIFIVE_E31", RISCV),
     )
 }
 """The cores that the firmware is verified on."""
@@ -100,10 +105,10 @@ SECTIONS
 {
   .vectors : { KEEP(*(.vectors)) } > FLASH
   .text : { *(.text .text.*) } > FLASH
-  .rodata : { *(.rodata .rodata.*) } > FLASH
-  .data : ALIGN(8) { _data = .; *(.data .data.*); . = ALIGN(8); _data_end = .; } > RAM AT> FLASH
+  .rodata : { *(.rodata .rodata.* .srodata .srodata.*) } > FLASH
+  .data : ALIGN(8) { _data = .; *(.data .data.* .sdata .sdata.*); . = ALIGN(8); _data_end = .; } > RAM AT> FLASH
   _data_load = LOADADDR(.data);
-  .bss (NOLOAD) : ALIGN(8) { _bss = .; *(.bss .bss.* COMMON); . = ALIGN(8); _bss_end = .; } > RAM
+  .bss (NOLOAD) : ALIGN(8) { _bss = .; *(.bss .bss.* .sbss .sbss.* COMMON); . = ALIGN(8); _bss_end = .; } > RAM
   _stack = ORIGIN(RAM) + LENGTH(RAM);
   /DISCARD/ : { *(.ARM.exidx* .ARM.extab* .comment) }
 }
@@ -146,7 +151,7 @@ def compile_firmware(
     with TemporaryDirectory() as folder:
         script = Path(folder, "link.ld")
         script.write_text(_LINK_SCRIPT.substitute(vars(memory)), encoding="utf-8")
-        command = [*_arm(core, compiler), *_STRICT, *_ARITHMETIC, *_FREESTANDING, optimize]
+        command = [*_for_core(core, compiler), *_STRICT, *_ARITHMETIC, *_FREESTANDING, optimize]
         command += _common(sources, out, include)
         command += [f"-D{name}={value}" for name, value in (defines or {}).items()]
         command += [f"-Wl,-T,{script}", f"-Wl,-e,{entry}", "-Wl,--gc-sections"]
@@ -186,10 +191,13 @@ def _common(sources: Sequence[Path], out: Path, include: Sequence[Path]) -> list
     return [*map(str, sources), "-o", str(out), *(f"-I{folder}" for folder in include)]
 
 
-def _arm(core: Core, compiler: Literal["zig", "gcc"]) -> list[str]:
+def _for_core(core: Core, compiler: Literal["zig", "gcc"]) -> list[str]:
     if compiler == "zig":
-        abi = "eabihf" if core.has_fpu else "eabi"
-        return [*_zig(), "-target", f"thumb-freestanding-{abi}", f"-mcpu={core.zig}"]
+        processor = core.processor
+        target = processor.hard_target if core.has_fpu else processor.target
+        return [*_zig(), "-target", target, f"-mcpu={core.zig}"]
+    if core.gcc is None:
+        raise ToolError(f"There is no arm-none-eabi-gcc for {core.name}; compile with Zig.")
     gcc = [_program("arm-none-eabi-gcc", "gcc-arm-none-eabi"), "-mthumb", f"-mcpu={core.gcc}", *_GCC]
     return [*gcc, f"-mfpu={core.fpu}", "-mfloat-abi=hard"] if core.fpu else [*gcc, "-mfloat-abi=soft"]
 

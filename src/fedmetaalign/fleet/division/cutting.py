@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.files import coded, filled, load, require
+from fedmetaalign.fleet.files import coded, filled, require
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.tables import Columns, device_of, of_raw, safe_name, table_of
+from fedmetaalign.fleet.tables import Columns, device_of, loaded, of_raw, safe_name, table_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def cut(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = No
     if not by:
         raise DataError(f"{path}: no column is named to cut the table into devices by; name at least one")
     columns = replace(columns, others=tuple(dict.fromkeys((*columns.others, *by))))
-    raw = load(path, columns.needed, columns.texts, columns.csv, later=True)
+    raw = loaded(path, columns)
     require(raw, by)
     values, place = _keys([coded([filled(raw, column)]) for column in by])
     called = ["-".join((*([name] if name else []), *key)) for key in values]

@@ -10,7 +10,7 @@ import numpy as np
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.division import recordings
-from fedmetaalign.fleet.division.dealing import deal, spare
+from fedmetaalign.fleet.division.dealing import deal, spare, spread
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.times import periods
 from fedmetaalign.model.target import ONE_SIDED
@@ -89,6 +89,8 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
     if table.known in ONE_SIDED or (by_time and not table.faults[train].any()):
         wanted["personalize_query"] += wanted.pop("personalize_support")
     parts = _parts(table, train, groups, strata, wanted, random, by_time=by_time)
+    if table.windows is None and splits.kind in ("blocks", "units") and table.known == "faults":
+        parts = spread(parts, groups, table.faults)
     if any(share and not len(parts[part]) for part, share in wanted.items()):
         parts = _the_same(table, train, groups, strata, splits, wanted, random)
     rows = Rows(test, **({"personalize_support": nothing} | parts))

@@ -198,14 +198,16 @@ def _scanned(source: Source, only: Only, texts: Collection[str], options: Option
             with TemporaryDirectory(prefix="fedmetaalign-") as folder:
                 yield _text(source, only, texts, options, Path(folder))
         case ".xlsx":
-            header, frame, sheet = typed.spreadsheet(source)
-            names = checked_names([name.strip() for name in header], f"{source.path}, row 1")
+            header, frame, sheet, first = typed.spreadsheet(source)
+            names = checked_names([name.strip() for name in header], f"{source.path}, row {first}")
             frame.columns = list(names)
             needed = needed_of(source.path, names, only)
             _check(source, frame.height, needed)
             whole = frame.lazy()
-            styles = decide(source.path, whole, needed, texts, options, ",", lambda row: f"row {row + 2}")
-            raw = Raw(source.path, _bare(needed), first=2, dialect=sheet, styles=styles)
+            styles = decide(
+                source.path, whole, needed, texts, options, ",", lambda row: f"row {row + first + 1}"
+            )
+            raw = Raw(source.path, _bare(needed), first=first + 1, dialect=sheet, styles=styles)
             yield _Scanned(raw, styled(whole.select(needed), styles), ".xlsx", frame.height, engine="auto")
         case kind if kind in JSON_LINES:
             yield _typed(source, typed.json_lines(source, LONGEST_LINE), only, "JSON", "JSON lines")
@@ -226,7 +228,10 @@ def _bare(names: Sequence[str]) -> pl.DataFrame:
 def _typed(source: Source, lazy: pl.LazyFrame, only: Only, kind: str, dialect: str = "") -> _Scanned:
     """A file that has types."""
     with typed.readable(source.path, kind):
-        names = checked_names(lazy.collect_schema().names(), str(source.path))
+        there = lazy.collect_schema().names()
+        names = checked_names(there, str(source.path))
+        if renamed := {old: new for old, new in zip(there, names, strict=True) if old != new}:
+            lazy = lazy.rename(renamed)
         rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
     needed = needed_of(source.path, names, only)
     _check(source, rows, needed)

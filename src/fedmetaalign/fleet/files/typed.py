@@ -43,6 +43,9 @@ def readable(path: Path, kind: str) -> Iterator[None]:
         os.close(nowhere)
 
 
+_TITLES = 20  # rows among which a header is looked for
+
+
 def parquet(source: Source) -> pl.LazyFrame:
     """A Parquet file."""
     with readable(source.path, "Parquet"):
@@ -108,8 +111,11 @@ def _bounded(source: Source, longest: int) -> None:
         since = since + len(chunk) if end < 0 else len(chunk) - chunk.rfind(b"\n") - 1
 
 
-def spreadsheet(source: Source) -> tuple[list[str], pl.DataFrame, str]:
-    """The first sheet with something in it: the header, all cells under it as text, and what sheets it leaves.
+def spreadsheet(source: Source) -> tuple[list[str], pl.DataFrame, str, int]:
+    """The first sheet with a table: its header, all cells under it as text, which it is, and the header's row.
+
+    Rows before the header that have a single cell are titles. Where no sheet has a row under a header of two
+    columns, it is the first with something in it.
 
     Raises:
         DataError: it is damaged, unfolds to more than it may, or there is nothing in it.
@@ -119,17 +125,28 @@ def spreadsheet(source: Source) -> tuple[list[str], pl.DataFrame, str]:
     _unfold(source)
     try:
         book = read_excel(str(source.file))
-        for name in book.sheet_names:
-            frame = pl.DataFrame(book.load_sheet(name, header_row=None, dtypes="string"))
-            if frame.height:
-                break
-        else:
+        sheets = {
+            name: pl.DataFrame(book.load_sheet(name, header_row=None, dtypes="string"))
+            for name in book.sheet_names
+        }
+        filled = [name for name, frame in sheets.items() if frame.height]
+        if not filled:
             raise DataError(f"{source.path} has no sheet with anything in it; give it a header and rows")
+        starts = {name: _header(sheets[name]) for name in filled}
+        name = next((each for each in filled if starts[each] + 1 < sheets[each].height), filled[0])
+        frame, start = sheets[name], starts[name]
     except (FastExcelError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise DataError(f"{source.path} is not a readable .xlsx file; save it again") from error
-    header = [cell or "" for cell in frame.row(0)]
+    header = [cell or "" for cell in frame.row(start)]
     others = [other for other in book.sheet_names if other != name]
-    return header, frame[1:], f"sheet '{name}'" + (f" of {len(others) + 1}" if others else "")
+    told = f"sheet '{name}'" + (f" of {len(others) + 1}" if others else "")
+    return header, frame[start + 1 :], told + (f", header in row {start + 1}" if start else ""), start + 1
+
+
+def _header(frame: pl.DataFrame) -> int:
+    """The row that names the columns, from 0: the first with more than one cell, where there are such rows."""
+    counts = [sum(1 for cell in row if cell and cell.strip()) for row in frame.head(_TITLES).iter_rows()]
+    return next((row for row, count in enumerate(counts) if count > 1), 0)
 
 
 def _unfold(source: Source) -> None:

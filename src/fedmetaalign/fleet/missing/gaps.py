@@ -119,7 +119,8 @@ def settled(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> tu
     lost = np.asarray(holes.all(axis=0))
     if lost.all():
         raise DataError(f"Device {table.name} has no value of any feature: leave it out, or give it data.")
-    if missing.rule == "last":
+    carries = missing.rule == "last"
+    if carries:
         x = carried(x, holes)
     there = [i for i, is_lost in enumerate(lost) if not is_lost]
     if lost.any():
@@ -136,6 +137,7 @@ def settled(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> tu
             ranges={n: ends for n, ends in missing.ranges.items() if not lost[table.features.index(n)]},
         ),
         x=np.ascontiguousarray(x),
+        holes=holes[:, there] if carries else None,
     ), empty
 
 
@@ -179,8 +181,13 @@ def filled(table: Table, rows: np.ndarray, flags: Sequence[int] | None = None) -
         x = np.where(holes, values, x) if holes.any() else x
         return np.hstack([x, holes[:, list(flags)]]) if flags else x
 
+    holes, more = (_holes(x, before) for x, before in _both(table))
+    if not any(each is not None and each.any() for each in (holes, more)):
+        holes = more = None
     return replace(
         table,
+        holes=holes,
+        unlabelled_holes=more,
         x=whole(table.x),
         unlabelled=None if table.unlabelled is None else whole(table.unlabelled),
         features=(*table.features, *names),
@@ -188,6 +195,18 @@ def filled(table: Table, rows: np.ndarray, flags: Sequence[int] | None = None) -
         fill=tuple(values.tolist()),
         flags=flags,
     )
+
+
+def _both(table: Table) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
+    """Yields the values of rows with a label, and of those without, and what was carried on there."""
+    yield table.x, table.holes
+    yield table.unlabelled, table.unlabelled_holes
+
+
+def _holes(x: np.ndarray | None, before: np.ndarray | None) -> np.ndarray | None:
+    if x is None:
+        return None
+    return np.asarray(np.isnan(x) if before is None else np.isnan(x) | before)
 
 
 def notices(tables: Iterable[Table]) -> Iterator[str]:

@@ -17,6 +17,10 @@ from fedmetaalign.model.missing import Missing
 from fedmetaalign.recipe import Window
 
 
+class ShortError(DataError):
+    """No recording is as long as a window."""
+
+
 def windowed(
     table: Table,
     window: Window,
@@ -105,7 +109,7 @@ def spans_of(samples: Samples, bounds: np.ndarray, length: int, step: int) -> tu
         step: from the beginning of one to that of the next.
 
     Raises:
-        DataError: no recording has one.
+        ShortError: no recording has one.
     """
     starts = [np.arange(start, end - length + 1, step) for start, end in bounds]
     first = np.concatenate([*starts, np.empty(0, np.int64)]).astype(np.int64)
@@ -122,7 +126,7 @@ def spans_of(samples: Samples, bounds: np.ndarray, length: int, step: int) -> tu
     if len(samples.names) > 1:
         named = samples.names[samples.recordings[bounds[longest, 0]]]
         where = f"its recording '{named}' has {rows:,} rows{parted}, and no other has more"
-    raise DataError(
+    raise ShortError(
         f"Device {table.name} has no window of {length} samples: {where}; lower fleet.window.length."
     )
 

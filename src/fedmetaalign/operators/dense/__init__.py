@@ -6,7 +6,7 @@ imports; and because weights of 4 bits (`gptq`) and their place in flash (`block
 
 from fedmetaalign.operators.dense import firmware, integer, layer, quantisation, tflite
 from fedmetaalign.operators.dense.layer import Dense, QuantizedDense
-from fedmetaalign.operators.operator import Operator
+from fedmetaalign.operators.operator import Builtin, Operator
 
 __all__ = ["DENSE", "Dense", "QuantizedDense"]
 
@@ -14,8 +14,7 @@ DENSE: Operator[Dense, QuantizedDense] = Operator(
     layer=Dense,
     quantized=QuantizedDense,
     arrays={"weight": "weights", "bias": "biases"},
-    builtin=("FULLY_CONNECTED", "FullyConnectedOptions"),
-    constants=2,
+    builtins={"FULLY_CONNECTED": Builtin("FullyConnectedOptions", 2)},
     check=layer.check,
     forward=layer.forward,
     forward_float32=layer.forward_float32,
@@ -27,6 +26,6 @@ DENSE: Operator[Dense, QuantizedDense] = Operator(
     run=integer.run,
     node=tflite.node,
     read=tflite.read,
-    c_integer=firmware.c_integer,
-    c_float=firmware.c_float,
+    c_stage=firmware.c_stage,
+    c_float_stage=firmware.c_float_stage,
 )

@@ -5,7 +5,7 @@ The sums of products are exact integers everywhere.
 
 import numpy as np
 
-from fedmetaalign.operators import gemmlowp
+from fedmetaalign.operators import requantize
 from fedmetaalign.operators.dense.layer import QuantizedDense
 from fedmetaalign.operators.grid import Grid
 from fedmetaalign.operators.rounding import Rounding, fixed_point
@@ -13,13 +13,16 @@ from fedmetaalign.operators.rounding import Rounding, fixed_point
 
 def run(layer: QuantizedDense, q: np.ndarray, source: Grid, rounding: Rounding) -> np.ndarray:
     """Returns a layer's output, (rows, outputs) int8, for (rows, inputs) int8 on the grid `source`."""
-    sums = q.astype(np.int32) - source.zero_point
+    steps = _requantize(sums(layer, q, source), source.scale, layer, rounding)
+    return requantize.placed(steps, layer.output, layer.relu)
+
+
+def sums(layer: QuantizedDense, q: np.ndarray, source: Grid) -> np.ndarray:
+    """Returns a layer's accumulators, (rows, outputs) int32."""
     # einsum multiplies integers five times faster than @. Its int32 cannot overflow: `faults` confines products
     # and biases to half of it each.
-    sums = np.einsum("ri,io->ro", sums, layer.weights.astype(np.int32)) + layer.biases
-    scaled = _requantize(sums, source.scale, layer, rounding) + layer.output.zero_point
-    clipped: np.ndarray = np.clip(scaled, layer.output.zero_point if layer.relu else -128, 127).astype(np.int8)
-    return clipped
+    centred = q.astype(np.int32) - source.zero_point
+    return np.asarray(np.einsum("ri,io->ro", centred, layer.weights.astype(np.int32)) + layer.biases)
 
 
 def firmware_multipliers(input_scale: float, layer: QuantizedDense) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +35,7 @@ def firmware_multipliers(input_scale: float, layer: QuantizedDense) -> tuple[np.
     Returns:
         Two int64 arrays in the shape of the layer's weight scales, (1,) or (outputs,).
     """
-    return fixed_point(input_scale * layer.weight_scales.astype(np.float64) / layer.output.scale)
+    return fixed_point(requantize.multipliers(input_scale, layer.weight_scales, layer.output))
 
 
 def _requantize(sums: np.ndarray, input_scale: float, layer: QuantizedDense, rounding: Rounding) -> np.ndarray:
@@ -43,15 +46,7 @@ def _requantize(sums: np.ndarray, input_scale: float, layer: QuantizedDense, rou
             rounding = "half-up"  # XNNPACK leaves it to LiteRT: rows of weights that are not whole bytes
         else:
             sums = sums << 4 >> 4  # its weights fill the high half of a byte, and 16-fold sums can wrap
-    if rounding == "float32":
-        return np.rint(sums.astype(np.float32) * (np.float32(input_scale) * scales / np.float32(output.scale)))
-    if rounding == "single":
-        real = sums * (input_scale * scales.astype(np.float64) / output.scale)
-        whole = np.trunc(real)
-        return whole + np.trunc(2.0 * (real - whole))
     if rounding == "half-up" and len(scales) == 1:  # LiteRT multiplies the two scales of a tensor in float32
-        multipliers, shifts = fixed_point((np.float32(input_scale) * scales).astype(np.float64) / output.scale)
-    else:
-        multipliers, shifts = firmware_multipliers(input_scale, layer)
-    high = gemmlowp.multiply(sums.astype(np.int64), multipliers)
-    return gemmlowp.halve_up(high, shifts) if rounding == "half-up" else gemmlowp.halve_away(high, shifts)
+        product = (np.float32(input_scale) * scales).astype(np.float64)
+        return requantize.fixed(sums, *fixed_point(product / output.scale), rounding)
+    return requantize.scaled(sums, input_scale, scales, output, rounding)

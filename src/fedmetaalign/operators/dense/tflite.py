@@ -23,11 +23,13 @@ def node(layer: Dense | QuantizedDense, source: Grid | None) -> Node:
         biases = Constant(layer.biases.astype(np.float32))
     return Node(
         (weights, biases if layer.biases.any() else None),
-        layer.outputs,
         source,
         layer.output if isinstance(layer, QuantizedDense) else None,
         {_ACTIVATION: int(layer.relu)},
         version,
+        "FULLY_CONNECTED",
+        (layer.inputs,),
+        (layer.outputs,),
     )
 
 

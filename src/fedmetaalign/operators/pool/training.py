@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fedmetaalign.operators import Layer
 from fedmetaalign.operators.pool.layer import Pool
 from fedmetaalign.operators.steps import each_place
 from fedmetaalign.operators.training import Trainable
@@ -58,7 +59,7 @@ class Pooled(Trainable):
         """Draws the layer's parameters."""
         return self.layer.initial(random)
 
-    def deployed(self, w: np.ndarray) -> tuple[Any, ...]:
+    def deployed(self, w: np.ndarray) -> tuple[Layer, ...]:
         """Returns the pools before it, the layer, and the pools after it."""
         return (*self.before, *self.layer.deployed(w), *self.after)
 
