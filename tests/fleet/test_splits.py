@@ -265,6 +265,27 @@ class TestSmall:
             assert 1 <= y[rows.test].sum() <= 3
 
 
+@pytest.mark.parametrize("kind", ["blocks", "units"])
+@pytest.mark.parametrize("seed", range(4))
+def test_every_part_has_faults_where_there_are_groups_enough(kind, seed):
+    """Of sixty blocks of ten rows every fourth has two faults: each counts as normal when it is dealt."""
+    y = np.zeros(600, int)
+    y[[10 * block + row for block in range(0, 60, 4) for row in (3, 4)]] = 1
+    units = np.array([f"u{i // 10:02d}" for i in range(600)])
+    rows = split(table(y, groups=units), Splits(kind=kind, block=10), seed)
+    assert_a_partition(rows, 600)
+    assert all(0 < y[part].sum() < len(part) for part in parts(rows).values())
+    assert all(len(part) % 10 == 0 for part in parts(rows).values())
+
+
+def test_fewer_groups_with_faults_than_parts_stay_where_they_were_dealt():
+    y = np.zeros(600, int)
+    y[[33, 34, 333, 334]] = 1
+    rows = split(table(y), Splits(kind="blocks", block=10), 0)
+    assert_a_partition(rows, 600)
+    assert sum(bool(y[part].any()) for part in parts(rows).values()) <= 2
+
+
 def test_kinds_have_their_share_of_every_part():
     # One fault of five is of a rare kind: by class alone it is a matter of luck whether the test set has any.
     kinds = np.array((["ok"] * 80 + ["leak"] * 16 + ["jam"] * 4) * 5)

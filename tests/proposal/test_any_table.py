@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from recordings import folder
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.audit.fleet import audit_tables, lines
@@ -75,3 +76,30 @@ def test_a_result_or_a_sentence(tmp_path, seed):
     assert all({"table", "label", "features"} <= source.keys() for source in sources)
     assert json.dumps(to_dict(proposal), allow_nan=False) and summary(proposal)
     assert trial.refusal == "" or len(trial.refusal) > 20
+
+
+def test_a_folder_of_recordings_becomes_windows_that_run(tmp_path, cli):
+    folder(tmp_path, machines=3, rows=2048, runs=3)
+    outcome = cli("init", tmp_path, "--yes", "--out", tmp_path / "recipe.toml")
+    assert outcome.status == 0
+    assert "refuse" not in outcome.out
+    found = tomllib.loads((tmp_path / "recipe.toml").read_text(encoding="utf-8"))
+    assert found["fleet"]["window"] == {
+        "length": 64,
+        "stride": 32,
+        "by": "run",
+        "front": ["statistics", "bands"],
+    }
+    assert (found["fleet"]["label"], found["fleet"]["normal"]) == ("state", ["normal"])
+    assert found["fleet"]["features"] == ["accel"]
+    assert found["splits"] == {"kind": "units"}
+
+
+def test_recordings_whose_names_tell_the_label_are_answered_with_the_key_that_reads_names(tmp_path, refused):
+    folder(tmp_path, machines=2, rows=64, runs=1)
+    for path in tmp_path.glob("*.csv"):
+        pl.read_csv(path).select("accel").write_csv(path)
+    assert refused("init", tmp_path, "--yes").endswith(
+        "name it with --label; or, where the names of files tell it, as of recordings, write a recipe with"
+        " fleet.window.files."
+    )

@@ -23,7 +23,7 @@ class Expected:
     unit: str | None = None
     units: dict[str, str] = field(default_factory=dict)
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    drawn: bool = False
+    window: dict[str, object] | None = None
     check: tuple[str, ...] = ()
 
 
@@ -33,6 +33,8 @@ def names(stem, first, last, digits=0):
 
 ELECTRICAL = ("Ia", "Ib", "Ic", "Va", "Vb", "Vc")
 WEATHER = [f"Parameter{i}_{at}" for i in range(3, 8) for at in ("9am", "3pm")]
+FRONT = {"front": ("statistics", "bands")}
+POINTS = {"points": "t*", "front": ("raw", "statistics", "bands")}
 TABLES = {
     "ai4i2020.csv": Expected(
         label=("Machine failure",),
@@ -96,8 +98,8 @@ TABLES = {
         faults=("ball", "inner", "outer"),
         kinds=True,
         units={"acceleration_g": "g"},
-        drawn=True,
-        check=("samples of a signal",),
+        window={"length": 1024, "stride": 512, "by": "recording", **FRONT, "split_recordings": True},
+        check=("some class has a single one",),
     ),
     "series/mfpt_bearing_waveforms.parquet": Expected(
         ("fault",),
@@ -105,15 +107,17 @@ TABLES = {
         left=("load_lbs", "shaft_hz", "sample_rate_hz"),
         faults=("outer",),
         units={"acceleration_g": "g"},
-        drawn=True,
-        check=("samples of a signal", "no value of 'fault' says that it is normal"),
+        split="units",
+        window={"length": 1024, "stride": 512, "by": "recording", "rate": 48828.0, **FRONT},
+        check=("no value of 'fault' says that it is normal",),
     ),
     "series/robot_surface_1.csv": Expected(
         ("label",),
         names("t", 0, 69, 3),
         left=("part",),
         faults=("2",),
-        check=("a window of 70 points", "no value of 'label' says that it is normal"),
+        window=POINTS,
+        check=("no value of 'label' says that it is normal",),
     ),
     "series/tennessee_eastman.parquet": Expected(
         ("fault",),
@@ -122,7 +126,7 @@ TABLES = {
         faults=tuple(sorted(map(str, range(1, 22)))),
         kinds=True,
         split="units",
-        unit="recording",
+        window={"length": 32, "stride": 16, "by": "recording", "front": ("statistics",)},
     ),
     "series/trace_transients.csv": Expected(
         ("label",),
@@ -130,10 +134,11 @@ TABLES = {
         left=("part",),
         faults=("2", "3", "4"),
         kinds=True,
-        check=("a window of 275 points", "no value of 'label' says that it is normal"),
+        window=POINTS,
+        check=("no value of 'label' says that it is normal",),
     ),
     "series/wafer_process.csv": Expected(
-        ("label",), names("t", 0, 151, 3), left=("part",), faults=("-1",), check=("a window of 152 points",)
+        ("label",), names("t", 0, 151, 3), left=("part",), faults=("-1",), window=POINTS
     ),
 }  # fmt: skip
 
@@ -158,7 +163,7 @@ def test_the_proposal_is_the_one_of_somebody_who_knows_the_table(table, real_dat
     assert set(choice.left) == set(expected.left)
     assert (choice.split.kind, choice.split.unit) == (expected.split, expected.unit)
     assert (choice.units, choice.categories) == (expected.units, expected.categories)
-    assert (choice.draws is not None) == expected.drawn
+    assert (None if choice.window is None else choice.window.keys) == expected.window
     for words in expected.check:
         assert any(words in note for note in choice.notes)
     assert any(note.startswith("CHECK the label") for note in choice.notes) == any(

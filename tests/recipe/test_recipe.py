@@ -38,6 +38,7 @@ def test_the_defaults_are_those_of_the_paper():
 BUILT_IN = (
     "ablation",
     "alignment",
+    "bearings",
     "beyond",
     "demo",
     "dirichlet",
@@ -51,12 +52,16 @@ BUILT_IN = (
     "joining-parts",
     "kinds",
     "machines",
+    "mfpt",
     "mixed",
     "paper",
+    "process",
     "ratios",
     "rules",
     "transport",
     "unseen",
+    "vibration",
+    "wafer",
 )
 
 
@@ -74,7 +79,7 @@ def test_fleet_is_there_to_be_extended():
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_built_in_recipe_is_called_as_its_file_is_and_tells_its_command(name):
     assert load(name).name == name
-    verb = "run" if name == "demo" else "compare"
+    verb = "run" if name in ("demo", "vibration") else "compare"
     assert f"fedmetaalign {verb} {name}" in builtin()[name].read_text(encoding="utf-8")
 
 

@@ -114,6 +114,12 @@ def test_what_cannot_be_is_one_sentence(window, says):
             " its features.",
         ),
         (
+            "partition = { gain = 0.1 }",
+            "",
+            "fleet has partition.gain, by which sensors read too much or too little, and windows, whose"
+            " features do not grow with it: drop one of them.",
+        ),
+        (
             "partition = { count = 3 }",
             "",
             "fleet has a partition, which deals out rows, and a window of several rows: cut the table by"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.table_file import save_table
 from fedmetaalign.integrations.flower_grid import InProcessGrid
+from fedmetaalign.join import join
 from fedmetaalign.run import run
 from fedmetaalign.serving.server_app import Settings, serve
 from fedmetaalign.tinyml import bundle
@@ -80,6 +82,16 @@ def test_a_table_of_samples_is_judged_window_by_window(hum, cli, here):
     assert "times" not in as_json
 
 
+def test_samples_that_are_appended_are_judged_at_each_stride(hum, cli, here, monkeypatch):
+    table = machine({"whine": 1}, 200, 9)
+    table.write_csv(here / "new.csv")
+    whole = cli("predict", hum / "run" / "devices" / "m1", "new.csv").out
+    with (here / "new.csv").open(encoding="utf-8") as samples:
+        monkeypatch.setattr(sys, "stdin", samples)
+        assert cli("predict", hum / "run" / "devices" / "m1", "-", "--follow").out == whole
+    assert whole.count("\n") == 6  # a header, and windows that end with rows 64, 96, ..., 192
+
+
 def test_a_broken_sample_is_a_sensor_fault_or_a_fault_in_the_windows_that_hold_it(hum, cli, here):
     table = machine({"normal": 1}, 192, 9).with_row_index("i")
     broken = table.with_columns(
@@ -114,6 +126,27 @@ def test_raw_samples_share_a_mean_and_a_scale(hum):
     assert len(preparation.features) == 64
     assert np.ptp(preparation.mean) == 0
     assert np.ptp(preparation.scale) == 0
+
+
+@pytest.mark.parametrize("labelled", ["all", "some", "none", "no column"])
+def test_a_machine_that_comes_later_gets_a_bundle(hum, tmp_path, labelled):
+    table = machine({"normal": 2, "rattle": 2, "whine": 2}, 320, 7)
+    if labelled == "some":
+        table = table.with_columns(
+            pl.when(pl.col("run").str.ends_with("1")).then(pl.col("state")).alias("state")
+        )
+    if labelled == "none":
+        table = table.with_columns(state=pl.lit(None, pl.String))
+    if labelled == "no column":
+        table = table.drop("state")
+    table.write_csv(tmp_path / "m9.csv")
+    told, places = join(hum / "run", tmp_path / "m9.csv", test=0.3 if labelled == "all" else 0.0, out=tmp_path)
+    assert told["table"]["rows"] == 54  # windows
+    assert told["table"]["labelled"] == {"all": 54, "some": 27, "none": 0, "no column": 0}[labelled]
+    assert bundle.read(places.bundle).preparation.signal.stride == 32
+    if labelled == "all":
+        assert told["test"]["samples"] == 27  # a recording of each class
+        assert told["test"]["deployed"]["accuracy"] > 0.9
 
 
 def test_over_flower_it_is_the_same_to_the_last_bit(hum, tmp_path):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
+import xlsxwriter
 
 SENSORS = ("speed", "load", "heat")
 Rows = list[list[str]]
@@ -89,6 +90,17 @@ def spreadsheet(rows: Rows) -> bytes:
     """The table as .xlsx."""
     buffer = io.BytesIO()
     typed(rows).write_excel(buffer)
+    return buffer.getvalue()
+
+
+def book(*sheets: Rows) -> bytes:
+    """Several sheets as .xlsx, numbers as numbers."""
+    buffer = io.BytesIO()
+    with xlsxwriter.Workbook(buffer, {"strings_to_numbers": True}) as file:
+        for rows in sheets:
+            sheet = file.add_worksheet()
+            for i, row in enumerate(rows):
+                sheet.write_row(i, 0, row)
     return buffer.getvalue()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from making import (
     SENSORS,
+    book,
     changed,
     changed_rows,
     each,
@@ -314,6 +315,21 @@ CASES = (
         "a column of Latin-1",
         changed(lambda table: [row.append("Zürich") for row in table], seed=44).decode().encode("latin-1"),
         read("'latin.csv': commas, cp1252"),
+    ),
+    Case(
+        "titled.csv", "a title over the header", b"Pump 7 in March\n\n" + text(pump(seed=70)).encode(), read()
+    ),
+    Case(
+        "hidden.csv",
+        "a name with something invisible in it",
+        changed(put((1, 2, "he\u200bat")), seed=71),
+        read(),
+    ),
+    Case(
+        "report.xlsx",
+        "a sheet of notes before that of the table, which has a title",
+        book([["Notes"]], [["Pump 7 in March"], [], *pump(seed=72)]),
+        read("'report.xlsx': sheet 'Sheet2' of 2, header in row 3"),
     ),
     Case("packed.csv.gz", "packed", gzip.compress(text(pump(seed=45)).encode()), read()),
     Case("sheet.xlsx", "a spreadsheet", spreadsheet(pump(seed=46)), read()),

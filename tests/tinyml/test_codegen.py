@@ -11,6 +11,7 @@ from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense, QuantizedDense
 from fedmetaalign.operators.dense.blocks import blocks, weight_words
 from fedmetaalign.operators.grid import Grid
+from fedmetaalign.operators.stage import Layout
 from fedmetaalign.tinyml import codegen
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import QuantizedNetwork
@@ -65,15 +66,24 @@ def test_blocks_go_through_all_steps_of_four_outputs_first():
 def test_biases_take_back_the_zero_point_and_the_127_of_every_other_input():
     # 1000 - 5 * (1 + 2 + 3) + 127 * 2
     layer = one_layer([[1], [2], [3]], biases=[1000]).layers[0]
-    head, _ = blocks(Grid(0.5, 5), layer, per_channel=False)
+    head, _ = blocks(Grid(0.5, 5), layer, Layout(per_channel=False))
     assert head.tolist() == [[1224, 0, 0, 0]]
+
+
+def test_words_of_pairs_have_two_inputs_of_two_outputs_each():
+    layer = one_layer([[1, 2, 3], [4, 5, 6], [-7, 8, 9]], biases=[1000, 0, 0]).layers[0]
+    head, words = blocks(Grid(0.5, 5), layer, Layout(per_channel=False, pairs=True))
+    assert head.tolist() == [[1000 - 5 * (1 + 4 - 7), -5 * 15, -5 * 18, 0]]
+    bytes_ = words.astype("<i4").view(np.uint8).astype(int) - 128
+    # Of inputs 1 and 2: outputs 1 and 2, outputs 3 and none; then of input 3 and none.
+    assert bytes_.tolist() == [[1, 4, 2, 5, 3, 6, 0, 0, -7, 0, 8, 0, 9, 0, 0, 0]]
 
 
 def test_blocks_of_a_layer_with_channels():
     layer = replace(
         one_layer(np.eye(5)).layers[0], weight_scales=np.float32([1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4])
     )
-    head, _ = blocks(Grid(0.5, 0), layer, per_channel=True)
+    head, _ = blocks(Grid(0.5, 0), layer, Layout(per_channel=True))
     # Multipliers 2^-5 = 2^30 / 2^31 / 2^4 to 2^-2, and 3/8; three outputs are only there to fill the block.
     assert head.shape == (2, 9)
     assert head[:, 4:8].tolist() == [[2**30] * 4, [3 * 2**29, 0, 0, 0]]

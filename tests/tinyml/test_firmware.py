@@ -43,18 +43,20 @@ def raw_of(preparation, rows, seed=0):
     return normal * np.array(preparation.scale) + np.array(preparation.mean)
 
 
-def write(folder, network, inputs, rows, threshold=0.5, header=None):
+def write(folder, network, inputs, rows, threshold=0.5, header=None, target=""):
     """Writes a device's firmware; returns its preparation and raw samples."""
     preparation = preparation_of(inputs)
     raw = raw_of(preparation, rows)
-    for name, text in codegen.files("pump", network, preparation, threshold, raw, header).items():
+    for name, text in codegen.files(
+        "pump", network, preparation, threshold, raw, header, target=target
+    ).items():
         (folder / name).write_text(text)
     return preparation, raw
 
 
-def check(folder, network, inputs, where, rows):
+def check(folder, network, inputs, where, rows, target=""):
     """Makes sure that a machine does what Python and TensorFlow Lite Micro do; returns the scores."""
-    preparation, raw = write(folder, network, inputs, rows, threshold=0.4)
+    preparation, raw = write(folder, network, inputs, rows, threshold=0.4, target=target)
     found = replay.score(folder, network, raw, where)
     expected = features.device_inputs(preparation, network, raw)
     assert found.inputs.tobytes() == expected.tobytes()
@@ -148,6 +150,41 @@ EXTREMES = {
 def test_extreme_integers(name, where, tmp_path):
     network = EXTREMES[name]
     check(tmp_path, network, len(network.layers[0].weights), CORES.get(where, where), 40)
+
+
+@pytest.mark.parametrize("name", [name for name in EXTREMES if "4 bits" not in name])
+@pytest.mark.parametrize("where", ["cortex-m0", "cortex-m4", "rv32imc", "zig"])
+def test_extreme_integers_in_the_order_of_a_cortex_m0(name, where, tmp_path):
+    network, core = EXTREMES[name], CORES.get(where, where)
+    check(tmp_path, network, len(network.layers[0].weights), core, 20, target="cortex-m0")
+    assert "#define FMA_PAIRS 1" in (tmp_path / "fma_model.h").read_text()
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32", "int4"])
+def test_only_8_bits_for_a_cortex_m0_have_its_order(kind, every_format, network, samples):
+    made = every_format(network(1, (9, 8, 6, 1)), samples(50))[kind]
+    assert codegen.has_pairs(made, "cortex-m0") == (kind == "uint8")
+    assert not codegen.has_pairs(made, "cortex-m4")
+
+
+@pytest.mark.parametrize("compiler", ["zig", "gcc"])
+def test_a_cortex_m0_takes_at_most_three_and_a_half_instructions_a_product(
+    compiler, network, samples, needs, tmp_path
+):
+    if compiler == "gcc":
+        needs("arm-none-eabi-gcc")
+    made = quantize(network(1, (9, 256, 128, 64, 32, 16, 12, 8, 1)), samples(300))
+    preparation, raw = write(tmp_path, made, 9, 3, target="cortex-m0")
+    core, out = CORES["cortex-m0"], tmp_path / "s.elf"
+    elf = compile_firmware([tmp_path / "fma_infer.c"], core, out, "fma_score", compiler=compiler)
+    emulator = Emulator(elf.read_bytes(), core)
+    address = emulator.allocate(9)
+    for row in features.device_inputs(preparation, made, raw):
+        emulator.write(address, row.tobytes())
+        call = emulator.call("fma_score", address)
+        assert call.result == integer.firmware_scores(made, row[np.newaxis])[0] * 256
+        assert call.instructions <= 3.5 * 46_120 * (1 if compiler == "zig" else 1.1)
+    assert sizes(elf.read_bytes()).ram == 1792  # 256 units, and 24 bytes for each four of them
 
 
 def test_extreme_integers_are_extreme():

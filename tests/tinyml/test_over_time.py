@@ -78,6 +78,21 @@ def test_a_file_reads_back_and_is_written_again_to_the_byte(kind, form):
     assert (integer.firmware_scores(read(model), inputs) == integer.firmware_scores(made, inputs)).all()
 
 
+@pytest.mark.parametrize("form", ["uint8", "float32"])
+def test_a_damaged_file_is_an_error_or_still_a_network(form):
+    model, random = write(deployed("wide", 1, form)[0]), np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(model)
+        for place in random.integers(8, len(model), 2):
+            damaged[place] = random.integers(256)
+        try:
+            write(read(bytes(damaged)))
+        except BundleError:
+            refused += 1
+    assert 50 < refused < 150
+
+
 def test_a_file_has_the_operators_that_an_interpreter_lists():
     from ai_edge_litert.interpreter import Interpreter
 
@@ -166,7 +181,7 @@ def test_the_stated_ram_is_what_the_linker_gives(kind, tmp_path):
         written(tmp_path, made)
         entry = "fma_scores" if outputs > 1 else "fma_score"
         elf = compile_firmware([tmp_path / "fma_infer.c"], CORES["cortex-m4"], tmp_path / "s.elf", entry)
-        assert f"#define FMA_RAM {time_code.ram(made)} " in (tmp_path / "fma_model.h").read_text()
+        assert f"#define FMA_NETWORK_RAM {time_code.ram(made)} " in (tmp_path / "fma_model.h").read_text()
         stated = memory.buffers(preparation_of(made.layers[0].inputs), made)
         assert stated <= sizes(elf.read_bytes()).ram < stated + 16  # what aligning takes
 
@@ -217,7 +232,7 @@ def test_one_buffer_is_no_larger_than_the_largest_layer_and_a_few_bytes():
     made, _ = deployed(
         "wide", 1, "uint8"
     )  # 120 inputs become 18 * 9 = 162 units, and later 7 * 9 become 7 * 12
-    assert time_code.plan(time_code.stages_of(made), 120).units == 192
+    assert time_code.plan(time_code.stages_of(made, time_code.layout_of(made)), 120).units == 192
 
 
 # Learning on the device

@@ -34,7 +34,7 @@ def init(
     """Looks at tables and writes a recipe for them: devices, label, features, what to leave out, and why."""
     from fedmetaalign.cli.terminal import print_json
     from fedmetaalign.proposal.propose import propose
-    from fedmetaalign.proposal.reading import read, tables_in
+    from fedmetaalign.proposal.reading import below, read, tables_in
     from fedmetaalign.proposal.summary import summary, to_dict
     from fedmetaalign.proposal.text import recipe_text
     from fedmetaalign.proposal.trial import runnable
@@ -46,13 +46,18 @@ def init(
         if not over:
             raise FedMetaAlignError(f"{out} is there already: choose another --out, or add --force.")
     families, wrong = read(tables_in(paths), csv_options(csv))
+    for raw in (raw for family in families for raw in family.raws if raw.rows is not None):
+        rows = f"{raw.frame.height:,} of its rows, from all over it"
+        sys.stderr.write(f"fedmetaalign: {raw.path} is large: only {rows}, were looked at.\n")
     name = paths[0].resolve().name if paths[0].is_dir() else paths[0].stem
     proposal = propose(families, name, label or (), normal or (), wrong, _ask if asking else None)
-    proposal = dataclasses.replace(proposal, csv=csv_keys(csv))
+    left = (*proposal.left, *below(paths))
+    proposal = dataclasses.replace(proposal, csv=csv_keys(csv), left=left)
     call, run = (
         shlex.join(["fedmetaalign", "init", *map(str, paths)]),
         shlex.join(["fedmetaalign", "run", str(out)]),
     )
+    del families  # of large tables the trial takes all the memory that there should be
     folder = out.absolute().parent
     proposal, trial = runnable(proposal, lambda each: recipe_text(each, folder, call, run), folder)
     try:

@@ -1,6 +1,8 @@
 """Options that several commands have, each with one name and one explanation."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,8 +43,8 @@ def csv_keys(pairs: list[str] | None) -> dict[str, Any]:
     return found | ({"separator": "\t"} if found.get("separator") == "tab" else {})
 
 
-def csv_options(pairs: list[str] | None) -> "Options":
-    """Reads what --csv says, as [fleet.csv] of a recipe is read.
+def csv_options(pairs: list[str] | None, known: Mapping[str, Any] = MappingProxyType({})) -> "Options":
+    """Reads what --csv says, as [fleet.csv] of a recipe is read; it holds before what is known already.
 
     Raises:
         RecipeError: there is no such key, or it cannot have this value.
@@ -55,6 +57,6 @@ def csv_options(pairs: list[str] | None) -> "Options":
     from fedmetaalign.recipe.errors import sentence
 
     try:
-        return Options(**Csv.model_validate(csv_keys(pairs)).model_dump())
+        return Options(**Csv.model_validate({**known, **csv_keys(pairs)}).model_dump())
     except ValidationError as error:
         raise RecipeError(f"--csv: {sentence(error, Csv)}") from None

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Runtime = Literal["firmware", "c", "litert", "litert-reference", "litert-xnnpack", "tflm"]
 Format = Literal["csv", "parquet", "jsonl"]
 
+_NEVER = -(2**63)  # no time of a row
+
 
 def predict(
     bundle: Annotated[Path, typer.Argument(help="A device's bundle folder.")],
@@ -79,12 +81,15 @@ def predict(
             f"{bundle} says {content.constant} of every sample that it was tried with, whatever the values: its"
             " answers mean nothing."
         )
-    options = csv_options(csv)
+    options = csv_options(csv, content.table.csv)
     if content.preparation.signal is not None:
-        from fedmetaalign.cli.signal_prediction import of_signal
+        from fedmetaalign.cli.signal_prediction import follow_signal, of_signal
 
         if follow:
-            raise typer.BadParameter("is of rows that are samples of no signal", param_hint="--follow")
+            if by or clock or points:
+                raise typer.BadParameter("takes sample after sample", param_hint="--follow")
+            follow_signal(content, table, out, runtime, kind, options)
+            return
         of_signal(
             content, table, out, runtime, kind, options, tuple(by or ()), clock, tuple(points or ()), as_json
         )
@@ -122,10 +127,14 @@ def _pieces(content: "Bundle", table: Path, options: Any) -> "Generator[np.ndarr
     from fedmetaalign.fleet.missing.gaps import added, without
 
     lacking: dict[str, Counter[str]] = {}
-    with closing(files.pieces(table, _needed(content), options)) as pieces:
+    latest = None if content.reference else _NEVER
+    with closing(files.pieces(table, _needed(content), content.table.time, options)) as pieces:
         for i, raw in enumerate(pieces):
             if i == 0 and raw.dialect not in files.CERTAIN:
                 _say(f"{raw.path.name}: {raw.dialect}.")
+            if latest != _NEVER and (latest := _latest(content, raw, latest)) == _NEVER:
+                times = files.listed(content.table.time)
+                _say(f"Rows are not in order of {times}, and drift is followed as they come.")
             x, gaps = _samples(content, raw)
             lacking = added(lacking, gaps)
             yield x
@@ -211,9 +220,31 @@ def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":
 
     def needed(names: "Sequence[str]") -> "Sequence[str]":
         found = carrying(names, features.__contains__)
-        return found if {*features} <= {*bare(found)} else names  # to say what is missing
+        if not {*features} <= {*bare(found)}:
+            return names  # to say what is missing
+        times = content.table.time if content.reference else ()
+        return [*found, *(name for name in times if name in names and name not in found)]
 
     return needed
+
+
+def _latest(content: "Bundle", raw: "Raw", before: int | None) -> int | None:
+    """The time of the last of some rows, `_NEVER` where one is earlier than the one before it."""
+    import numpy as np
+
+    from fedmetaalign.fleet.times.clock import times_of
+    from fedmetaalign.fleet.times.stamps import Clock
+
+    own = content.table
+    if not own.time or not {*own.time} <= {*raw.frame.columns} or raw.frame.is_empty():
+        return before
+    try:
+        times = times_of(raw, Clock(own.time, own.time_format, own.zone)).values
+    except DataError:  # scores need no time
+        return before
+    if (np.diff(times) < 0).any() or (before is not None and times[0] < before):
+        return _NEVER
+    return int(times[-1])
 
 
 def _samples(content: "Bundle", raw: "Raw") -> "tuple[np.ndarray, Mapping[str, Mapping[str, int]]]":

@@ -2,12 +2,13 @@
 
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedmetaalign.cli.terminal import print_json
-from fedmetaalign.errors import FedMetaAlignError
+from fedmetaalign.errors import DataError, FedMetaAlignError
 
 if TYPE_CHECKING:
     from fedmetaalign.fleet.files import Options
@@ -79,8 +80,52 @@ def of_signal(
         )
 
 
-def _file(columns: Mapping[str, Any], kind: str) -> bytes:
-    """Returns columns as a file: "csv", "jsonl" or "parquet"."""
+def follow_signal(
+    content: "Bundle", table: Path, out: Path | None, runtime: "Runtime | None", kind: str, options: "Options"
+) -> None:
+    """Takes samples as they come, and decides each stride; one that cannot be read counts as a broken one."""
+    import numpy as np
+
+    from fedmetaalign.fleet.columns.units import bare, carrying
+    from fedmetaalign.fleet.files.following import follow
+    from fedmetaalign.fleet.windows.applied import Ring, samples_of_raw
+    from fedmetaalign.system.writing import writing_to
+    from fedmetaalign.tinyml import predictions
+
+    signal, missing = content.preparation.signal, content.preparation.missing
+    assert signal is not None  # noqa: S101 - the caller saw to it
+
+    def needed(names: Sequence[str]) -> Sequence[str]:
+        found = carrying(names, signal.columns.__contains__)
+        return found if {*signal.columns} <= {*bare(found)} else names  # to say what is missing
+
+    ring, scored, header = Ring(signal), predictions.Stream(content, runtime), True
+    try:
+        with (
+            writing_to(out or Path("standard output"), "call again"),
+            nullcontext(sys.stdout.buffer) if out is None else out.open("wb") as stream,
+        ):
+            for piece in follow(table, needed, options):
+                lost = np.full((1, len(signal.columns)), np.nan)
+                try:
+                    if isinstance(piece, DataError):
+                        raise piece
+                    x = samples_of_raw(signal, missing, piece)
+                except DataError as error:
+                    _say(str(error))
+                    x = lost if isinstance(piece, DataError) else lost.repeat(piece.frame.height, axis=0)
+                features, rows = ring.push(x)
+                if len(rows):
+                    told = predictions.columns(scored.told(features))
+                    stream.write(_file({**told, "row": rows.tolist()}, kind, header=header))
+                    header = False
+                    stream.flush()
+    except KeyboardInterrupt:
+        return
+
+
+def _file(columns: Mapping[str, Any], kind: str, *, header: bool = True) -> bytes:
+    """Returns columns as a file: "csv" (with a header or without), "jsonl" or "parquet"."""
     import polars as pl
 
     texts = {name: pl.String for name in ("alarm", "kind", "recording", "time") if name in columns}
@@ -90,7 +135,7 @@ def _file(columns: Mapping[str, Any], kind: str) -> bytes:
     elif kind == "jsonl":
         frame.write_ndjson(file)
     else:
-        frame.write_csv(file)
+        frame.write_csv(file, include_header=header)
     return file.getvalue()
 
 

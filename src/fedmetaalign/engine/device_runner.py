@@ -43,6 +43,7 @@ from fedmetaalign.phases.evaluate import evaluate
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.system.writing import writing_to
 from fedmetaalign.tinyml import bundle, golden
+from fedmetaalign.tinyml.decision import Decision
 
 SOFTWARE = ("fedmetaalign", "jax", "jaxlib", "numpy", "ai-edge-litert")
 """Whose versions a bundle tells."""
@@ -166,6 +167,7 @@ def write_bundle(client: Client, deployed: Deployed, path: Path) -> str:
         runtime=RUNTIME,
         model=deployed.model,
         labels=client.learner.target,
+        table=device.format,
     )
     if device.raw is not None:
         content = replace(content, reference=reference_of(device, content))
@@ -180,11 +182,16 @@ def reference_of(device: Device, content: bundle.Bundle) -> Reference:
     """Returns how a device's training samples are distributed, those that its model calls faults apart."""
     assert device.raw is not None  # noqa: S101 - the caller saw to it
     raw = device.preparation.raw_in_own_units(device.converted, device.raw)
-    faults = content.faults(content.scores(raw))
+    scores, rows = content.scores(raw), np.arange(len(raw))
+    if device.filled is not None:  # what a device follows is what it measures, and not what takes its place
+        raw = np.where(device.filled, np.nan, raw)
+        rows = np.flatnonzero(content.decisions(raw, scores) != Decision.SENSOR_FAULT)
+        rows = rows if len(rows) else np.arange(len(raw))
+    raw, faults = raw[rows], content.faults(scores[rows])
     reference = Reference.of(raw, faults)
-    if device.period is None or len(device.period.train) != len(raw):
+    if device.period is None or len(device.period.train) != len(device.raw):
         return reference
-    order = np.argsort(device.period.train, kind="stable")
+    order = np.argsort(device.period.train[rows], kind="stable")
     return calibrated(reference, raw[order], faults[order])
 
 

@@ -26,6 +26,10 @@
 
 #include <stdint.h>
 
+#if FMA_PAIRS
+#include "fma_pairs.h"
+#else
+
 enum { FMA_MOST_STEPS = 64 }; /* of a sum that fits into int32 */
 
 /* What a step's inputs become: pairs of int16, that of x0 and x1 in the lower half. */
@@ -37,13 +41,19 @@ static inline int32_t fma_pair(int32_t lower, int32_t upper) {
     return (int32_t)(((uint32_t)lower & 0xFFFFu) | (uint32_t)upper << 16);
 }
 
+#if defined(__ARM_FEATURE_SIMD32) && defined(__thumb2__)
+
 static inline fma_step_t fma_pack(const int8_t *x) {
-    const int32_t a01 = x[1] - 127, a23 = x[3] - 127;
-    const fma_step_t step = {fma_pair(a01, a23), fma_pair(256 * x[0] - a01, 256 * x[2] - a23)};
+    uint32_t word;
+    fma_step_t step;
+    __builtin_memcpy(&word, x, 4);
+    __asm__("sxtb16 %0, %2, ror #8\n"
+            "ssub16 %0, %0, %3\n"
+            "ssub16 %1, %4, %0\n"
+            : "=&r"(step.a), "=r"(step.b)
+            : "r"(word), "r"(INT32_C(0x007F007F)), "r"(word << 8 & 0xFF00FF00u));
     return step;
 }
-
-#if defined(__ARM_FEATURE_SIMD32) && defined(__thumb2__)
 
 /* Sums `steps` steps, one at least, into four sums, and returns where the next weights are. No register of the
  * assembly is r7, which can be the frame pointer. */
@@ -89,6 +99,44 @@ FMA_DOT(fma_dot_8, "tst    %[steps], #1\n"
                    "subs   %[steps], %[steps], #2\n"
                    "bgt    1b\n")
 
+/* Two outputs of two places of a kernel, whose packed inputs take turns: each weight is widened once for both.
+ * Stores the first output's sums of both places, and then the second's. */
+#define FMA_HAS_TWO_PLACES 1
+
+#define FMA_TWO_PLACES(skip, one, other) \
+    "ldr    %[w2], [%[w]], " skip "\n"  \
+    "smlad  " one ", %[w2], r4, " one "\n" \
+    "smlad  " other ", %[w2], r6, " other "\n" \
+    "sxtb16 %[w2], %[w2]\n"             \
+    "smlad  " one ", %[w2], r5, " one "\n" \
+    "smlad  " other ", %[w2], r8, " other "\n"
+
+#define FMA_STEP_OF_TWO                \
+    "ldmia  %[x]!, {r4, r5, r6, r8}\n" \
+    FMA_TWO_PLACES("#4", "%[s0]", "%[s1]") FMA_TWO_PLACES("#12", "%[s2]", "%[s3]")
+
+static inline void fma_dot_two(const int32_t *w, const fma_step_t *x, int32_t steps, int32_t *sums) {
+    int32_t s0, s1, s2, s3, w2;
+    __asm__ volatile("mov    %[s0], #0\n"
+                     "mov    %[s1], #0\n"
+                     "mov    %[s2], #0\n"
+                     "mov    %[s3], #0\n"
+                     "tst    %[steps], #1\n"
+                     "bne    2f\n"
+                     "1:\n" FMA_STEP_OF_TWO
+                     "2:\n" FMA_STEP_OF_TWO
+                     "subs   %[steps], %[steps], #2\n"
+                     "bgt    1b\n"
+                     : [w] "+r"(w), [x] "+r"(x), [steps] "+r"(steps), [w2] "=&r"(w2), [s0] "=&r"(s0),
+                       [s1] "=&r"(s1), [s2] "=&r"(s2), [s3] "=&r"(s3)
+                     :
+                     : "r4", "r5", "r6", "r8", "cc", "memory");
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
 #define FMA_WEIGHTS_4(word, sum)          \
     "and    r6, " word ", #0xF0F0F0F0\n"  \
     "sxtb16 r8, r6\n"                     \
@@ -110,23 +158,13 @@ FMA_DOT(fma_dot_4, "1:\n"
                    "subs   %[steps], %[steps], #1\n"
                    "bne    1b\n")
 
-/* The high word of twice the product with a multiplier in [2^30, 2^31), rounded half up. As an int32, twice the
- * multiplier is 2^32 too small, for which the factor, added to the high word, makes up. */
-static inline int32_t fma_multiply(int32_t factor, int32_t multiplier) {
-    const int32_t doubled = (int32_t)((uint32_t)multiplier << 1);
-    int32_t high;
-    __asm__("smmlar %0, %1, %2, %1" : "=r"(high) : "r"(factor), "r"(doubled));
-    return high;
-}
-
-/* Half of a number, rounded down, as an int8. */
-static inline int32_t fma_halve(int32_t twice) {
-    int32_t half;
-    __asm__("ssat %0, #8, %1, asr #1" : "=r"(half) : "r"(twice));
-    return half;
-}
-
 #else
+
+static inline fma_step_t fma_pack(const int8_t *x) {
+    const int32_t a01 = x[1] - 127, a23 = x[3] - 127;
+    const fma_step_t step = {fma_pair(a01, a23), fma_pair(256 * x[0] - a01, 256 * x[2] - a23)};
+    return step;
+}
 
 static inline int32_t fma_lower(int32_t pair) {
     return (int16_t)pair;
@@ -163,9 +201,45 @@ static inline const int32_t *fma_dot_4(const int32_t *w, const fma_step_t *x, in
     return w;
 }
 
+#endif
+
+#endif
+
+#if defined(__ARM_FEATURE_SIMD32) && defined(__thumb2__)
+
+/* The high word of twice the product with a multiplier in [2^30, 2^31), rounded half up. As an int32, twice the
+ * multiplier is 2^32 too small, for which the factor, added to the high word, makes up. */
+static inline int32_t fma_multiply(int32_t factor, int32_t multiplier) {
+    const int32_t doubled = (int32_t)((uint32_t)multiplier << 1);
+    int32_t high;
+    __asm__("smmlar %0, %1, %2, %1" : "=r"(high) : "r"(factor), "r"(doubled));
+    return high;
+}
+
+/* Half of a number, rounded down, as an int8. */
+static inline int32_t fma_halve(int32_t twice) {
+    int32_t half;
+    __asm__("ssat %0, #8, %1, asr #1" : "=r"(half) : "r"(twice));
+    return half;
+}
+
+#else
+
+#if defined(__ARM_ARCH_6M__)
+/* The same of four products of 16 bits: a core that has no others would call a function for 64 bits. */
+static inline int32_t fma_multiply(int32_t factor, int32_t multiplier) {
+    const int32_t f1 = factor >> 16, m1 = multiplier >> 16;
+    const uint32_t f0 = (uint32_t)factor & 0xFFFFu, m0 = (uint32_t)multiplier & 0xFFFFu;
+    const uint32_t middle = f0 * (uint32_t)m1 + (f0 * m0 >> 16);
+    const int32_t more = (int32_t)((uint32_t)f1 * m0 + (middle & 0xFFFFu));
+    const uint32_t high = (uint32_t)f1 * (uint32_t)m1 + (middle >> 16);
+    return (int32_t)(high << 1) + ((more + 0x4000) >> 15);
+}
+#else
 static inline int32_t fma_multiply(int32_t factor, int32_t multiplier) {
     return (int32_t)(((int64_t)factor * multiplier + (INT32_C(1) << 30)) >> 31);
 }
+#endif
 
 static inline int32_t fma_halve(int32_t twice) {
     const int32_t half = twice >> 1;

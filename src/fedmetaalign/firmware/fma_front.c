@@ -12,6 +12,12 @@
 #define FMA_ROLLED
 #endif
 
+#if defined(__GNUC__)
+#define FMA_ONCE __attribute__((noinline)) /* in the code, however often it is called */
+#else
+#define FMA_ONCE
+#endif
+
 enum { FMA_BLOCK = 32 }; /* numbers that are added up before their sum is: longer sums would lose digits */
 
 #define FMA_LARGEST 3.40282347e+38f
@@ -29,11 +35,12 @@ static inline int32_t fma_end_of_block(int32_t start, int32_t count) {
 }
 
 /* The mean of `count` numbers, each `step` places after the one before. */
-static float fma_mean_of(const float *x, int32_t count, int32_t step) {
+static FMA_ONCE float fma_mean_of(const float *x, int32_t count, int32_t step) {
     float sum = 0.0f;
     for (int32_t i = 0; i < count;) {
         const int32_t end = fma_end_of_block(i, count);
         float block = 0.0f;
+        FMA_ROLLED
         for (; i < end; i++, x += step) block += *x;
         sum += block;
     }
@@ -41,6 +48,7 @@ static float fma_mean_of(const float *x, int32_t count, int32_t step) {
 }
 
 static void fma_lost(float *next, int32_t count) {
+    FMA_ROLLED
     for (int32_t i = 0; i < count; i++) next[i] = fma_nan();
 }
 
@@ -55,6 +63,7 @@ static void fma_statistics_of(const float *x, float *next) {
     const float *at = x;
     float low = *x, high = *x, m2 = 0.0f, m3 = 0.0f, m4 = 0.0f, span, unit, root, std, rms;
     int32_t crossings = 0, below, moves;
+    FMA_ROLLED
     for (int32_t i = 0; i < FMA_WINDOW; i++, at += FMA_CHANNELS) {
         if (*at < low) low = *at;
         if (*at > high) high = *at;
@@ -103,7 +112,7 @@ static void fma_statistics_of(const float *x, float *next) {
 
 /* The natural logarithm by Cephes' logf (Moshier), of FMA_SMALLEST at least. x is 2^e (1 + r) with 1 + r from the
  * root of 1/2 to that of 2; a polynomial gives ln(1 + r). */
-static float fma_log(float x) {
+static FMA_ONCE float fma_log(float x) {
     uint32_t bits;
     int32_t e;
     float r, p, square;
@@ -147,24 +156,28 @@ static void fma_arrange(int32_t points) {
     const float mean = fma_mean_of(fma_points, points, 1);
     const int32_t count = points / 2;
     FMA_ROLLED
-    for (int32_t i = 0; i < points; i++) {
-        float x = fma_points[i] - mean;
+    for (int32_t i = 0; i <= count; i++) { /* the window is symmetric */
+        float *const low = fma_points + i, *const high = fma_points + points - i;
+        float weight = 1.0f;
 #ifdef FMA_HANN
         float cosine, sine;
-        fma_turn(points, i <= count ? i : points - i, &cosine, &sine);
-        x *= 0.5f - 0.5f * cosine;
+        fma_turn(points, i, &cosine, &sine);
+        weight = 0.5f - 0.5f * cosine;
 #endif
-        fma_points[i] = x;
+        *low = (*low - mean) * weight;
+        if (i && i < count) *high = (*high - mean) * weight;
     }
+    FMA_ROLLED
     for (int32_t i = 0, j = 0; i < count; i++) {
         int32_t bit = count / 2;
         if (i < j) {
-            for (int32_t part = 0; part < 2; part++) {
+            for (int32_t part = 0; part < 2; part++) { /* real and imaginary */
                 const float swap = fma_points[2 * i + part];
                 fma_points[2 * i + part] = fma_points[2 * j + part];
                 fma_points[2 * j + part] = swap;
             }
         }
+        FMA_ROLLED
         for (; bit && (j & bit); bit >>= 1) j ^= bit; /* counts j up from its highest bit down */
         j |= bit;
     }
@@ -187,6 +200,7 @@ static void fma_transform(int32_t points) {
             float *const b = a + 2 * half;
             fma_butterfly(a, b, b[0], b[1]);
         }
+        FMA_ROLLED
         for (int32_t k = 1; k < half; k++) {
             float cosine, sine;
             fma_turn(points, k * (points / (2 * half)), &cosine, &sine);
@@ -227,6 +241,7 @@ static void fma_gather(const fma_spectrum_t *how, float shaft, float *energies) 
 #ifdef FMA_SPEEDS
     const int32_t last = how->points / 2 - 1;
     const float bins = shaft * how->bins;
+    FMA_ROLLED
     for (int32_t band = 0; band < FMA_BANDS; band++) {
         const float low = how->edges[band] * bins, high = how->edges[band + 1] * bins;
         float energy = 0.0f;
@@ -240,6 +255,7 @@ static void fma_gather(const fma_spectrum_t *how, float shaft, float *energies) 
     }
 #else
     (void)shaft;
+    FMA_ROLLED
     for (int32_t band = 0; band < FMA_BANDS; band++) {
         float energy = 0.0f;
         FMA_ROLLED
@@ -253,6 +269,7 @@ static void fma_gather(const fma_spectrum_t *how, float shaft, float *energies) 
 
 /* The envelope of a band, from its number `first` on. */
 static void fma_demodulate(const float *x, float mean, int32_t first, int32_t count) {
+    FMA_ROLLED
     for (int32_t i = 0; i < count; i++) {
         const float *at = x + (first + i) * (FMA_ENVELOPE_STEP * FMA_CHANNELS);
         float re = 0.0f, im = 0.0f;
@@ -275,7 +292,9 @@ static void fma_energies(const float *x, const fma_spectrum_t *how, float shaft,
     const int demodulated = how->demodulated;
     const float mean = demodulated ? fma_mean_of(x, FMA_WINDOW, FMA_CHANNELS) : 0.0f;
 #endif
+    FMA_ROLLED
     for (int32_t band = 0; band < FMA_BANDS; band++) next[band] = 0.0f;
+    FMA_ROLLED
     for (int32_t segment = 0; segment < how->segments; segment++) {
         const int32_t start = segment * how->reach / gaps;
 #ifdef FMA_ENVELOPE
@@ -291,10 +310,13 @@ static void fma_energies(const float *x, const fma_spectrum_t *how, float shaft,
         fma_powers(how->points);
         fma_gather(how, shaft, next);
     }
+    FMA_ROLLED
     for (int32_t band = 0; band < FMA_BANDS; band++) next[band] = fma_log(next[band] * how->scale);
 }
 
 #endif
+
+#ifndef FMA_RAW_WINDOW
 
 /* Each front end stores the features of all channels, and returns where the next one's begin. */
 
@@ -342,10 +364,13 @@ void fma_features(const fma_stream_t *stream, float *features) {
 #ifdef FMA_SPEEDS
     *next++ = shaft > 0.0f ? speed : fma_nan();
 #endif
+    FMA_ROLLED
     for (float *at = features; at < next; at++) {
         if (!(*at >= -FMA_LARGEST && *at <= FMA_LARGEST)) *at = fma_nan();
     }
 }
+
+#endif
 
 void fma_stream_init(fma_stream_t *stream) {
     stream->next = 0;
@@ -384,14 +409,53 @@ static inline int fma_possible(float value, int32_t column) {
 #endif
 }
 
+int fma_broken(const fma_stream_t *stream) {
+    int32_t places = 0;
+    for (int32_t channel = 0; channel < FMA_CHANNELS; channel++) places |= stream->broken[channel];
+    return places != 0;
+}
+
+/* Puts a value of a sample in its place, NaN where its sensor cannot have given it; returns whether it is good. */
+static inline int fma_put(fma_stream_t *stream, float value, int32_t channel) {
+    const int32_t place = stream->next * FMA_CHANNELS + channel;
+    const int good = fma_possible(value, channel);
+    if (!good) value = fma_nan();
+#ifdef FMA_RAW_WINDOW
+    fma_prepare_one(&value, channel, &stream->window[place]);
+#else
+    stream->window[place] = value;
+#endif
+    return good;
+}
+
+/* What is said of the window that has just ended. */
+static int fma_decide(fma_stream_t *stream, fma_score_t *score FMA_KIND_PARAMETER) {
+#ifdef FMA_RAW_WINDOW
+    int said;
+#ifdef FMA_CLASSES
+    fma_scores(stream->window, score);
+    *kind = fma_kind(score);
+    said = fma_fault(score);
+#else
+    *score = fma_score(stream->window);
+    said = fma_fault(*score);
+#endif
+    return fma_broken(stream) && (FMA_STRICT || said != FMA_FAULT) ? FMA_SENSOR_FAULT : said;
+#else
+    static float features[FMA_FEATURES];
+#ifdef FMA_LAST
+    fma_last_t *const last = &stream->last;
+#endif
+    fma_features(stream, features);
+    return fma_classify(features, score FMA_KIND_ARGUMENT FMA_LAST_ARGUMENT);
+#endif
+}
+
 int fma_push(fma_stream_t *stream, const float *sample, fma_score_t *score FMA_KIND_PARAMETER) {
-    float features[FMA_FEATURES];
     if (stream->next == FMA_WINDOW) fma_move_on(stream);
     if (stream->next >= 0) {
         for (int32_t channel = 0; channel < FMA_CHANNELS; channel++) {
-            const int good = fma_possible(sample[channel], channel);
-            stream->window[stream->next * FMA_CHANNELS + channel] = good ? sample[channel] : fma_nan();
-            if (!good) stream->broken[channel] = stream->next + 1;
+            if (!fma_put(stream, sample[channel], channel)) stream->broken[channel] = stream->next + 1;
         }
 #ifdef FMA_SPEEDS
         if (stream->next >= FMA_WINDOW - FMA_SPEEDS) {
@@ -400,13 +464,5 @@ int fma_push(fma_stream_t *stream, const float *sample, fma_score_t *score FMA_K
 #endif
     }
     if (++stream->next < FMA_WINDOW) return FMA_NONE;
-    fma_features(stream, features);
-#ifdef FMA_LAST
-    {
-        fma_last_t *const last = &stream->last;
-        return fma_classify(features, score FMA_KIND_ARGUMENT FMA_LAST_ARGUMENT);
-    }
-#else
-    return fma_classify(features, score FMA_KIND_ARGUMENT);
-#endif
+    return fma_decide(stream, score FMA_KIND_ARGUMENT);
 }

@@ -21,7 +21,11 @@ extern "C" {
 #define FMA_NONE (-1) /* no window has ended */
 
 typedef struct {
+#ifdef FMA_RAW_WINDOW
+    fma_input_t window[FMA_INPUTS]; /* sample after sample, as the network takes them */
+#else
     float window[FMA_WINDOW * FMA_CHANNELS]; /* sample after sample; NaN for what is broken */
+#endif
     int32_t next;                            /* place of the next sample; below 0, that many are left out */
     int32_t broken[FMA_CHANNELS];            /* place after the last broken sample, or 0 */
 #ifdef FMA_SPEEDS
@@ -47,8 +51,14 @@ void fma_stream_init(fma_stream_t *stream);
  * and stores what fma_classify stores: the score, or the FMA_CLASSES scores and the likeliest fault. */
 int fma_push(fma_stream_t *stream, const float *sample, fma_score_t *score FMA_KIND_PARAMETER);
 
-/* Stores the FMA_FEATURES features of the window that has just ended: to learn from (fma_learn.h), or to log. */
+/* Whether the window that has just ended has a broken sample: do not learn from it. */
+int fma_broken(const fma_stream_t *stream);
+
+#ifndef FMA_RAW_WINDOW
+/* Stores the FMA_FEATURES features of the window that has just ended: to learn from (fma_learn.h), or to log. Where
+ * the network takes the samples themselves, stream->window is its input. */
 void fma_features(const fma_stream_t *stream, float *features);
+#endif
 
 #ifdef __cplusplus
 }

@@ -19,6 +19,9 @@
 
 #if FMA_LAYERS
 
+#ifndef FMA_PAIRS
+#define FMA_PAIRS 0 /* whether weights lie as fma_pairs.h takes them */
+#endif
 #include "fma_dsp.h"
 
 #ifndef FMA_STEPS
@@ -40,9 +43,9 @@ static inline const int32_t *fma_sum(const int32_t *weights, const fma_step_t *x
     for (int i = 0; i < 4; i++) sums[i] = 0;
     do {
         const int32_t part = FMA_STEPS > FMA_MOST_STEPS && steps > FMA_MOST_STEPS ? FMA_MOST_STEPS : steps;
-        int32_t parts[4]; /* times 2^bits */
+        int32_t parts[4]; /* times 2^bits, or as they are */
         weights = bits == 4 ? fma_dot_4(weights, x, part, parts) : fma_dot_8(weights, x, part, parts);
-        for (int i = 0; i < 4; i++) sums[i] += parts[i] >> bits;
+        for (int i = 0; i < 4; i++) sums[i] += FMA_PAIRS ? parts[i] : parts[i] >> bits;
         x += part;
         steps -= part;
     } while (steps > 0);
@@ -59,29 +62,59 @@ static inline int32_t fma_scale(int32_t sum, int32_t multiplier, int32_t shift, 
     return fma_halve(((high + (high >> 31)) >> (shift - 1)) + 1 + 2 * zero_point);
 }
 
+static fma_step_t fma_packed[FMA_STEPS];
+
+/* Makes four outputs of a block's sums. */
+static inline void fma_finish(const fma_layer_t *layer, const int32_t *block, const int32_t sums[4], int8_t *units) {
+    for (int i = 0; i < 4; i++) {
+        const int32_t multiplier = FMA_PER_CHANNEL ? block[4 + i] : layer->multiplier;
+        const int32_t shift = FMA_PER_CHANNEL ? block[8] >> 8 * i & 31 : layer->shift;
+        const int32_t q = fma_scale(block[i] + sums[i], multiplier, shift, layer->zero_point);
+        units[i] = (int8_t)(FMA_RELU_CLIPS ? fma_clip(q, layer->lowest) : q);
+    }
+}
+
 /* Takes units through a layer; outputs, which are written four at a time, may lie where the inputs do. */
 static inline void fma_run_dense(const fma_layer_t *which, const int8_t *from, int8_t *to) {
-    static fma_step_t packed[FMA_STEPS];
     const fma_layer_t layer = *which;
     const int bits = FMA_4_BITS && FMA_8_BITS ? layer.bits : FMA_4_BITS ? 4 : 8;
     const int32_t *next = layer.blocks;
     FMA_ROLLED
-    for (int32_t i = 0; i < layer.steps; i++, from += 4) packed[i] = fma_pack(from);
+    for (int32_t i = 0; i < layer.steps; i++, from += 4) fma_packed[i] = fma_pack(from);
     for (int8_t *units = to; units < to + layer.outputs; units += 4) {
         const int32_t *const block = next;
         int32_t sums[4];
-        next = fma_sum(block + FMA_BLOCK_HEAD, packed, layer.steps, bits, sums);
-        for (int i = 0; i < 4; i++) {
-            const int32_t multiplier = FMA_PER_CHANNEL ? block[4 + i] : layer.multiplier;
-            const int32_t shift = FMA_PER_CHANNEL ? block[8] >> 8 * i & 31 : layer.shift;
-            const int32_t q = fma_scale(block[i] + sums[i], multiplier, shift, layer.zero_point);
-            units[i] = (int8_t)(FMA_RELU_CLIPS ? fma_clip(q, layer.lowest) : q);
-        }
+        next = fma_sum(block + FMA_BLOCK_HEAD, fma_packed, layer.steps, bits, sums);
+        fma_finish(&layer, block, sums, units);
     }
 }
 
 #ifdef FMA_TIME
 #include "fma_time.h"
+
+#ifdef FMA_HAS_TWO_PLACES
+/* Takes two places of a convolution's kernel through it. */
+static inline void fma_run_two(const fma_layer_t *which, const int8_t *from, int8_t *to) {
+    const fma_layer_t layer = *which;
+    const int32_t *block = layer.blocks;
+    FMA_ROLLED
+    for (int32_t i = 0; i < layer.steps; i++, from += 4) {
+        fma_packed[2 * i] = fma_pack(from);
+        fma_packed[2 * i + 1] = fma_pack(from + layer.stride);
+    }
+    for (int8_t *units = to; units < to + layer.outputs; units += 4, block += FMA_BLOCK_HEAD + 4 * layer.steps) {
+        const int32_t *const weights = block + FMA_BLOCK_HEAD;
+        int32_t low[4], high[4];
+        fma_dot_two(weights, fma_packed, layer.steps, low);
+        fma_dot_two(weights + 2, fma_packed, layer.steps, high);
+        const int32_t first[4] = {low[0] >> 8, low[2] >> 8, high[0] >> 8, high[2] >> 8};
+        const int32_t second[4] = {low[1] >> 8, low[3] >> 8, high[1] >> 8, high[3] >> 8};
+        fma_finish(&layer, block, first, units);
+        fma_finish(&layer, block, second, units + layer.outputs);
+    }
+}
+#endif
+
 #endif
 
 /* Takes fma_units through a layer. */
@@ -89,6 +122,7 @@ static void fma_run_layer(const fma_layer_t *layer) {
 #ifdef FMA_TIME
     const int8_t *from = fma_units + layer->from;
     int8_t *to = fma_units + layer->to;
+    int32_t places;
     switch (layer->kind) {
 #if FMA_USES_DEPTHWISE
         case FMA_DEPTHWISE:
@@ -111,7 +145,15 @@ static void fma_run_layer(const fma_layer_t *layer) {
             break;
 #endif
         default:
-            for (int32_t place = layer->places; place; place--, from += layer->stride, to += layer->outputs) {
+            places = layer->places;
+#ifdef FMA_HAS_TWO_PLACES
+            if (layer->outputs % 4 == 0 && layer->steps <= FMA_MOST_STEPS && layer->bits == 8) {
+                for (; places > 1; places -= 2, from += 2 * layer->stride, to += 2 * layer->outputs) {
+                    fma_run_two(layer, from, to);
+                }
+            }
+#endif
+            for (; places; places--, from += layer->stride, to += layer->outputs) {
                 fma_run_dense(layer, from, to);
             }
     }
@@ -276,25 +318,41 @@ static float fma_column(const float *raw, int column, int *broken FMA_LAST_PARAM
 #endif
 }
 
+/* The input of a scaled value; counts those that lie outside the calibrated range. */
+static inline fma_input_t fma_input(float z, int *outside) {
+#if FMA_LAYERS
+    const int32_t q = fma_round(FMA_FLOAT_EDGES ? z / FMA_INPUT_SCALE : z) + FMA_INPUT_ZERO_POINT;
+    const int32_t inside = fma_clip(q, -128);
+    *outside += q != inside;
+#else
+    (void)outside;
+#endif
+#if FMA_FLOAT_EDGES
+    return z;
+#else
+    return (fma_input_t)(inside + FMA_EDGE_OFFSET);
+#endif
+}
+
 int fma_prepare(const float *raw, fma_input_t *input FMA_LAST_PARAMETER) {
     int outside = 0, broken = 0;
     FMA_ROLLED
     for (int i = 0; i < FMA_INPUTS; i++) {
         const int column = FMA_COLUMN(i);
         const float z = column < 0 ? 0.0f : fma_column(raw, column, &broken FMA_LAST_ARGUMENT);
-#if FMA_LAYERS
-        const int32_t q = fma_round(FMA_FLOAT_EDGES ? z / FMA_INPUT_SCALE : z) + FMA_INPUT_ZERO_POINT;
-        const int32_t inside = fma_clip(q, -128);
-        outside += q != inside;
-#endif
-#if FMA_FLOAT_EDGES
-        input[i] = z;
-#else
-        input[i] = (fma_input_t)(inside + FMA_EDGE_OFFSET);
-#endif
+        input[i] = fma_input(z, &outside);
     }
     return broken ? -broken : outside;
 }
+
+#ifdef FMA_RAW_WINDOW
+int fma_prepare_one(const float *value, int channel, fma_input_t *input) {
+    const int good = fma_good(*value, channel);
+    int outside = 0;
+    *input = fma_input(good ? fma_encode(*value, channel) : FMA_FILL(channel), &outside);
+    return good;
+}
+#endif
 
 /* What is said of a score, where `prepared` is what fma_prepare has returned. */
 static inline int fma_said(int prepared, int fault) {

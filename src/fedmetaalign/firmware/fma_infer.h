@@ -44,6 +44,11 @@ void fma_last_init(fma_last_t *last);
  * network was calibrated on, where it saturates; a network that is all float has no such range: 0. */
 int fma_prepare(const float *raw, fma_input_t *input FMA_LAST_PARAMETER);
 
+#ifdef FMA_RAW_WINDOW
+/* The same of one sample of one channel of a raw window, for fma_front.c: returns whether its value is good. */
+int fma_prepare_one(const float *value, int channel, fma_input_t *input);
+#endif
+
 #ifdef FMA_CLASSES
 
 /* The probabilities of the classes, in the order of fma_model.h. */

@@ -34,7 +34,6 @@ static int same(int row) {
 /* Whether a window gives the features of a row, and they the decision. */
 static int same_window(int window, int row) {
     static fma_stream_t stream;
-    static float features[FMA_FEATURES];
     const float *const samples = fma_golden_windows[window];
     int good = 1, said = FMA_NONE;
     fma_stream_init(&stream);
@@ -53,11 +52,18 @@ static int same_window(int window, int row) {
         said = fma_push(&stream, samples + i, &score);
 #endif
     }
-    fma_features(&stream, features);
-    for (int i = 0; i < FMA_FEATURES; i++) {
-        const float found = features[i], expected = fma_golden_raw[row][i];
-        good &= found == expected || (found != found && expected != expected);
+#ifdef FMA_RAW_WINDOW
+    for (int i = 0; i < FMA_INPUTS; i++) good &= stream.window[i] == fma_golden_inputs[row][i];
+#else
+    {
+        static float features[FMA_FEATURES];
+        fma_features(&stream, features);
+        for (int i = 0; i < FMA_FEATURES; i++) {
+            const float found = features[i], expected = fma_golden_raw[row][i];
+            good &= found == expected || (found != found && expected != expected);
+        }
     }
+#endif
     return good && said == fma_golden_decisions[row];
 }
 #endif

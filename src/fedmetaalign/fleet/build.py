@@ -18,7 +18,8 @@ from fedmetaalign.fleet.shared import Hello, Shared, check_faults, share
 from fedmetaalign.fleet.sketch import Sketch
 from fedmetaalign.fleet.sources import Found, find_devices, hashes
 from fedmetaalign.fleet.times import periods
-from fedmetaalign.fleet.usable import LeftOut, check_width, notices, refuse, single_samples
+from fedmetaalign.fleet.usable import LeftOut, check_learnt, check_width, notices, refuse, single_samples
+from fedmetaalign.fleet.windows.wording import rates_told
 from fedmetaalign.recipe import Recipe
 
 UNJUDGED = (
@@ -73,7 +74,7 @@ def build_shared(
             " lower it."
         )
     public, sources = public_table(recipe)
-    sources |= {each.table.source for each in every}
+    sources |= {file for each in every for file in (each.table.files or (each.table.source,))}
     shared = share({each.name: each.hello for each in (*federated, *bare)}, recipe, public)
     devices, test = [], {}
     for each in (*raw, *bare):
@@ -83,6 +84,9 @@ def build_shared(
         test[each.name] = samples
     part = public_part(recipe, public, shared) if public else None
     judged = any(shared.target.faults(test[each.name].y).any() for each in federated)
+    if recipe.splits.test_units:
+        sides = [(each.table, each.rows.test, each.rows.train) for each in federated]
+        check_learnt(sides, shared.target, ", ".join(map(str, recipe.splits.test_units)))
     once = single_samples([each.table for each in federated], shared.target)
     told = periods.notices([(e.table, e.rows.test, e.rows.train) for e in federated], recipe.splits)
     fleet = Fleet(
@@ -130,6 +134,7 @@ def _of_windows(devices: Sequence[_Divided]) -> Iterator[str]:
     for each in devices:
         if each.table.windows is not None:
             yield from each.table.windows.notes
+    yield from rates_told({e.name: e.table.signal for e in devices if e.table.signal is not None})
     yield from recordings.notices([(each.table, each.rows.test, each.rows.train) for each in devices])
 
 

@@ -9,6 +9,7 @@ from fedmetaalign.fleet.missing.imputation import Fill
 from fedmetaalign.fleet.usable import LeftOut
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import OwnUnit, Preparation
+from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY, Known, Target
 
 
@@ -52,7 +53,10 @@ class Device:
         fill: what of its inputs makes up for those that it lacks.
         period: when its samples were taken; None where they are not split by time.
         raw: (rows, features) float64, what `inputs` were made of; None where its bundle does not need that.
+        filled: (rows, features) bool, which values of `raw` are in the place of one that is missing; None where
+            none is.
         converted: of features that are in another unit here the one that its bundle takes them in.
+        format: how its table is written, as far as that is stated or proven.
     """
 
     name: str
@@ -65,7 +69,9 @@ class Device:
     fill: Fill = field(default_factory=Fill)
     period: Period | None = None
     raw: np.ndarray | None = None
+    filled: np.ndarray | None = None
     converted: Mapping[str, OwnUnit] = field(default_factory=dict)
+    format: TableFormat = field(default_factory=TableFormat)
 
     @property
     def inputs(self) -> np.ndarray:

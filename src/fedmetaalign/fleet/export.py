@@ -7,6 +7,7 @@ import tomli_w
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.simulators import find
+from fedmetaalign.recipe.simulated import WINDOWS
 
 
 def write_devices(simulator: str, count: int, samples: int, seed: int, folder: Path) -> Path:
@@ -33,7 +34,11 @@ def write_devices(simulator: str, count: int, samples: int, seed: int, folder: P
                     extra = [values[i] for values in (kinds, groups) if values is not None]
                     table.writerow([*map(repr, row.tolist()), int(device.y[i]), *extra])
         units = {f: u for f, u in zip(devices[0].features, devices[0].units, strict=True) if u}
-        fleet = {"table": "*.csv", "label": "fault", "features": list(devices[0].features), "units": units}
+        features = list(devices[0].features)
+        fleet = {"table": "*.csv", "label": "fault", "features": features, "units": units}
+        if simulator in WINDOWS:
+            fleet["window"] = {**WINDOWS[simulator], "by": "event"}
+            fleet["features"] = list(WINDOWS[simulator]["channels"])
         recipe = {"name": simulator, "seed": seed, "fleet": fleet}
         (folder / "recipe.toml").write_text(tomli_w.dumps(recipe), encoding="utf-8")
     except OSError as error:

@@ -1,18 +1,22 @@
 """One device of a recipe's fleet, made on the device itself from its own table."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.fleet import tables
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.division.splits import split
+from fedmetaalign.fleet.division.thinning import thinned
+from fedmetaalign.fleet.missing import gaps
 from fedmetaalign.fleet.missing.gaps import filled
-from fedmetaalign.fleet.placement import converted
+from fedmetaalign.fleet.placement import conversions_told, converted
 from fedmetaalign.fleet.prepare import hello_of, own_of, prepared
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.sources import columns_of
 from fedmetaalign.fleet.table_file import SUFFIX, load_table
+from fedmetaalign.fleet.times import periods
 from fedmetaalign.fleet.usable import check, check_width
 from fedmetaalign.model.online import Samples
 from fedmetaalign.recipe import Recipe, Source
@@ -34,10 +38,27 @@ def read_table(recipe: Recipe, name: str, path: Path) -> Table:
     if path.suffix == SUFFIX:
         table = load_table(path, name)
     else:
-        table = tables.read(path, columns_of(_source(recipe, name), recipe.splits), name)
+        table = tables.read(
+            path, columns_of(_source(recipe, name), recipe.splits, recipe.fleet.conversions), name
+        )
     table = converted(table, recipe.fleet.conversions)
     check(table, recipe)
-    return table
+    return thinned(table, recipe.splits, recipe.seed)
+
+
+def told(recipe: Recipe, table: Table) -> Iterator[str]:
+    """Yields what whoever is beside a device has to know of its table, which says too much of it for others.
+
+    Raises:
+        DataError: it has too few samples.
+    """
+    if table.dialect and table.source is not None:
+        yield f"'{table.source.name}': {table.dialect}."
+    yield from table.lacks
+    yield from conversions_told([table])
+    rows = split(table, recipe.splits, recipe.seed)
+    yield from periods.notices([(table, rows.test, rows.train)], recipe.splits)
+    yield from gaps.notices([table])
 
 
 def hello(recipe: Recipe, table: Table) -> Hello:

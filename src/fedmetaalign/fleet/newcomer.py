@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import files, simulators, tables
@@ -83,8 +84,11 @@ def newcomer(
         RecipeError: the recipe does not say which columns the table has.
     """
     source, raw = _columns(recipe, raw, like)
-    table, has_label = _table(shared, replace(source, clock=Clock()), raw, name)
-    if source.clock.columns and set(source.clock.columns) <= set(raw.frame.columns):
+    if source.window is not None:
+        table, has_label = _windows(shared, source, raw, name)
+    else:
+        table, has_label = _table(shared, replace(source, clock=Clock()), raw, name)
+    if source.window is None and source.clock.columns and set(source.clock.columns) <= set(raw.frame.columns):
         times = times_of(raw, source.clock)
         has_label = has_label[np.argsort(times.values, kind="stable")]
         table = replace(table, times=times).in_order()
@@ -112,7 +116,8 @@ def newcomer(
     kin = frozenset(each for each in federated if any(_is_like(one, each) for one in alike))
     calibration = replace(device, own=every, period=None)
     if device.raw is not None:
-        calibration = replace(calibration, raw=table.x[kept, : len(device.preparation.measured)])
+        known = table.x[kept, : len(device.preparation.measured)]
+        calibration = replace(calibration, raw=known, filled=table.filled_in(kept))
     if device.period is not None and table.times is not None:
         calibration = replace(calibration, period=replace(device.period, train=table.times.values[kept]))
     return Newcomer(device, calibration, held_out, len(table), labelled, kin, found, told)
@@ -159,6 +164,42 @@ def _table(shared: Shared, source: tables.Columns, raw: Raw, name: str) -> tuple
     table = tables.of_raw(replace(raw, frame=full), source, name)
     table.labels(shared.target)  # raises where the fleet has no such class
     return table, has_label if table.dropped is None else np.delete(has_label, table.dropped)
+
+
+def _windows(shared: Shared, source: tables.Columns, raw: Raw, name: str) -> tuple[Table, np.ndarray]:
+    """As `_table`, of the windows of a signal: those with a label first."""
+    if not set(source.clock.columns) <= set(raw.frame.columns):
+        source = replace(source, clock=Clock())
+    if lacking := [label for label in source.labels if label not in raw.frame.columns]:
+        raw = replace(raw, frame=raw.frame.with_columns(pl.lit(None, pl.String).alias(lb) for lb in lacking))
+    table = tables.of_raw(raw, source, name)
+    known = {feature for family in shared.layout.families for feature in family}
+    if strange := [f for f in table.features if as_known([(f, "")], known)[0] not in known]:
+        raise DataError(f"No device of the fleet has '{strange[0]}': its model knows nothing of it.")
+    if len(table):
+        table.labels(shared.target)  # raises where the fleet has no such class
+    else:
+        normal = tuple(shared.target.classes[i] for i in shared.target.normal)
+        table = replace(table, classes=shared.target.classes, normal=normal)
+    has_label = np.ones(len(table), bool)
+    if table.unlabelled is None:
+        return table, has_label
+    more = len(table.unlabelled)
+    windows = table.windows
+    if windows is not None:  # nobody asks where those without a label lie
+        spans = np.pad(windows.spans, ((0, more), (0, 0)), constant_values=np.iinfo(np.int64).max)
+        windows = replace(windows, recordings=np.append(windows.recordings, [""] * more), spans=spans)
+    whole = replace(
+        table,
+        x=np.concatenate([table.x, table.unlabelled]),
+        y=np.append(table.y, np.zeros(more, np.int8)),
+        unlabelled=None,
+        kinds=None,
+        groups=None,
+        times=None,
+        windows=windows,
+    )
+    return whole, np.append(has_label, np.zeros(more, bool))
 
 
 def _columns(recipe: Recipe, raw: Raw, like: str | None) -> tuple[tables.Columns, Raw]:
@@ -216,7 +257,7 @@ def _named(sources: Sequence[Source]) -> str:
 def _meaning(recipe: Recipe, source: Source) -> tables.Columns:
     """Returns what columns the table of a newcomer has: a simulator's are those that `data simulate` writes."""
     if source.simulator is None:
-        return replace(columns_of(source, recipe.splits), kind=None)
+        return replace(columns_of(source, recipe.splits, recipe.fleet.conversions), kind=None, only={})
     machines = simulators.find(source.simulator)(1, source.samples, recipe.seed)
     units = dict(zip(machines[0].features, machines[0].units, strict=True))
     group = "event" if recipe.splits.kind == "units" else None

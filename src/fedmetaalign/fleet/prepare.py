@@ -13,10 +13,12 @@ from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.shared import Hello, Place
 from fedmetaalign.fleet.sketch import Sketch, curve_of
 from fedmetaalign.fleet.usable import origin
+from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.online import Samples
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import Target, known
 from fedmetaalign.recipe import Recipe
+from fedmetaalign.tinyml.features import coarse
 
 PHASES = ("serial", "parallel", "personalize")
 EXAMPLES = 64
@@ -85,13 +87,16 @@ def prepared(
     """
     preparation = preparation_of(table, place, own)
     device = _device(table, rows, preparation, place.target)
-    device = replace(device, fill=place.fill, converted=table.converted)
+    device = replace(device, fill=place.fill, converted=table.converted, format=table.format)
     train = np.concatenate([rows.own_support, rows.personalize_query])
     if recipe.splits.kind == "time" and table.times is not None:
         times = table.times.values
         device = replace(device, period=Period(times[train], times[rows.test], table.times.dated))
-    if recipe.deploy.drift or (recipe.deploy.drift is None and table.times is not None):
-        device = replace(device, raw=table.measured(train)[:, : len(preparation.measured)])
+    # Of raw windows each sample would have to be followed.
+    follows = table.times is not None and (table.signal is None or "raw" not in table.signal.front)
+    if recipe.deploy.drift or (recipe.deploy.drift is None and follows):
+        raw = table.measured(train)[:, : len(preparation.measured)]
+        device = replace(device, raw=raw, filled=table.filled_in(train))
     return device, samples_of(table, rows.test, preparation, place.target)
 
 
@@ -108,6 +113,13 @@ def preparation_of(table: Table, place: Place, own: Moments | tuple[Sketch, ...]
     if table.flags and not curves:  # by its own moments a rare 1 would lie far from all other inputs
         n = len(table.features) - len(table.flags)
         mean, scale = (*mean[:n], *[0.0] * len(table.flags)), (*scale[:n], *[1.0] * len(table.flags))
+    if (
+        table.signal is not None
+    ):  # of recordings that somebody has standardised, mean and RMS are all but constant
+        flat = coarse(mean, scale)
+        scale = tuple(max(1.0, abs(m)) if f else s for m, s, f in zip(mean, scale, flat, strict=True))
+        constant = (Curve.through([m], [0.0]) for m in mean)
+        curves = tuple(c if f else curve for curve, c, f in zip(curves, constant, flat, strict=False))
     parts = (table.features, table.units, table.categories, mean, scale, place.columns, curves)
     return Preparation(*parts, table.missing, table.fill, table.flags, table.signal)
 
@@ -122,7 +134,9 @@ def _device(table: Table, rows: Rows, preparation: Preparation, target: Target) 
         return samples_of(table, getattr(rows, part), preparation, target)
 
     parts = {phase: Part(samples(f"{phase}_support"), samples(f"{phase}_query")) for phase in PHASES}
-    own = Part(samples("own_support"), parts["personalize"].query)
+    tuned = parts["personalize"].support  # with `reuse` the same rows, which need not be held twice
+    same = np.array_equal(rows.own_support, rows.personalize_support)
+    own = Part(tuned if same else samples("own_support"), parts["personalize"].query)
     measured = len(preparation.measured)
     examples = table.x[rows.personalize_query[:EXAMPLES], :measured]
     more = None if table.unlabelled is None else preparation.apply(table.unlabelled)

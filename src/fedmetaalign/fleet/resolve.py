@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.files import listed, load
+from fedmetaalign.fleet import files
+from fedmetaalign.fleet.files import listed
+from fedmetaalign.fleet.folders import recordings_in
 from fedmetaalign.fleet.patterns import is_pattern
 from fedmetaalign.fleet.sources import columns_of, files_of
 from fedmetaalign.fleet.tables import matching
@@ -42,14 +44,21 @@ def resolved(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"fleet": fleet, "foundation": foundation, "model": model})
 
 
+def _files(source: Source) -> list[Path]:
+    path = Path(str(source.table))
+    if source.window is not None and source.window.files is not None:
+        return [each.path for each in recordings_in(path, source.window.files)]
+    return files_of(path)
+
+
 def _features(source: Source, recipe: Recipe) -> tuple[str, ...]:
     """Returns the features of a source's tables, in the order in which they are met."""
     if source.table is None or not any(map(is_pattern, source.features)):
         return source.features
     columns, found, there = columns_of(source, recipe.splits), dict[str, None](), dict[str, None]()
-    for path in files_of(Path(source.table)):
+    for path in _files(source):
         try:
-            header = load(path, options=columns.csv).frame.columns
+            header = files.columns(path, columns.csv)
         except DataError:  # of which `find_devices` tells
             continue
         there |= dict.fromkeys(header)

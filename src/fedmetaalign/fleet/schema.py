@@ -9,6 +9,7 @@ import numpy as np
 from fedmetaalign.errors import DataError
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import OwnUnit
+from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY, Known, Target, known
 from fedmetaalign.signals.window import Signal
 
@@ -28,7 +29,7 @@ class Times:
     dated: bool = True
     notes: tuple[str, ...] = ()
 
-    def take(self, rows: np.ndarray) -> "Times":
+    def take(self, rows: np.ndarray | slice) -> "Times":
         """Returns those of some rows."""
         return replace(self, values=self.values[rows])
 
@@ -50,7 +51,7 @@ class Windows:
     parted: bool = False
     notes: tuple[str, ...] = ()
 
-    def take(self, rows: np.ndarray) -> "Windows":
+    def take(self, rows: np.ndarray | slice) -> "Windows":
         """Returns those of some rows."""
         return replace(self, recordings=self.recordings[rows], spans=self.spans[rows])
 
@@ -73,6 +74,7 @@ class Table:
             decides.
         categories: for a text feature, the texts that are 0, 1, 2, ...
         source: file that the rows were read from; None for a simulator.
+        files: all of them, where it is more than one.
         classes: the names of the classes that the source tells, which may be fewer than the fleet's.
         normal: those that mean no fault.
         unlabelled: (rows, features) float64, what it has measured besides and nobody has labelled; None where
@@ -87,6 +89,10 @@ class Table:
         dialect: how `source` was read, where that had to be guessed.
         lacks: features that others have and `source` may have under another name, a sentence each.
         converted: of features that are in another unit here the one that its source has them in.
+        format: how `source` is written, as far as that is stated or proven.
+        holes: (rows, measured) bool, which values of `x` have taken the place of one that was missing; None
+            where none has.
+        unlabelled_holes: the same of `unlabelled`.
         recordings: (rows,) str, where rows are samples of a signal, the recording of each; None where they are
             none, or all of one.
         signal: how samples became features, where rows are windows of a signal.
@@ -115,9 +121,13 @@ class Table:
     dialect: str = ""
     lacks: tuple[str, ...] = ()
     converted: Mapping[str, OwnUnit] = field(default_factory=dict)
+    format: TableFormat = field(default_factory=TableFormat)
+    holes: np.ndarray | None = None
+    unlabelled_holes: np.ndarray | None = None
     recordings: np.ndarray | None = None
     signal: Signal | None = None
     windows: Windows | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def sensors(self) -> tuple[tuple[str, str], ...]:
@@ -138,6 +148,13 @@ class Table:
         """Returns the inputs of some rows and of all without a label, (rows, features) float64."""
         # Joining nothing would change the order in memory, and with it the last bits of a mean.
         return self.x[rows] if self.unlabelled is None else np.concatenate([self.x[rows], self.unlabelled])
+
+    def filled_in(self, rows: np.ndarray) -> np.ndarray | None:
+        """Returns which of what `measured` returns, flags aside, has been filled in; None where nothing has."""
+        if self.holes is None:
+            return None
+        own = self.holes[rows]
+        return own if self.unlabelled_holes is None else np.concatenate([own, self.unlabelled_holes])
 
     @property
     def strata(self) -> np.ndarray:
@@ -165,8 +182,11 @@ class Table:
     def __len__(self) -> int:
         return len(self.y)
 
-    def take(self, rows: np.ndarray, name: str | None = None) -> "Table":
-        """Returns the given rows, in the given order, as a table of its own; those without a label stay out."""
+    def take(self, rows: np.ndarray | slice, name: str | None = None) -> "Table":
+        """Returns the given rows, in the given order, as a table of its own; those without a label stay out.
+
+        Those of a slice are not copied.
+        """
         return replace(
             self,
             unlabelled=None,
@@ -176,6 +196,8 @@ class Table:
             kinds=None if self.kinds is None else self.kinds[rows],
             groups=None if self.groups is None else self.groups[rows],
             reserved=None if self.reserved is None else self.reserved[rows],
+            holes=None if self.holes is None else self.holes[rows],
+            unlabelled_holes=None,
             times=None if self.times is None else self.times.take(rows),
             recordings=None if self.recordings is None else self.recordings[rows],
             windows=None if self.windows is None else self.windows.take(rows),

@@ -1,9 +1,11 @@
 """A recipe's sources become tables: files are read, a table is cut into devices, devices are simulated."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,9 @@ from fedmetaalign.errors import DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet import files, simulators, tables
 from fedmetaalign.fleet.division import partition
 from fedmetaalign.fleet.division.cutting import Candidate, cut, unique_names
+from fedmetaalign.fleet.division.thinning import notice, thinned
 from fedmetaalign.fleet.files import listed
+from fedmetaalign.fleet.folders import devices_of, recordings_in
 from fedmetaalign.fleet.missing.gaps import in_range, settled
 from fedmetaalign.fleet.patterns import is_pattern, like
 from fedmetaalign.fleet.placement import conversions_told, converted, joined
@@ -23,6 +27,7 @@ from fedmetaalign.fleet.windows import windowed
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe, Source, Splits
+from fedmetaalign.recipe.data import Conversion
 
 
 @dataclass(frozen=True)
@@ -48,18 +53,27 @@ def find_devices(recipe: Recipe) -> Found:
     """
     every: list[Candidate] = []
     unusable: list[Problem] = []
-    for source in recipe.fleet.sources:
+    sources = recipe.fleet.sources
+    for source in sources:
         with noting(unusable):
-            every += candidates(source, recipe.splits, recipe.seed)
+            every += candidates(
+                source, recipe.splits, recipe.seed, recipe.fleet.conversions, alone=len(sources) == 1
+            )
+    if len(sources) > 1:
+        with noting(unusable):
+            _check_labels(sources, recipe.splits)
     excluded = recipe.fleet.exclude
     chosen = [each for each in every if not any(_is_meant(each, name) for name in excluded)]
     found: list[Table] = []
     left_out: list[LeftOut] = []
+    large: dict[str, int] = {}
     for candidate in chosen:
         try:
             table = converted(candidate.read(), recipe.fleet.conversions)
             check(table, recipe)
-            found.append(table)
+            found.append(thinned(table, recipe.splits, recipe.seed))
+            if len(found[-1]) < len(table):
+                large[table.name] = len(table)
         except DataError as error:
             left_out.append(LeftOut(candidate.name, error.on(candidate.name)))
     if unusable:
@@ -73,6 +87,8 @@ def find_devices(recipe: Recipe) -> Found:
     notices = []
     if renamed := [f"{each.called!r} is {each.name!r}" for each in chosen if each.called != each.name]:
         notices.append(f"Devices are called as their folders can be: {joined(renamed)}.")
+    if large:
+        notices.append(notice(large, recipe.splits.most))
     told = dict.fromkeys(each.notice for each in chosen if each.notice)
     return Found(
         tuple(sorted(found, key=lambda table: table.name)),
@@ -134,8 +150,46 @@ def tables_of(source: Source, splits: Splits, seed: int) -> list[Table]:
     return found
 
 
-def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]:
+def _check_labels(sources: Iterable[Source], splits: Splits) -> None:
+    """Sees that of sources with one label some table has each value that the recipe names.
+
+    Raises:
+        DataError: a value is in none.
+    """
+    alike: dict[tuple[Any, ...], list[tuple[Source, set[str]]]] = {}
+    for source in sources:
+        if source.table is None or source.device:
+            continue
+        columns = columns_of(source, splits)
+        try:
+            missing = tables.unseen(columns, files_of(Path(source.table)))
+        except DataError:  # of which the source itself tells
+            continue
+        alike.setdefault((columns.label, columns.named), []).append((source, {*missing}))
+    for group in alike.values():
+        if nowhere := sorted(set.intersection(*(own for _, own in group))):
+            source = group[0][0]
+            named = "normal" if source.normal else "positive"
+            where = f"{source.table} never has" if len(group) == 1 else "No table of the fleet has"
+            raise DataError(f"{where} the label {', '.join(nowhere)}: correct {named}.")
+
+
+def candidates(
+    source: Source,
+    splits: Splits,
+    seed: int,
+    conversions: Mapping[str, Conversion] = MappingProxyType({}),
+    *,
+    alone: bool = True,
+) -> Iterator[Candidate]:
     """Yields what may become the devices of one source.
+
+    Args:
+        source: of them.
+        splits: the recipe's section.
+        seed: the recipe's.
+        conversions: of units of samples, which have none any more when they are windows.
+        alone: no other source may have the values of the label that this one names.
 
     Raises:
         DataError: the source cannot be used at all.
@@ -144,11 +198,15 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
         yield from map(_made, _simulated(source, seed))
         return
     assert source.table is not None  # noqa: S101 - the recipe's validators saw to it
-    columns, named = columns_of(source, splits), "normal" if source.normal else "positive"
+    columns, named = columns_of(source, splits, conversions), "normal" if source.normal else "positive"
     path = Path(source.table)
+    if source.window is not None and source.window.files is not None:
+        found = recordings_in(path, source.window.files)
+        yield from devices_of(found, columns, tables.names_of(source.device or None), source.name)
+        return
     if is_pattern(path.name):
         paths = files_of(path)
-        if missing := tables.unseen(columns, paths):
+        if alone and (missing := tables.unseen(columns, paths)):
             raise DataError(
                 f"No file that matches {source.table} has the label {', '.join(missing)}: correct {named}."
             )
@@ -163,11 +221,11 @@ def candidates(source: Source, splits: Splits, seed: int) -> Iterator[Candidate]
         return
     only = source.name or _stem(path)
     if source.partition is not None:
-        whole = _read_one(path, columns, only, named)
+        whole = _read_one(path, columns, only, named, alone)
         parts = partition.dirichlet(whole, source.partition, splits.test, seed)
         yield from (replace(_made(table.in_order()), notice=parts.notice) for table in parts.devices)
         return
-    yield Candidate(only, tables.safe_name(only), partial(_read_one, path, columns, only, named))
+    yield Candidate(only, tables.safe_name(only), partial(_read_one, path, columns, only, named, alone))
 
 
 def files_of(path: Path) -> list[Path]:
@@ -193,9 +251,9 @@ def _made(table: Table) -> Candidate:
     return Candidate(table.name, table.name, lambda: table)
 
 
-def _read_one(path: Path, columns: tables.Columns, name: str, named: str) -> Table:
+def _read_one(path: Path, columns: tables.Columns, name: str, named: str, alone: bool) -> Table:
     table = tables.read(path, columns, name)
-    if missing := tables.unseen(columns, [path]):
+    if alone and (missing := tables.unseen(columns, [path])):
         raise DataError(f"{path} never has the label {', '.join(missing)}: correct {named}.")
     return table
 
@@ -240,7 +298,9 @@ def _of_kinds(table: Table, classes: tuple[str, ...]) -> Table:
     return replace(table, y=y, classes=classes, normal=classes[:1])
 
 
-def columns_of(source: Source, splits: Splits) -> tables.Columns:
+def columns_of(
+    source: Source, splits: Splits, conversions: Mapping[str, Conversion] = MappingProxyType({})
+) -> tables.Columns:
     """Returns what the columns of a source's tables mean."""
     assert source.label is not None  # noqa: S101 - the recipe's validators saw to it
     speed = (source.window.speed,) if source.window and source.window.speed else ()
@@ -258,7 +318,9 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         clock=Clock(tables.names_of(source.time), source.time_format, source.zone),
         missing=missing_of(source),
         csv=files.Options(**source.csv.model_dump()) if source.csv else files.Options(),
-        others=tables.names_of(source.device),
+        others=(*tables.names_of(source.device), *source.only),
+        only=source.only,
         lacking=source.table is not None and is_pattern(Path(source.table).name),
         window=source.window,
+        conversions=conversions if source.window else {},
     )

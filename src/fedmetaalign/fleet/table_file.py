@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -12,6 +13,7 @@ from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.schema import Table, Times, Windows
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import OwnUnit
+from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.signals import Signal
 from fedmetaalign.system.writing import replace, writing_to
 
@@ -34,6 +36,9 @@ def save_table(table: Table, path: Path) -> None:
     if table.groups is not None:
         names, arrays["groups"] = _numbered(table.groups)
         groups = names if len(names) <= _MOST_UNITS else []
+    for key in ("holes", "unlabelled_holes"):
+        if (holes := getattr(table, key)) is not None:
+            arrays[key] = np.ascontiguousarray(holes, np.uint8)
     if table.unlabelled is not None:
         arrays["unlabelled"] = np.ascontiguousarray(table.unlabelled, np.float64)
     if table.reserved is not None:
@@ -49,15 +54,16 @@ def save_table(table: Table, path: Path) -> None:
         names, arrays["recordings"] = _numbered(table.windows.recordings)
         arrays["spans"] = np.ascontiguousarray(table.windows.spans, np.int64)
         signal |= {"recordings": names, "parted": table.windows.parted}
-    facts = {
+    facts: dict[str, Any] = {
         "features": table.features,
         "units": table.units,
         "categories": dict(table.categories),
         "classes": table.classes,
         "normal": table.normal,
-        **({} if table.times is None else {"dated": table.times.dated}),
+        **({} if table.times is None else {"dated": table.times.dated, "times": table.times.notes}),
         "missing": asdict(table.missing),
         "gaps": table.gaps,
+        **({"format": told} if (told := table.format.to_dict()) else {}),
         **(
             {"converted": {name: asdict(each) for name, each in table.converted.items()}}
             if table.converted
@@ -98,6 +104,11 @@ def load_table(path: Path, name: str) -> Table:
             raise ValueError("its samples without a label do not fit its features, or are no numbers")
         if not np.isin(y, range(len(classes))).all():
             raise ValueError("its labels are none of its classes")
+        if any(
+            key in arrays and arrays[key].shape != values.shape
+            for key, values in (("holes", x), ("unlabelled_holes", unlabelled))
+        ):
+            raise ValueError("what it says is missing does not fit its samples")
         columns = ("groups", "reserved", "times", "recordings", "spans")
         if any(len(arrays[key]) != len(y) for key in columns if key in arrays):
             raise ValueError("its columns are not equally long")
@@ -123,13 +134,18 @@ def load_table(path: Path, name: str) -> Table:
             classes=classes,
             normal=tuple(map(str, facts["normal"])),
             unlabelled=arrays.get("unlabelled"),
-            times=Times(arrays["times"], bool(facts["dated"])) if "times" in arrays else None,
+            times=Times(arrays["times"], bool(facts["dated"]), tuple(map(str, facts.get("times", ()))))
+            if "times" in arrays
+            else None,
             missing=missing,
             gaps=facts.get("gaps", {}),
             dropped=arrays.get("dropped"),
+            holes=arrays["holes"].astype(bool) if "holes" in arrays else None,
+            unlabelled_holes=arrays["unlabelled_holes"].astype(bool) if "unlabelled_holes" in arrays else None,
+            format=TableFormat.read(facts.get("format", {})),
             converted={str(name): OwnUnit(**each) for name, each in facts.get("converted", {}).items()},
             signal=Signal.of(facts["signal"]) if "signal" in facts else None,
             windows=windows,
         )
-    except (OSError, SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a table that this program wrote ({error}): give a CSV file.") from None

@@ -4,45 +4,50 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from fedmetaalign.errors import DataError, DataErrors, Problem, noting
+from fedmetaalign.fleet.choice import Only, chosen
 from fedmetaalign.fleet.columns.units import bare, carrying, without_units
 from fedmetaalign.fleet.files import (
     CERTAIN,
     Options,
     Raw,
     cells,
+    coded,
     filled,
     listed,
     load,
     require_all,
 )
 from fedmetaalign.fleet.files.names import nearest
+from fedmetaalign.fleet.files.styles import proven
 from fedmetaalign.fleet.labels.classes import (
     Labels,
     Positive,
     Value,
     canonical,
     fault_or_not,
-    kind_names,
     kinds_of,
     positive_of,
     unlabelled,
 )
 from fedmetaalign.fleet.missing.gaps import Gaps, settled
-from fedmetaalign.fleet.missing.values import features_of
+from fedmetaalign.fleet.missing.values import features_in_pieces, features_of
 from fedmetaalign.fleet.patterns import is_pattern, like
+from fedmetaalign.fleet.placement import converted
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.times.clock import ordered, times_of
 from fedmetaalign.fleet.times.stamps import Clock
 from fedmetaalign.fleet.windows import windowed
 from fedmetaalign.model.missing import Missing
+from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY
 from fedmetaalign.recipe import Window
+from fedmetaalign.recipe.data import Conversion
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,11 @@ class Columns:
         csv: what is known of how a text is written; the rest is sniffed.
         missing: which values are missing, and what is done about it.
         others: columns with a meaning of another kind, such as the one that a table is cut by.
+        only: by column the values of the rows that are read; its columns are among the `others`.
         lacking: a feature that the file does not have is one that the device lacks, and no error.
         window: what rows are, where they are samples or windows of a signal; the features are its channels,
             and then the column of the speed.
+        conversions: of units of samples, before they become windows.
     """
 
     label: str | tuple[str, ...]
@@ -87,8 +94,10 @@ class Columns:
     missing: Missing = field(default_factory=Missing)
     csv: Options = field(default_factory=Options)
     others: tuple[str, ...] = ()
+    only: Only = field(default_factory=dict)
     lacking: bool = False
     window: Window | None = None
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
 
     @property
     def recordings(self) -> tuple[str, ...]:
@@ -136,7 +145,17 @@ def read(path: Path, columns: Columns, name: str) -> Table:
     Raises:
         DataError: the file, its header, or a cell that is needed cannot be used.
     """
-    return of_raw(load(path, columns.needed, columns.texts, columns.csv), columns, name)
+    return of_raw(loaded(path, columns), columns, name)
+
+
+def loaded(path: Path, columns: Columns) -> Raw:
+    """Returns the rows of a file that are wanted, and the columns that mean something.
+
+    Raises:
+        DataError: the file cannot be read, or has no such rows.
+    """
+    later = not columns.only  # rows are chosen with all their columns
+    return chosen(load(path, columns.needed, columns.texts, columns.csv, later=later), columns.only)
 
 
 def of_raw(raw: Raw, columns: Columns, name: str) -> Table:
@@ -155,7 +174,7 @@ def unseen(columns: Columns, paths: Iterable[Path]) -> tuple[str, ...]:
         try:
             raw = load(path, columns.labels, columns.labels, columns.csv)
             if columns.normal and len(columns.labels) > 1:
-                found = [*kind_names(raw, columns.labels, bits=False)]
+                found = [*coded([filled(raw, name) for name in columns.labels])[0]]
             else:
                 found = [cell for name in columns.labels for cell in cells(raw, name).drop_nulls().unique()]
         except DataError:
@@ -199,14 +218,17 @@ def device_of(table: Table, empty: np.ndarray, gaps: Gaps, columns: Columns) -> 
     """
     missing = columns.missing
     if columns.window is not None:
-        return windowed(table, columns.window, gaps, missing, empty)
+        there = {name: ends for name, ends in missing.ranges.items() if name in table.features}
+        table = converted(replace(table, missing=replace(missing, ranges=there)), columns.conversions)
+        return windowed(table, columns.window, gaps, table.missing, empty)
     if table.times is not None:
         order = np.argsort(table.times.values, kind="stable")
         table, empty, gaps = ordered(table), empty[order], gaps.take(order)
     table, empty = settled(table, empty, gaps, missing)
     if not empty.any():
         return table
-    return replace(table.take(np.flatnonzero(~empty)), unlabelled=table.x[empty])
+    more = None if table.holes is None else table.holes[empty]
+    return replace(table.take(np.flatnonzero(~empty)), unlabelled=table.x[empty], unlabelled_holes=more)
 
 
 def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.ndarray]:
@@ -245,7 +267,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
     with noting(problems):
         found, empty = _labels(raw, columns, strict=strict)
     with noting(problems):
-        x, gaps = features_of(raw, features, columns.categories, columns.missing)
+        x, gaps = _features(raw, features, columns)
     with noting(problems):
         times = times_of(raw, columns.clock) if columns.clock.columns else None
     if problems:
@@ -261,7 +283,7 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         y=found.y,
         units=tuple(units.get(feature, "") for feature in features),
         kinds=kinds,
-        groups=None if columns.group is None else filled(raw, columns.group).to_numpy().astype(str),
+        groups=None if columns.group is None else _joined(raw, (columns.group,)),
         categories={f: tuple(map(str, columns.categories[f])) for f in features if f in columns.categories},
         source=path,
         classes=found.classes,
@@ -269,18 +291,37 @@ def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Ta
         times=times,
         dialect="" if raw.dialect in CERTAIN else raw.dialect,
         lacks=tuple(_misspelt(raw, columns.features)),
+        format=_format(raw, columns, features),
         recordings=_joined(raw, columns.recordings) if columns.recordings else None,
     )
     return table, empty, gaps
 
 
+def _features(raw: Raw, features: tuple[str, ...], columns: Columns) -> tuple[np.ndarray, Gaps]:
+    """Returns the features as `features_of` does, also of a file that holds them back."""
+    if raw.later is None:
+        return features_of(raw, features, columns.categories, columns.missing)
+    pieces = (without_units(piece, columns.features)[0] for piece in raw.later.pieces())
+    try:
+        return features_in_pieces(pieces, raw.frame.height, features, columns.categories, columns.missing)
+    except DataError:
+        whole = without_units(raw.later.whole(), columns.features)[0]
+        return features_of(whole, features, columns.categories, columns.missing)
+
+
+def _format(raw: Raw, columns: Columns, features: Sequence[str]) -> TableFormat:
+    """Returns what is stated of how a file is written, and the decimal sign that its cells prove."""
+    stated = {key: value for key, value in asdict(columns.csv).items() if value is not None}
+    own = {} if raw.text is None else {**proven(raw, features), **stated}
+    return TableFormat(own, columns.clock.columns, columns.clock.form, columns.clock.zone)
+
+
 def _joined(raw: Raw, columns: Sequence[str]) -> np.ndarray:
     """Returns the combination of some columns, (rows,) str: "1001" of single characters, else "a-b"."""
     parts = [filled(raw, column) for column in columns]
-    if len(parts) == 1:
-        return parts[0].to_numpy().astype(str)
     joint = "" if all(part.str.len_chars().max() == 1 for part in parts) else "-"
-    return np.array([joint.join(row) for row in zip(*parts, strict=True)], dtype=str)
+    values, places = coded(parts, joint)
+    return np.asarray(values[places])
 
 
 def _misspelt(raw: Raw, features: Sequence[str]) -> Iterator[str]:

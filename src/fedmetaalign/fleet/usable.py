@@ -124,6 +124,29 @@ def single_samples(tables: Iterable[Table], target: Target) -> Iterator[str]:
         )
 
 
+def check_learnt(devices: Iterable[tuple[Table, np.ndarray, np.ndarray]], target: Target, units: str) -> None:
+    """Sees that each class that is tested is in the training set of some device.
+
+    Args:
+        devices: of each its samples, the test rows and the training rows.
+        target: the classes.
+        units: the units that the recipe has named as the test set.
+
+    Raises:
+        DataError: one is in none.
+    """
+    sides: tuple[set[str], set[str]] = (set(), set())
+    for table, *rows in devices:
+        for side, own in zip(sides, rows, strict=True):
+            side.update(table.classes[i] for i in np.unique(table.y[own]))
+    lacking = [name for name in target.classes if name in sides[0] - sides[1]]
+    if lacking:
+        raise DataError(
+            f"splits.test_units = {units} takes every sample of class {', '.join(map(repr, lacking))} for the"
+            " test set, and none is left to learn it by: name fewer units."
+        )
+
+
 def origin(table: Table) -> str:
     """Says which file a table is from."""
     return f" in {table.source}" if table.source else ""

@@ -13,7 +13,7 @@ import numpy as np
 from fedmetaalign.errors import BundleError
 from fedmetaalign.operators.grid import Bits, Grid
 from fedmetaalign.operators.rounding import Rounding
-from fedmetaalign.operators.stage import FloatStage, Stage
+from fedmetaalign.operators.stage import FloatStage, Layout, Stage
 
 L = TypeVar("L")
 Q = TypeVar("Q")
@@ -107,8 +107,8 @@ class Operator(Generic[L, Q]):
         run: the int8 output on int8 `x` in a family's rounding; takes the grid of its input.
         node: what the `.tflite` file holds of a layer; takes the grid of its input, None for float32.
         read: makes a layer of what the file holds.
-        c_stage: what the firmware has to know of an integer layer; takes the grid of its input, and whether
-            every dense layer of the network has multipliers per channel.
+        c_stage: what the firmware has to know of an integer layer; takes the grid of its input, and how the
+            network's weights lie.
         c_float_stage: the same of a float layer.
     """
 
@@ -127,7 +127,7 @@ class Operator(Generic[L, Q]):
     run: Callable[[Q, np.ndarray, Grid, Rounding], np.ndarray]
     node: Callable[[L | Q, Grid | None], Node]
     read: Callable[[Node], L | Q]
-    c_stage: Callable[[Grid, Q, bool], Stage]
+    c_stage: Callable[[Grid, Q, Layout], Stage]
     c_float_stage: Callable[[L], FloatStage]
 
 

@@ -4,6 +4,23 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
+class Layout(NamedTuple):
+    """How the weights of a network's dense layers and convolutions lie in flash.
+
+    Attributes:
+        per_channel: whether each block has multipliers and shifts of its own.
+        pairs: whether they are for cores whose multiplier gives 32 bits (`firmware/fma_pairs.h`).
+    """
+
+    per_channel: bool
+    pairs: bool = False
+
+    @property
+    def step(self) -> int:
+        """Bytes of RAM that four inputs take while they are multiplied."""
+        return 24 if self.pairs else 8
+
+
 class Stage(NamedTuple):
     """A layer of integers.
 

@@ -21,6 +21,7 @@ from fedmetaalign.operators import operator_of
 from fedmetaalign.phases.layers import float_layers, weight_vector
 from fedmetaalign.tinyml import compress, low_rank
 from fedmetaalign.tinyml.network import Layers
+from fedmetaalign.tinyml.time_code import goes_over_time
 
 ROWS = 16_384
 """Inputs that a smaller network learns from."""
@@ -159,7 +160,8 @@ def candidates(
     found, unpruned = list(whole), Splittable.of(layers, fixed, distillation)
     for precision, plain in zip(precisions, whole, strict=True):
         budget = most - (len(plain.model) - precision.cost.of(layers))
-        found.append(_fitted("low rank", unpruned, precision, most, budget))
+        if not goes_over_time(layers):
+            found.append(_fitted("low rank", unpruned, precision, most, budget))
         limit = _best_limit(compress.limits(layers), pruned, precision.cost, budget, distillation)
         if limit is not None:
             found.append(_fitted(f"pruned to {limit} units", taught(limit), precision, most, budget))
@@ -197,8 +199,9 @@ class Splittable:
 
     @classmethod
     def of(cls, layers: Layers, fixed: int, distillation: DistillationSet) -> "Splittable":
-        """Splits all layers but the last `fixed`."""
-        return cls(layers, low_rank.spectra(layers, len(layers) - fixed, distillation.inputs[:SPLIT]))
+        """Splits all layers but the last `fixed`; none of a network over time, whose layers are small."""
+        count = 0 if goes_over_time(layers) else len(layers) - fixed
+        return cls(layers, low_rank.spectra(layers, count, distillation.inputs[:SPLIT]) if count else [])
 
     def shrunk(self, cost: low_rank.StorageCost, most: float) -> Layers:
         """Writes layers in low rank until the network costs at most so much, or can cost no less."""

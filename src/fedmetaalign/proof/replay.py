@@ -70,7 +70,7 @@ class Streamed:
     """What firmware makes of windows of a signal.
 
     Attributes:
-        features: (windows, features) float32.
+        features: (windows, features) float32; or where the network takes the samples themselves its inputs.
         decisions: (windows,) int64, as in `Answers`; -1 where it said something before the end of the window.
         cost: of a window's last sample, with all that is done then; None on this machine.
     """
@@ -169,9 +169,11 @@ def stream(
         ToolError: as in `score`.
     """
     sources = [firmware / "fma_front.c", firmware / "fma_infer.c"]
-    on = compiled.machine(sources, [firmware], where, ["fma_push", "fma_stream_init", "fma_features"])
+    samples_are_inputs = memory.takes_samples(preparation)
+    functions = ["fma_push", "fma_stream_init", *(["fma_features"] * (not samples_are_inputs))]
+    on = compiled.machine(sources, [firmware], where, functions)
     count, (length, columns) = len(preparation.measured), windows.shape[1:]
-    interface, size = Interface.of(network), memory.stream(preparation)
+    interface, size = Interface.of(network), memory.stream(preparation, network)
     sizes_ = (size, 4 * length * columns, 4 * interface.outputs, 4, 4 * count)
     state, samples, score_, kind, found = map(on.allocate, sizes_)
     results = (score_, *(kind,) * (interface.outputs > 1))
@@ -184,8 +186,12 @@ def stream(
         ends = [samples + 4 * columns * i for i in range(length)]
         early = {on.call("fma_push", state, at, *results, count=False).result for at in ends[:-1]}
         calls.append(on.call("fma_push", state, ends[-1], *results, count=len(calls) < _STREAMED))
-        on.call("fma_features", state, found, count=False)
-        rows.append(np.frombuffer(on.read(found, 4 * count), np.float32))
+        if samples_are_inputs:
+            stored = on.read(state, interface.inputs * interface.input.itemsize)
+            rows.append(np.frombuffer(stored, interface.input))
+        else:
+            on.call("fma_features", state, found, count=False)
+            rows.append(np.frombuffer(on.read(found, 4 * count), np.float32))
         said.append(calls[-1].result if all(result % 2**32 == _NONE for result in early) else -1)
     cost = None
     if isinstance(where, Core):

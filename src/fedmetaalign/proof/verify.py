@@ -22,19 +22,19 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from fedmetaalign import signals
-from fedmetaalign.errors import BundleError
+from fedmetaalign.errors import BundleError, ToolError
 from fedmetaalign.operators.rounding import Rounding
 from fedmetaalign.proof import qemu, replay
 from fedmetaalign.proof.case import RANDOM, Case, load
 from fedmetaalign.proof.qemu import Board
-from fedmetaalign.tinyml import integer
+from fedmetaalign.tinyml import integer, memory
 from fedmetaalign.tinyml.compiled import installed
 from fedmetaalign.tinyml.features import outside
 from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.network import DeployedNetwork, QuantizedNetwork
 from fedmetaalign.tinyml.processors import RISCV
 from fedmetaalign.tinyml.runtimes import ROUNDINGS, Runtime, run
-from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE, Compiler, Core, compile_firmware
+from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE, NO_ROOM, Compiler, Core, compile_firmware
 
 SAMPLES = 200
 """Random samples beside the golden ones, and steps of learning."""
@@ -280,7 +280,7 @@ def stream_row(case: Case, name: str, where: Core | Compiler) -> Row:
     assert preparation.signal is not None and windows is not None  # noqa: S101 - asked of signals alone
     found = replay.stream(case.firmware, preparation, case.network, windows, where)
     rows = signals.features(preparation.signal, windows)
-    same = _alike(found.features, rows)
+    same = _alike(found.features, case.inputs_of(rows) if memory.takes_samples(preparation) else rows)
     # One by one: each window is a stream of its own, without a last good value.
     each = [
         (row, replace(case, raw=row, inputs=case.inputs_of(row))) for row in rows[:, None].astype(np.float64)
@@ -298,8 +298,9 @@ def stream_row(case: Case, name: str, where: Core | Compiler) -> Row:
 
 
 def _alike(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Tells which rows of float32 are the same to the last bit."""
-    return np.asarray((found.view(np.uint32) == expected.view(np.uint32)).all(axis=1))
+    """Tells which rows are the same to the last bit."""
+    bits = np.dtype(f"u{expected.itemsize}")
+    return np.asarray((found.view(bits) == expected.view(bits)).all(axis=1))
 
 
 def qemu_row(case: Case, name: str, board: Board) -> Row:
@@ -308,15 +309,20 @@ def qemu_row(case: Case, name: str, board: Board) -> Row:
     front = [firmware / "fma_front.c"] * (case.windows is not None)
     sources = [firmware / "main.c", firmware / "fma_infer.c", *front, FIRMWARE / "startup.c"]
     with TemporaryDirectory() as folder:
-        image = compile_firmware(
-            sources,
-            board.core,
-            Path(folder, "image.elf"),
-            "reset_handler",
-            include=[FIRMWARE],
-            memory=board.memory,
-            compiler="gcc",
-        )
+        try:
+            image = compile_firmware(
+                sources,
+                board.core,
+                Path(folder, "image.elf"),
+                "reset_handler",
+                include=[FIRMWARE],
+                memory=board.memory,
+                compiler="gcc",
+            )
+        except ToolError as error:
+            if NO_ROOM not in str(error):
+                raise
+            return Row(name, note=f"not run: the board {board.machine} has too little memory for it")
         done = qemu.run(image, board)
     right = max(rows - done.status, 0)
     rounding: Rounding | None = "gemmlowp" if case.rounds else None

@@ -3,17 +3,17 @@
 from fedmetaalign.fleet.files import listed
 from fedmetaalign.fleet.labels.guess import Guess
 from fedmetaalign.proposal.features import Sifted
+from fedmetaalign.proposal.proposal import Cut
 from fedmetaalign.proposal.reading import Family
-from fedmetaalign.proposal.signals import points
 
 
-def notes_of(family: Family, label: Guess, signal: str | None, sifted: Sifted, step: int) -> list[str]:
+def notes_of(family: Family, label: Guess, window: Cut | None, sifted: Sifted, step: int) -> list[str]:
     """Says it in sentences; what has to be looked at begins with CHECK.
 
     Args:
         family: the tables.
         label: what their label is.
-        signal: the column of recordings where rows are samples of a signal.
+        window: what rows are where they are samples of a signal, or windows of one.
         sifted: the features.
         step: how many rows each that was looked at stands for.
     """
@@ -40,18 +40,11 @@ def notes_of(family: Family, label: Guess, signal: str | None, sifted: Sifted, s
             f"CHECK the features: {listed(sifted.saved)} alone all but gives the label away, and there is no"
             " other: either it is made from the label, or a threshold does what a network would."
         )
-    if signal:
+    if window is not None and window.parted:
         notes.append(
-            f"CHECK the rows: they are samples of a signal ({listed(features)}), one '{signal}' after the"
-            " other, and one sample says next to nothing of a fault. It takes windows: cut each recording into"
-            " windows of some 1,000 samples, make features of each (root mean square, kurtosis, bands of its"
-            f" spectrum) in a table of one row a window, keep '{signal}' as a column, and call init on that"
-            " table. What follows draws single samples, so that everything runs; do not deploy it."
-        )
-    elif found := points(features):
-        notes.append(
-            f"Each row is a window of {found[1]} points ('{found[0]}...'): the network takes them as they are,"
-            " and knows nothing of shifts in time."
+            "CHECK the recordings: some class has a single one, so each is tested on its own later part, next"
+            " to what it is trained on: the accuracy flatters. Record more, name them with fleet.window.by, and"
+            " drop split_recordings."
         )
     if step > 1:
         notes.append(f"The tables are large: one row in {step} was looked at, and numbers of rows are rounded.")

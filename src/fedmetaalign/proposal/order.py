@@ -39,7 +39,7 @@ def split_of(
             return Split("units", why, unit=unit, test=test)
     runs, expected, z = _runs(kinds, devices)
     clustered = z < -SIGMAS and 2 * runs < expected
-    alike = _correlation(features, devices, 1) if clustered or clocked else 0.0
+    alike = correlation(features, devices, 1) if clustered or clocked else 0.0
     if alike >= _ALIKE:
         rows = "rows of one class stand together" if clustered else "rows follow one another"
         why = (
@@ -58,7 +58,7 @@ def _runs(kinds: np.ndarray, devices: np.ndarray) -> tuple[int, float, float]:
     return runs, expected, (runs - expected) / variance**0.5 if variance else 0.0
 
 
-def _correlation(features: Mapping[str, np.ndarray], devices: np.ndarray, lag: int) -> float:
+def correlation(features: Mapping[str, np.ndarray], devices: np.ndarray, lag: int = 1) -> float:
     """The median over features of the correlation between rows of one device that are so far apart."""
     same = devices[lag:] == devices[:-lag]
     found = []
@@ -75,5 +75,5 @@ def _block(features: Mapping[str, np.ndarray], kinds: np.ndarray, devices: np.nd
     each = [np.unique(kinds[devices == device], return_counts=True)[1].min() for device in np.unique(devices)]
     rarest = int(np.median(each))
     lags: Sequence[int] = [lag for lag in _LAGS if lag < len(kinds)]
-    far = next((lag for lag in lags if _correlation(features, devices, lag) < _ALIKE), _LAGS[-1])
+    far = next((lag for lag in lags if correlation(features, devices, lag) < _ALIKE), _LAGS[-1])
     return int(max(min(far, rarest // _BLOCKS), 2))

@@ -27,11 +27,40 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Draws:
-    """A table that is cut into devices at random, for want of any: so many, with so many samples each."""
+class Cut:
+    """Windows of a signal, as `[fleet.window]` has them.
 
-    count: int
-    samples: int
+    Attributes:
+        why: the reason.
+        front: what is made of each.
+        length: its samples, where rows are samples; half of them are its stride.
+        by: the column that names recordings, None where each file is one.
+        points: the columns of its points, where a row is a window.
+        rate: samples a second, None where nothing tells.
+        parted: a recording has to be on both sides of the split, for want of others of its class.
+    """
+
+    why: str
+    front: tuple[str, ...]
+    length: int | None = None
+    by: str | None = None
+    points: str | None = None
+    rate: float | None = None
+    parted: bool = False
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """Its keys and values in the recipe."""
+        found = {
+            "points": self.points,
+            "length": self.length,
+            "stride": self.length and self.length // 2,
+            "by": self.by,
+            "rate": self.rate,
+            "front": self.front,
+            "split_recordings": self.parted or None,
+        }
+        return {key: value for key, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -44,7 +73,7 @@ class Split:
         unit: the column of `units`.
         block: rows of a block of `blocks`.
         test: the share of the test set, None for the recipe's default.
-        time: the column of time of `time`.
+        time: the column of time of `time`, or that of its date and that of its time of day.
         otherwise: what to take where this one leaves devices out.
     """
 
@@ -53,7 +82,7 @@ class Split:
     unit: str | None = None
     block: int | None = None
     test: float | None = None
-    time: str | None = None
+    time: str | tuple[str, ...] | None = None
     otherwise: "Split | None" = None
 
 
@@ -67,7 +96,7 @@ class Choice:
         counts: of each class its rows, the normal ones first.
         parts: the files and their features.
         device: the columns that name devices; empty where each file is one.
-        draws: how the table is cut at random, if it is.
+        window: how rows are cut into windows, if they are samples of a signal, or windows of one.
         units: of each feature with one its physical unit.
         categories: of each text feature its values in their order.
         gaps: of each feature that lacks values how many.
@@ -75,6 +104,7 @@ class Choice:
         split: how samples are divided.
         notes: sentences that somebody should read before believing a result.
         audit: of all rows together.
+        conversions: of units that tables of one sensor differ in, as [fleet.conversions] has them.
     """
 
     label: Guess
@@ -82,7 +112,7 @@ class Choice:
     counts: Mapping[str, int]
     parts: tuple[Part, ...]
     device: tuple[str, ...]
-    draws: Draws | None
+    window: Cut | None
     units: Mapping[str, str]
     categories: Mapping[str, tuple[str, ...]]
     gaps: Mapping[str, int]
@@ -90,6 +120,7 @@ class Choice:
     split: Split
     notes: tuple[str, ...]
     audit: Audit
+    conversions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -9,16 +9,18 @@ import numpy as np
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.audit.overlap import comparable, overlaps
-from fedmetaalign.fleet.audit.table import audit_raw
+from fedmetaalign.fleet.audit.table import Audit, audit_raw
+from fedmetaalign.fleet.files import Raw
 from fedmetaalign.fleet.labels.classes import Value
 from fedmetaalign.fleet.labels.guess import Guess, guess, labelled_rows
 from fedmetaalign.fleet.tables import safe_name
+from fedmetaalign.proposal.conversions import turned
 from fedmetaalign.proposal.features import numbers_of, roles_of, sift
 from fedmetaalign.proposal.notes import notes_of
-from fedmetaalign.proposal.order import split_of
-from fedmetaalign.proposal.proposal import Choice, Draws, Part, Proposal, Split
+from fedmetaalign.proposal.order import correlation, split_of
+from fedmetaalign.proposal.proposal import Choice, Cut, Part, Proposal, Split
 from fedmetaalign.proposal.reading import Family
-from fedmetaalign.proposal.signals import is_signal
+from fedmetaalign.proposal.signals import rate_of, windows_of
 from fedmetaalign.proposal.timing import time_column
 from fedmetaalign.proposal.units import unit_of
 
@@ -60,7 +62,11 @@ def propose(
             sorry.append(str(error))
             spare += family.paths
     if not choices:
-        raise DataError(sorry[-1])
+        several = sum(len(family.paths) for family in families) > 1
+        told = (
+            "; or, where the names of files tell it, as of recordings, write a recipe with fleet.window.files"
+        )
+        raise DataError(sorry[-1] + (told if several and "--label" in sorry[-1] else ""))
     small = [raw for family in families for raw in family.raws if raw.frame.height <= MOST_ROWS]
     shared = [
         f"CHECK the tables: {each.sentence}" for each in overlaps([(r.path, comparable(r)) for r in small])
@@ -100,16 +106,28 @@ def choose(
     if not sifted.features:
         reasons = " ".join([*sifted.left.values()][:3])
         raise DataError(f"{raw.path} has no column that can be a feature: {reasons}")
-    signal = is_signal(sifted.features, kinds, roles.units, step)
     numbers = {name: numbers_of(known, name) for name in sifted.features if name not in sifted.categories}
     clocked = any(finding.code == "clock" for finding in audit.findings)
-    split, draws = split_of(numbers, kinds, roles.devices, roles.unit, roles.units, clocked), None
+    split = split_of(numbers, kinds, roles.devices, roles.unit, roles.units, clocked)
     time, unread = time_column(family, audit.findings) if split.kind != "units" else (None, "")
-    if time is not None:
+    recordings = roles.devices if roles.units is None else _pairs(roles.devices, roles.units)
+    window = windows_of(
+        sifted.features,
+        kinds,
+        roles.unit,
+        roles.devices,
+        recordings,
+        step,
+        correlation(numbers, recordings),
+        clocked,
+        _rate(raw, audit),
+    )
+    if window is not None and window.length is not None:
+        split = _of_recordings(window)
+    elif time is not None:
         why = "trained on the earlier part and tested on the later, as a model that is deployed will be"
         split = Split("time", why, time=time, otherwise=split)
-    if signal:
-        draws, split = Draws(10, 400), Split("rows", "rows are drawn at random from the recordings")
+    converted = turned(family.raws, [name for name in sifted.features if name not in sifted.categories])
     kinds_too, counts = _classes(label, kinds, step)
     return Choice(
         label=label,
@@ -117,18 +135,46 @@ def choose(
         counts=counts,
         parts=_parts(family, label, sifted.features),
         device=roles.device,
-        draws=draws,
-        units={name: unit for name in sifted.features if (unit := raw.units.get(name) or unit_of(name))},
+        window=window,
+        units={
+            name: unit
+            for name in sifted.features
+            if name not in converted.several and (unit := raw.units.get(name) or unit_of(name))
+        },
+        conversions=converted.conversions,
         categories=sifted.categories,
         gaps=sifted.gaps,
         left=sifted.left,
         split=split,
         notes=(
-            *notes_of(family, label, roles.unit if signal else None, sifted, step),
+            *notes_of(family, label, window, sifted, step),
             *([unread] if unread else []),
+            *converted.notes,
         ),
         audit=audit,
     )
+
+
+def _pairs(devices: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """The number of each row's recording, (rows,) int64: devices may call theirs alike."""
+    return np.asarray(np.unique(np.stack([devices, units]), axis=1, return_inverse=True)[1])
+
+
+def _of_recordings(window: Cut) -> Split:
+    """The split of windows: recordings as a whole, or the later part of each where a class has a single one."""
+    if window.parted:
+        return Split("rows", "each recording is tested on its later part: some class has no other recording")
+    return Split(
+        "units",
+        "windows of one recording stay on one side: any split inside it would test on what it trained on",
+    )
+
+
+def _rate(raw: Raw, audit: Audit) -> float | None:
+    """The samples a second that a column of one value tells."""
+    constant = [str(finding.column) for finding in audit.findings if finding.code == "constant"]
+    numeric = [name for name in constant if raw.frame[name].dtype.is_numeric()]
+    return rate_of({name: float(raw.frame[name][0]) for name in numeric})
 
 
 def _parts(family: Family, label: Guess, features: Sequence[str]) -> tuple[Part, ...]:

@@ -3,6 +3,7 @@
 import gzip
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import polars as pl
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.files import CERTAIN, Options, Raw, load
+from fedmetaalign.fleet.columns.units import split_unit
+from fedmetaalign.fleet.files import CERTAIN, Options, Raw, glanced
 from fedmetaalign.fleet.files.loading import KINDS
+from fedmetaalign.proposal.conversions import alike, in_one_unit
 
 _LOOSE = (".txt", ".dat")  # notes, perhaps: taken for tables where there are no others
 SUFFIXES = tuple(kind + packed for kind in KINDS if kind not in _LOOSE for packed in ("", ".gz"))
@@ -73,6 +76,15 @@ def tables_in(paths: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def below(paths: Sequence[Path]) -> Iterator[str]:
+    """Yields what tables lie in folders of the folders that are named, which are not looked at."""
+    for path in paths:
+        inside = [p for p in path.rglob("*") if p.name.lower().endswith(SUFFIXES)] if path.is_dir() else []
+        counts = Counter(str(p.parent) for p in inside if p.parent != path)
+        for folder, count in sorted(counts.items()):
+            yield f"{folder} has {count} table{'s' * (count > 1)} more, which were not looked at: name it, too."
+
+
 def read(paths: Sequence[Path], options: Options | None = None) -> tuple[tuple[Family, ...], dict[Path, str]]:
     """Reads tables and sorts them by kind: tables are of one kind that share half of their columns.
 
@@ -92,7 +104,7 @@ def read(paths: Sequence[Path], options: Options | None = None) -> tuple[tuple[F
     decimals: dict[Path, str] = {}
     for path in paths:
         try:
-            raws.append(load(path, options=options))
+            raws.append(glanced(path, options))
         except DataError as error:
             if (sign := _decimal(path, options)) and (raw := _with(path, sign, options)):
                 raws.append(raw)
@@ -111,8 +123,12 @@ def _family(kin: Sequence[Raw], decimals: Mapping[Path, str], options: Options) 
     sure = [raw for raw in kin if raw.path not in own]
     proofs = [raw for raw in sure if any(style.decimal == "," for style in raw.styles.values())]
     if {*own.values()} == {","} and proofs and all(_reads_with_commas(raw, options) for raw in sure):
-        return Family(tuple(kin), _pooled(kin), {raw.path: "," for raw in kin}, proofs[0].path.name)
-    return Family(tuple(kin), _pooled(kin), own)
+        kin = alike(kin)
+        return Family(
+            tuple(kin), _pooled(in_one_unit(kin)), {raw.path: "," for raw in kin}, proofs[0].path.name
+        )
+    kin = alike(kin)
+    return Family(tuple(kin), _pooled(in_one_unit(kin)), own)
 
 
 def _reads_with_commas(raw: Raw, options: Options) -> bool:
@@ -139,7 +155,7 @@ def _decimal(path: Path, options: Options) -> str | None:
 
 def _with(path: Path, decimal: str, options: Options) -> Raw | None:
     try:
-        return load(path, options=replace(options, decimal=decimal))
+        return glanced(path, replace(options, decimal=decimal))
     except DataError:
         return None
 
@@ -147,15 +163,19 @@ def _with(path: Path, decimal: str, options: Options) -> Raw | None:
 def _kin(raws: Sequence[Raw]) -> Iterator[list[Raw]]:
     families: list[list[Raw]] = []
     for raw in raws:
-        own = {*raw.frame.columns}
+        own = {*map(_named, raw.frame.columns)}
         for family in families:
-            others = {*family[0].frame.columns}
+            others = {*map(_named, family[0].frame.columns)}
             if len(own & others) >= _ALIKE * len(own | others):
                 family.append(raw)
                 break
         else:
             families.append([raw])
     yield from families
+
+
+def _named(column: str) -> str:
+    return split_unit(column)[0]
 
 
 def _pooled(raws: Sequence[Raw]) -> Raw:

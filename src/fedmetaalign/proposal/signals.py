@@ -1,30 +1,96 @@
 """Tables whose rows are samples of a signal, or whose rows are windows of one."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fedmetaalign.proposal.features import are_of_one
+from fedmetaalign.proposal.proposal import Cut
 
-_LONG = 2000  # the rows of a recording from which on it is a signal
-_NARROW = 12  # the features that a table of samples has at most
+_LONG = 2000  # the rows of a recording from which on it is a signal, whatever its samples are like
+_SLOW = 300  # the same where rows follow one another in time, and neighbours are alike
+_ALIKE = 0.3
+_UNNAMED = 20_000  # the rows of a table from which on they are samples, where nothing names recordings
+_RUN = 1000  # of them of one class in a row
+_NARROW = 12  # the features that a table of samples has at most, but for a slow process
 _POINTS = 20  # the columns of a window at least
+_RAW = 400  # the points that a network takes as they are
+_WINDOWS = 20  # of a recording at least
+_LENGTHS = (1024, 16)  # samples of a window at most and at least
+_SPECTRAL = 64  # samples of a window from which on its spectrum says something
 
 
-def is_signal(features: Sequence[str], kinds: np.ndarray, units: np.ndarray | None, step: int) -> bool:
-    """Whether rows are samples of a signal: long recordings of few sensors, each of one class.
+def windows_of(
+    features: Sequence[str],
+    kinds: np.ndarray,
+    by: str | None,
+    devices: np.ndarray,
+    numbers: np.ndarray,
+    step: int,
+    correlation: float,
+    clocked: bool,
+    rate: float | None,
+) -> Cut | None:
+    """Proposes windows where rows are samples of a signal, or windows of one.
+
+    Samples are those of long recordings of few sensors, each of one class; of long recordings of a process
+    whose rows follow one another; or, where nothing names recordings, of few sensors in long runs of a class.
 
     Args:
         features: their names.
         kinds: (rows,) the class of each row.
-        units: (rows,) int64, the recording of each row; None where no column names any.
+        by: the column that names the recording, None where none does.
+        devices: (rows,) int64, the device of each row.
+        numbers: (rows,) int64, the number of each row's recording.
         step: how many rows of the tables each of these stands for.
+        correlation: of neighbouring rows, the median over the features.
+        clocked: a column tells the time.
+        rate: samples a second, if a column tells.
     """
-    if units is None or not 1 <= len(features) <= _NARROW:
-        return False
-    sizes = step * np.bincount(units)
-    return bool(np.median(sizes[sizes > 0]) >= _LONG) and are_of_one(kinds, units)
+    if (found := points(features)) is not None:
+        front = ("raw", "statistics", "bands") if found[1] <= _RAW else ("statistics", "bands")
+        return Cut(f"a row is a window of {found[1]} points", front, points=f"{found[0]}*")
+    sizes = step * np.bincount(numbers)
+    rows = float(np.median(sizes[sizes > 0]))
+    if by is not None:
+        narrow = 1 <= len(features) <= _NARROW and rows >= _LONG and are_of_one(kinds, numbers)
+        slow = clocked and rows >= _SLOW and correlation >= _ALIKE
+        if not (narrow or slow):
+            return None
+    else:
+        changes = int(np.count_nonzero((kinds[1:] != kinds[:-1]) | (numbers[1:] != numbers[:-1])))
+        if not 1 <= len(features) <= _NARROW or rows < _UNNAMED or step * len(kinds) / (changes + 1) < _RUN:
+            return None
+    most, least = _LENGTHS
+    length = int(min(most, max(least, 2 ** int(np.log2(rows / _WINDOWS)))))
+    return Cut(
+        f"rows are samples of a signal, some {rows:,.0f} a recording, and one says next to nothing",
+        ("statistics", "bands") if length >= _SPECTRAL else ("statistics",),
+        length=length,
+        by=by,
+        rate=rate,
+        parted=fewest_recordings(kinds, devices, numbers) < 2,
+    )
+
+
+def fewest_recordings(kinds: np.ndarray, devices: np.ndarray, recordings: np.ndarray) -> float:
+    """Returns how many recordings the class has that has fewest, on the device in the middle."""
+    found = []
+    for device in np.unique(devices):
+        own, theirs = kinds[devices == device], recordings[devices == device]
+        found.append(min(len(np.unique(theirs[own == kind])) for kind in np.unique(own)))
+    return float(np.median(found))
+
+
+def rate_of(constants: Mapping[str, float]) -> float | None:
+    """Returns the samples a second that a column of one value tells by its name, such as sample_rate_hz."""
+    for name, value in constants.items():
+        if re.search(r"sampl|(^|[^a-z])fs([^a-z]|$)", name.lower()) and re.search(
+            r"rate|freq|hz|fs", name.lower()
+        ):
+            return value if value > 0 else None
+    return None
 
 
 def points(features: Sequence[str]) -> tuple[str, int] | None:

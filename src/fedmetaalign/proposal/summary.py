@@ -39,6 +39,7 @@ def to_dict(proposal: Proposal) -> dict[str, Any]:
                 "categories": {name: list(order) for name, order in choice.categories.items()},
                 "gaps": dict(choice.gaps),
                 "left": dict(choice.left),
+                "window": None if choice.window is None else choice.window.keys,
                 "split": asdict(choice.split),
                 "notes": list(choice.notes),
                 "audit": choice.audit.to_dict(),
@@ -63,6 +64,9 @@ def _choice(choice: Choice) -> Iterator[str]:
     yield f"  features  {_listed(names)}"
     if choice.gaps:
         yield f"  missing   {_listed(f'{name} {count:,}' for name, count in choice.gaps.items())}"
+    if choice.window is not None:
+        keys = ", ".join(f"{key} {each}" for key, each in choice.window.keys.items() if key != "front")
+        yield f"  windows   {keys}: {' and '.join(choice.window.front)}"
     if choice.left:
         yield f"  left out  {_listed(choice.left)}"
     yield f"  split     {choice.split.kind}: {choice.split.why}"

@@ -15,6 +15,16 @@ from fedmetaalign.proposal.proposal import Choice, Part, Proposal, Split
 
 _WIDTH = 100
 _MOST = 8  # classes whose rows are told
+_WINDOW = {
+    "length": "samples of a window",
+    "stride": "a decision so often",
+    "by": "no window crosses recordings",
+    "rate": "samples a second",
+    "points": "in their natural order",
+    "front": "what is made of a window",
+    "split_recordings": "CHECK: see above",
+}
+"""What is said of the keys of windows."""
 
 
 def recipe_text(proposal: Proposal, folder: Path, call: str, run: str) -> str:
@@ -37,14 +47,22 @@ def recipe_text(proposal: Proposal, folder: Path, call: str, run: str) -> str:
     sources = [_places(choice, folder, proposal.spare) for choice in proposal.choices]
     alone = sum(map(len, sources)) == 1
     exclude = [name for found in sources for _, place in found for name in place.exclude]
-    if exclude and not alone:
-        lines += ["[fleet]", f"exclude = {value(exclude)}", ""]
+    raw = any(choice.window and "raw" in choice.window.front for choice in proposal.choices)
+    if (exclude or raw) and not alone:
+        lines += ["[fleet]", *_whole(exclude, raw), ""]
     for choice, found in zip(proposal.choices, sources, strict=True):
         for note in choice.notes:
             lines += [*_comment(note), ""]
         for i, (part, place) in enumerate(found):
-            lines += _source(choice, part, place, alone, told=i > 0)
+            lines += _source(choice, part, place, alone, told=i > 0, raw=raw)
         lines += [*_left(choice), ""]
+    conversions = {unit: way for choice in proposal.choices for unit, way in choice.conversions.items()}
+    if conversions:
+        lines += [
+            "[fleet.conversions]",
+            *(f"{_key(unit)} = {value(way)}" for unit, way in conversions.items()),
+            "",
+        ]
     if proposal.csv:
         lines += ["[fleet.csv]", *(f"{key} = {value(each)}" for key, each in proposal.csv.items()), ""]
     return "\n".join([*lines, *_splits(proposal)]) + "\n"
@@ -60,12 +78,20 @@ def value(thing: Any) -> str:
     return tomli_w.dumps({"v": thing}).removeprefix("v = ").strip()
 
 
-def _source(choice: Choice, part: Part, place: Place, alone: bool, told: bool) -> Iterator[str]:
+def _whole(exclude: Sequence[str], raw: bool) -> Iterator[str]:
+    """The lines about the whole fleet: devices that take no part, and how raw samples are scaled."""
+    if exclude:
+        yield f"exclude = {value(exclude)}"
+    if raw:
+        yield _with('encoding = "linear"', "raw samples are scaled by channel")
+
+
+def _source(choice: Choice, part: Part, place: Place, alone: bool, told: bool, raw: bool) -> Iterator[str]:
     """The lines of one source."""
     yield "[fleet]" if alone else "[[fleet.devices]]"
     yield _with(f"table = {value(place.table)}", _whose(choice, place))
-    if alone and place.exclude:
-        yield f"exclude = {value(place.exclude)}"
+    if alone:
+        yield from _whole(place.exclude, raw)
     if part.decimal:
         why = f"as {part.proof} proves" if part.proof else "CHECK: nothing proves it"
         yield _with(f"csv = {value({'decimal': part.decimal})}", "" if told else why)
@@ -74,7 +100,8 @@ def _source(choice: Choice, part: Part, place: Place, alone: bool, told: bool) -
         yield _with(f"time = {value(choice.split.time)}", "" if told else "puts rows in order")
     if choice.device:
         yield f"device = {value(choice.device if len(choice.device) > 1 else choice.device[0])}"
-    yield from _listed("features", part.features)
+    if choice.window is None or choice.window.points is None:
+        yield from _listed("features", part.features)
     if units := {name: unit for name, unit in choice.units.items() if name in part.features}:
         yield from _mapped("units", units)
     if categories := {name: order for name, order in choice.categories.items() if name in part.features}:
@@ -82,10 +109,14 @@ def _source(choice: Choice, part: Part, place: Place, alone: bool, told: bool) -
     if gaps := {name: count for name, count in choice.gaps.items() if name in part.features}:
         counts = ", ".join(f"{name} {count:,}" for name, count in gaps.items())
         yield _with('missing_values = "median"', f"stands for what is missing: {counts}")
-    if choice.draws:
-        keys = {"count": choice.draws.count, "samples": choice.draws.samples, "alpha": 100.0}
-        yield _with(f"partition = {value(keys)}", "devices for a trial, drawn from the whole table")
     yield ""
+    if choice.window is not None:
+        yield "[fleet.window]" if alone else "[fleet.devices.window]"
+        if not told:
+            yield from _comment(choice.window.why[:1].upper() + choice.window.why[1:] + ".")
+        for key, each in choice.window.keys.items():
+            yield _with(f"{key} = {value(each)}", "" if told else _WINDOW.get(key, ""))
+        yield ""
 
 
 def _label(choice: Choice, told: bool) -> Iterator[str]:
@@ -113,8 +144,6 @@ def _label(choice: Choice, told: bool) -> Iterator[str]:
 
 
 def _whose(choice: Choice, place: Place) -> str:
-    if choice.draws:
-        return ""
     if choice.device:
         return f"a device is each {' and '.join(choice.device)}"
     return f"{place.tables} tables, a device each" if place.tables > 1 else "one device"

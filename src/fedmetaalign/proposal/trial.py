@@ -10,6 +10,8 @@ from typing import Any
 from fedmetaalign import recipe as recipes
 from fedmetaalign.errors import FedMetaAlignError
 from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.files import listed
+from fedmetaalign.fleet.tables import names_of
 from fedmetaalign.proposal.proposal import Choice, Proposal, Split
 from fedmetaalign.recipe import file as recipe_file
 
@@ -63,15 +65,20 @@ def tried(text: str, folder: Path) -> Trial:
 
 
 def _others(proposal: Proposal) -> Iterator[Proposal]:
-    """The same with larger test sets, without kinds of faults, and with simpler splits."""
+    """The same with other test sets, without kinds of faults, and with simpler splits."""
     splits = [choice.split for choice in proposal.choices]
     if any(split.otherwise for split in splits):
         plain = _with(proposal, _without_time)
         yield plain
         yield from _others(plain)
         return
-    for test in (0.34, 0.5):
-        if any(split.kind == "units" and test > (split.test or 0) for split in splits):
+    if any(choice.window and choice.window.length and not choice.window.parted for choice in proposal.choices):
+        if any(choice.kinds for choice in proposal.choices):
+            yield replace(proposal, choices=tuple(map(_without_kinds, proposal.choices)))
+        yield replace(proposal, choices=tuple(map(_parted, proposal.choices)))
+        return
+    for test in (None, 0.34, 0.5):
+        if any(split.kind == "units" and test != split.test for split in splits):
             yield _with(proposal, partial(replace, test=test))
     if any(choice.kinds for choice in proposal.choices):
         yield replace(proposal, choices=tuple(map(_without_kinds, proposal.choices)))
@@ -95,10 +102,20 @@ def _without_kinds(choice: Choice) -> Choice:
     return replace(choice, kinds=False, split=split, notes=(*choice.notes, note))
 
 
+def _parted(choice: Choice) -> Choice:
+    """The same, tested on the later part of each recording."""
+    if choice.window is None:
+        return choice
+    why = "CHECK: too few recordings for the test set, so each is tested on its own later part"
+    return replace(choice, window=replace(choice.window, parted=True), split=Split("rows", why))
+
+
 def _without_time(split: Split) -> Split:
     if split.otherwise is None:
         return split
-    why = f"{split.otherwise.why} (a split by '{split.time}' would leave a part without a class)"
+    why = (
+        f"{split.otherwise.why} (a split by {listed(names_of(split.time))} would leave a part without a class)"
+    )
     return replace(split.otherwise, why=why)
 
 

@@ -71,7 +71,11 @@ class Recipe(Section):
         signal have a time within, and are whole on one side of the split.
         """
         timed = [source for source in self.fleet.sources if source.time]
-        if "kind" not in self.splits.model_fields_set and timed and not any(s.window for s in timed):
+        if (
+            "kind" not in self.splits.model_fields_set
+            and timed
+            and all(s.window is None or s.window.points for s in timed)
+        ):
             object.__setattr__(self, "splits", self.splits.model_copy(update={"kind": "time"}))
         return self
 

@@ -18,6 +18,7 @@ from fedmetaalign.recipe.section import (
     Value,
     Whole,
 )
+from fedmetaalign.recipe.simulated import SIMULATORS, WINDOWS, window_of
 from fedmetaalign.recipe.window import Window
 from fedmetaalign.system import plugins
 
@@ -33,10 +34,6 @@ def one_of(own: Sequence[str], group: str) -> Callable[[str], str]:
         return name
 
     return check
-
-
-SIMULATORS = ("feeder", "milling", "rotating")
-"""The simulators of this package."""
 
 
 class Partition(Section):
@@ -136,6 +133,9 @@ class Source(Section):
     """The time zone of stamps that name none, such as "Europe/Berlin"."""
     device: str | tuple[str, ...] = ()
     """Columns whose combination names the device: one table cut into devices."""
+    only: Mapping[str, Annotated[tuple[Value, ...], Field(min_length=1)]] = {}
+    """By column the values of the rows that are read, the others are left out; in texts `*` and `?` stand for
+    any characters."""
     partition: Partition | None = None
     window: Window | None = None
     """What its rows are, if they are samples of a signal, or windows of one."""
@@ -145,6 +145,16 @@ class Source(Section):
     """Devices to simulate."""
     samples: Count = 400
     """Samples of each simulated device, its test set included."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_signals(cls, keys: Any) -> Any:
+        """Adds the window of a simulator of signals, or what of it the recipe leaves open."""
+        if isinstance(keys, Mapping) and keys.get("simulator") in WINDOWS:
+            given = keys.get("window") or {}
+            if isinstance(given, Mapping):
+                return {**keys, "window": window_of(keys["simulator"], given)}
+        return keys
 
     @model_validator(mode="after")
     def _windowed(self) -> "Source":
@@ -166,8 +176,18 @@ class Source(Section):
             )
         if self.categories:
             raise ValueError("has categories, and a window, whose channels are numbers: drop one of them")
+        if window.files is not None and not any(c in (self.table or "") for c in "*?"):
+            raise ValueError(
+                'has window.files, which says what the names of files tell, and no table such as "*.csv" that'
+                " matches several: give it one"
+            )
         if window.points and self.simulator is not None:
             raise ValueError("has a simulator, which knows no columns of points: give window a length")
+        if self.partition is not None and self.partition.gain:
+            raise ValueError(
+                "has partition.gain, by which sensors read too much or too little, and windows, whose features"
+                " do not grow with it: drop one of them"
+            )
         if self.partition is not None and not window.points:
             raise ValueError(
                 "has a partition, which deals out rows, and a window of several rows: cut the table by `device`"
@@ -191,6 +211,8 @@ class Source(Section):
             raise ValueError("has time_format or zone, which say how `time` is written: name that column, too")
         if self.time is not None and self.simulator is not None:
             raise ValueError("has a simulator, which knows no time: drop `time`")
+        if self.only and self.simulator is not None:
+            raise ValueError("has a simulator, which has no columns to choose rows by: drop `only`")
         if self.device and self.partition is not None:
             raise ValueError("has both device and partition: a table is cut in one way")
         return self
@@ -333,10 +355,14 @@ class Splits(Section):
     unit: str | None = None
     """Column whose equal values stay together, for kind = "units"; of a signal its recordings, if none."""
     test_units: tuple[Value, ...] = ()
-    """Values of `unit` that are the test set of each device, so that it is tested on what it never had."""
+    """Values of `unit` that are the test set of each device, so that it is tested on what it never had; in
+    texts `*` and `?` stand for any characters."""
     stratify: Literal["class", "kind"] = "class"
     """What every part has its share of: the label's classes, or the kinds of fault that a source tells within
     them, of simulators, of several label columns and of `partition.by`."""
+    most: Annotated[int, Field(ge=100, strict=True)] = 50_000
+    """Samples of a device that are used, its test set included: of more, so many are drawn, of each class its
+    share."""
     reuse: bool = False
     """Phase 3 trains on all of a device's training samples but the validation part."""
 

@@ -1,18 +1,15 @@
 """How many inputs a network needs whose recipe gives no number, or says `model.inputs = "features"`."""
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 
 from fedmetaalign.model.rules import FLAGGED
 from fedmetaalign.recipe.data import Source
+from fedmetaalign.recipe.simulated import FEATURES
 from fedmetaalign.recipe.window import Window
 from fedmetaalign.signals import front
 
 LEAST = 9
 """The paper's: narrower tables share its network, whose further inputs are zero."""
-
-SIMULATED: Mapping[str, int] = MappingProxyType({"feeder": 6, "milling": 6, "rotating": 9})
-"""Features of each simulator of this package; those of another's are not known before it has run."""
 
 
 def enough(fleet: Iterable[Source], public: Source) -> int:
@@ -36,12 +33,13 @@ def enough(fleet: Iterable[Source], public: Source) -> int:
 def _features(source: Source) -> set[tuple[str, str]]:
     """Returns name and unit of each feature, and of each input that may say that one is missing.
 
-    A simulator's are numbered; of windows they are those that a front end makes.
+    A simulator's are numbered, and those of another package's are not known before it has run; of windows they
+    are those that a front end makes.
     """
     if source.window is not None:
         return {(name, "") for name in _of_windows(source, source.window)}
     if source.simulator is not None:
-        return {(source.simulator, str(number)) for number in range(SIMULATED.get(source.simulator, 0))}
+        return {(source.simulator, str(number)) for number in range(FEATURES.get(source.simulator, 0))}
     flagged = source.features if source.missing_values == "flag" else ()
     own = {(name, source.units.get(name, "")) for name in source.features}
     return own | {(FLAGGED.format(name), "") for name in flagged}
@@ -51,7 +49,7 @@ def _of_windows(source: Source, window: Window) -> tuple[str, ...]:
     """Returns the features of windows, as far as the channels are known; that of a pattern counts as one."""
     channels = tuple(dict.fromkeys(window.channels or source.features))
     if not channels:
-        channels = tuple(map(str, range(SIMULATED.get(source.simulator or "", 0))))
+        channels = tuple(map(str, range(FEATURES.get(source.simulator or "", 0))))
     length = window.length
     if window.points:
         length = max(2, -(-len(source.features) // len(window.patterns)))

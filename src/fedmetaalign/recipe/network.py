@@ -8,8 +8,9 @@ from pydantic import model_validator
 from fedmetaalign.operators.stack import POOLS, Kind, placed
 from fedmetaalign.operators.stack import Block as PlainBlock
 from fedmetaalign.recipe.data import Source
-from fedmetaalign.recipe.inputs import LEAST, SIMULATED
+from fedmetaalign.recipe.inputs import LEAST
 from fedmetaalign.recipe.section import Count, Section, Whole
+from fedmetaalign.recipe.simulated import FEATURES
 
 
 class Block(Section):
@@ -175,7 +176,7 @@ def _channels(source: Source) -> int:
         return len(window.patterns) if window else 0
     named = window.channels or source.features
     if not named and source.simulator is not None:
-        return SIMULATED.get(source.simulator, 0)
+        return FEATURES.get(source.simulator, 0)
     return len(named)
 
 

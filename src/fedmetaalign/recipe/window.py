@@ -1,15 +1,32 @@
 """The recipe's section on signals: how samples become windows, and windows become features."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from fedmetaalign.recipe.section import Count, Name, Positive, Section, ShareOrNone
 from fedmetaalign.signals.window import MINUTE, Front, Signal, Taper
 
-_OF_LONG = ("length", "stride", "by", "label", "split_recordings")
+_PART = re.compile(r"\{(\w+)\}")
+
+
+def _parts(pattern: str) -> str:
+    """Checks what the names of files are said to be."""
+    names = _PART.findall(pattern)
+    if not names or "{" in _PART.sub("", pattern) or "}{" in pattern:
+        raise ValueError(
+            f"= {pattern!r} has to have parts in braces, and something between them, such as"
+            ' "{machine}_{run}"'
+        )
+    if twice := [name for i, name in enumerate(names) if name in names[:i] or not name.isidentifier()]:
+        raise ValueError(f"= {pattern!r} has the part {twice[0]!r}, which has to be a name that no other has")
+    return pattern
+
+
+_OF_LONG = ("length", "stride", "by", "files", "label", "split_recordings")
 _OF_SPECTRA = ("bands", "segment", "taper", "speed")
 
 
@@ -26,6 +43,9 @@ class Window(Section):
     """Samples from the beginning of a window to that of the next; default: the length."""
     by: Name | tuple[Name, ...] = ()
     """Columns whose combination names the recording, which no window crosses; default: a file is one."""
+    files: Annotated[str, AfterValidator(_parts)] | None = None
+    """What the names of files say, each of which is a recording, such as "{machine}/{state}_{run}": the parts
+    are columns, too, of the label, the device, or the unit of a split."""
     channels: tuple[Name, ...] = ()
     """Columns of the signal, by default the features; in the wide form what its channels are called."""
     label: Literal["any", "last", "majority", "all"] = "any"

@@ -4,7 +4,7 @@
 firmware does (`fma_front.c`), operation by operation.
 """
 
-from fedmetaalign.signals.front import features, names, shared
+from fedmetaalign.signals.front import features, names, raw_of, shared
 from fedmetaalign.signals.window import FRONTS, Front, Signal
 
-__all__ = ["FRONTS", "Front", "Signal", "features", "names", "shared"]
+__all__ = ["FRONTS", "Front", "Signal", "features", "names", "raw_of", "shared"]

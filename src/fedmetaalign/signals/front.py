@@ -35,20 +35,23 @@ def names(signal: Signal) -> tuple[str, ...]:
     return (*found, f"{signal.speed}.mean") if signal.speed else tuple(found)
 
 
+def raw_of(signal: Signal) -> tuple[int, int]:
+    """Returns the places of the first and of the last feature that is a sample of `raw`; it has to be there."""
+    channels, start = len(signal.channels), 0
+    for front in signal.front[: signal.front.index("raw")]:
+        start += channels * len(_parts(signal, front))
+    return start, start + signal.length * channels - 1
+
+
 def shared(signal: Signal) -> np.ndarray:
     """Returns with which feature each shares its mean and scale, (features,), the first of those that do.
 
     They are the samples of a channel in `raw`; all others are alone.
     """
-    channels, count = len(signal.channels), len(names(signal))
-    numbers = np.arange(count)
-    start = 0
-    for front in signal.front:
-        if front == "raw":
-            end = start + signal.length * channels
-            numbers[start:end] = start + np.arange(end - start) % channels
-            break
-        start += channels * len(_parts(signal, front))
+    numbers = np.arange(len(names(signal)))
+    if "raw" in signal.front:
+        first, last = raw_of(signal)
+        numbers[first : last + 1] = first + np.arange(last + 1 - first) % len(signal.channels)
     return numbers
 
 

@@ -20,6 +20,7 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.model.curve import Curve
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.operators import Layer, output_of
 from fedmetaalign.signals import Signal, features
@@ -62,6 +63,7 @@ class Bundle:
         model: the .tflite file.
         labels: the classes that it tells apart.
         reference: how its training samples were distributed; None where it cannot tell drift.
+        table: how the device's own table is written, as far as that is known.
         constant: what it says of every sample that was tried when it was written, "normal" or "fault", whatever
             the values; None where it tells samples apart.
     """
@@ -75,6 +77,7 @@ class Bundle:
     model: bytes
     labels: Target = BINARY
     reference: Reference | None = None
+    table: TableFormat = field(default_factory=TableFormat)
     constant: str | None = field(default=None, compare=False)
 
     @cached_property
@@ -174,6 +177,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         bundle.reference,
         constant,
         signals,
+        bundle.target,
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
@@ -187,6 +191,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         "target": bundle.target,
         "runtime": bundle.runtime,
         **({} if bundle.labels == BINARY else asdict(bundle.labels)),
+        **({"table": told} if (told := bundle.table.to_dict()) else {}),
         **({} if bundle.reference is None else {"drift": bundle.reference.to_dict()}),
         "quantization": _quantization(network),
         "bytes": {name: len(data) for name, data in files.items()},
@@ -288,6 +293,7 @@ def read(folder: Path) -> Bundle:
             model=contents["model.tflite"],
             labels=labels,
             constant=facts.get("constant"),
+            table=TableFormat.read(facts.get("table", {})),
             reference=Reference.read(facts["drift"]) if "drift" in facts else None,
         )
         if bundle.constant not in (None, "normal", "fault"):

@@ -25,6 +25,7 @@ from fedmetaalign.tinyml import (
     features,
     firmware_readme,
     integer,
+    memory,
     signal_code,
     time_code,
 )
@@ -41,8 +42,10 @@ from fedmetaalign.tinyml.network import (
 
 _SOURCES = ("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h", "main.c")
 _CURVES = ("fma_curves.h",)
+_PAIRS = ("fma_pairs.h",)
 _LEARNING = ("fma_adapt.c", "fma_adapt.h", "fma_learn.h")
 _WIDTH = 112  # of a line
+_RAW_WINDOW = "#define FMA_RAW_WINDOW /* the inputs are the samples of a window, in order */"
 
 
 def files(
@@ -56,6 +59,7 @@ def files(
     reference: Reference | None = None,
     constant: str | None = None,
     windows: np.ndarray | None = None,
+    target: str = "",
 ) -> dict[str, str]:
     """Returns what goes into a bundle's `firmware/`, texts by file name.
 
@@ -70,6 +74,7 @@ def files(
         reference: how the training samples were distributed, where the device shall tell drift.
         constant: what it says of every sample, if that is the same.
         windows: (windows, length, columns) float32 of a signal, whose features are the last rows of `raw`.
+        target: the core that it is meant for: how its weights lie suits that one best.
 
     Raises:
         BundleError: float32 cannot hold a feature's mean or scale, or a layer is too wide.
@@ -79,16 +84,18 @@ def files(
     more = [*output_of(Interface.of(network).outputs).sources, *(_CURVES if preparation.curves else ())]
     more += time_code.SOURCES if time_code.goes_over_time(network) else ()
     more += signal_code.SOURCES if preparation.signal else ()
+    pairs = has_pairs(network, target)
+    more += _PAIRS if pairs else ()
     names = [*_SOURCES, *more, *(_LEARNING if head else ()), *(drift_code.SOURCES if reference else ())]
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in names}
     texts["README.md"] = firmware_readme.text(device, preparation, more, several, constant)
     trunk = len(split(network).trunk) if head else 0
-    texts["fma_model.h"] = model_header(device, network, preparation, threshold, trunk, labels)
+    texts["fma_model.h"] = model_header(device, network, preparation, threshold, trunk, labels, pairs)
     texts["fma_golden.h"] = golden_header(network, preparation, threshold, raw, labels)
     if head:
         texts["fma_head.h"] = head
     if preparation.signal:
-        texts["fma_signal.h"] = signal_code.signal_header(preparation, network)
+        texts["fma_signal.h"] = signal_code.signal_header(preparation, network, pairs)
         texts["README.md"] += signal_code.README
         if windows is not None:
             texts["fma_golden.h"] = signal_code.with_windows(texts["fma_golden.h"], windows)
@@ -98,6 +105,12 @@ def files(
     return texts
 
 
+def has_pairs(network: DeployedNetwork, target: str) -> bool:
+    """Tells whether a network's weights lie as `fma_pairs.h` takes them, which a Cortex-M0 is quickest with."""
+    whole = isinstance(network, QuantizedNetwork) and all(layer.bits == 8 for layer in network.layers)
+    return target == "cortex-m0" and whole
+
+
 def model_header(
     device: str,
     network: DeployedNetwork,
@@ -105,6 +118,7 @@ def model_header(
     threshold: float,
     trunk: int = 0,
     labels: Target | None = None,
+    pairs: bool = False,
 ) -> str:
     """Returns `fma_model.h`.
 
@@ -115,6 +129,7 @@ def model_header(
         threshold: a sample is a fault if its score is strictly greater.
         trunk: how many integer layers `fma_trunk` runs, for learning on the device; 0 for no such function.
         labels: as in `files`.
+        pairs: what `has_pairs` says.
 
     Raises:
         BundleError: float32 cannot hold a feature's mean or scale, or a layer is too wide.
@@ -139,6 +154,7 @@ def model_header(
         f"#define FMA_TRUNK {trunk} /* layers that fma_trunk runs; without it 0 */",
         *(_classes(labels) if several else []),
         f"#define FMA_STRICT {int(not missing.fills)} /* whether a broken value is a sensor fault always */",
+        *([_RAW_WINDOW] * memory.takes_samples(preparation)),
         *(["#define FMA_LAST /* the last good value stands for a broken one */"] * (missing.rule == "last")),
         "",
         "#ifdef FMA_MODEL_DATA /* the rest is for fma_infer.c */",
@@ -158,7 +174,7 @@ def model_header(
         f"#define FMA_FLOAT_LAYERS {len(floats)} /* after them */",
     ]
     if isinstance(network, QuantizedNetwork):
-        lines += _integer_part(network, trunk)
+        lines += _integer_part(network, trunk, pairs)
     if floats:
         lines += _float_part(floats, layers[-1].output if layers else None)
     return "\n".join([*lines, "", "#endif", "#endif", ""])
@@ -286,7 +302,7 @@ def golden_header(
     return "\n".join([*lines, "", "#endif", ""])
 
 
-def _integer_part(network: QuantizedNetwork, trunk: int) -> list[str]:
+def _integer_part(network: QuantizedNetwork, trunk: int, pairs: bool) -> list[str]:
     layers, last, widest = network.layers, network.layers[-1].output, max(layer_widths(network.layers))
     sources = [network.input, *(layer.output for layer in layers[:-1])]
     kind = "int8" if network.edges == "int8" else "uint8"
@@ -299,11 +315,11 @@ def _integer_part(network: QuantizedNetwork, trunk: int) -> list[str]:
     ]
     flat = [layer for layer in layers if isinstance(layer, QuantizedDense)]
     if len(flat) < len(layers):
-        return [*edges, *time_code.integer_part(network, trunk), *score]
+        return [*edges, *time_code.integer_part(network, trunk, pairs), *score]
     return [
         *edges,
         f"#define FMA_UNITS {-(-widest // 4) * 4} /* of the widest layer, a multiple of 4 */",
-        *dense.c_integer(sources, flat),
+        *dense.c_integer(sources, flat, pairs),
         *score,
     ]
 

@@ -5,17 +5,19 @@ Nothing here trains, or needs a label: all that counts is what the network does 
 """
 
 import numpy as np
-from scipy.linalg import qr
 
-from fedmetaalign.operators import output_of
+from fedmetaalign.operators import Layer, output_of
 from fedmetaalign.operators.dense import Dense
+from fedmetaalign.tinyml import channels
 from fedmetaalign.tinyml.calibration import activations
 from fedmetaalign.tinyml.network import Layers, dense_layers
+from fedmetaalign.tinyml.shrinking import refitted, spanning
+from fedmetaalign.tinyml.time_code import goes_over_time
+
+_ROWS = 512  # of a network over time, at once: a bound on memory
 
 NARROWEST = 4
 """Units of a hidden layer that are never taken away."""
-
-_RIDGE = 1e-4  # of the mean square of a layer's inputs: how strongly weights hold on to their old values
 
 
 def mixtures(x: np.ndarray, rows: int, random: np.random.Generator) -> np.ndarray:
@@ -40,13 +42,20 @@ def mixtures(x: np.ndarray, rows: int, random: np.random.Generator) -> np.ndarra
 
 def scores(layers: Layers, x: np.ndarray) -> np.ndarray:
     """Returns the float network's scores of inputs, (rows, inputs): (rows,) or (rows, classes) float64."""
-    *_, last = activations(layers, x.astype(np.float64))
-    return output_of(layers[-1].outputs).forward(last)
+    output, rows = output_of(layers[-1].outputs), _ROWS if goes_over_time(layers) else len(x)
+    found = []
+    for start in range(0, len(x), rows):
+        *_, last = activations(layers, x[start : start + rows].astype(np.float64))
+        found.append(output.forward(last))
+    return np.concatenate(found)
 
 
 def limits(layers: Layers) -> list[int]:
-    """Returns the limits worth pruning a network to: half of the widest layer's units, half of that, ..."""
-    limit = max((len(layer.biases) for layer in dense_layers(layers)[:-1]), default=0) // 2
+    """Returns the limits worth pruning a network to: half of the widest layer's units, half of that, ...
+
+    Of convolutions channels count, with all their steps, and not units.
+    """
+    limit = max(channels.widths(layers), default=0) // 2
     found = []
     while limit >= NARROWEST:
         found.append(limit)
@@ -54,15 +63,17 @@ def limits(layers: Layers) -> list[int]:
     return found
 
 
-def truncate(layers: Layers, limit: int) -> list[Dense]:
+def truncate(layers: Layers, limit: int) -> list[Layer]:
     """Keeps the first units of every hidden layer, at most `limit`: the shapes of `prune`, without data."""
+    if goes_over_time(layers):
+        return channels.truncate(layers, limit)
     return [
         Dense(layer.weights[: limit if i else None, :limit], layer.biases[:limit], layer.relu)
         for i, layer in enumerate(dense_layers(layers))
     ]
 
 
-def prune(layers: Layers, limit: int, x: np.ndarray) -> list[Dense]:
+def prune(layers: Layers, limit: int, x: np.ndarray) -> list[Layer]:
     """Keeps at most `limit` units of every hidden layer, and lets the next layer make up for the others.
 
     The units kept are those that the others are most nearly linear combinations of, on the given inputs, found
@@ -78,38 +89,19 @@ def prune(layers: Layers, limit: int, x: np.ndarray) -> list[Dense]:
     Returns:
         The narrower network, float32.
     """
+    if goes_over_time(layers):
+        return channels.prune(layers, limit, x)
     layers = dense_layers(layers)
     whole = list(activations(layers, x.astype(np.float64)))
     inputs, kept = whole[0], np.arange(whole[0].shape[1])
-    pruned: list[Dense] = []
+    pruned: list[Layer] = []
     for i, layer in enumerate(layers):
         weights, biases = layer.weights[kept].astype(np.float64), layer.biases.astype(np.float64)
         if pruned:
-            weights, biases = _refitted(weights, biases, inputs, whole[i] @ layer.weights + layer.biases)
+            weights, biases = refitted(weights, biases, inputs, whole[i] @ layer.weights + layer.biases)
         kept = np.arange(len(biases))
         if i < len(layers) - 1 and len(biases) > limit:
-            kept = _spanning(whole[i + 1] * np.linalg.norm(layers[i + 1].weights, axis=1), limit)
+            kept = spanning(whole[i + 1] * np.linalg.norm(layers[i + 1].weights, axis=1), limit)
         pruned.append(Dense(weights[:, kept].astype(np.float32), biases[kept].astype(np.float32), layer.relu))
         *_, inputs = activations(pruned[-1:], inputs)
     return pruned
-
-
-def _spanning(units: np.ndarray, count: int) -> np.ndarray:
-    """Returns which columns of (rows, units) span the others best, (count,) in rising order."""
-    centred = units - units.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred)
-    # A root of the Gram matrix has the same pivots as the columns themselves, and far fewer rows.
-    root = np.sqrt(np.maximum(values, 0.0))[:, np.newaxis] * vectors.T
-    _, order = qr(root, mode="r", pivoting=True)
-    return np.sort(order[:count])
-
-
-def _refitted(
-    weights: np.ndarray, biases: np.ndarray, inputs: np.ndarray, wanted: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the weights and biases, as near the given ones as may be, that map inputs to what is wanted."""
-    with_one = np.append(inputs, np.ones((len(inputs), 1)), axis=1)
-    gram = with_one.T @ with_one
-    ridge = _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    change = np.linalg.solve(gram + ridge, with_one.T @ (wanted - inputs @ weights - biases))
-    return weights + change[:-1], biases + change[-1]

@@ -18,6 +18,7 @@ which is first moved into the range of the knots:
 The z of a broken value (see `model.missing`) is that of what the rule fills it with, or 0 where it fills none.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,6 +123,11 @@ def constants(preparation: Preparation, network: DeployedNetwork) -> Constants:
     return Constants(mean, factor)
 
 
+def coarse(mean: Sequence[float], scale: Sequence[float]) -> np.ndarray:
+    """Tells of which features, (features,) bool, float32 holds too few values about their mean."""
+    return np.asarray(_STEPS * np.spacing(np.abs(np.array(mean)).astype(np.float32)) > np.array(scale))
+
+
 def check(preparation: Preparation, x: np.ndarray) -> None:
     """Makes sure that a device, which computes in float32, can tell the values of its features apart.
 
@@ -136,8 +142,7 @@ def check(preparation: Preparation, x: np.ndarray) -> None:
         tables(preparation, ())
     else:
         constants(preparation, ())
-    steps = np.spacing(np.abs(np.array(preparation.mean)).astype(np.float32))
-    for c in np.flatnonzero(_STEPS * steps > np.array(preparation.scale)):
+    for c in np.flatnonzero(coarse(preparation.mean, preparation.scale)):
         column = x[:, preparation.columns.index(int(c))]
         if (column != column[0]).any():
             raise BundleError(

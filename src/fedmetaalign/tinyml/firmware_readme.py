@@ -6,6 +6,7 @@ from importlib import resources
 from string import Template
 
 from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.signals import raw_of
 
 _TWO = {
     "scores": "fma_score_t score;",
@@ -75,7 +76,16 @@ def _broken(preparation: Preparation) -> str:
 
 
 def names_of(preparation: Preparation) -> list[str]:
-    """Returns the features with their units, their ranges, and the numbers that stand for texts."""
+    """Returns the features with their units, their ranges, and the numbers that stand for texts.
+
+    The samples of a raw window are named together.
+    """
+    signal = preparation.signal
+    if signal is not None and "raw" in signal.front:
+        first, last = raw_of(signal)
+        each = preparation.measured
+        samples = f"{each[first]} to {each[last]}, {signal.length} samples of {', '.join(signal.channels)}"
+        return [plain(name) for name in (*each[:first], samples, *each[last + 1 :])]
     ranges = {name: f" ({low:g} to {high:g})" for name, (low, high) in preparation.missing.ranges.items()}
     return [
         plain(

@@ -4,7 +4,7 @@ import numpy as np
 
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.c_text import array, real, table
-from fedmetaalign.signals import Signal, shared
+from fedmetaalign.signals import Signal, names, raw_of, shared
 from fedmetaalign.signals.fourier import cosines
 from fedmetaalign.signals.moments import NAMES
 from fedmetaalign.signals.plan import Spectrum
@@ -25,21 +25,23 @@ it sample after sample:
     static fma_stream_t stream; /* once: fma_stream_init(&stream); */
     said = fma_push(&stream, sample, ...); /* what fma_classify says where a window ends, else FMA_NONE */
 
-`fma_features` gives the features of the window that has just ended: the raw features of `fma_learn.h`.
+`fma_features` gives the features of the window that has just ended: the raw features of `fma_learn.h`. Where
+the network takes the samples themselves, `stream.window` is its input, for `fma_trunk`.
 """
 """The end of the firmware's README of a device that takes signals."""
 
 
-def signal_header(preparation: Preparation, network: DeployedNetwork) -> str:
+def signal_header(preparation: Preparation, network: DeployedNetwork, pairs: bool = False) -> str:
     """Returns `fma_signal.h`.
 
     Args:
         preparation: from a signal to the network's inputs.
         network: what the device runs.
+        pairs: whether its weights are for cores whose multiplier gives 32 bits.
     """
     signal = preparation.signal
     assert signal is not None  # noqa: S101 - asked of signals alone
-    stream, buffers = memory.stream(preparation), memory.buffers(preparation, network)
+    stream, buffers = memory.stream(preparation, network), memory.buffers(preparation, network, pairs)
     spectra = signal.spectra
     points = max((how.points for how in spectra.values()), default=0)
     lines = [
@@ -138,11 +140,10 @@ def constant(signal: Signal) -> str:
     """Returns as C which of those a feature has, an expression in `feature`."""
     if "raw" not in signal.front:
         return "(feature)"
-    channels, numbers = len(signal.channels), shared(signal)
-    start = int(np.flatnonzero(np.bincount(numbers) > 1)[0]) if signal.length > 1 else 0
-    end = start + signal.length * channels
+    channels, count, (start, last) = len(signal.channels), len(names(signal)), raw_of(signal)
+    end = last + 1
     inside = f"{start} + ((feature) - {start}) % {channels}" if start else f"(feature) % {channels}"
-    if not start and end == len(numbers):
+    if not start and end == count:
         return f"({inside})"
     behind = f"(feature) - {end - start - channels}"
     return f"((feature) < {start} ? (feature) : (feature) < {end} ? {inside} : {behind})"

@@ -9,13 +9,11 @@ large as the largest layer's inputs or outputs, and not as both.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from fedmetaalign.errors import BundleError
 from fedmetaalign.operators import Layer, operator_of
 from fedmetaalign.operators.c_text import array
 from fedmetaalign.operators.dense import Dense, QuantizedDense
-from fedmetaalign.operators.stage import FloatStage, Stage
+from fedmetaalign.operators.stage import FloatStage, Layout, Stage
 from fedmetaalign.tinyml.network import DeployedNetwork, Layers, QuantizedNetwork, flat_weights
 
 SOURCES = ("fma_time.h",)
@@ -102,41 +100,56 @@ def _ahead(stage: Stage) -> int:
     """
     if not stage.packs or stage.places == 1:
         return 0
-    places = np.arange(stage.places - 1)
-    return max(0, int((places * stage.outputs + _written(stage) - (places + 1) * stage.stride).max()))
+    # What it gains a place over the inputs is the same everywhere, so that the ends decide.
+    gained = [
+        place * stage.outputs + _written(stage) - (place + 1) * stage.stride for place in (0, stage.places - 2)
+    ]
+    return max(0, *gained)
 
 
-def stages_of(network: QuantizedNetwork) -> list[Stage]:
+def layout_of(network: QuantizedNetwork, pairs: bool = False) -> Layout:
+    """Returns how a network's weights lie, for cores whose multiplier gives 32 bits where `pairs` is set."""
+    return Layout(any(len(layer.weight_scales) > 1 for layer in network.layers), pairs)
+
+
+def stages_of(network: QuantizedNetwork, layout: Layout) -> list[Stage]:
     """Returns what the firmware has to know of a network's integer layers."""
     sources = [network.input, *(layer.output for layer in network.layers[:-1])]
-    each = any(len(layer.weight_scales) > 1 for layer in network.layers)
     return [
-        operator_of(layer).c_stage(source, layer, each)
+        operator_of(layer).c_stage(source, layer, layout)
         for source, layer in zip(sources, network.layers, strict=True)
     ]
 
 
-def ram(network: QuantizedNetwork) -> int:
+def ram(network: QuantizedNetwork, pairs: bool = False) -> int:
     """Returns the bytes that the integer layers of a network over time need for what they work on."""
-    return _ram(network, stages_of(network))
+    layout = layout_of(network, pairs)
+    return _ram(network, stages_of(network, layout), layout)
 
 
-def _ram(network: QuantizedNetwork, stages: Sequence[Stage]) -> int:
-    packed = 8 * max((stage.steps for stage in stages if stage.packs), default=0)
-    return plan(stages, network.layers[0].inputs).units + packed
+def _ram(network: QuantizedNetwork, stages: Sequence[Stage], layout: Layout) -> int:
+    return plan(stages, network.layers[0].inputs).units + layout.step * _steps(stages, layout)
 
 
-def integer_part(network: QuantizedNetwork, trunk: int) -> list[str]:
+def _steps(stages: Sequence[Stage], layout: Layout) -> int:
+    """Returns how many steps of four inputs are multiplied at once, at most: of two places of a kernel."""
+    two = 1 if layout.pairs else 2
+    return max((stage.steps * min(stage.places, two) for stage in stages if stage.packs), default=1)
+
+
+def integer_part(network: QuantizedNetwork, trunk: int, pairs: bool) -> list[str]:
     """Returns the C text of the integer layers of a network over time.
 
     Args:
         network: the network.
         trunk: how many of its layers stay as they are when the device learns; 0 where it does not.
+        pairs: as in `layout_of`.
 
     Raises:
         BundleError: a layer is too wide for the firmware.
     """
-    layers, stages = network.layers, stages_of(network)
+    layers, layout = network.layers, layout_of(network, pairs)
+    stages = stages_of(network, layout)
     units = plan(stages, layers[0].inputs)
     if units.units > _MOST_UNITS:
         raise BundleError(
@@ -144,7 +157,6 @@ def integer_part(network: QuantizedNetwork, trunk: int) -> list[str]:
             f"{_MOST_UNITS}; give the first layers larger strides."
         )
     bits = {stage.bits for stage in stages if stage.packs}
-    each = any(len(layer.weight_scales) > 1 for layer in layers)
     used = {stage.kind for stage in stages}
     clips = any(stage.relu and stage.zero_point > -128 for stage in stages)
     arrays, table = [], []
@@ -164,8 +176,8 @@ def integer_part(network: QuantizedNetwork, trunk: int) -> list[str]:
     return [
         f"#define FMA_UNITS {units.units} /* of all layers, which share them; a multiple of 4 */",
         f"#define FMA_INPUTS_AT {units.starts[0]} /* where the network's inputs lie among them */",
-        f"#define FMA_STEPS {max((s.steps for s in stages if s.packs), default=1)} /* of 4 inputs, at most */",
-        f"#define FMA_RAM {_ram(network, stages)} /* bytes of both; no layer needs more but for its stack */",
+        f"#define FMA_STEPS {_steps(stages, layout)} /* of 4 inputs at once, at most */",
+        f"#define FMA_NETWORK_RAM {_ram(network, stages, layout)} /* bytes that all of that takes */",
         "",
         "#define FMA_TIME /* layers go over time, and are of several kinds: */",
         *(f"#define {kind} {i}" for i, kind in enumerate(_KINDS)),
@@ -174,10 +186,11 @@ def integer_part(network: QuantizedNetwork, trunk: int) -> list[str]:
         "",
         f"#define FMA_8_BITS {int(8 in bits)} /* whether some layer's weights have so many */",
         f"#define FMA_4_BITS {int(4 in bits)}",
-        f"#define FMA_PER_CHANNEL {int(each)}",
+        *(["#define FMA_PAIRS 1 /* weights lie as fma_pairs.h takes them */"] * pairs),
+        f"#define FMA_PER_CHANNEL {int(layout.per_channel)}",
         f"#define FMA_SMALLEST_SHIFT {min((s.shift for s in stages if s.arrays), default=1)}",
         f"#define FMA_RELU_CLIPS {int(clips)} /* whether the 0 of some ReLU is not its lowest integer */",
-        f"#define FMA_BLOCK_HEAD {9 if each else 4} /* words of a block before its weights */",
+        f"#define FMA_BLOCK_HEAD {9 if layout.per_channel else 4} /* words of a block before its weights */",
         *_LAYER_TYPE.splitlines(),
         *arrays,
         "",

@@ -87,7 +87,7 @@ def test_metrics_that_nobody_asked_for_are_left_out():
         ({"round": 2}, "round 2, and was asked 3"),
         ({"run": "another"}, "run 'another', and was asked"),
         ({"kind": "visit"}, "kind 'visit', and was asked 'train'"),
-        ({"protocol": 99}, "protocol 99, and was asked 4"),
+        ({"protocol": 99}, "protocol 99, and was asked 5"),
         ({"error": "no table"}, "no table"),
         ({"error": 3}, "'error' is missing, or no text"),
     ],
@@ -166,7 +166,7 @@ def labelled(classes, normal):
         (Hello(("a",), ("K\x07",)), "a feature or a unit that is called"),
         (Hello(("a", "b"), ("K",)), "Its units do not fit its features."),
         (Hello(("a", "a"), ("K", "mm")), "two features of one name"),
-        (Hello(("a",), ("K",), known="all"), "its labels tell 'all', and not faults, normal, nothing"),
+        (Hello(("a",), ("K",), known="all"), "its labels tell 'all', and not faults, normal, faulty, nothing"),
         (Hello(("a",), ("K",), unlabelled=-1), "-1 of its samples have no label"),
         # classes that no table has
         (labelled((), ()), "no classes, or more than 64"),
@@ -192,7 +192,7 @@ def test_a_name_that_no_folder_can_have_is_refused(name):
 @pytest.mark.parametrize(
     ("said", "wrong"),
     [
-        ({"protocol": 5}, "version 5 of the protocol, and this device version 4: install the same version"),
+        ({"protocol": 6}, "version 6 of the protocol, and this device version 5: install the same version"),
         ({"run": "../../etc"}, "calls the run '../../etc'"),
         ({"run": "a" * 65}, "calls the run"),
         ({"run": "é"}, "calls the run"),

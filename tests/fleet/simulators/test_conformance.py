@@ -1,14 +1,15 @@
-"""What every simulator must be, whatever it simulates."""
+"""What every simulator of rows must be, whatever it simulates; of signals see test_signal_conformance.py."""
 
 import numpy as np
 import pytest
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.simulators import SIMULATORS
+from fedmetaalign.fleet.simulators import KINDS, SIMULATORS
+from fedmetaalign.recipe.simulated import WINDOWS
 
 DEVICES, SAMPLES, SEEDS = 10, 400, (0, 1, 2)
 
-each = pytest.mark.parametrize("name", SIMULATORS)
+each = pytest.mark.parametrize("name", [name for name in SIMULATORS if name not in WINDOWS])
 
 
 def best_single_threshold(x, y):
@@ -30,8 +31,10 @@ def test_best_single_threshold_finds_the_rule_in_both_directions():
     assert best_single_threshold(x, np.array([0, 1, 0, 1])) == 0.75
 
 
-def test_there_are_three_simulators():
-    assert list(SIMULATORS) == ["feeder", "milling", "rotating"]
+def test_there_are_six_simulators():
+    assert list(SIMULATORS) == list(KINDS)
+    assert list(SIMULATORS) == ["feeder", "milling", "motor_current", "rotating", "vibration", "waveform"]
+    assert list(WINDOWS) == ["motor_current", "vibration", "waveform"]
 
 
 @each

@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.division.recordings import apart, notices
 from fedmetaalign.fleet.division.splits import Rows, split, split_few
+from fedmetaalign.fleet.missing.gaps import Gaps
 from fedmetaalign.fleet.schema import Table, Times
+from fedmetaalign.fleet.usable import check_learnt
 from fedmetaalign.fleet.windows import windowed
+from fedmetaalign.model.missing import Missing
+from fedmetaalign.model.target import Target
 from fedmetaalign.recipe import Splits, Window
 
 QUERIES = [field.name for field in fields(Rows) if field.name.endswith("query")]
@@ -125,12 +129,61 @@ def test_the_latest_recordings_are_tested_by_time():
     assert of(table, rows.test) == {"r4", "r5"}
 
 
+def test_two_windows_are_split_by_time_without_more_ado():
+    table = recorded([0, 1], 8, parted=True)
+    clock = np.asarray(table.windows.spans[:, 1] * 1000, np.int64)
+    with pytest.raises(DataError, match="has too few windows: of its 2, none is left"):
+        split(replace(table, times=Times(clock)), Splits(kind="time"), seed=0)
+
+
 def test_units_hold_recordings_as_a_whole():
     table = recorded([0, 0, 1, 1, 0, 1], unit=["a", "a", "b", "b", "c", "d"])
     rows = split(table, Splits(kind="units", unit="lot"), seed=1)
     for unit in "abcd":
         held = set(np.flatnonzero(table.groups == unit))
         assert held <= set(rows.test) or not held & set(rows.test)
+
+
+@pytest.mark.filterwarnings("error")
+def test_whatever_recordings_are_like_there_are_windows_apart_or_a_sentence():
+    outcomes = set()
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        rows, channels = int(random.choice([0, 1, 5, 40, 200])), int(random.integers(1, 4))
+        step = int(random.choice([0, 1, 1000]))
+        times = np.arange(rows) * step + (
+            random.integers(0, step // 20 + 1, rows) if random.random() < 0.5 else 0
+        )
+        gaps = (random.random((rows, channels)) < random.choice([0, 0, 0.01, 1])).astype(np.int16)
+        table = Table(
+            "p",
+            tuple("abc"[:channels]),
+            random.normal(size=(rows, channels)) * random.choice([1, 1e30, 1e300]),
+            np.sort(random.integers(0, 2, rows)).astype(np.int8),
+            ("",) * channels,
+            recordings=np.sort(random.integers(0, int(random.integers(1, 8)), rows)).astype(str),
+            times=Times(times.astype(np.int64)) if random.random() < 0.5 else None,
+        )
+        cut = Window(
+            length=int(random.choice([2, 8])),
+            stride=int(random.choice([1, 2, 50])),
+            label=str(random.choice(["any", "last", "majority", "all"])),
+            front=(str(random.choice(["raw", "statistics"])),),
+            split_recordings=bool(random.random() < 0.5),
+        )
+        rule = Missing(str(random.choice(["reject", "drop", "median", "last"])))
+        try:
+            found = windowed(table, cut, Gaps(gaps, ("", "empty")), rule, random.random(rows) < 0.05)
+            outcomes.add("windows")
+            kind = str(random.choice(["rows", "units", "blocks", "time"]))
+            divided = split(found, Splits(kind=kind, block=3), seed)
+        except DataError as error:
+            assert "p" in str(error)
+            outcomes.add("sentence")
+            continue
+        outcomes.add("split")
+        assert not samples(found, divided.test) & samples(found, divided.train)
+    assert outcomes == {"windows", "split", "sentence"}
 
 
 # The units of the test set named
@@ -149,7 +202,8 @@ def test_the_units_that_are_named_are_the_test_set():
     rows = split(table, named(21), seed=0)
     assert of(table, rows.test) == {"r1", "r3", "r5"}
     assert of(table, rows.train) == {"r0", "r2", "r4"}
-    assert set(split(table, named("21.0"), seed=5).test) == set(rows.test)
+    for same in ("21.0", "2?", "*1"):
+        assert set(split(table, named(same), seed=5).test) == set(rows.test)
 
 
 def test_units_that_no_device_has_are_refused_with_those_it_has():
@@ -209,3 +263,20 @@ def test_windows_that_only_touch_are_apart():
     assert table.windows.spans[:4, 0].tolist() == [0, 4, 8, 12]
     assert apart(table.windows, np.array([0, 1, 2, 3]), np.array([3])).tolist() == [0, 1]
     assert apart(table.windows, np.array([2, 3]), np.array([0])).tolist() == [2, 3]
+
+
+def test_a_class_that_all_test_units_take_is_refused():
+    table = recorded([0, 0, 1, 1, 2], unit=[7, 21, 7, 21, 21])
+    rows = split(table, named(21), seed=0)
+    with pytest.raises(DataError) as caught:
+        check_learnt([(table, rows.test, rows.train)], Target(("ok", "leak", "worn"), (0,)), "21")
+    assert str(caught.value) == (
+        "splits.test_units = 21 takes every sample of class 'worn' for the test set, and none is left to learn"
+        " it by: name fewer units."
+    )
+    other = recorded([0, 2, 1], unit=[7, 7, 7])
+    check_learnt(
+        [(table, rows.test, rows.train), (other, rows.test[:0], np.arange(len(other)))],
+        Target(("ok", "leak", "worn"), (0,)),
+        "21",
+    )

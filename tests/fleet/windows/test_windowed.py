@@ -1,5 +1,7 @@
 """Samples become windows: which ones there are, their labels, and what is done about missing samples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,10 @@ from fedmetaalign.fleet.schema import Table, Times
 from fedmetaalign.fleet.sources import columns_of
 from fedmetaalign.fleet.tables import read
 from fedmetaalign.fleet.windows import windowed
+from fedmetaalign.fleet.windows.wording import rates_told
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.recipe import Source, Splits, Window
+from fedmetaalign.signals import Signal
 
 
 def window(length=4, stride=2, **more):
@@ -105,8 +109,7 @@ def test_a_label_that_changes_inside_a_window_is_refused_under_all():
         windowed(samples([0] * 7 + [1] * 3, "aaaaabbbbb"), window(label="all"))
     assert str(caught.value) == (
         "Device pump, recording 'b', row 8: the label changes here from 'normal' to 'fault', inside a window,"
-        ' and 0 more windows have several: fleet.window.label = "all" takes none of these; choose "any", "last"'
-        ' or "majority".'
+        ' and fleet.window.label = "all" takes no such window; choose "any", "last" or "majority".'
     )
 
 
@@ -180,8 +183,9 @@ def test_irregular_sampling_is_refused_by_its_worst_row():
     with pytest.raises(DataError) as caught:
         windowed(samples([0] * 10, times=times), window())
     assert str(caught.value) == (
-        "Device pump, row 4: it comes 0.115 after the one before, where samples come every 0.1; and so do 3"
-        " more beside fleet.window.tolerance = 0.1 of that: resample, raise the tolerance, or leave `time` out."
+        "Device pump, row 4: it comes 0.115 after the one before, where samples come every 0.1, and"
+        " fleet.window.tolerance = 0.1 of that is less (as for 3 more rows): resample, raise the tolerance, or"
+        " leave `time` out."
     )
     assert len(windowed(samples([0] * 10, times=times), window(tolerance=0.2))) == 4
 
@@ -290,3 +294,28 @@ def test_the_columns_of_a_table_are_loaded_whole_or_not_at_all(write):
     source = Source(table="t.csv", label="state", window=window(channels=("flow",), by="run"))
     columns = columns_of(source, Splits())
     assert set(files.load(path, columns.needed, columns.texts).frame.columns) == {"state", "flow", "run"}
+
+
+def test_a_table_without_a_label_is_all_unlabelled_windows(write):
+    text = LONG.replace(",leak,", ",,").replace(",ok,", ",,")
+    table = of_file(write, text, Window(length=8, channels=("flow",), by="run", front=("raw",)))
+    assert (len(table), table.known, table.unlabelled.shape) == (0, "nothing", (4, 8))
+
+
+def test_devices_that_sample_at_unlike_rates_are_told():
+    signals = {
+        name: Signal(64, 64, ("x",), ("bands",), rate)
+        for name, rate in [("a", 100.0), ("b", 100.2), ("c", 50.0)]
+    }
+    (told,) = rates_told(signals)
+    assert told.startswith("Samples come at unlike rates (50 a second on c; 100 a second on a, b): what one")
+    assert not [*rates_told({"a": signals["a"], "b": signals["b"]})]
+    assert not [*rates_told({name: replace(each, front=("statistics",)) for name, each in signals.items()})]
+
+
+def test_times_that_are_all_alike_tell_no_rate():
+    with pytest.raises(
+        DataError, match="most of its rows have the time of the row before, which tells no sampling"
+    ):
+        windowed(samples([0] * 8, times=[5] * 8), window())
+    assert windowed(samples([0] * 4, "aabb", [5] * 4), window(2)).signal.rate == 0

@@ -22,8 +22,7 @@ from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError
 from fedmetaalign.federation.memory import Memory
 from fedmetaalign.federation.messages import Finish
 from fedmetaalign.fleet.device import Device
-from fedmetaalign.fleet.local_device import build_device, hello, read_table
-from fedmetaalign.fleet.missing.gaps import notices
+from fedmetaalign.fleet.local_device import build_device, hello, read_table, told
 from fedmetaalign.fleet.shared import Shared
 from fedmetaalign.gateways import processes
 from fedmetaalign.methods import find
@@ -42,7 +41,7 @@ def say_hello(message: Message, context: Context) -> Message:
     def content(name: str, header: Header) -> RecordDict:
         recipe = header.recipe
         table = read_table(recipe, name, Path(_configured(context, "table")))
-        for sentence in notices([table]):  # what its cells say stays on the device
+        for sentence in told(recipe, table):  # what its cells say, and its times, stay on the device
             _tell(sentence)
         mine = hello(recipe, table)  # raises where the table is too small, so that this is known of now
         if recipe.fleet.scaling == "device":

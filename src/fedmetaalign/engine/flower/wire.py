@@ -15,7 +15,7 @@ from fedmetaalign.federation.compression import Packed, unpack
 from fedmetaalign.federation.messages import Vectors
 from fedmetaalign.model.mlp import LARGEST_WEIGHT, Network, diverged, layer_sizes
 
-PROTOCOL = 4
+PROTOCOL = 5
 """The version of these records: a device and a server must have the same."""
 
 VECTOR = "vector."

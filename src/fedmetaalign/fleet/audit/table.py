@@ -11,6 +11,7 @@ import polars as pl
 from fedmetaalign.evaluation.rules import FeatureRule, auc, auc_error, best_rule
 from fedmetaalign.fleet.audit.clocks import clock
 from fedmetaalign.fleet.audit.doubts import MOST_DOUBTED, doubts
+from fedmetaalign.fleet.audit.recordings import flat, windows
 from fedmetaalign.fleet.audit.rows import duplicates, order
 from fedmetaalign.fleet.columns.findings import (
     SIGMAS,
@@ -87,9 +88,15 @@ def audit(
         for name, values in columns.items()
         if (reason := clock(name, None, values, y) or unfit(name, values, y))
     ]
+    if source.signal is not None:  # a front end makes nothing of labels, nor names or counts rows
+        found = [
+            *windows(source),
+            *flat([str(each.column) for each in found if each.code == "constant"], source),
+        ]
     if doubting:
         found += doubts(source.x, y)
-    return _judge(source.name, ("label",), columns, y, source.kinds, pl.DataFrame(columns), found)
+    ordered = source.windows is None
+    return _judge(source.name, ("label",), columns, y, source.kinds, pl.DataFrame(columns), found, ordered)
 
 
 def audit_file(
@@ -221,7 +228,7 @@ def _balance(y: np.ndarray, majority: float) -> Finding:
     larger = "fault" if 2 * faults > len(y) else "normal"
     if majority == 1:
         sentence = (
-            "Every row is a fault; nothing can be learnt or tested here."
+            "Every row is a fault; others may learn from it, and nothing tells its false alarms."
             if faults
             else "Every row is normal; nothing can be learnt here unless other devices have faults."
         )
@@ -252,7 +259,7 @@ def _no_signal(features: Iterable[np.ndarray], y: np.ndarray) -> Iterator[Findin
         for each in (score, np.abs(score - np.median(score))):
             strongest = max(strongest, abs(auc(each, labels) - 0.5))
         error = max(error, auc_error(labels))
-    if strongest <= SIGMAS * error:
+    if np.isfinite(error) and strongest <= SIGMAS * error:
         sentence = (
             f"No single feature carries signal: every AUC is within {strongest:.3f} of 0.5, and chance alone "
             f"gives up to {SIGMAS * error:.3f}; the accuracy of the larger class may be the ceiling."

@@ -69,7 +69,7 @@ def without_units(raw: Raw, features: Sequence[str]) -> tuple[Raw, dict[str, str
     names: dict[str, str] = {}
     units: dict[str, str] = {}
     for column in raw.frame.columns:
-        name, unit = _split(column)
+        name, unit = split_unit(column)
         if name in features and name not in raw.frame.columns and name not in units:
             names[column], units[name] = name, unit
     return replace(raw, frame=raw.frame.rename(names)), units
@@ -77,14 +77,15 @@ def without_units(raw: Raw, features: Sequence[str]) -> tuple[Raw, dict[str, str
 
 def carrying(columns: Sequence[str], named: Callable[[str], bool]) -> list[str]:
     """Returns the columns that are named, with their unit or without."""
-    return [column for column in columns if named(column) or named(_split(column)[0])]
+    return [column for column in columns if named(column) or named(split_unit(column)[0])]
 
 
 def bare(columns: Sequence[str]) -> list[str]:
     """Returns the names of columns, and those of them that carry a unit without it."""
-    return [*columns, *(_split(column)[0] for column in columns)]
+    return [*columns, *(split_unit(column)[0] for column in columns)]
 
 
-def _split(column: str) -> tuple[str, str]:
+def split_unit(column: str) -> tuple[str, str]:
+    """Returns a column's name without its unit, and that; "" where it carries none."""
     found = _WITH_UNIT.fullmatch(column)
     return (found[1], found[2].strip()) if found else (column, "")

@@ -19,6 +19,8 @@ NORMAL_VALUES = {
     "fine", "no fault", "no failure", "no_fault", "no_failure", "no-fault", "no-failure", "nofault",
     "nofailure", "no defect", "no alarm", "no anomaly", "intact", "undamaged", "baseline", "up", "regular",
     "in order", "non-faulty", "i.o.", "io", "gut", "keine", "kein fehler", "nein",
+    "in ordnung", "i. o.", "ordnung", "fehlerfrei", "störungsfrei", "keine störung", "kein alarm", "gesund",
+    "normalbetrieb", "bon", "sain", "conforme", "aucun défaut", "bueno", "sano", "sin fallo", "buono",
 }  # fmt: skip
 TELLING_VALUES = NORMAL_VALUES - {
     "0",
@@ -36,6 +38,8 @@ TELLING_VALUES = NORMAL_VALUES - {
 FAULT_VALUES = {
     "yes", "y", "true", "fault", "faulty", "fail", "failed", "failure", "bad", "abnormal", "anomaly",
     "anomalous", "broken", "defect", "defective", "alarm", "damaged", "down", "n.i.o.", "nio", "ja",
+    "defekt", "fehler", "störung", "nicht in ordnung", "schaden", "kaputt", "ausfall", "défaut", "panne",
+    "fallo", "avería", "guasto",
 }  # fmt: skip
 
 # Of a column that names things.

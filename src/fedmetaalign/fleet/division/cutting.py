@@ -1,7 +1,6 @@
 """One table is cut into devices by the values of some of its columns, each with a name of its own."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.files import Raw, filled, load, require
+from fedmetaalign.fleet.files import coded, filled, require
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.tables import Columns, device_of, of_raw, safe_name, table_of
+from fedmetaalign.fleet.tables import Columns, device_of, loaded, of_raw, safe_name, table_of
 
 
 @dataclass(frozen=True)
@@ -50,30 +49,46 @@ def cut(path: Path, columns: Columns, by: tuple[str, ...], name: str | None = No
     if not by:
         raise DataError(f"{path}: no column is named to cut the table into devices by; name at least one")
     columns = replace(columns, others=tuple(dict.fromkeys((*columns.others, *by))))
-    raw = load(path, columns.needed, columns.texts, columns.csv)
+    raw = loaded(path, columns)
     require(raw, by)
-    rows: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for row, key in enumerate(zip(*(filled(raw, column) for column in by), strict=True)):
-        rows[key].append(row)
-    keys = sorted(rows)
-    called = ["-".join((*([name] if name else []), *key)) for key in keys]
-    parts = zip(called, unique_names(called), (np.array(rows[key]) for key in keys), strict=True)
-    return sorted(_parts(raw, columns, list(parts)), key=lambda found: found.name)
-
-
-def _parts(raw: Raw, columns: Columns, devices: list[tuple[str, str, np.ndarray]]) -> Iterator[Candidate]:
-    """Yields the devices of a table, each given by what it is called, its name and its rows."""
+    values, place = _keys([coded([filled(raw, column)]) for column in by])
+    called = ["-".join((*([name] if name else []), *key)) for key in values]
+    order = np.argsort(place, kind="stable")
+    ends = np.cumsum(np.bincount(place, minlength=len(values)))
+    devices = [*zip(called, unique_names(called), map(slice, [0, *ends[:-1]], ends), strict=True)]
     try:
-        whole, empty, gaps = table_of(raw, columns, safe_name(raw.path.stem), strict=True)
+        whole, empty, gaps = table_of(raw, columns, safe_name(path.stem), strict=True)
     except DataError as error:
-        each = [Candidate(text, name, partial(of_raw, raw.take(r), columns, name)) for text, name, r in devices]
-        if sum(map(_can_be_read, each)) in (0, len(each)):
+        raw = raw if raw.later is None else raw.later.whole()
+        found = [
+            Candidate(text, name, partial(of_raw, raw.take(order[rows]), columns, name))
+            for text, name, rows in devices
+        ]
+        if sum(map(_can_be_read, found)) in (0, len(found)):
             raise error from None  # it is nobody's in particular
-        yield from each
-        return
-    for text, name, rows in devices:
-        own = whole.take(rows, name), empty[rows], gaps.take(rows)
-        yield Candidate(text, name, partial(device_of, *own, columns))
+    else:
+        # Put in order, and in place, the rows of each device are a part of the whole: none are held twice.
+        for column in whole.x.T:
+            column[:] = column[order]
+        whole = replace(replace(whole, x=whole.x[:, :0]).take(order), x=whole.x)
+        empty, gaps = empty[order], gaps.take(order)
+        found = []
+        for text, name, rows in devices:
+            own = whole.take(rows, name), empty[rows], gaps.take(rows)
+            found.append(Candidate(text, name, partial(device_of, *own, columns)))
+    return sorted(found, key=lambda each: each.name)
+
+
+def _keys(columns: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[list[tuple[str, ...]], np.ndarray]:
+    """Returns the combinations of values that occur, sorted, and the place of each row's own, (rows,) int64.
+
+    Args:
+        columns: as `coded` returns them.
+    """
+    sizes = [len(values) for values, _ in columns]
+    joint, place = np.unique(np.ravel_multi_index([place for _, place in columns], sizes), return_inverse=True)
+    each = zip(columns, np.unravel_index(joint, sizes), strict=True)
+    return [*zip(*(values[own].tolist() for (values, _), own in each), strict=True)], place
 
 
 def _can_be_read(candidate: Candidate) -> bool:

@@ -56,6 +56,35 @@ def _in_turn(share: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return found
 
 
+def spread(parts: dict[str, np.ndarray], groups: np.ndarray, faults: np.ndarray) -> dict[str, np.ndarray]:
+    """Gives a part without a fault, or without a normal sample, a group that has some, from the part with most.
+
+    Whole groups are dealt by most of their rows, which may leave all faults of a small share to the others.
+    Where fewer groups have a fault than there are parts, all stay as they are.
+
+    Args:
+        parts: the rows of each part, (rows,) int64.
+        groups: (rows,) int64, of the whole table.
+        faults: (rows,) 1 at faults.
+    """
+    found = dict(parts)
+    names = [name for name, rows in found.items() if len(rows)]
+    for kind in (1, 0):
+        held = {name: np.unique(groups[rows[faults[rows] == kind]]) for name in names for rows in [found[name]]}
+        if sum(map(len, held.values())) < len(names):
+            continue
+        for name in [name for name in names if not len(held[name])]:
+            donor = max(names, key=lambda other: len(held[other]))
+            there, other = groups[found[donor]], faults[found[donor]] != kind
+            # One without the other kind, of which the part may have no more, and of these the smallest.
+            group = min(held[donor], key=lambda g: ((other & (there == g)).any(), (there == g).sum()))
+            moved = groups[found[donor]] == group
+            found[name] = np.sort(np.concatenate([found[name], found[donor][moved]]))
+            found[donor] = found[donor][~moved]
+            held[name], held[donor] = np.array([group]), held[donor][held[donor] != group]
+    return found
+
+
 def spare(rows: np.ndarray, groups: np.ndarray, strata: np.ndarray) -> np.ndarray:
     """Returns the rows of the smallest group whose classes others have too, at best one with a rare class."""
     ids, inverse, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)

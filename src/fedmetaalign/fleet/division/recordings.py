@@ -13,6 +13,7 @@ import numpy as np
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.division.dealing import deal
 from fedmetaalign.fleet.labels.classes import canonical, text_of
+from fedmetaalign.fleet.patterns import like
 from fedmetaalign.fleet.schema import Table, Windows
 from fedmetaalign.recipe import Splits
 
@@ -85,7 +86,12 @@ def named_units(table: Table, splits: Splits) -> np.ndarray:
     assert table.groups is not None  # noqa: S101 - the caller saw to it
     wanted = {canonical(value) for value in splits.test_units}
     names, inverse = np.unique(table.groups, return_inverse=True)
-    chosen = np.array([canonical(name) in wanted for name in names])
+    chosen = np.array(
+        [
+            canonical(name) in wanted or any(like(str(value), name) for value in splits.test_units)
+            for name in names
+        ]
+    )
     if chosen.all() or not chosen.any():
         told = ", ".join(map(text_of, splits.test_units))
         has = f"{', '.join(map(str, names[:8]))}{', ...' if len(names) > 8 else ''}"
@@ -230,7 +236,7 @@ def _latest(table: Table, windows: Windows, share: float) -> np.ndarray:
     assert table.times is not None  # noqa: S101 - the caller saw to it
     times, count = table.times.values, len(table)
     if windows.parted:
-        cut = times[round((1 - share) * count)] if count > 1 else times[0]
+        cut = times[min(round((1 - share) * count), count - 1)]
         return np.flatnonzero(times >= cut) if (times < cut).any() else np.arange(count - 1, count)
     names, inverse = np.unique(windows.recordings, return_inverse=True)
     if len(names) < 2:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.division import recordings
-from fedmetaalign.fleet.division.dealing import deal, spare
+from fedmetaalign.fleet.division.dealing import deal, spare, spread
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.times import periods
 from fedmetaalign.model.target import ONE_SIDED
@@ -89,6 +89,8 @@ def split(table: Table, splits: Splits, seed: int) -> Rows:
     if table.known in ONE_SIDED or (by_time and not table.faults[train].any()):
         wanted["personalize_query"] += wanted.pop("personalize_support")
     parts = _parts(table, train, groups, strata, wanted, random, by_time=by_time)
+    if table.windows is None and splits.kind in ("blocks", "units") and table.known == "faults":
+        parts = spread(parts, groups, table.faults)
     if any(share and not len(parts[part]) for part, share in wanted.items()):
         parts = _the_same(table, train, groups, strata, splits, wanted, random)
     rows = Rows(test, **({"personalize_support": nothing} | parts))
@@ -199,8 +201,8 @@ def strata_of(table: Table, splits: Splits) -> np.ndarray:
     """Returns what each part has its share of, (rows,) int64: the classes, or the kinds within them."""
     if splits.stratify == "class" or table.kinds is None:
         return table.strata
-    pairs = np.array([f"{stratum:02d} {kind}" for stratum, kind in zip(table.strata, table.kinds, strict=True)])
-    return np.asarray(np.unique(pairs, return_inverse=True)[1])
+    names, kind = np.unique(table.kinds, return_inverse=True)
+    return np.asarray(np.unique(table.strata.astype(np.int64) * len(names) + kind, return_inverse=True)[1])
 
 
 def _hold_out(

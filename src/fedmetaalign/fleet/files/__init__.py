@@ -2,10 +2,13 @@
 
 from fedmetaalign.fleet.files.dialect import Options as Options
 from fedmetaalign.fleet.files.loading import CERTAIN as CERTAIN
+from fedmetaalign.fleet.files.loading import columns as columns
+from fedmetaalign.fleet.files.loading import glanced as glanced
 from fedmetaalign.fleet.files.loading import load as load
 from fedmetaalign.fleet.files.loading import pieces as pieces
 from fedmetaalign.fleet.files.raw import Raw as Raw
 from fedmetaalign.fleet.files.raw import cells as cells
+from fedmetaalign.fleet.files.raw import coded as coded
 from fedmetaalign.fleet.files.raw import filled as filled
 from fedmetaalign.fleet.files.raw import listed as listed
 from fedmetaalign.fleet.files.raw import parse as parse

@@ -8,6 +8,7 @@ from itertools import islice
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _NUMBER = re.compile(r"\s*[+-]?(\d[\d.,'\u2019\u00a0\u202f\u2009 ]*|[.,]\d+)(e[+-]?\d+)?\s*", re.IGNORECASE)
+_TITLES = 10  # lines before a header that may be titles
 _SEP = re.compile('"?sep=(.)"?', re.IGNORECASE)  # what spreadsheets tell each other in a first line
 _BASE = (
     r"(da|[yzafpnumµμcdhkMGTPE])?"
@@ -84,6 +85,8 @@ def sniff(lines: Sequence[str], encoding: str, options: Options) -> Dialect:
             first = _content(lines, first + 1)
     if first >= len(lines):  # comments alone
         first = _content(lines, 0)
+    if options.header is None:
+        first = _under_titles(lines, first, comment, separator)
     separator = separator or _separator(_without_comments(lines[first:], comment))
     rows = records_of(_without_comments(lines[first:], comment), separator)
     unit_line = options.unit_line if options.unit_line is not None else _are_units(rows)
@@ -116,6 +119,26 @@ def unit_of(cell: str) -> str:
 def _content(lines: Sequence[str], start: int) -> int:
     """The first line from `start` that is not blank."""
     return next((i for i in range(start, len(lines)) if lines[i].strip("\ufeff \t\r\n")), len(lines))
+
+
+def _under_titles(lines: Sequence[str], first: int, comment: str | None, separator: str | None) -> int:
+    """The line of the header, below lines with a single cell each: under these all lines are as wide as it."""
+    for start in range(first, min(first + _TITLES, len(lines))):
+        below = _content(lines, start + 1)
+        rest = _without_comments(lines[below:], comment)
+        if not rest or any(_filled(lines[start], each) > 1 for each in separator or SEPARATORS):
+            return first
+        rows = records_of(rest, separator or _separator(rest), 50)
+        names = [cell for cell in rows[0] if cell.strip()] if rows else []
+        alike = len(rows) > 1 and len({*map(len, rows)}) == 1
+        if alike and len(names) > 1 and not any(map(is_number, names)):
+            return below
+    return first
+
+
+def _filled(line: str, separator: str) -> int:
+    """How many cells of a line have something in them."""
+    return sum(1 for row in records_of([line], separator) for cell in row if cell.strip())
 
 
 def _without_comments(lines: Sequence[str], comment: str | None) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -15,7 +16,7 @@ from fedmetaalign.fleet.files import typed
 from fedmetaalign.fleet.files.dialect import SEPARATORS, Dialect, Options
 from fedmetaalign.fleet.files.names import checked_names, missing
 from fedmetaalign.fleet.files.numbers import Style
-from fedmetaalign.fleet.files.raw import Raw, listed
+from fedmetaalign.fleet.files.raw import Later, Raw, listed
 from fedmetaalign.fleet.files.source import SMALL_BYTES, Source, opened
 from fedmetaalign.fleet.files.styles import decide, styled
 from fedmetaalign.fleet.files.text import LONGEST_LINE, examine, scanned
@@ -23,6 +24,11 @@ from fedmetaalign.fleet.files.text import LONGEST_LINE, examine, scanned
 MOST_ROWS = 20_000_000
 MOST_CELLS = 200_000_000
 """Of the columns that are read."""
+MOST_HELD = 20_000_000
+"""Cells of a file that are held as they are before they become numbers, where that can be."""
+MOST_GLANCED = 2_000_000
+"""Rows of a file that is only looked at."""
+_RUNS = 20
 MOST_CELLS_AT_ONCE = 2**20
 """Of a piece, where a file is read piece by piece."""
 
@@ -43,6 +49,8 @@ def load(
     only: Only = None,
     texts: Collection[str] = (),
     options: Options | None = None,
+    *,
+    later: bool = False,
 ) -> Raw:
     """Reads a file without giving its columns a meaning; unnamed columns become "(column 8)".
 
@@ -53,6 +61,7 @@ def load(
         texts: those of them that are no numbers; of any other that has some it is an error if nobody can tell
             how they are written.
         options: what is known of the dialect of a text.
+        later: leave the columns of a large file that are not among `texts` where they are.
 
     Raises:
         DataError: the file is missing, empty, not what its name says, or beyond the bounds; it has two columns
@@ -60,35 +69,85 @@ def load(
             are needed, or numbers that can be read in two ways.
     """
     source = opened(Path(path))
-    options = options or Options()
-    raw = read(source, only, texts, options)
-    if raw.frame.is_empty():
-        raise _no_rows(source)
-    return raw
+    with _scanned(source, only, texts, options or Options()) as found, typed.readable(source.path, found.kind):
+        raw = _held_in_part(found, only, texts, options) if later else None
+        return _not_empty(raw or _whole(found, texts))
 
 
 def read(source: Source, only: Only, texts: Collection[str], options: Options) -> Raw:
     """As `load`, of a file that has been looked at; perhaps without a row."""
     with _scanned(source, only, texts, options) as found, typed.readable(source.path, found.kind):
-        if found.large:
-            numbers = [name for name in found.raw.frame.columns if name not in texts]
-            return replace(found.raw, frame=_large(found.rows, numbers))
-        return replace(found.raw, frame=found.rows.collect(engine=found.engine))
+        return _whole(found, texts)
 
 
-def pieces(path: Path, only: Only, options: Options | None = None) -> Generator[Raw, None, None]:
+def columns(path: Path, options: Options | None = None) -> list[str]:
+    """Returns the names of a file's columns.
+
+    Raises:
+        DataError: as `load`, but for a file without rows.
+    """
+    source = opened(Path(path))
+    with _scanned(source, None, (), options or Options()) as found:
+        return found.raw.frame.columns
+
+
+def glanced(path: Path, options: Options | None = None, most: int = MOST_GLANCED) -> Raw:
+    """As `load`, but of a file with more rows runs of neighbours from all over it, about so many rows in all.
+
+    Raises:
+        DataError: as `load`.
+    """
+    source = opened(Path(path))
+    with _scanned(source, None, (), options or Options()) as found, typed.readable(source.path, found.kind):
+        if found.height > most:
+            run = -(-most // _RUNS)
+            every = -(-found.height // (run * _RUNS))
+            number = pl.col("\0row")
+            rows = found.rows.with_row_index("\0row").filter(number // run % every == 0)
+            frame = rows.collect(engine="streaming")
+            return replace(
+                found.raw, frame=frame.drop("\0row"), rows=frame["\0row"].to_numpy().astype(np.int64)
+            )
+        return _not_empty(_whole(found, ()))
+
+
+def _whole(found: "_Scanned", texts: Collection[str]) -> Raw:
+    """All rows."""
+    if found.large:
+        return replace(
+            found.raw, frame=_large(found.rows, [n for n in found.raw.frame.columns if n not in texts])
+        )
+    return replace(found.raw, frame=found.rows.collect(engine=found.engine))
+
+
+def _held_in_part(found: "_Scanned", only: Only, texts: Collection[str], options: Options | None) -> Raw | None:
+    """The texts alone of a file with more cells than should be held twice; None of a smaller one."""
+    needed = found.raw.frame.columns
+    held = [name for name in needed if name in texts]
+    if not held or found.kind == ".xlsx" or found.height * len(needed) <= MOST_HELD:
+        return None
+    frame = found.rows.select(held).collect(engine="streaming")
+    frame = frame.with_columns(pl.lit(None).alias(name) for name in needed if name not in held).select(needed)
+    again = (found.raw.path, only, texts, options)
+    return replace(found.raw, frame=frame, later=Later(partial(pieces, *again), partial(load, *again)))
+
+
+def pieces(
+    path: Path, only: Only, texts: Collection[str] = (), options: Options | None = None
+) -> Generator[Raw, None, None]:
     """Yields the rows of a file in their order, at most `MOST_CELLS_AT_ONCE` cells at a time.
 
     Args:
         path: as in `load`.
         only: as in `load`.
+        texts: as in `load`.
         options: as in `load`.
 
     Raises:
         DataError: as `load`.
     """
     source = opened(Path(path))
-    with _scanned(source, only, (), options or Options()) as found:
+    with _scanned(source, only, texts, options or Options()) as found:
         rows = max(1, MOST_CELLS_AT_ONCE // max(16, found.raw.frame.width))
         batches = found.rows.collect_batches(chunk_size=rows, maintain_order=True)
         first = 0
@@ -101,11 +160,13 @@ def pieces(path: Path, only: Only, options: Options | None = None) -> Generator[
                 yield replace(found.raw, frame=frame, rows=np.arange(first, first + frame.height))
             first += frame.height
     if not first:
-        raise _no_rows(source)
+        _not_empty(found.raw)
 
 
-def _no_rows(source: Source) -> DataError:
-    return DataError(f"{source.path} has a header but no rows; remove the device or give it data")
+def _not_empty(raw: Raw) -> Raw:
+    if raw.frame.is_empty():
+        raise DataError(f"{raw.path} has a header but no rows; remove the device or give it data")
+    return raw
 
 
 @dataclass(frozen=True)
@@ -116,6 +177,7 @@ class _Scanned:
         raw: what is known of it, without a row.
         rows: of the columns that are needed.
         kind: for a sentence.
+        height: how many there are.
         large: a text that should not be held as one.
         engine: of polars.
     """
@@ -123,6 +185,7 @@ class _Scanned:
     raw: Raw
     rows: pl.LazyFrame
     kind: str
+    height: int
     large: bool = False
     engine: Literal["auto", "streaming"] = "streaming"
 
@@ -135,21 +198,23 @@ def _scanned(source: Source, only: Only, texts: Collection[str], options: Option
             with TemporaryDirectory(prefix="fedmetaalign-") as folder:
                 yield _text(source, only, texts, options, Path(folder))
         case ".xlsx":
-            header, frame, sheet = typed.spreadsheet(source)
-            names = checked_names([name.strip() for name in header], f"{source.path}, row 1")
+            header, frame, sheet, first = typed.spreadsheet(source)
+            names = checked_names([name.strip() for name in header], f"{source.path}, row {first}")
             frame.columns = list(names)
             needed = needed_of(source.path, names, only)
             _check(source, frame.height, needed)
             whole = frame.lazy()
-            styles = decide(source.path, whole, needed, texts, options, ",", lambda row: f"row {row + 2}")
-            raw = Raw(source.path, _bare(needed), first=2, dialect=sheet, styles=styles)
-            yield _Scanned(raw, styled(whole.select(needed), styles), ".xlsx", engine="auto")
+            styles = decide(
+                source.path, whole, needed, texts, options, ",", lambda row: f"row {row + first + 1}"
+            )
+            raw = Raw(source.path, _bare(needed), first=first + 1, dialect=sheet, styles=styles)
+            yield _Scanned(raw, styled(whole.select(needed), styles), ".xlsx", frame.height, engine="auto")
         case kind if kind in JSON_LINES:
             yield _typed(source, typed.json_lines(source, LONGEST_LINE), only, "JSON", "JSON lines")
         case ".parquet":
             yield _typed(source, typed.parquet(source), only, "Parquet")
         case kind if kind in ARROWS:
-            yield _typed(source, typed.arrow(source), only, "Arrow")
+            yield _typed(source, typed.arrow(source, MOST_CELLS), only, "Arrow")
         case other:
             kinds = f"{', '.join(KINDS[:-1])} and {KINDS[-1]}"
             raise DataError(f"{source.path} ends in '{other}', but only {kinds} can be read; export it as one")
@@ -163,11 +228,14 @@ def _bare(names: Sequence[str]) -> pl.DataFrame:
 def _typed(source: Source, lazy: pl.LazyFrame, only: Only, kind: str, dialect: str = "") -> _Scanned:
     """A file that has types."""
     with typed.readable(source.path, kind):
-        names = checked_names(lazy.collect_schema().names(), str(source.path))
+        there = lazy.collect_schema().names()
+        names = checked_names(there, str(source.path))
+        if renamed := {old: new for old, new in zip(there, names, strict=True) if old != new}:
+            lazy = lazy.rename(renamed)
         rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
     needed = needed_of(source.path, names, only)
     _check(source, rows, needed)
-    return _Scanned(Raw(source.path, _bare(needed), dialect=dialect or kind), lazy.select(needed), kind)
+    return _Scanned(Raw(source.path, _bare(needed), dialect=dialect or kind), lazy.select(needed), kind, rows)
 
 
 def needed_of(path: Path, names: Sequence[str], only: Only) -> list[str]:
@@ -194,14 +262,15 @@ def _text(source: Source, only: Only, texts: Collection[str], options: Options, 
     separator = text.dialect.separator
     with typed.readable(source.path, "CSV"):
         whole = scanned(text, folder)
-        _check(source, int(whole.select(pl.len()).collect(engine="streaming").item()), needed)
+        height = int(whole.select(pl.len()).collect(engine="streaming").item())
+        _check(source, height, needed)
         lines = lambda row: f"line {text.line(row)}"  # noqa: E731
         styles = decide(source.path, whole, needed, texts, options, separator, lines)
     dialect = _told(source, text.dialect, styles.values())
     raw = Raw(source.path, _bare(needed), text, dialect=dialect, units=text.units, styles=styles)
     large = text.size > SMALL_BYTES
     rows = styled(whole.select(needed), styles)
-    return _Scanned(raw, rows, "CSV", large, "streaming" if large else "auto")
+    return _Scanned(raw, rows, "CSV", height, large, "streaming" if large else "auto")
 
 
 def _large(lazy: pl.LazyFrame, numbers: Sequence[str]) -> pl.DataFrame:

@@ -12,7 +12,7 @@ MOST_COLUMNS = 20_000
 
 
 def checked_names(header: Sequence[str], where: str) -> tuple[str, ...]:
-    """The names of columns; those without become "(column 8)".
+    """The names of columns, without what cannot be seen in them; those without become "(column 8)".
 
     Raises:
         DataError: two are the same, or differ in nothing that can be seen; one is too long; there are too many.
@@ -38,7 +38,13 @@ def checked_names(header: Sequence[str], where: str) -> tuple[str, ...]:
                 f" {spelled(other)} and {spelled(name)}; rename one of them"
             )
         seen[visible(name)] = name
-    return tuple(names)
+    return tuple(map(tidy, names))
+
+
+def tidy(name: str) -> str:
+    """A name as a reader sees it, where it has anything invisible, odd blanks, or accents apart."""
+    plain = unicodedata.is_normalized("NFC", name) and all(c.isprintable() for c in name)
+    return name if plain else visible(name) or name
 
 
 def missing(path: object, name: str, there: Sequence[str], shown: str) -> DataError:

@@ -94,6 +94,12 @@ def proves(column: str, proof: str) -> pl.Expr:
     return pl.col(column).str.strip_chars().str.contains(_PROOFS[proof])
 
 
+def parted(columns: Sequence[str], sign: str) -> list[pl.Expr]:
+    """Expressions that tell of columns of text whether a sign parts the thousands of a number there."""
+    pattern = rf"^[+-]?\d{{1,3}}(?:[{BLANKS}]\d{{3}})*\{sign}\d{{3}}"
+    return [pl.col(name).str.strip_chars().str.contains(pattern).any().alias(name) for name in columns]
+
+
 def suspects(columns: Sequence[str], separator: str) -> list[pl.Expr]:
     """Expressions that tell of columns of text whether a cell has a sign that `counts` has to look at."""
     signs = f"[,{BLANKS}]" if separator == "," else f"[.,{BLANKS}]"

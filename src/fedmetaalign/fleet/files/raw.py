@@ -1,6 +1,6 @@
 """A table as it is: cells before anything is made of them, and where each is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +23,19 @@ class Lines(Protocol):
 
 
 @dataclass(frozen=True)
+class Later:
+    """How to read what of a large file is not held.
+
+    Attributes:
+        pieces: yields all of its rows and needed columns, some rows at a time.
+        whole: returns all at once, as is needed to tell all that is wrong with it.
+    """
+
+    pieces: Callable[[], Iterator["Raw"]]
+    whole: Callable[[], "Raw"]
+
+
+@dataclass(frozen=True)
 class Raw:
     """A table as it is.
 
@@ -37,6 +50,7 @@ class Raw:
         units: of columns, from a line under the header.
         styles: how columns of a text wrote their numbers, but for those that wrote 1234.5.
         rows: (rows,) int64, of a part of a file which of its rows these are; None for all.
+        later: of a file whose columns of numbers are too many to be held; those are of type Null here.
     """
 
     path: Path
@@ -47,6 +61,7 @@ class Raw:
     units: Mapping[str, str] = field(default_factory=dict)
     styles: Mapping[str, Style] = field(default_factory=dict)
     rows: np.ndarray | None = None
+    later: Later | None = None
 
     def take(self, rows: np.ndarray) -> "Raw":
         """Returns some rows, which are still called what they are in the file."""
@@ -106,6 +121,21 @@ def filled(raw: Raw, column: str) -> pl.Series:
     if text.null_count():
         raise DataErrors([empty_cells(raw, column, text)])
     return text
+
+
+def coded(texts: Sequence[pl.Series], joint: str = "-") -> tuple[np.ndarray, np.ndarray]:
+    """Columns of text without an empty cell, joined.
+
+    Returns:
+        The values that occur, sorted, (values,) str, and of each row the place of its value, (rows,) uint32.
+    """
+    whole = texts[0]
+    if len(texts) > 1:
+        columns = pl.DataFrame([text.alias(str(i)) for i, text in enumerate(texts)])
+        whole = columns.select(pl.concat_str(pl.all(), separator=joint)).to_series()
+    values = whole.unique().sort()
+    places = whole.replace_strict(values, pl.int_range(len(values), dtype=pl.UInt32, eager=True))
+    return values.to_numpy().astype(str), places.to_numpy()
 
 
 def empty_cells(raw: Raw, column: str, text: pl.Series) -> Problem:

@@ -8,9 +8,11 @@ import polars as pl
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.files import numbers as written
-from fedmetaalign.fleet.files.dialect import Options
+from fedmetaalign.fleet.files.dialect import SEPARATORS, Options
 from fedmetaalign.fleet.files.numbers import Proofs, Style
 from fedmetaalign.fleet.files.raw import Raw
+
+_SHOWN = 1000  # rows that are asked what the decimal sign is, once that is settled
 
 
 def decide(
@@ -33,9 +35,11 @@ def decide(
         thousands = written.BLANKS
     decimal = decimal or {".": ",", ",": "."}.get(thousands or "")
     if decimal is not None:
-        other = ",.".replace(decimal, "") + written.BLANKS if thousands is None else thousands
+        other = ",.".replace(decimal, "")
+        parted = {*_true(whole, written.parted(scope, other))} if thousands is None else set[str]()
         for name in _true(whole, written.suspects(scope, ";")):
-            found[name] = Style(decimal, other)
+            signs = (other if name in parted else "") + written.BLANKS
+            found[name] = Style(decimal, signs if thousands is None else thousands)
             foreign = found[name].foreign(pl.col(name))
             if name not in texts and (row := _first(whole, foreign)) is not None:
                 cell = _cell(whole, name, row)
@@ -61,6 +65,19 @@ def decide(
         elif not style.is_plain:
             found[name] = style if thousands is None else replace(style, thousands=thousands)
     return found
+
+
+def proven(raw: Raw, features: Sequence[str]) -> dict[str, str]:
+    """Returns the decimal sign of a text's features, as [fleet.csv] has it, where cells might leave it open.
+
+    In a text that is separated by commas a point is the decimal sign, of which there is nothing to say.
+    """
+    signs = {raw.styles[name].decimal for name in features if name in raw.styles}
+    if not raw.dialect.startswith(SEPARATORS[","]):
+        plain = [name for name in features if name in raw.frame.columns and name not in raw.styles]
+        shown = raw.frame.select(pl.col(plain).head(_SHOWN).cast(pl.String))
+        signs |= {"."} if any(shown[name].str.contains(r"\d\.\d").any() for name in plain) else set()
+    return {"decimal": signs.pop()} if len(signs) == 1 else {}
 
 
 def known(raw: Raw, separator: str, options: Options) -> Options:

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.files.source import CHUNK, Source, inflated, too_large
+from fedmetaalign.fleet.files.source import CHUNK, Source, chunks, inflated, too_large
 
 MOST_SHEET_BYTES = 2**30
 """What a spreadsheet may unfold to."""
@@ -43,6 +43,9 @@ def readable(path: Path, kind: str) -> Iterator[None]:
         os.close(nowhere)
 
 
+_TITLES = 20  # rows among which a header is looked for
+
+
 def parquet(source: Source) -> pl.LazyFrame:
     """A Parquet file."""
     with readable(source.path, "Parquet"):
@@ -51,14 +54,27 @@ def parquet(source: Source) -> pl.LazyFrame:
     return frame
 
 
-def arrow(source: Source) -> pl.LazyFrame:
-    """A Feather file (version 2), or an Arrow file or stream."""
+def arrow(source: Source, most: int) -> pl.LazyFrame:
+    """A Feather file (version 2), or an Arrow file or stream, which can only be read as a whole.
+
+    Raises:
+        DataError: it is damaged, or a stream with more cells than `most`.
+    """
     with readable(source.path, "Arrow"):
         with source.file.open("rb") as stream:
             is_file = stream.read(6) == b"ARROW1"
-        frame = pl.scan_ipc(source.file, glob=False) if is_file else pl.read_ipc_stream(source.file).lazy()
-        frame.collect_schema()
-    return frame
+        if is_file:
+            frame = pl.scan_ipc(source.file, glob=False)
+            frame.collect_schema()
+            return frame
+        width = max(1, pl.read_ipc_stream(source.file, n_rows=1).width)
+        read = pl.read_ipc_stream(source.file, n_rows=most // width + 1)
+    if read.height * width > most:
+        raise DataError(
+            f"{source.path} is a stream of more than {most // width:,} rows of {width:,} columns: no more can"
+            " be read; cut it into several files, or save it as Parquet"
+        )
+    return read.lazy()
 
 
 def json_lines(source: Source, longest: int) -> pl.LazyFrame:
@@ -68,12 +84,9 @@ def json_lines(source: Source, longest: int) -> pl.LazyFrame:
         DataError: a line is no object.
     """
     names: dict[str, None] = {}
+    _bounded(source, longest)
     with source.file.open("rb") as stream:
-        for number, line in enumerate(islice(iter(lambda: stream.readline(longest + 1), b""), _JSON_LINES), 1):
-            if len(line) > longest:
-                raise DataError(
-                    f"{source.path}, line {number} is longer than {longest // 2**20} MiB; cut it up"
-                )
+        for number, line in enumerate(islice(stream, _JSON_LINES), 1):
             if line.strip():
                 try:
                     found = json.loads(line)
@@ -87,8 +100,22 @@ def json_lines(source: Source, longest: int) -> pl.LazyFrame:
     return pl.scan_ndjson(source.file, schema=dict.fromkeys(names, pl.String))
 
 
-def spreadsheet(source: Source) -> tuple[list[str], pl.DataFrame, str]:
-    """The first sheet with something in it: the header, all cells under it as text, and what sheets it leaves.
+def _bounded(source: Source, longest: int) -> None:
+    """Sees that no line is longer than it may be."""
+    number, since = 1, 0
+    for chunk in chunks(source):
+        end = chunk.find(b"\n")
+        if since + (len(chunk) if end < 0 else end) > longest:
+            raise DataError(f"{source.path}, line {number} is longer than {longest // 2**20} MiB; cut it up")
+        number += chunk.count(b"\n")
+        since = since + len(chunk) if end < 0 else len(chunk) - chunk.rfind(b"\n") - 1
+
+
+def spreadsheet(source: Source) -> tuple[list[str], pl.DataFrame, str, int]:
+    """The first sheet with a table: its header, all cells under it as text, which it is, and the header's row.
+
+    Rows before the header that have a single cell are titles. Where no sheet has a row under a header of two
+    columns, it is the first with something in it.
 
     Raises:
         DataError: it is damaged, unfolds to more than it may, or there is nothing in it.
@@ -98,17 +125,28 @@ def spreadsheet(source: Source) -> tuple[list[str], pl.DataFrame, str]:
     _unfold(source)
     try:
         book = read_excel(str(source.file))
-        for name in book.sheet_names:
-            frame = pl.DataFrame(book.load_sheet(name, header_row=None, dtypes="string"))
-            if frame.height:
-                break
-        else:
+        sheets = {
+            name: pl.DataFrame(book.load_sheet(name, header_row=None, dtypes="string"))
+            for name in book.sheet_names
+        }
+        filled = [name for name, frame in sheets.items() if frame.height]
+        if not filled:
             raise DataError(f"{source.path} has no sheet with anything in it; give it a header and rows")
+        starts = {name: _header(sheets[name]) for name in filled}
+        name = next((each for each in filled if starts[each] + 1 < sheets[each].height), filled[0])
+        frame, start = sheets[name], starts[name]
     except (FastExcelError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise DataError(f"{source.path} is not a readable .xlsx file; save it again") from error
-    header = [cell or "" for cell in frame.row(0)]
+    header = [cell or "" for cell in frame.row(start)]
     others = [other for other in book.sheet_names if other != name]
-    return header, frame[1:], f"sheet '{name}'" + (f" of {len(others) + 1}" if others else "")
+    told = f"sheet '{name}'" + (f" of {len(others) + 1}" if others else "")
+    return header, frame[start + 1 :], told + (f", header in row {start + 1}" if start else ""), start + 1
+
+
+def _header(frame: pl.DataFrame) -> int:
+    """The row that names the columns, from 0: the first with more than one cell, where there are such rows."""
+    counts = [sum(1 for cell in row if cell and cell.strip()) for row in frame.head(_TITLES).iter_rows()]
+    return next((row for row, count in enumerate(counts) if count > 1), 0)
 
 
 def _unfold(source: Source) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.evaluation.reported import LONGEST_NAME, steers
-from fedmetaalign.fleet.files import Raw, cells, filled, listed
+from fedmetaalign.fleet.files import Raw, cells, coded, filled, listed
 from fedmetaalign.model.target import BINARY, MOST_CLASSES
 
 Value = str | int | float
@@ -87,9 +87,11 @@ def fault_or_not(raw: Raw, columns: Sequence[str], positive: Positive = (), *, s
             raise DataError(_never_holds(f"{raw.path}, column '{column}'", unknown, "positive", list(values)))
         is_set = {cell: v in wanted if wanted else v not in _UNSET for cell, v in values.items()}
         parts.append(text.replace_strict(is_set, return_dtype=pl.Boolean).cast(pl.Int8).to_numpy())
+    y = np.asarray(reduce(np.maximum, parts), np.int8)
+    if len(columns) == 1:
+        return Labels(y, BINARY.classes, BINARY.classes[:1], None)
     combination = reduce(np.char.add, [part.astype("U1") for part in parts])
-    y = np.asarray(np.max(parts, axis=0), np.int8)
-    return Labels(y, BINARY.classes, BINARY.classes[:1], combination if len(columns) > 1 else None)
+    return Labels(y, BINARY.classes, BINARY.classes[:1], combination)
 
 
 def kinds_of(
@@ -114,8 +116,7 @@ def kinds_of(
         DataError: an empty label, one that cannot be a class, one that `classes` lacks or has twice, nothing
             that says what is normal, or (`strict`) a normal value that never occurs.
     """
-    names = kind_names(raw, columns, bits=not normal)
-    found, y = np.unique(names, return_inverse=True)
+    found, y = _kinds(raw, columns, bits=not normal)
     what = f"{raw.path}, column {listed(columns)}"
     if len(found) > MOST_CLASSES:
         raise DataError(too_many(what, len(found)))
@@ -140,21 +141,19 @@ def kinds_of(
         index[y],
         tuple(named),
         tuple(name for name in named if canonical(name) in healthy),
-        names if len(columns) > 1 else None,
+        found[y] if len(columns) > 1 else None,
     )
 
 
-def kind_names(raw: Raw, columns: Sequence[str], *, bits: bool) -> np.ndarray:
-    """Returns what some columns say together, (rows,) str: "0110" for `bits`, else "low-open".
+def _kinds(raw: Raw, columns: Sequence[str], *, bits: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what some columns say together ("0110" for `bits`, else "low-open"), as `coded` does.
 
     Raises:
         DataError: an empty cell, or for `bits` one that is not 0/1.
     """
     if bits:
-        parts = [fault_or_not(raw, (column,)).y.astype("U1") for column in columns]
-        return reduce(np.char.add, parts)
-    texts = [filled(raw, column) for column in columns]
-    return np.array(["-".join(row) for row in zip(*texts, strict=True)], dtype=str)
+        return coded([pl.Series(fault_or_not(raw, (name,)).y).cast(pl.String) for name in columns], "")
+    return coded([filled(raw, column) for column in columns])
 
 
 def positive_of(positive: Positive, column: str) -> tuple[Value, ...]:

@@ -28,8 +28,15 @@ class Gaps:
     codes: np.ndarray
     reasons: tuple[str, ...]
 
-    def take(self, rows: np.ndarray) -> "Gaps":
+    @classmethod
+    def none(cls, rows: int, features: int) -> "Gaps":
+        """Returns those of a table that lacks nothing, which take no memory."""
+        return cls(np.broadcast_to(np.int16(0), (rows, features)), ("",))
+
+    def take(self, rows: np.ndarray | slice) -> "Gaps":
         """Returns those of some rows."""
+        if len(self.reasons) == 1:
+            return Gaps.none(len(self.codes[rows, :0]), self.codes.shape[1])
         return Gaps(self.codes[rows], self.reasons)
 
     def counts(self, features: tuple[str, ...]) -> dict[str, dict[str, int]]:
@@ -89,7 +96,7 @@ def settled(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> tu
     ranges = {name: ends for name, ends in missing.ranges.items() if name in table.features}
     missing = replace(missing, ranges=ranges)
     table = replace(table, missing=missing)
-    holes = gaps.codes > 0
+    holes = gaps.codes > 0 if len(gaps.reasons) > 1 else np.zeros((1, 1), bool)
     if not holes.any():
         return table, empty
     table = replace(table, gaps=gaps.counts(table.features))
@@ -112,7 +119,8 @@ def settled(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> tu
     lost = np.asarray(holes.all(axis=0))
     if lost.all():
         raise DataError(f"Device {table.name} has no value of any feature: leave it out, or give it data.")
-    if missing.rule == "last":
+    carries = missing.rule == "last"
+    if carries:
         x = carried(x, holes)
     there = [i for i, is_lost in enumerate(lost) if not is_lost]
     if lost.any():
@@ -129,6 +137,7 @@ def settled(table: Table, empty: np.ndarray, gaps: Gaps, missing: Missing) -> tu
             ranges={n: ends for n, ends in missing.ranges.items() if not lost[table.features.index(n)]},
         ),
         x=np.ascontiguousarray(x),
+        holes=holes[:, there] if carries else None,
     ), empty
 
 
@@ -172,8 +181,13 @@ def filled(table: Table, rows: np.ndarray, flags: Sequence[int] | None = None) -
         x = np.where(holes, values, x) if holes.any() else x
         return np.hstack([x, holes[:, list(flags)]]) if flags else x
 
+    holes, more = (_holes(x, before) for x, before in _both(table))
+    if not any(each is not None and each.any() for each in (holes, more)):
+        holes = more = None
     return replace(
         table,
+        holes=holes,
+        unlabelled_holes=more,
         x=whole(table.x),
         unlabelled=None if table.unlabelled is None else whole(table.unlabelled),
         features=(*table.features, *names),
@@ -181,6 +195,18 @@ def filled(table: Table, rows: np.ndarray, flags: Sequence[int] | None = None) -
         fill=tuple(values.tolist()),
         flags=flags,
     )
+
+
+def _both(table: Table) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
+    """Yields the values of rows with a label, and of those without, and what was carried on there."""
+    yield table.x, table.holes
+    yield table.unlabelled, table.unlabelled_holes
+
+
+def _holes(x: np.ndarray | None, before: np.ndarray | None) -> np.ndarray | None:
+    if x is None:
+        return None
+    return np.asarray(np.isnan(x) if before is None else np.isnan(x) | before)
 
 
 def notices(tables: Iterable[Table]) -> Iterator[str]:

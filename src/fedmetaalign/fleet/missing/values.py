@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -60,6 +60,31 @@ def features_of(
     return x, gaps
 
 
+def features_in_pieces(
+    pieces: Iterable[Raw],
+    rows: int,
+    names: tuple[str, ...],
+    categories: Mapping[str, tuple[str, ...]],
+    missing: Missing,
+) -> tuple[np.ndarray, Gaps]:
+    """As `features_of`, of a file with so many rows that comes piece by piece.
+
+    Raises:
+        DataError: something is wrong with a piece, which may be right where there is more of it.
+    """
+    x, why, reasons, first = np.empty((rows, len(names))), None, {"": 0}, 0
+    for piece in pieces:
+        part, gaps = features_of(piece, names, categories, missing)
+        own = slice(first, first + len(part))
+        x[own] = part
+        if len(gaps.reasons) > 1:
+            why = np.zeros(x.shape, np.int16) if why is None else why
+            places = [reasons.setdefault(reason, len(reasons)) for reason in gaps.reasons]
+            why[own] = np.array(places, np.int16)[gaps.codes]
+        first = own.stop
+    return x, Gaps.none(*x.shape) if why is None else Gaps(why, tuple(reasons))
+
+
 def readings_of(
     raw: Raw, names: tuple[str, ...], categories: Mapping[str, tuple[str, ...]], missing: Missing
 ) -> tuple[np.ndarray, Gaps]:
@@ -79,8 +104,8 @@ def _features(
     damaged: float,
 ) -> tuple[np.ndarray, Gaps]:
     """As `features_of`, whatever is missing; at most this share of a column's values may be damaged."""
-    x = np.zeros((len(raw.frame), len(names)), np.float64, order="F")
-    why = np.zeros(x.shape, np.int16, order="F")
+    x = np.zeros((len(raw.frame), len(names)), np.float64)
+    why: np.ndarray | None = None
     reasons: dict[str, int] = {"": 0}
     problems: list[Problem] = []
     for i, name in enumerate(names):
@@ -91,13 +116,14 @@ def _features(
             else:
                 x[:, i], found = _numbers(raw, name, missing, damaged)
             for reason, rows in found.items():
+                why = np.zeros(x.shape, np.int16, order="F") if why is None else why
                 why[rows, i] = reasons.setdefault(reason, len(reasons))
-    gaps = Gaps(why, tuple(reasons))
+    gaps = Gaps.none(*x.shape) if why is None else Gaps(why, tuple(reasons))
     if problems and missing.rule == "reject":
         problems = [*_rejected(raw, names, gaps, missing), *problems]
     if problems:
         raise DataErrors(problems)
-    return np.ascontiguousarray(x), gaps
+    return x, gaps
 
 
 def _numbers(raw: Raw, column: str, missing: Missing, most: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -184,7 +210,7 @@ def _ordinals(
 def _rejected(raw: Raw, names: tuple[str, ...], gaps: Gaps, missing: Missing) -> Iterator[Problem]:
     """Yields what is wrong with each column that has gaps, a problem a kind; what comes first is told first."""
     named = {canonical(text) for text in missing.texts}
-    for i in np.flatnonzero((gaps.codes > 0).any(axis=0)):
+    for i in np.flatnonzero((gaps.codes > 0).any(axis=0)) if len(gaps.reasons) > 1 else ():
         kinds: dict[str, list[int]] = {}
         text = cells(raw, names[i])
         for row in np.flatnonzero(gaps.codes[:, i]).tolist():

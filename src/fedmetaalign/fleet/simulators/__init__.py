@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.schema import Table
-from fedmetaalign.fleet.simulators import feeder, milling, rotating
+from fedmetaalign.fleet.simulators import feeder, milling, motor_current, rotating, vibration, waveform
 from fedmetaalign.system import plugins
 
 __all__ = ["KINDS", "SIMULATORS", "Simulator", "find", "kinds"]
@@ -29,7 +29,8 @@ class Simulator(Protocol):
             seed: the recipe's seed.
 
         Returns:
-            One table a device, its rows shuffled, in physical units.
+            One table a device, its rows shuffled, in physical units; of signals (`recipe.simulated.WINDOWS`)
+            rows are samples in order of time, recording after recording, as many as give so many windows.
 
         Raises:
             DataError: if `devices` or `samples` is below 1.
@@ -38,14 +39,24 @@ class Simulator(Protocol):
 
 
 SIMULATORS: Mapping[str, Simulator] = MappingProxyType(
-    {"feeder": feeder.simulate, "milling": milling.simulate, "rotating": rotating.simulate}
+    {
+        "feeder": feeder.simulate,
+        "milling": milling.simulate,
+        "motor_current": motor_current.simulate,
+        "rotating": rotating.simulate,
+        "vibration": vibration.simulate,
+        "waveform": waveform.simulate,
+    }
 )
 
 KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "feeder": ("normal", *feeder.FAULTS),
         "milling": ("normal", *milling.MODES[:-1]),  # a random failure does not count as one
+        "motor_current": ("normal", *motor_current.FAULTS),
         "rotating": ("normal", *rotating.MODES),
+        "vibration": ("normal", *vibration.FAULTS),
+        "waveform": ("normal", *feeder.FAULTS),
     }
 )
 """What `Table.kinds` may hold; "normal" is no fault."""

@@ -162,11 +162,11 @@ def waveforms(
     Returns:
         Currents (n, 3) A and voltages (n, 3) V.
     """
-    jump = _instant(before.current - after.current, np.array([inception]))
+    jump = instant(before.current - after.current, np.array([inception]))
     offset = jump * np.exp(-(times - inception) / decay)[:, None]
     source = phase_matrix(*network.source)
     drop = source.real - source.imag / OMEGA / decay
-    return _instant(after.current, times) + offset, _instant(after.voltage, times) - offset @ drop
+    return instant(after.current, times) + offset, instant(after.voltage, times) - offset @ drop
 
 
 def simulate(devices: int, samples: int, seed: int) -> list[Table]:
@@ -193,7 +193,7 @@ def simulate(devices: int, samples: int, seed: int) -> list[Table]:
 
 
 @dataclass(frozen=True)
-class _Feeder:
+class Feeder:
     """What distinguishes one device: impedances in ohm, relative gains (6,), harmonics and noise."""
 
     network: PowerNetwork
@@ -207,7 +207,7 @@ class _Feeder:
 
 
 def _device(name: str, samples: int, rng: np.random.Generator) -> Table:
-    feeder = _draw(rng)
+    feeder = draw(rng)
     events = -(-samples // SAMPLES_PER_EVENT)
     faults = both_classes(feeder.faults, events)
     kinds = ["normal"] * (events - faults) + [str(k) for k in rng.choice(list(FAULTS), faults, p=feeder.mix)]
@@ -220,7 +220,8 @@ def _device(name: str, samples: int, rng: np.random.Generator) -> Table:
     return Table(name, FEATURES, x[rows], y, UNITS, row_kinds, names("event", rng.permutation(events)[event]))
 
 
-def _draw(rng: np.random.Generator) -> _Feeder:
+def draw(rng: np.random.Generator) -> Feeder:
+    """Draws a feeder."""
     length = rng.uniform(4, 15)  # km
     short_circuit = rng.uniform(80e6, 250e6)  # VA
     z1 = 11_000**2 / short_circuit * np.exp(1j * np.arctan(rng.uniform(5, 15)))
@@ -228,7 +229,7 @@ def _draw(rng: np.random.Generator) -> _Feeder:
         source=(complex(z1), complex(z1 * rng.uniform(0.8, 2.0))),
         line=(length * (0.28 + 0.35j), length * (0.43 + 1.2j)),
     )
-    return _Feeder(
+    return Feeder(
         network=network,
         load=11_000**2 / rng.uniform(1e6, 3.5e6),
         unbalance=rng.normal(1, 0.06, 3),
@@ -240,7 +241,7 @@ def _draw(rng: np.random.Generator) -> _Feeder:
     )
 
 
-def _event(feeder: _Feeder, kind: str, rng: np.random.Generator) -> np.ndarray:
+def _event(feeder: Feeder, kind: str, rng: np.random.Generator) -> np.ndarray:
     """Returns the rows of one event: (SAMPLES_PER_EVENT, 6) float64."""
     emf = balanced(PHASE_VOLTS * rng.uniform(0.96, 1.05))
     factor = np.arccos(rng.uniform(0.82, 0.98))
@@ -248,22 +249,64 @@ def _event(feeder: _Feeder, kind: str, rng: np.random.Generator) -> np.ndarray:
     inception = rng.uniform(0, 0.02)
     times = inception + rng.uniform(0, 0.06, SAMPLES_PER_EVENT)
     before = solve(feeder.network, emf, load, None)
+    change = changed(feeder, kind, emf, load, rng)
+    if change.decay is None:
+        current, voltage = instant(change.after.current, times), instant(change.after.voltage, times)
+    else:
+        current, voltage = waveforms(feeder.network, before, change.after, change.decay, inception, times)
+    return measured(feeder, current, voltage, before, times, rng)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an event makes of a feeder.
+
+    Attributes:
+        after: the steady state in which it ends.
+        decay: time constant of the DC offset of a fault, s; None where there is none.
+        load: (3,) complex, load impedance of each phase afterwards, ohm.
+    """
+
+    after: Phasors
+    decay: float | None
+    load: np.ndarray
+
+
+def changed(feeder: Feeder, kind: str, emf: np.ndarray, load: np.ndarray, rng: np.random.Generator) -> Change:
+    """Draws what happens: a fault of a kind; or, if "normal", nothing, a motor's start, or a sag."""
     if kind == "normal":
         disturbance = rng.random()
         if disturbance < 0.15:  # a motor starts: much current at a low power factor
             load = 1 / (1 / load + rng.uniform(1, 4) / feeder.load * np.exp(-1j * np.arccos(0.25)))
         elif disturbance < 0.3:  # a fault elsewhere lets the voltage sag in some of the phases
             emf = emf * np.where(rng.random(3) < 0.6, rng.uniform(0.5, 0.95), 1.0)
-        steady = solve(feeder.network, emf, load, None)
-        current, voltage = _instant(steady.current, times), _instant(steady.voltage, times)
-    else:
-        phases, grounded = FAULTS[kind]
-        arc = np.exp(rng.uniform(np.log(0.1), np.log(30)))
-        ground = np.exp(rng.uniform(np.log(0.5), np.log(50)))
-        fault = Fault(phases, grounded, rng.uniform(0.05, 1), arc, ground)
-        after = solve(feeder.network, emf, load, fault)
-        decay = time_constant(feeder.network, fault)
-        current, voltage = waveforms(feeder.network, before, after, decay, inception, times)
+        return Change(solve(feeder.network, emf, load, None), None, load)
+    phases, grounded = FAULTS[kind]
+    arc = np.exp(rng.uniform(np.log(0.1), np.log(30)))
+    ground = np.exp(rng.uniform(np.log(0.5), np.log(50)))
+    fault = Fault(phases, grounded, rng.uniform(0.05, 1), arc, ground)
+    after = solve(feeder.network, emf, load, fault)
+    return Change(after, time_constant(feeder.network, fault), load)
+
+
+def measured(
+    feeder: Feeder,
+    current: np.ndarray,
+    voltage: np.ndarray,
+    before: Phasors,
+    times: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Returns what the feeder's transformers show, (n, 6) float64: `FEATURES` in `UNITS`.
+
+    Args:
+        feeder: the device.
+        current: (n, 3) A, without harmonics.
+        voltage: (n, 3) V, likewise.
+        before: the phasors without an event; harmonics are relative to them.
+        times: (n,) s.
+        rng: the device's stream.
+    """
     full_load = np.sqrt(2) * PHASE_VOLTS / feeder.load
     bases = np.array([np.sqrt(2) * np.abs(before.current).mean(), np.sqrt(2) * PHASE_VOLTS])
     for order, shares in zip((5, 7), feeder.harmonics.T, strict=True):
@@ -275,7 +318,7 @@ def _event(feeder: _Feeder, kind: str, rng: np.random.Generator) -> np.ndarray:
     return x
 
 
-def _instant(phasors: np.ndarray, times: np.ndarray) -> np.ndarray:
+def instant(phasors: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Returns sqrt(2) Re(phasor exp(j omega t)): (phases,) complex rms, (n,) s -> (n, phases)."""
     values: np.ndarray = np.sqrt(2) * (phasors * np.exp(1j * OMEGA * times)[:, None]).real
     return values

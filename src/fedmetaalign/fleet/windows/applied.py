@@ -52,6 +52,51 @@ class Applied:
         return np.flatnonzero(np.append(True, self.recordings[1:] != self.recordings[:-1]))
 
 
+class Ring:
+    """Windows of samples that come in pieces, as the device cuts them.
+
+    Attributes:
+        rows: samples that there have been.
+    """
+
+    def __init__(self, signal: Signal) -> None:
+        """Starts with no sample."""
+        self._signal = signal
+        self._kept = np.empty((0, len(signal.columns)))
+        self._next = 0  # the first sample of the next window
+        self.rows = 0
+
+    def push(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Takes the next samples, (samples, columns), NaN where they are broken.
+
+        Returns:
+            The features of the windows that they complete, (windows, features) float64, and the number of the
+            last sample of each, (windows,) int64, from 1.
+        """
+        length = self._signal.length
+        self._kept, first = np.concatenate([self._kept, x]), self.rows - len(self._kept)
+        self.rows += len(x)
+        starts = np.arange(self._next, self.rows - length + 1, self._signal.stride)
+        windows = np.empty((len(starts), length, x.shape[1]))
+        for window, start in zip(windows, starts, strict=True):
+            window[:] = self._kept[start - first : start - first + length]
+            self._next = int(start) + self._signal.stride
+        self._kept = self._kept[max(self._next - first, 0) :]
+        features = made(self._signal, ("",) * x.shape[1], lambda part: windows[part], len(windows))
+        return features.values, starts + length
+
+
+def samples_of_raw(signal: Signal, missing: Missing, raw: Raw) -> np.ndarray:
+    """Returns the samples of a table, (rows, columns) float64; NaN where one is broken.
+
+    Raises:
+        DataError: a column is not there, or holds a text that does not mean a missing value.
+    """
+    raw = in_units(raw, signal.columns, [""] * len(signal.columns))
+    x, gaps = readings_of(raw, signal.columns, {}, replace(missing, ranges=dict(signal.ranges)))
+    return np.where(gaps.codes > 0, np.nan, x)
+
+
 def is_wide(signal: Signal, columns: list[str], points: tuple[str, ...]) -> bool:
     """Whether the rows of a table are windows, whose points are columns."""
     return bool(points) or not set(signal.columns) & set(columns)

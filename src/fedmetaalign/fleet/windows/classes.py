@@ -4,6 +4,7 @@ import numpy as np
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.windows.samples import Samples
+from fedmetaalign.fleet.windows.wording import counted
 
 
 def classes_of(
@@ -31,6 +32,8 @@ def classes_of(
         y = table.y[ends - 1]
     else:
         labelled = before[ends] == before[spans[:, 0]]
+        if not table.classes:  # of a table without a single label
+            return np.zeros(len(spans), np.int8), None, np.asarray(labelled)
         counts = np.stack([_within(table.y == c, spans) for c in range(len(table.classes))], axis=1)
         faults = np.array([name not in table.normal for name in table.classes])
         if rule == "all":
@@ -64,8 +67,9 @@ def _check(samples: Samples, spans: np.ndarray, counts: np.ndarray, labelled: np
     y = samples.table.y[slice(*spans[first])]
     row = int(spans[first, 0] + np.argmax(y != y[0]))
     names = samples.table.classes
+    more = f" (as in {counted(int(mixed.sum()) - 1, 'more window')})" if mixed.sum() > 1 else ""
     raise DataError(
         f"{samples.where(row)}: the label changes here from '{names[y[0]]}' to"
-        f" '{names[samples.table.y[row]]}', inside a window, and {int(mixed.sum()) - 1:,} more windows have"
-        ' several: fleet.window.label = "all" takes none of these; choose "any", "last" or "majority".'
+        f" '{names[samples.table.y[row]]}', inside a window{more}, and fleet.window.label = \"all\" takes no"
+        ' such window; choose "any", "last" or "majority".'
     )

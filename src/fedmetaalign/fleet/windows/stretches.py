@@ -56,15 +56,15 @@ def stretches_of(samples: Samples, window: Window) -> Stretches:
     odd = within & (np.abs(steps - interval) > window.tolerance * interval + 1) & (steps <= most)
     if odd.any():
         worst = int(np.argmax(np.where(odd, np.abs(steps - interval), -1)))
+        more = f" (as for {counted(int(odd.sum()) - 1, 'more row')})" if odd.sum() > 1 else ""
         raise DataError(
             f"{samples.where(worst + 1)}: it comes {lasting(float(steps[worst]), times.dated)} after the one"
-            f" before, where samples come every {lasting(interval, times.dated)}; and so do"
-            f" {int(odd.sum()) - 1:,} more beside fleet.window.tolerance = {window.tolerance:g} of that:"
-            " resample, raise the tolerance, or leave `time` out."
+            f" before, where samples come every {lasting(interval, times.dated)}, and fleet.window.tolerance ="
+            f" {window.tolerance:g} of that is less{more}: resample, raise the tolerance, or leave `time` out."
         )
     gaps = np.flatnonzero(within & (steps > most))
     close = steps[within & (steps <= most)]
-    rate = window.rate or _rounded(SECOND / float(close.mean()) if len(close) else 0.0)
+    rate = window.rate or _rounded(SECOND / float(close.mean()) if close.any() else 0.0)
     cuts = np.union1d(bounds[:, 0], gaps + 1)
     return Stretches(
         np.column_stack([cuts, np.append(cuts[1:], len(samples.recordings))]),

@@ -17,6 +17,10 @@ from fedmetaalign.model.missing import Missing
 from fedmetaalign.recipe import Window
 
 
+class ShortError(DataError):
+    """No recording is as long as a window."""
+
+
 def windowed(
     table: Table,
     window: Window,
@@ -65,7 +69,7 @@ def windowed(
     y, kinds, labelled = classes_of(samples, whole, window.label)
     last = whole[:, 1] - 1
     x = featured(signal, own, whole)
-    notes = (*stretches.notes, *_short(table.name, short, window))
+    notes = (*_turned(table), *stretches.notes, *_short(table.name, short, window))
     rows = np.flatnonzero(labelled)
     found = Table(
         name=table.name,
@@ -95,6 +99,13 @@ def windowed(
     return found.in_order()
 
 
+def _turned(table: Table) -> tuple[str, ...]:
+    units = dict(table.sensors)
+    told = [f"'{name}' from {own.unit} into {units[name]}" for name, own in table.converted.items()]
+    how = f"{table.name}: samples are turned before windows are cut, and its bundle takes them so"
+    return (f"{how}: {listed(told)}.",) if told else ()
+
+
 def spans_of(samples: Samples, bounds: np.ndarray, length: int, step: int) -> tuple[np.ndarray, list[str]]:
     """Returns the windows of all stretches, (windows, 2) int64, and the recordings that have none.
 
@@ -105,7 +116,7 @@ def spans_of(samples: Samples, bounds: np.ndarray, length: int, step: int) -> tu
         step: from the beginning of one to that of the next.
 
     Raises:
-        DataError: no recording has one.
+        ShortError: no recording has one.
     """
     starts = [np.arange(start, end - length + 1, step) for start, end in bounds]
     first = np.concatenate([*starts, np.empty(0, np.int64)]).astype(np.int64)
@@ -122,7 +133,7 @@ def spans_of(samples: Samples, bounds: np.ndarray, length: int, step: int) -> tu
     if len(samples.names) > 1:
         named = samples.names[samples.recordings[bounds[longest, 0]]]
         where = f"its recording '{named}' has {rows:,} rows{parted}, and no other has more"
-    raise DataError(
+    raise ShortError(
         f"Device {table.name} has no window of {length} samples: {where}; lower fleet.window.length."
     )
 

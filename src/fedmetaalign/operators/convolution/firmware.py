@@ -4,12 +4,12 @@ from fedmetaalign.operators.convolution.layer import Convolution
 from fedmetaalign.operators.convolution.quantized import QuantizedConvolution, place
 from fedmetaalign.operators.dense import firmware
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.operators.stage import FloatStage, Stage
+from fedmetaalign.operators.stage import FloatStage, Layout, Stage
 
 
-def c_stage(source: Grid, layer: QuantizedConvolution, per_channel: bool) -> Stage:
+def c_stage(source: Grid, layer: QuantizedConvolution, layout: Layout) -> Stage:
     """Returns what the firmware has to know of an integer layer."""
-    one = firmware.c_stage(source, layer.place, per_channel)
+    one = firmware.c_stage(source, layer.place, layout)
     return one._replace(places=layer.output_steps, stride=layer.stride * layer.channels)
 
 

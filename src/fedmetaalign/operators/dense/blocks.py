@@ -2,7 +2,8 @@
 
 `firmware/fma_dsp.h` says why. A block is a word of bias for each of its outputs; where some layer of the
 network has multipliers per channel, a word of multiplier for each and one word with a byte of shift for each;
-and then the weights, step by step of four inputs. Zeros fill inputs and outputs up to multiples of four.
+and then the weights, step by step of four inputs. Zeros fill inputs and outputs up to multiples of four. For
+cores whose multiplier gives 32 bits weights lie otherwise, as `firmware/fma_pairs.h` says.
 """
 
 import numpy as np
@@ -10,25 +11,27 @@ import numpy as np
 from fedmetaalign.operators.dense.integer import firmware_multipliers
 from fedmetaalign.operators.dense.layer import QuantizedDense
 from fedmetaalign.operators.grid import Bits, Grid
+from fedmetaalign.operators.stage import Layout
 
 
-def blocks(source: Grid, layer: QuantizedDense, per_channel: bool) -> tuple[np.ndarray, np.ndarray]:
+def blocks(source: Grid, layer: QuantizedDense, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     """Arranges a layer.
 
     Args:
         source: grid of the layer's input.
         layer: the layer.
-        per_channel: whether blocks hold multipliers and shifts.
+        layout: of the network's weights; 8 bits have both orders.
 
     Returns:
         What stands in front of the weights, (blocks, 4 or 9) int32, and the weights, (blocks, words) int32.
     """
-    head = [_in_fours(_biases(source, layer))]
-    if per_channel:
+    head = [_in_fours(_biases(source, layer, layout.pairs))]
+    if layout.per_channel:
         every, shifts = (np.broadcast_to(a, len(layer.biases)) for a in multipliers(source, layer))
         bytes_ = _in_fours(shifts, fill=1) << np.array([0, 8, 16, 24])
         head += [_in_fours(every), bytes_.sum(axis=1, keepdims=True)]
-    return np.concatenate(head, axis=1).astype(np.int32), weight_words(layer.weights, layer.bits)
+    words = pair_words(layer.weights) if layout.pairs else weight_words(layer.weights, layer.bits)
+    return np.concatenate(head, axis=1).astype(np.int32), words
 
 
 def multipliers(source: Grid, layer: QuantizedDense) -> tuple[np.ndarray, np.ndarray]:
@@ -51,10 +54,7 @@ def weight_words(weights: np.ndarray, bits: Bits) -> np.ndarray:
     Returns:
         (blocks, words) int32: for each step 4 words of 8-bit weights, or 2 words of 4-bit weights.
     """
-    inputs, outputs = (-(-n // 4) for n in weights.shape)
-    padded = np.zeros((4 * inputs, 4 * outputs), np.int64)
-    padded[: weights.shape[0], : weights.shape[1]] = weights
-    steps = padded.reshape(inputs, 4, outputs, 4).transpose(2, 0, 1, 3)  # block, step, input, output
+    steps = _steps(weights)
     if bits == 8:
         pairs = 256 * steps[:, :, 1::2] + steps[:, :, ::2]
         packed = (pairs & 0xFFFF) << np.array([[0], [16]])
@@ -62,14 +62,37 @@ def weight_words(weights: np.ndarray, bits: Bits) -> np.ndarray:
         nibbles = steps & 0xF
         packed = (nibbles[..., ::2] << 4 | nibbles[..., 1::2]) << np.array([[0], [8], [16], [24]])
     whole: np.ndarray = packed.sum(axis=2).astype(np.uint32).view(np.int32)
-    return whole.reshape(outputs, -1)
+    return whole.reshape(len(steps), -1)
 
 
-def _biases(source: Grid, layer: QuantizedDense) -> np.ndarray:
+def pair_words(weights: np.ndarray) -> np.ndarray:
+    """Arranges a layer's weights, (inputs, outputs) int8, as `firmware/fma_pairs.h` takes them.
+
+    Returns:
+        (blocks, words) int32: for each two inputs a word for two outputs, and one for the other two.
+    """
+    steps = _steps(weights) + 128
+    blocks, count = steps.shape[:2]
+    pairs = steps.reshape(blocks, count, 2, 2, 2, 2)  # two inputs, input, two outputs, output
+    packed = pairs << np.array([[0, 16], [8, 24]])[:, np.newaxis]
+    whole: np.ndarray = packed.sum(axis=(3, 5)).astype(np.uint32).view(np.int32)
+    return whole.reshape(blocks, -1)
+
+
+def _steps(weights: np.ndarray) -> np.ndarray:
+    """Returns weights and zeros by block, step, input and output, (blocks, steps, 4, 4) int64."""
+    inputs, outputs = (-(-n // 4) for n in weights.shape)
+    padded = np.zeros((4 * inputs, 4 * outputs), np.int64)
+    padded[: weights.shape[0], : weights.shape[1]] = weights
+    return padded.reshape(inputs, 4, outputs, 4).transpose(2, 0, 1, 3)
+
+
+def _biases(source: Grid, layer: QuantizedDense, pairs: bool) -> np.ndarray:
     """Returns what is added to the sums over inputs as `fma_pack` takes them, (outputs,) int64."""
     weights = layer.weights.astype(np.int64)
     offsets = np.full((len(weights), 1), -source.zero_point)
-    offsets[1::2] += 127
+    if not pairs:
+        offsets[1::2] += 127
     biases: np.ndarray = layer.biases + (offsets * weights).sum(axis=0)
     return biases
 

@@ -9,7 +9,7 @@ from fedmetaalign.operators import c_text
 from fedmetaalign.operators.dense.blocks import blocks, multipliers
 from fedmetaalign.operators.dense.layer import Dense, QuantizedDense
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.operators.stage import FloatStage, Stage
+from fedmetaalign.operators.stage import FloatStage, Layout, Stage
 
 _MOST_UNITS = 2**14  # of a layer; with more, sums over inputs as `fma_pack` makes them could overflow int32
 
@@ -27,13 +27,17 @@ typedef struct {
 """
 
 
-def c_integer(sources: Sequence[Grid], layers: Sequence[QuantizedDense]) -> list[str]:
-    """Writes integer layers as blocks of four outputs, and the table that the firmware goes through."""
+def c_integer(sources: Sequence[Grid], layers: Sequence[QuantizedDense], pairs: bool = False) -> list[str]:
+    """Writes integer layers as blocks of four outputs, and the table that the firmware goes through.
+
+    With `pairs` weights are for cores whose multiplier gives 32 bits.
+    """
     widest = max(units for layer in layers for units in (layer.inputs, layer.outputs))
     if widest > _MOST_UNITS:
         raise BundleError(f"A layer has {widest} units, but the firmware takes {_MOST_UNITS} at most.")
     bits = {layer.bits for layer in layers}
     per_channel = any(len(layer.weight_scales) > 1 for layer in layers)
+    layout = Layout(per_channel, pairs)
     shifts = [multipliers(*pair)[1].min() for pair in zip(sources, layers, strict=True)]
     clips = any(layer.relu and layer.output.zero_point > -128 for layer in layers)
     arrays, table = [], []
@@ -41,7 +45,7 @@ def c_integer(sources: Sequence[Grid], layers: Sequence[QuantizedDense]) -> list
         inputs, outputs = layer.weights.shape
         arrays += ["", f"/* Layer {i}: {inputs} inputs, {outputs} outputs{', ReLU' if layer.relu else ''}. */"]
         arrays.append(f"static const int32_t fma_blocks_{i}[] = {{")
-        for first, weights in zip(*blocks(source, layer, per_channel), strict=True):
+        for first, weights in zip(*blocks(source, layer, layout), strict=True):
             arrays += [*c_text.lines(first), *c_text.lines(weights)]
         arrays.append("};")
         (multiplier, *_), (shift, *_) = multipliers(source, layer)
@@ -52,6 +56,7 @@ def c_integer(sources: Sequence[Grid], layers: Sequence[QuantizedDense]) -> list
     return [
         f"#define FMA_8_BITS {int(8 in bits)} /* whether some layer's weights have so many */",
         f"#define FMA_4_BITS {int(4 in bits)}",
+        *(["#define FMA_PAIRS 1 /* weights lie as fma_pairs.h takes them */"] * pairs),
         f"#define FMA_PER_CHANNEL {int(per_channel)}",
         f"#define FMA_SMALLEST_SHIFT {min(shifts)}",
         f"#define FMA_RELU_CLIPS {int(clips)} /* whether the 0 of some ReLU is not its lowest integer */",
@@ -77,13 +82,13 @@ def c_float(layers: Sequence[Dense]) -> list[str]:
     ]
 
 
-def c_stage(source: Grid, layer: QuantizedDense, per_channel: bool) -> Stage:
-    """Returns what the firmware has to know of a layer beside others; `per_channel` is as in `blocks`."""
+def c_stage(source: Grid, layer: QuantizedDense, layout: Layout) -> Stage:
+    """Returns what the firmware has to know of a layer beside others."""
     if (widest := max(layer.weights.shape)) > _MOST_UNITS:
         raise BundleError(f"A layer has {widest} units, but the firmware takes {_MOST_UNITS} at most.")
     words = [
         line
-        for first, weights in zip(*blocks(source, layer, per_channel), strict=True)
+        for first, weights in zip(*blocks(source, layer, layout), strict=True)
         for line in (*c_text.lines(first), *c_text.lines(weights))
     ]
     every, shifts = multipliers(source, layer)

@@ -7,10 +7,10 @@ from fedmetaalign.operators.dense.blocks import multipliers
 from fedmetaalign.operators.depthwise.layer import Depthwise
 from fedmetaalign.operators.depthwise.quantized import QuantizedDepthwise
 from fedmetaalign.operators.grid import Grid
-from fedmetaalign.operators.stage import FloatStage, Stage
+from fedmetaalign.operators.stage import FloatStage, Layout, Stage
 
 
-def c_stage(source: Grid, layer: QuantizedDepthwise, per_channel: bool) -> Stage:
+def c_stage(source: Grid, layer: QuantizedDepthwise, layout: Layout) -> Stage:
     """Returns what the firmware has to know of an integer layer.
 
     Its words are bias, multiplier and shift of each channel; biases make up for the zero point of the inputs.

@@ -3,12 +3,12 @@
 from fedmetaalign.operators.grid import Grid
 from fedmetaalign.operators.pool.layer import Pool
 from fedmetaalign.operators.pool.quantized import QuantizedPool, is_mean, mean_multiplier
-from fedmetaalign.operators.stage import FloatStage, Stage
+from fedmetaalign.operators.stage import FloatStage, Layout, Stage
 
 _KINDS = {"max": "FMA_MAX", "average": "FMA_AVERAGE"}
 
 
-def c_stage(source: Grid, layer: QuantizedPool, per_channel: bool) -> Stage:
+def c_stage(source: Grid, layer: QuantizedPool, layout: Layout) -> Stage:
     """Returns what the firmware has to know of an integer layer."""
     multiplier, shift = mean_multiplier(source, layer) if is_mean(layer) else (0, 1)
     return Stage(
