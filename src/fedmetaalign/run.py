@@ -26,6 +26,8 @@ from fedmetaalign.methods import deployable, find
 from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.phases.budget import all_steps, fleet_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
+from fedmetaalign.phases.conversion import trained_layers
+from fedmetaalign.phases.memory_limit import check_ram_of
 from fedmetaalign.phases.schedule import pretraining, round_steps
 from fedmetaalign.phases.server import Round, Server, State, dealt, rounds
 from fedmetaalign.phases.size_limit import smallest_bytes, too_large
@@ -252,7 +254,7 @@ def checked_fleet(recipe: Recipe) -> tuple[Fleet, Shared]:
     """Makes the recipe's fleet and what it agrees on; what its devices cannot have is known before they train.
 
     Raises:
-        FedMetaAlignError: the data cannot be used, or no model can be so small.
+        FedMetaAlignError: the data cannot be used, or no model can be so small, or has room in the RAM.
     """
     unusable: dict[str, DataError] = {}
     while True:
@@ -265,6 +267,10 @@ def checked_fleet(recipe: Recipe) -> tuple[Fleet, Shared]:
             except BundleError as error:
                 found[device.name] = DataError(f"Device {device.name}: {error}")
         if not found:
+            if recipe.deploy.max_ram is not None and recipe.deploy.max_bytes is None:
+                network = network_of(recipe, fleet.target)
+                for device in fleet.devices:
+                    check_ram_of(device, network, trained_layers(network, recipe.personalize), recipe.deploy)
             return fleet, shared
         unusable |= found  # without which the fleet may agree on something else
 
