@@ -24,8 +24,10 @@ from fedmetaalign.fleet.shared import Shared, save_shared
 from fedmetaalign.fleet.usable import LeftOut, of_left_out
 from fedmetaalign.methods import deployable, find
 from fedmetaalign.model.target import BINARY, Target
-from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
+from fedmetaalign.phases.budget import all_steps, fleet_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
+from fedmetaalign.phases.conversion import trained_layers
+from fedmetaalign.phases.memory_limit import check_ram_of
 from fedmetaalign.phases.schedule import pretraining, round_steps
 from fedmetaalign.phases.server import Round, Server, State, dealt, rounds
 from fedmetaalign.phases.size_limit import smallest_bytes, too_large
@@ -204,14 +206,18 @@ def _receivers(recipe: Recipe, engine: Engine, status: Status, watcher: Watcher)
 def training_steps(recipe: Recipe, fleet: Fleet, plan: Sequence[Round], done: int = 0) -> int:
     """Returns how many Adam steps the rounds of a plan that are left, phase 3 and the baseline take.
 
-    Of Fed-Meta-Align exactly; any other method has the same budget, which its rounds share.
+    Of Fed-Meta-Align exactly, of the method `fleet` about; any other method has the same budget, which its
+    rounds share.
     """
     devices = len(fleet.devices)
     rivals = [device for device in fleet.devices if device.known == "faults"]  # others are not fine-tuned
-    total = sum(own_steps(recipe, device) for device in rivals)
+    total = tuned = sum(own_steps(recipe, device) for device in rivals)
     if recipe.evaluation.alone:
         total += sum(all_steps(recipe, (device,), devices) for device in rivals)
     left = plan[done:]
+    if recipe.method == "fleet":
+        tours = sum(each.phase == "serial" for each in left)
+        return total - tuned + fleet_steps(recipe, fleet.devices, tours)
     if recipe.method == "fed_meta_align":
         return total + sum(round_steps(recipe, fleet.devices, fleet.public, each) for each in left)
     public = [each for each in left if each.phase == "foundation"]
@@ -248,7 +254,7 @@ def checked_fleet(recipe: Recipe) -> tuple[Fleet, Shared]:
     """Makes the recipe's fleet and what it agrees on; what its devices cannot have is known before they train.
 
     Raises:
-        FedMetaAlignError: the data cannot be used, or no model can be so small.
+        FedMetaAlignError: the data cannot be used, or no model can be so small, or has room in the RAM.
     """
     unusable: dict[str, DataError] = {}
     while True:
@@ -261,6 +267,10 @@ def checked_fleet(recipe: Recipe) -> tuple[Fleet, Shared]:
             except BundleError as error:
                 found[device.name] = DataError(f"Device {device.name}: {error}")
         if not found:
+            if recipe.deploy.max_ram is not None and recipe.deploy.max_bytes is None:
+                network = network_of(recipe, fleet.target)
+                for device in fleet.devices:
+                    check_ram_of(device, network, trained_layers(network, recipe.personalize), recipe.deploy)
             return fleet, shared
         unusable |= found  # without which the fleet may agree on something else
 

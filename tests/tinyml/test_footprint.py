@@ -85,12 +85,13 @@ def test_instructions_and_time_are_those_of_the_firmware(write, tmp_path):
     assert weights < uint8.instructions < 40 * weights
     # One to three cycles an instruction, at 64 cycles a microsecond.
     assert uint8.instructions / 64e3 < uint8.milliseconds < 3 * uint8.instructions / 64e3
+    assert weights < uint8.flash < float32.flash < 4 * weights + 4000
     assert 3 * 16 < uint8.ram < float32.ram < 1000
 
 
 def test_without_the_extra_there_are_no_instructions(write, tmp_path, no_emulator):
     rows = footprint(write(tmp_path / "pump"))
-    assert [(row.instructions, row.milliseconds, row.ram) for row in rows] == [(None, None, None)] * 2
+    assert {(row.instructions, row.milliseconds, row.flash, row.ram) for row in rows} == {(None,) * 4}
 
 
 def test_models_take_turns(network):

@@ -193,6 +193,20 @@ def test_the_firmwares_own_check_knows_the_windows(board, make, needs):
     assert qemu_row(case, "x", qemu.BOARDS[board]).wrong
 
 
+def test_a_board_that_has_too_little_memory_is_left_out(network, needs, tmp_path):
+    needs("arm-none-eabi-gcc")
+    signal = Signal(3900, 3900, ("a",), ("statistics",))
+    parts = (names(signal), ("",) * 8, {}, (0.0,) * 8, (1.0,) * 8, tuple(range(8)))
+    layers, x = network(1, (8, 4, 1)), np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    model = write_model(quantize(layers, x))
+    preparation = Preparation(*parts, signal=signal)
+    bundle = Bundle("pump", preparation, 0.5, None, "cortex-m4", "firmware", model)
+    bundles.write(tmp_path / "pump", bundle, layers, x.astype(np.float64), {})
+    row = qemu_row(load(tmp_path / "pump", 0), "x", qemu.BOARDS["microbit"])
+    assert (row.samples, row.wrong) == (0, False)
+    assert row.note == "not run: the board microbit has too little memory for it"
+
+
 def test_a_wrong_cosine_is_found(make):
     case = load(make("usual"), 0)
     spoil(case.folder)
@@ -230,5 +244,6 @@ def test_the_footprint_is_of_a_whole_window(make):
     case = load(folder, 0)
     deployed = next(row for row in footprint(folder) if row.deployed)
     assert 150_000 < deployed.instructions < 300_000
+    assert 3000 < deployed.flash < 10 * 1024
     assert 4096 + 1024 < deployed.ram <= 4096 + 1024 + 8 + 600
     assert golden.samples(folder, case.bundle.preparation, case.bundle.labels).shape == (40 + 8 + 3, 24)

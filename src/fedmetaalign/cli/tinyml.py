@@ -20,7 +20,8 @@ signal with its features, or of one step of learning, in what Zig compiles; RAM 
 _FOOTPRINT_NOTES = """\
 LiteRT: the median of one inference on this machine, with XNNPACK, in one thread; speed-up: the share of the
 float32 model's time that is saved. Cortex-M4: the firmware at 64 MHz, by an estimate of its cycles; of a model
-that takes windows of a signal with all that makes features of one. RAM: with the window, and the stack.
+that takes windows of a signal with all that makes features of one. Flash: code and
+constants of the firmware. RAM: with the window, and the stack.
 """
 
 
@@ -49,7 +50,7 @@ def footprint_table(title: str, measured: Iterable[Footprint]) -> None:
     """Prints what `footprint` measured, a line a device and format."""
     columns = (
         *("", "format", "", "bytes", "LiteRT,\nus", "speed-\nup, %"),
-        *("instruc-\ntions", "Cortex-M4,\nms", "RAM,\nbytes"),
+        *("instruc-\ntions", "Cortex-M4,\nms", "flash,\nbytes", "RAM,\nbytes"),
     )
     rows = list(measured)
     print_table(title, columns, [(row.device, *_measured(row)) for row in rows], left=("format", ""))
@@ -67,6 +68,7 @@ def _measured(row: Footprint) -> Sequence[str]:
         "" if row.speedup is None else f"{100 * row.speedup:.0f}",
         "" if row.instructions is None else f"{row.instructions:,}",
         "" if row.milliseconds is None else f"{row.milliseconds:.2f}",
+        "" if row.flash is None else f"{row.flash:,}",
         "" if row.ram is None else f"{row.ram:,}",
     ]
 

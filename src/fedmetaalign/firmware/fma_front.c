@@ -442,7 +442,7 @@ static int fma_decide(fma_stream_t *stream, fma_score_t *score FMA_KIND_PARAMETE
 #endif
     return fma_broken(stream) && (FMA_STRICT || said != FMA_FAULT) ? FMA_SENSOR_FAULT : said;
 #else
-    float features[FMA_FEATURES];
+    static float features[FMA_FEATURES];
 #ifdef FMA_LAST
     fma_last_t *const last = &stream->last;
 #endif

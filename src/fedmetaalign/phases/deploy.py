@@ -11,11 +11,13 @@ from fedmetaalign.model.mlp import Network
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.conversion import RUNTIME, convert, trained_layers
 from fedmetaalign.phases.layers import float_layers
+from fedmetaalign.phases.memory_limit import check_ram
 from fedmetaalign.phases.size_limit import fit
 from fedmetaalign.tinyml.decision import predict
 from fedmetaalign.tinyml.network import Layers
 from fedmetaalign.tinyml.runtimes import scores
 from fedmetaalign.tinyml.tflite import write
+from fedmetaalign.tinyml.tflite_reader import read
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def deploy(client: Client, network: Network, personal: Personal) -> Deployed:
             paper, else one is chosen again on the deployed scores of the validation part.
 
     Raises:
-        RunError: no network fits.
+        RunError: no network fits, or what fits takes more RAM than the device has.
     """
     if personal.weights is None:
         raise TypeError("only a network can be deployed")
@@ -71,7 +73,10 @@ def deploy(client: Client, network: Network, personal: Personal) -> Deployed:
         return float(np.mean(alarms == target.faults(validation.y)))
 
     if settings.max_bytes is None:
-        model = write(convert(layers, head, device.inputs, settings))
+        converted = convert(layers, head, device.inputs, settings)
+        check_ram(device, converted, settings)
+        model = write(converted)
         return Deployed(model, threshold(model), layers, head)
     fitted, candidates = fit(layers, head, device, settings, recipe.seed, accuracy)
+    check_ram(device, read(fitted.model), settings)
     return Deployed(fitted.model, threshold(fitted.model), fitted.layers, head, candidates)

@@ -48,6 +48,7 @@ class Footprint:
             installed.
         milliseconds: the same in time, by an estimate of its cycles, at 64 MHz. Of a model that takes windows
             of a signal both are of a whole window, with its features.
+        flash: bytes of its code and constants, from a sample to a decision.
         ram: bytes of RAM of the same, with the window and the stack.
     """
 
@@ -59,6 +60,7 @@ class Footprint:
     speedup: float | None
     instructions: int | None
     milliseconds: float | None
+    flash: int | None
     ram: int | None
 
 
@@ -127,6 +129,7 @@ def _device(folder: Path) -> list[Footprint]:
                 None if kind == "float32" else round(1 - times[kind] / times["float32"], 4),
                 None if cost is None else cost.instructions,
                 None if cost is None else round(1000 * cost.cycles / CLOCK, 3),
+                None if cost is None else cost.code + cost.constants,
                 None if cost is None else cost.ram + cost.stack,
             )
         )

@@ -29,11 +29,12 @@ class Board:
 
 
 _MPS2 = Memory(0, 4 << 20, 0x2000_0000, 4 << 20)
+_STACK = 3 << 10  # for a program that checks a raw window
 
 BOARDS = {
     board.machine: board
     for board in (
-        Board("microbit", CORES["cortex-m0"], Memory(0, 256 << 10, 0x2000_0000, 16 << 10)),
+        Board("microbit", CORES["cortex-m0"], Memory(0, 256 << 10, 0x2000_0000, 16 << 10, _STACK)),
         Board("mps2-an385", CORES["cortex-m3"], _MPS2),
         Board("mps2-an386", CORES["cortex-m4"], _MPS2),
         Board("mps2-an500", CORES["cortex-m7"], _MPS2),

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from fedmetaalign import signals
-from fedmetaalign.errors import BundleError
+from fedmetaalign.errors import BundleError, ToolError
 from fedmetaalign.operators.rounding import Rounding
 from fedmetaalign.proof import qemu, replay
 from fedmetaalign.proof.case import RANDOM, Case, load
@@ -34,7 +34,7 @@ from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.network import DeployedNetwork, QuantizedNetwork
 from fedmetaalign.tinyml.processors import RISCV
 from fedmetaalign.tinyml.runtimes import ROUNDINGS, Runtime, run
-from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE, Compiler, Core, compile_firmware
+from fedmetaalign.tinyml.toolchain import CORES, FIRMWARE, NO_ROOM, Compiler, Core, compile_firmware
 
 SAMPLES = 200
 """Random samples beside the golden ones, and steps of learning."""
@@ -309,15 +309,20 @@ def qemu_row(case: Case, name: str, board: Board) -> Row:
     front = [firmware / "fma_front.c"] * (case.windows is not None)
     sources = [firmware / "main.c", firmware / "fma_infer.c", *front, FIRMWARE / "startup.c"]
     with TemporaryDirectory() as folder:
-        image = compile_firmware(
-            sources,
-            board.core,
-            Path(folder, "image.elf"),
-            "reset_handler",
-            include=[FIRMWARE],
-            memory=board.memory,
-            compiler="gcc",
-        )
+        try:
+            image = compile_firmware(
+                sources,
+                board.core,
+                Path(folder, "image.elf"),
+                "reset_handler",
+                include=[FIRMWARE],
+                memory=board.memory,
+                compiler="gcc",
+            )
+        except ToolError as error:
+            if NO_ROOM not in str(error):
+                raise
+            return Row(name, note=f"not run: the board {board.machine} has too little memory for it")
         done = qemu.run(image, board)
     right = max(rows - done.status, 0)
     rounding: Rounding | None = "gemmlowp" if case.rounds else None

@@ -360,7 +360,7 @@ class Splits(Section):
     stratify: Literal["class", "kind"] = "class"
     """What every part has its share of: the label's classes, or the kinds of fault that a source tells within
     them, of simulators, of several label columns and of `partition.by`."""
-    most: Annotated[int, Field(ge=100, strict=True)] = 200_000
+    most: Annotated[int, Field(ge=100, strict=True)] = 50_000
     """Samples of a device that are used, its test set included: of more, so many are drawn, of each class its
     share."""
     reuse: bool = False

@@ -34,6 +34,9 @@ class Deploy(Section):
     """Choose the threshold again on the deployed model's own scores, or keep the personalised model's."""
     max_bytes: Count | None = None
     """Of the model file, at most; a network that is larger is made smaller: in low rank, pruned, in 4 bits."""
+    max_ram: Count | None = None
+    """Bytes of RAM that a device has for a decision, with the window of a signal and the stack; a network that
+    takes more is refused, before training where no `max_bytes` makes it smaller."""
     drift: Annotated[bool, Field(strict=True)] | None = None
     """Let the bundle carry how the training samples were distributed, so that the device and `predict` can tell
     drift from a fault; by default where a source names its `time`."""

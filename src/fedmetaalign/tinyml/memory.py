@@ -31,6 +31,7 @@ def buffers(preparation: Preparation, network: DeployedNetwork, pairs: bool = Fa
         total += 5 * outputs
     if preparation.signal is not None:
         total += 4 * max((how.points for how in preparation.signal.spectra.values()), default=0)
+        total += 0 if takes_samples(preparation) else 4 * len(preparation.measured)
     return total
 
 
@@ -39,7 +40,7 @@ def stack(preparation: Preparation, network: DeployedNetwork) -> int:
     if takes_samples(preparation):
         return _FRAMES
     interface = Interface.of(network)
-    return 4 * len(preparation.measured) + interface.inputs * interface.input.itemsize + _FRAMES
+    return interface.inputs * interface.input.itemsize + _FRAMES
 
 
 def takes_samples(preparation: Preparation) -> bool:

@@ -23,6 +23,9 @@ from fedmetaalign.tinyml.processors import ARM, RISCV, Processor
 
 Compiler = Literal["zig", "gcc", "clang"]
 
+NO_ROOM = "will not fit"
+"""What a linker says where a program is too large for a memory."""
+
 FIRMWARE = Path(__file__).parents[1] / "firmware"
 """The folder of the C sources."""
 
@@ -72,12 +75,13 @@ CORES = {
 
 @dataclass(frozen=True)
 class Memory:
-    """Where a microcontroller's memories lie: addresses and sizes in bytes."""
+    """Where a microcontroller's memories lie: addresses and sizes in bytes; `stack` has to be left for that."""
 
     flash: int
     flash_size: int
     ram: int
     ram_size: int
+    stack: int = 0
 
 
 EMULATED = Memory(0, 1 << 20, 0x2000_0000, 1 << 20)
@@ -110,6 +114,7 @@ SECTIONS
   _data_load = LOADADDR(.data);
   .bss (NOLOAD) : ALIGN(8) { _bss = .; *(.bss .bss.* .sbss .sbss.* COMMON); . = ALIGN(8); _bss_end = .; } > RAM
   _stack = ORIGIN(RAM) + LENGTH(RAM);
+  $check
   /DISCARD/ : { *(.ARM.exidx* .ARM.extab* .comment) }
 }
 """)
@@ -150,7 +155,10 @@ def compile_firmware(
     """
     with TemporaryDirectory() as folder:
         script = Path(folder, "link.ld")
-        script.write_text(_LINK_SCRIPT.substitute(vars(memory)), encoding="utf-8")
+        check = (
+            f'ASSERT(_bss_end + {memory.stack} <= _stack, "The stack will not fit.")' if memory.stack else ""
+        )
+        script.write_text(_LINK_SCRIPT.substitute(vars(memory), check=check), encoding="utf-8")
         command = [*_for_core(core, compiler), *_STRICT, *_ARITHMETIC, *_FREESTANDING, optimize]
         command += _common(sources, out, include)
         command += [f"-D{name}={value}" for name, value in (defines or {}).items()]
@@ -229,6 +237,6 @@ def _run(command: Sequence[str]) -> None:
         ) from None
     done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", errors="replace")  # noqa: S603
     if done.returncode:
-        found = re.search(r".*\b(error|undefined)\b.*", done.stderr)
+        found = re.search(rf".*\b(error|undefined|{NO_ROOM})\b.*", done.stderr)
         reason = found[0].strip(" .") if found else f"the compiler ended with {done.returncode}"
         raise ToolError(f"The firmware does not compile: {reason}.")

@@ -228,7 +228,7 @@ def _balance(y: np.ndarray, majority: float) -> Finding:
     larger = "fault" if 2 * faults > len(y) else "normal"
     if majority == 1:
         sentence = (
-            "Every row is a fault; nothing can be learnt or tested here."
+            "Every row is a fault; others may learn from it, and nothing tells its false alarms."
             if faults
             else "Every row is normal; nothing can be learnt here unless other devices have faults."
         )
