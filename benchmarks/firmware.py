@@ -20,11 +20,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from cortex import over_time
 from cortex.problem import HIDDEN, INPUTS, Problem, low_rank, trained
 from cortex.tables import render
 from markers import replace_between
 from peers import python_of
 
+from fedmetaalign.operators import operator_of
 from fedmetaalign.proof import replay
 from fedmetaalign.tinyml import codegen, compiled, features, integer
 from fedmetaalign.tinyml.elf import sizes
@@ -70,14 +72,17 @@ def measure(emlearn: bool) -> dict[str, Any]:
         "network": "-".join(map(str, (INPUTS, *HIDDEN, 1))),
         "versions": {name: version(name) for name in ("fedmetaalign", "ziglang", "unicorn")},
         "limit": LIMIT,
+        "products": sum(operator_of(layer).products(layer) for layer in layers),
         "inference": {name: inference(network, problem) for name, network in networks.items()},
+        "ordered": inference(whole, problem, "cortex-m0")["cores"]["cortex-m0"],
+        "over time": over_time.measured(),
         "emlearn": emlearn_inference(problem) if emlearn else None,
         "learning": learning(whole, problem),
     }
 
 
-def inference(network: DeployedNetwork, problem: Problem) -> dict[str, Any]:
-    """Measures one of our networks.
+def inference(network: DeployedNetwork, problem: Problem, target: str = "") -> dict[str, Any]:
+    """Measures one of our networks, with the weights in the order for a target.
 
     Returns:
         Bytes of its file; `accuracy` on test samples; for each core, what `replay.Cost` holds; on the
@@ -90,7 +95,7 @@ def inference(network: DeployedNetwork, problem: Problem) -> dict[str, Any]:
     check(scores, problem)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        texts(folder, network, problem, None)
+        texts(folder, network, problem, None, target)
         sources = [folder / "fma_infer.c"]
         cores = {
             core.name: replay.score(folder, network, raw, core).cost for core in CORES.values() if core.unicorn
@@ -158,10 +163,10 @@ def learning(network: QuantizedNetwork, problem: Problem) -> dict[str, Any]:
     return {"steps": STEPS} | asdict(there.cost)
 
 
-def texts(folder: Path, network: DeployedNetwork, problem: Problem, head: str | None) -> None:
+def texts(folder: Path, network: DeployedNetwork, problem: Problem, head: str | None, target: str = "") -> None:
     """Writes a network's firmware into a folder."""
     files: Mapping[str, str] = codegen.files(
-        "benchmark", network, problem.preparation, 0.5, problem.raw[:16], head
+        "benchmark", network, problem.preparation, 0.5, problem.raw[:16], head, target=target
     )
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
-"""What do ten million rows cost: the seconds and the most memory of each command, from Parquet and from CSV?
+"""What do ten million rows cost: the seconds and the most memory of each command, from each kind of file?
 
-python benchmarks/large.py --folder /tmp/large                          # half an hour; 5 GB of disk
+python benchmarks/large.py --folder /tmp/large                          # an hour; 5 GB of disk
 python benchmarks/large.py --folder /tmp/large --only audit,predict     # some of it
 """
 
@@ -24,7 +24,10 @@ KINDS = ("normal", "leak", "cavitation", "bearing", "seal")
 PIECE = 500_000
 COMMAND = [sys.executable, "-c", "from fedmetaalign.cli import main; main()"]
 
-SHORT = ("serial.rounds=1", "evaluation.alone=false", "personalize.epochs=1", "teaching.samples=2000")
+SHORT = (
+    *("serial.rounds=1", "evaluation.alone=false", "personalize.epochs=1", "teaching.samples=2000"),
+    *('teaching.teachers=["tuned", "fleet"]', "teaching.folds=2", "groups.epochs=1"),
+)
 """What training takes is another question: here it is cut short, and all else is as it comes."""
 
 CUTS = {

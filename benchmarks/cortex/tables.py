@@ -13,6 +13,8 @@ LABELS = {
     "float32": "ours, float32",
 }
 
+MOST_ON_M0 = 3.5  # instructions a product
+
 # Measured before on a network of the same shape, per-tensor int8.
 TFLM = {
     "TensorFlow Lite Micro, reference kernels": (311_900, "29 KB", "5.8 KB"),
@@ -24,7 +26,7 @@ def render(result: dict[str, Any]) -> str:
     """Writes what inference takes, on a Cortex-M4F and on other cores, and the figures that have a target."""
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
     about = f"A network of {result['network']} units, trained on a simulated feeder; {versions}; `-O2`."
-    return "\n\n".join([about, contenders(result), cores(result), targets(result)])
+    return "\n\n".join([about, contenders(result), cores(result), targets(result), over_time(result)])
 
 
 def contenders(result: dict[str, Any]) -> str:
@@ -73,6 +75,9 @@ def cores(result: dict[str, Any]) -> str:
         costs = [found["cores"][core] for found in result["inference"].values()]
         code = f"{costs[0]['code']:,}"
         rows.append((core, *(f"{cost['instructions']:,}" for cost in costs), code))
+    ordered = result["ordered"]
+    counts = [f"{ordered['instructions']:,}", *[""] * (len(result["inference"]) - 1), f"{ordered['code']:,}"]
+    rows.append(("cortex-m0, as target", *counts))
     names = [LABELS[name] for name in result["inference"]]
     return table(("instructions", *names, "uint8: code from sample to decision, B"), rows)
 
@@ -94,4 +99,30 @@ def targets(result: dict[str, Any]) -> str:
         (question, f"{found:,}", f"at most {most:,}", "yes" if found <= most else "no")
         for question, found, most in wanted
     ]
+    each = round(result["ordered"]["instructions"] / result["products"], 2)
+    met = "yes" if each <= MOST_ON_M0 else "no"
+    rows.append(("instructions a product on a Cortex-M0 as target", f"{each}", f"at most {MOST_ON_M0}", met))
     return table(("question", "measured", "target", "met"), rows)
+
+
+def over_time(result: dict[str, Any]) -> str:
+    """Writes what the default convolutional network takes."""
+    found = result["over time"]
+    about = (
+        f"The default convolutional network on windows of 1,024 samples, uint8: {found['parameters']:,}"
+        f" parameters, {found['products']:,} products, a file of {found['bytes']:,} bytes. Each core with the"
+        " order of weights that it has as target; milliseconds are for a Cortex-M4 at 64 MHz."
+    )
+    rows = [
+        (
+            core,
+            f"{cost['instructions']:,}",
+            f"{cost['instructions'] / found['products']:.2f}",
+            f"{cost['cycles'] / 64e3:.2f}" if core == "cortex-m4" else "",
+            f"{cost['code'] + cost['constants']:,}",
+            f"{cost['ram'] + cost['stack']:,}",
+        )
+        for core, cost in found["cores"].items()
+    ]
+    header = ("core", "instructions", "a product", "ms", "flash, B", "RAM with stack, B")
+    return f"{about}\n\n{table(header, rows)}"

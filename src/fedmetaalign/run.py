@@ -24,7 +24,7 @@ from fedmetaalign.fleet.shared import Shared, save_shared
 from fedmetaalign.fleet.usable import LeftOut, of_left_out
 from fedmetaalign.methods import deployable, find
 from fedmetaalign.model.target import BINARY, Target
-from fedmetaalign.phases.budget import all_steps, own_steps, shared_steps
+from fedmetaalign.phases.budget import all_steps, fleet_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
 from fedmetaalign.phases.conversion import trained_layers
 from fedmetaalign.phases.memory_limit import check_ram_of
@@ -206,14 +206,18 @@ def _receivers(recipe: Recipe, engine: Engine, status: Status, watcher: Watcher)
 def training_steps(recipe: Recipe, fleet: Fleet, plan: Sequence[Round], done: int = 0) -> int:
     """Returns how many Adam steps the rounds of a plan that are left, phase 3 and the baseline take.
 
-    Of Fed-Meta-Align exactly; any other method has the same budget, which its rounds share.
+    Of Fed-Meta-Align exactly, of the method `fleet` about; any other method has the same budget, which its
+    rounds share.
     """
     devices = len(fleet.devices)
     rivals = [device for device in fleet.devices if device.known == "faults"]  # others are not fine-tuned
-    total = sum(own_steps(recipe, device) for device in rivals)
+    total = tuned = sum(own_steps(recipe, device) for device in rivals)
     if recipe.evaluation.alone:
         total += sum(all_steps(recipe, (device,), devices) for device in rivals)
     left = plan[done:]
+    if recipe.method == "fleet":
+        tours = sum(each.phase == "serial" for each in left)
+        return total - tuned + fleet_steps(recipe, fleet.devices, tours)
     if recipe.method == "fed_meta_align":
         return total + sum(round_steps(recipe, fleet.devices, fleet.public, each) for each in left)
     public = [each for each in left if each.phase == "foundation"]

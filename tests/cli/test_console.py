@@ -87,6 +87,16 @@ def test_nothing_is_shown_where_there_is_no_terminal(capfd, kind):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_long_training_is_told_once_where_there_is_no_terminal(capfd, monkeypatch):
+    now = iter([100.0, 100.0, 110.0, 130.0, 160.0])
+    monkeypatch.setattr("fedmetaalign.cli.progress.time.monotonic", lambda: next(now))
+    with RunWatcher() as watcher:
+        watcher.begin(300_000)
+        for _ in range(4):
+            watcher.advance(1000)
+    assert capfd.readouterr().err == "fedmetaalign: Training takes about 50 minutes more, at 100 steps/s.\n"
+
+
 @pytest.mark.parametrize(
     ("kind", "told"),
     [

@@ -92,6 +92,20 @@ class TestBounds:
             "t.csv, line 3 is longer than 8 MiB, as no line of a table is; look at the file"
         )
 
+    def test_a_long_line_of_json(self, write):
+        lines = b'{"a": 1}\n' * 1500 + b'{"a": "' + b"1" * (text.LONGEST_LINE + 2**20) + b'"}\n'
+        assert refusal(write(lines, "t.jsonl")) == "t.jsonl, line 1501 is longer than 8 MiB; cut it up"
+
+    def test_a_stream_that_unfolds(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(loading, "MOST_CELLS", 100)
+        frame = pl.DataFrame({"a": [1] * 51, "b": [2] * 51})
+        frame.head(50).write_ipc_stream(tmp_path / "t.arrows")
+        assert load(tmp_path / "t.arrows").frame.height == 50
+        frame.write_ipc_stream(tmp_path / "t.arrows")
+        assert refusal(tmp_path / "t.arrows").startswith(
+            "t.arrows is a stream of more than 50 rows of 2 columns"
+        )
+
     def test_a_long_name_and_many(self, write):
         assert refusal(write("a," + "b" * 10_000 + "\n1,2\n")) == (
             f"t.csv, line 1 has a name of 10,000 characters in column 2 ('{'b' * 40}...'), and one can have"

@@ -93,3 +93,13 @@ def test_a_folder_of_recordings_becomes_windows_that_run(tmp_path, cli):
     assert (found["fleet"]["label"], found["fleet"]["normal"]) == ("state", ["normal"])
     assert found["fleet"]["features"] == ["accel"]
     assert found["splits"] == {"kind": "units"}
+
+
+def test_recordings_whose_names_tell_the_label_are_answered_with_the_key_that_reads_names(tmp_path, refused):
+    folder(tmp_path, machines=2, rows=64, runs=1)
+    for path in tmp_path.glob("*.csv"):
+        pl.read_csv(path).select("accel").write_csv(path)
+    assert refused("init", tmp_path, "--yes").endswith(
+        "name it with --label; or, where the names of files tell it, as of recordings, write a recipe with"
+        " fleet.window.files."
+    )

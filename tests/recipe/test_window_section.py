@@ -108,16 +108,16 @@ def test_what_cannot_be_is_one_sentence(window, says):
             ' "drop", "median" or "last".',
         ),
         (
-            "conversions = { F = { to = 'degC', factor = 0.5 } }",
-            "",
-            "fleet has conversions, and windows whose features are in no unit any more: convert the samples in"
-            " the tables.",
-        ),
-        (
             'features = ["y"]',
             "",
             "fleet has the feature 'y', and in its window channels that are others: with a window these are all"
             " its features.",
+        ),
+        (
+            "partition = { gain = 0.1 }",
+            "",
+            "fleet has partition.gain, by which sensors read too much or too little, and windows, whose"
+            " features do not grow with it: drop one of them.",
         ),
         (
             "partition = { count = 3 }",

@@ -78,6 +78,21 @@ def test_a_file_reads_back_and_is_written_again_to_the_byte(kind, form):
     assert (integer.firmware_scores(read(model), inputs) == integer.firmware_scores(made, inputs)).all()
 
 
+@pytest.mark.parametrize("form", ["uint8", "float32"])
+def test_a_damaged_file_is_an_error_or_still_a_network(form):
+    model, random = write(deployed("wide", 1, form)[0]), np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(model)
+        for place in random.integers(8, len(model), 2):
+            damaged[place] = random.integers(256)
+        try:
+            write(read(bytes(damaged)))
+        except BundleError:
+            refused += 1
+    assert 50 < refused < 150
+
+
 def test_a_file_has_the_operators_that_an_interpreter_lists():
     from ai_edge_litert.interpreter import Interpreter
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -25,6 +26,12 @@ STAGES = {
     "personalized": "personal",
     "deployed": "deployed",
 }
+
+
+FIRST = 15.0
+"""Seconds of training after which it can be told how long the rest takes."""
+LONG = 120.0
+"""Seconds that nobody should wait for without a word."""
 
 
 class _Rate(ProgressColumn):
@@ -83,10 +90,29 @@ class RunWatcher(Bar, Watcher):
     def __init__(self) -> None:
         """Prepares the bar; it appears on entering the context."""
         super().__init__(TextColumn("{task.percentage:>3.0f} %"), _Rate())
+        self._began, self._told = 0.0, False
 
     def phase(self, name: str) -> None:
         """Names the phase beside the bar."""
         self.describe(PHASES[name])
+
+    def advance(self, amount: int = 1) -> None:
+        """Moves the bar; where there is none, says once how long it is going to take, if that is long."""
+        super().advance(amount)
+        task = self._bar.tasks[self._task]
+        self._began = self._began or time.monotonic()
+        passed = time.monotonic() - self._began
+        if self._bar.disable and not self._told and passed > FIRST and task.total and task.completed:
+            self._told = True
+            left = passed * (task.total / task.completed - 1)
+            if left > LONG:
+                self.notice(
+                    f"Training takes about {_duration(left)} more, at {task.completed / passed:,.0f} steps/s."
+                )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def fleet_table(name: str, results: Mapping[str, Any]) -> None:

@@ -38,7 +38,9 @@ def read_table(recipe: Recipe, name: str, path: Path) -> Table:
     if path.suffix == SUFFIX:
         table = load_table(path, name)
     else:
-        table = tables.read(path, columns_of(_source(recipe, name), recipe.splits), name)
+        table = tables.read(
+            path, columns_of(_source(recipe, name), recipe.splits, recipe.fleet.conversions), name
+        )
     table = converted(table, recipe.fleet.conversions)
     check(table, recipe)
     return thinned(table, recipe.splits, recipe.seed)

@@ -257,7 +257,7 @@ def _named(sources: Sequence[Source]) -> str:
 def _meaning(recipe: Recipe, source: Source) -> tables.Columns:
     """Returns what columns the table of a newcomer has: a simulator's are those that `data simulate` writes."""
     if source.simulator is None:
-        return replace(columns_of(source, recipe.splits), kind=None, only={})
+        return replace(columns_of(source, recipe.splits, recipe.fleet.conversions), kind=None, only={})
     machines = simulators.find(source.simulator)(1, source.samples, recipe.seed)
     units = dict(zip(machines[0].features, machines[0].units, strict=True))
     group = "event" if recipe.splits.kind == "units" else None

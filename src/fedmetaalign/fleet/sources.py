@@ -1,9 +1,10 @@
 """A recipe's sources become tables: files are read, a table is cut into devices, devices are simulated."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from fedmetaalign.fleet.windows import windowed
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe, Source, Splits
+from fedmetaalign.recipe.data import Conversion
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ def find_devices(recipe: Recipe) -> Found:
     sources = recipe.fleet.sources
     for source in sources:
         with noting(unusable):
-            every += candidates(source, recipe.splits, recipe.seed, alone=len(sources) == 1)
+            every += candidates(
+                source, recipe.splits, recipe.seed, recipe.fleet.conversions, alone=len(sources) == 1
+            )
     if len(sources) > 1:
         with noting(unusable):
             _check_labels(sources, recipe.splits)
@@ -170,13 +174,21 @@ def _check_labels(sources: Iterable[Source], splits: Splits) -> None:
             raise DataError(f"{where} the label {', '.join(nowhere)}: correct {named}.")
 
 
-def candidates(source: Source, splits: Splits, seed: int, *, alone: bool = True) -> Iterator[Candidate]:
+def candidates(
+    source: Source,
+    splits: Splits,
+    seed: int,
+    conversions: Mapping[str, Conversion] = MappingProxyType({}),
+    *,
+    alone: bool = True,
+) -> Iterator[Candidate]:
     """Yields what may become the devices of one source.
 
     Args:
         source: of them.
         splits: the recipe's section.
         seed: the recipe's.
+        conversions: of units of samples, which have none any more when they are windows.
         alone: no other source may have the values of the label that this one names.
 
     Raises:
@@ -186,7 +198,7 @@ def candidates(source: Source, splits: Splits, seed: int, *, alone: bool = True)
         yield from map(_made, _simulated(source, seed))
         return
     assert source.table is not None  # noqa: S101 - the recipe's validators saw to it
-    columns, named = columns_of(source, splits), "normal" if source.normal else "positive"
+    columns, named = columns_of(source, splits, conversions), "normal" if source.normal else "positive"
     path = Path(source.table)
     if source.window is not None and source.window.files is not None:
         found = recordings_in(path, source.window.files)
@@ -286,7 +298,9 @@ def _of_kinds(table: Table, classes: tuple[str, ...]) -> Table:
     return replace(table, y=y, classes=classes, normal=classes[:1])
 
 
-def columns_of(source: Source, splits: Splits) -> tables.Columns:
+def columns_of(
+    source: Source, splits: Splits, conversions: Mapping[str, Conversion] = MappingProxyType({})
+) -> tables.Columns:
     """Returns what the columns of a source's tables mean."""
     assert source.label is not None  # noqa: S101 - the recipe's validators saw to it
     speed = (source.window.speed,) if source.window and source.window.speed else ()
@@ -308,4 +322,5 @@ def columns_of(source: Source, splits: Splits) -> tables.Columns:
         only=source.only,
         lacking=source.table is not None and is_pattern(Path(source.table).name),
         window=source.window,
+        conversions=conversions if source.window else {},
     )

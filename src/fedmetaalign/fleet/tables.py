@@ -38,6 +38,7 @@ from fedmetaalign.fleet.labels.classes import (
 from fedmetaalign.fleet.missing.gaps import Gaps, settled
 from fedmetaalign.fleet.missing.values import features_in_pieces, features_of
 from fedmetaalign.fleet.patterns import is_pattern, like
+from fedmetaalign.fleet.placement import converted
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.times.clock import ordered, times_of
 from fedmetaalign.fleet.times.stamps import Clock
@@ -46,6 +47,7 @@ from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY
 from fedmetaalign.recipe import Window
+from fedmetaalign.recipe.data import Conversion
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Columns:
         lacking: a feature that the file does not have is one that the device lacks, and no error.
         window: what rows are, where they are samples or windows of a signal; the features are its channels,
             and then the column of the speed.
+        conversions: of units of samples, before they become windows.
     """
 
     label: str | tuple[str, ...]
@@ -94,6 +97,7 @@ class Columns:
     only: Only = field(default_factory=dict)
     lacking: bool = False
     window: Window | None = None
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
 
     @property
     def recordings(self) -> tuple[str, ...]:
@@ -214,7 +218,9 @@ def device_of(table: Table, empty: np.ndarray, gaps: Gaps, columns: Columns) -> 
     """
     missing = columns.missing
     if columns.window is not None:
-        return windowed(table, columns.window, gaps, missing, empty)
+        there = {name: ends for name, ends in missing.ranges.items() if name in table.features}
+        table = converted(replace(table, missing=replace(missing, ranges=there)), columns.conversions)
+        return windowed(table, columns.window, gaps, table.missing, empty)
     if table.times is not None:
         order = np.argsort(table.times.values, kind="stable")
         table, empty, gaps = ordered(table), empty[order], gaps.take(order)

@@ -10,7 +10,8 @@ feature does; and in how the table of the sigmoid is made.
 | `single` | LiteRT's reference kernels | once, in float64, half away from 0 | divided | float32 |
 | `float32` | LiteRT with XNNPACK | once, in float32, half to even | multiplied | float64 |
 
-(Several classes have a softmax instead, which comes in two kinds: see `softmax`.)
+(Several classes have a softmax instead, which comes in two kinds: see `softmax`. LiteRT's kernels round
+convolutions otherwise than dense layers: see `run` of each.)
 
 The first two round twice: a multiplier is a 31-bit integer and a right shift, and what is shifted is the
 rounded high half of the doubled product. A feature is divided by the scale of its grid and rounded half away

@@ -8,6 +8,9 @@ import numpy as np
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.recipe import Recipe
 
+MOST_STEPS = 100_000
+"""Of a teacher's training: a network this small has learnt by then what a device's samples can teach it."""
+
 
 def cohort_size(share: float, devices: int) -> int:
     """Returns how many of the devices take part in a parallel round: the share, and at least one."""
@@ -89,3 +92,27 @@ def stretch(recipe: Recipe, device: Device, devices: int, number: int, share: fl
     each = share * shared_steps(recipe, device, devices) / taken
     first = round((number - 1) * each)
     return range(first, max(first + 1, round(number * each)))
+
+
+def fleet_steps(recipe: Recipe, devices: Sequence[Device], left: int) -> int:
+    """Returns about how many steps the method `fleet` takes.
+
+    Args:
+        recipe: decides the tours, the folds and the teachers.
+        devices: of the federation.
+        left: tours that are to come; the groups are made before the first one.
+    """
+    teaching, settings = recipe.teaching, recipe.personalize
+    sizes = np.array([len(device.own.support) + len(device.own.query) for device in devices])
+    capped = np.minimum(sizes, recipe.groups.cap * np.median(sizes))
+    total = left * teaching.folds * capped.sum()  # the weights of all, and of each fold without it
+    if left == recipe.serial.rounds:
+        total += recipe.groups.epochs * sizes.sum()
+    passes = [
+        settings.epochs,
+        *([recipe.serial.rounds + settings.epochs] if "own" in teaching.teachers else []),
+    ]
+    for count in passes:
+        parts = np.minimum(count * sizes * (teaching.folds - 1) / teaching.folds, MOST_STEPS)
+        total += teaching.folds * parts.sum() + np.minimum(count * sizes, MOST_STEPS).sum()
+    return int(total) + teaching.samples * len(devices)

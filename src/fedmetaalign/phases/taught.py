@@ -12,6 +12,7 @@ from fedmetaalign.evaluation.thresholds import Choice, few_false_alarms
 from fedmetaalign.federation.messages import Personal, Scores
 from fedmetaalign.federation.records import record
 from fedmetaalign.model.online import Samples
+from fedmetaalign.phases.budget import MOST_STEPS
 from fedmetaalign.phases.client import Client, passes
 from fedmetaalign.phases.distillation import STRETCHES, decaying, distil
 from fedmetaalign.phases.folds import folds, taken
@@ -19,9 +20,6 @@ from fedmetaalign.phases.teaching import Chosen, Teacher, as_learner, blended, c
 from fedmetaalign.phases.trees import forest, of_every_class
 from fedmetaalign.randomness import generator
 from fedmetaalign.tinyml.decision import fault_probability, predict
-
-MOST_STEPS = 100_000
-"""Of a teacher's training: a network this small has learnt by then what a device's samples can teach it."""
 
 
 def scores_of(client: Client, without: Mapping[int, np.ndarray]) -> Scores:

@@ -62,7 +62,11 @@ def propose(
             sorry.append(str(error))
             spare += family.paths
     if not choices:
-        raise DataError(sorry[-1])
+        several = sum(len(family.paths) for family in families) > 1
+        told = (
+            "; or, where the names of files tell it, as of recordings, write a recipe with fleet.window.files"
+        )
+        raise DataError(sorry[-1] + (told if several and "--label" in sorry[-1] else ""))
     small = [raw for family in families for raw in family.raws if raw.frame.height <= MOST_ROWS]
     shared = [
         f"CHECK the tables: {each.sentence}" for each in overlaps([(r.path, comparable(r)) for r in small])

@@ -183,6 +183,11 @@ class Source(Section):
             )
         if window.points and self.simulator is not None:
             raise ValueError("has a simulator, which knows no columns of points: give window a length")
+        if self.partition is not None and self.partition.gain:
+            raise ValueError(
+                "has partition.gain, by which sensors read too much or too little, and windows, whose features"
+                " do not grow with it: drop one of them"
+            )
         if self.partition is not None and not window.points:
             raise ValueError(
                 "has a partition, which deals out rows, and a window of several rows: cut the table by `device`"
@@ -327,12 +332,6 @@ class Fleet(Source):
             if source.table is None and source.simulator is None:
                 where = f"devices[{i}] " if self.devices else ""
                 raise ValueError(f"{where}needs a table or a simulator")
-        cut = [source.window for source in self.sources if source.window is not None]
-        if self.conversions and any({*window.front} != {"raw"} for window in cut):
-            raise ValueError(
-                "has conversions, and windows whose features are in no unit any more: convert the samples in"
-                " the tables"
-            )
         if self.missing == "regression" and self.scaling == "device":
             raise ValueError('has missing = "regression", which needs scaling = "fleet"')
         return self
@@ -361,7 +360,7 @@ class Splits(Section):
     stratify: Literal["class", "kind"] = "class"
     """What every part has its share of: the label's classes, or the kinds of fault that a source tells within
     them, of simulators, of several label columns and of `partition.by`."""
-    most: Annotated[int, Field(ge=100, strict=True)] = 200_000
+    most: Annotated[int, Field(ge=100, strict=True)] = 50_000
     """Samples of a device that are used, its test set included: of more, so many are drawn, of each class its
     share."""
     reuse: bool = False

@@ -9,8 +9,6 @@ large as the largest layer's inputs or outputs, and not as both.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from fedmetaalign.errors import BundleError
 from fedmetaalign.operators import Layer, operator_of
 from fedmetaalign.operators.c_text import array
@@ -102,8 +100,11 @@ def _ahead(stage: Stage) -> int:
     """
     if not stage.packs or stage.places == 1:
         return 0
-    places = np.arange(stage.places - 1)
-    return max(0, int((places * stage.outputs + _written(stage) - (places + 1) * stage.stride).max()))
+    # What it gains a place over the inputs is the same everywhere, so that the ends decide.
+    gained = [
+        place * stage.outputs + _written(stage) - (place + 1) * stage.stride for place in (0, stage.places - 2)
+    ]
+    return max(0, *gained)
 
 
 def layout_of(network: QuantizedNetwork, pairs: bool = False) -> Layout:

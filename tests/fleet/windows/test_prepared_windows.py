@@ -9,6 +9,7 @@ from fedmetaalign import recipe
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.files import load
+from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.times.stamps import Clock
 from fedmetaalign.fleet.windows.applied import Ring, applied
 from fedmetaalign.model.missing import Missing
@@ -116,3 +117,29 @@ def test_a_recording_may_be_a_device(tmp_path):
     fleet = build(found)
     assert [device.name for device in fleet.devices] == ["normal-0", "normal-1"]
     assert all(len(fleet.test[device.name]) == 4 for device in fleet.devices)  # two of each class
+
+
+def test_samples_are_turned_into_one_unit_before_windows_are_cut(tmp_path):
+    for name, unit, factor in (("a", "g", 1.0), ("b", "m/s2", 9.81)):
+        table = machine({"normal": 2, "rattle": 2}, 64, 0).with_columns(pl.col("accel") * factor)
+        table.rename({"accel": f"accel [{unit}]"}).write_csv(tmp_path / f"{name}.csv")
+    found = recipe.parse(
+        {
+            "name": "two",
+            "fleet": {
+                "table": str(tmp_path / "*.csv"),
+                "label": "state",
+                "normal": ["normal"],
+                "ranges": {"accel": [-50.0, 50.0]},
+                "conversions": {"m/s2": {"to": "g", "factor": 1 / 9.81}},
+                "window": {"length": 16, "channels": ["accel"], "by": "run", "front": ["statistics"]},
+            },
+        },
+        "here",
+    )
+    ours, theirs = raw_tables(found)
+    assert ours.x == pytest.approx(theirs.x, rel=1e-4, abs=1e-5)
+    assert theirs.signal.ranges["accel"] == pytest.approx((-50 / 9.81, 50 / 9.81))
+    assert theirs.windows.notes == (
+        "b: samples are turned before windows are cut, and its bundle takes them so: 'accel' from m/s2 into g.",
+    )

@@ -1,6 +1,6 @@
 """What is to be known of windows of recordings: how many of each class, and of what length."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -34,3 +34,13 @@ def windows(table: Table) -> Iterator[Finding]:
                 " that recording and not the class; record it again, on another day or machine."
             )
             yield Finding("one-recording", "warning", None, sentence)
+
+
+def flat(features: Sequence[str], table: Table) -> Iterator[Finding]:
+    """Says of how many windows' features nothing can be learnt: a front end makes them all the same."""
+    if features:
+        shown = ", ".join(features[:5]) + (", ..." if len(features) > 5 else "")
+        sentence = (
+            f"Features that are the same in all windows: {len(features)} of {len(table.features)} ({shown})."
+        )
+        yield Finding("constant", "info", None, sentence)

@@ -11,7 +11,7 @@ import polars as pl
 from fedmetaalign.evaluation.rules import FeatureRule, auc, auc_error, best_rule
 from fedmetaalign.fleet.audit.clocks import clock
 from fedmetaalign.fleet.audit.doubts import MOST_DOUBTED, doubts
-from fedmetaalign.fleet.audit.recordings import windows
+from fedmetaalign.fleet.audit.recordings import flat, windows
 from fedmetaalign.fleet.audit.rows import duplicates, order
 from fedmetaalign.fleet.columns.findings import (
     SIGMAS,
@@ -89,7 +89,10 @@ def audit(
         if (reason := clock(name, None, values, y) or unfit(name, values, y))
     ]
     if source.signal is not None:  # a front end makes nothing of labels, nor names or counts rows
-        found = [reason for reason in found if reason.code == "constant"] + [*windows(source)]
+        found = [
+            *windows(source),
+            *flat([str(each.column) for each in found if each.code == "constant"], source),
+        ]
     if doubting:
         found += doubts(source.x, y)
     ordered = source.windows is None
@@ -225,7 +228,7 @@ def _balance(y: np.ndarray, majority: float) -> Finding:
     larger = "fault" if 2 * faults > len(y) else "normal"
     if majority == 1:
         sentence = (
-            "Every row is a fault; nothing can be learnt or tested here."
+            "Every row is a fault; others may learn from it, and nothing tells its false alarms."
             if faults
             else "Every row is normal; nothing can be learnt here unless other devices have faults."
         )

@@ -214,7 +214,7 @@ def _scanned(source: Source, only: Only, texts: Collection[str], options: Option
         case ".parquet":
             yield _typed(source, typed.parquet(source), only, "Parquet")
         case kind if kind in ARROWS:
-            yield _typed(source, typed.arrow(source), only, "Arrow")
+            yield _typed(source, typed.arrow(source, MOST_CELLS), only, "Arrow")
         case other:
             kinds = f"{', '.join(KINDS[:-1])} and {KINDS[-1]}"
             raise DataError(f"{source.path} ends in '{other}', but only {kinds} can be read; export it as one")

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.files.source import CHUNK, Source, inflated, too_large
+from fedmetaalign.fleet.files.source import CHUNK, Source, chunks, inflated, too_large
 
 MOST_SHEET_BYTES = 2**30
 """What a spreadsheet may unfold to."""
@@ -54,14 +54,27 @@ def parquet(source: Source) -> pl.LazyFrame:
     return frame
 
 
-def arrow(source: Source) -> pl.LazyFrame:
-    """A Feather file (version 2), or an Arrow file or stream."""
+def arrow(source: Source, most: int) -> pl.LazyFrame:
+    """A Feather file (version 2), or an Arrow file or stream, which can only be read as a whole.
+
+    Raises:
+        DataError: it is damaged, or a stream with more cells than `most`.
+    """
     with readable(source.path, "Arrow"):
         with source.file.open("rb") as stream:
             is_file = stream.read(6) == b"ARROW1"
-        frame = pl.scan_ipc(source.file, glob=False) if is_file else pl.read_ipc_stream(source.file).lazy()
-        frame.collect_schema()
-    return frame
+        if is_file:
+            frame = pl.scan_ipc(source.file, glob=False)
+            frame.collect_schema()
+            return frame
+        width = max(1, pl.read_ipc_stream(source.file, n_rows=1).width)
+        read = pl.read_ipc_stream(source.file, n_rows=most // width + 1)
+    if read.height * width > most:
+        raise DataError(
+            f"{source.path} is a stream of more than {most // width:,} rows of {width:,} columns: no more can"
+            " be read; cut it into several files, or save it as Parquet"
+        )
+    return read.lazy()
 
 
 def json_lines(source: Source, longest: int) -> pl.LazyFrame:
@@ -71,12 +84,9 @@ def json_lines(source: Source, longest: int) -> pl.LazyFrame:
         DataError: a line is no object.
     """
     names: dict[str, None] = {}
+    _bounded(source, longest)
     with source.file.open("rb") as stream:
-        for number, line in enumerate(islice(iter(lambda: stream.readline(longest + 1), b""), _JSON_LINES), 1):
-            if len(line) > longest:
-                raise DataError(
-                    f"{source.path}, line {number} is longer than {longest // 2**20} MiB; cut it up"
-                )
+        for number, line in enumerate(islice(stream, _JSON_LINES), 1):
             if line.strip():
                 try:
                     found = json.loads(line)
@@ -88,6 +98,17 @@ def json_lines(source: Source, longest: int) -> pl.LazyFrame:
     if not names:
         raise DataError(f"{source.path} has no keys; write a JSON object a line")
     return pl.scan_ndjson(source.file, schema=dict.fromkeys(names, pl.String))
+
+
+def _bounded(source: Source, longest: int) -> None:
+    """Sees that no line is longer than it may be."""
+    number, since = 1, 0
+    for chunk in chunks(source):
+        end = chunk.find(b"\n")
+        if since + (len(chunk) if end < 0 else end) > longest:
+            raise DataError(f"{source.path}, line {number} is longer than {longest // 2**20} MiB; cut it up")
+        number += chunk.count(b"\n")
+        since = since + len(chunk) if end < 0 else len(chunk) - chunk.rfind(b"\n") - 1
 
 
 def spreadsheet(source: Source) -> tuple[list[str], pl.DataFrame, str, int]:

@@ -69,7 +69,7 @@ def windowed(
     y, kinds, labelled = classes_of(samples, whole, window.label)
     last = whole[:, 1] - 1
     x = featured(signal, own, whole)
-    notes = (*stretches.notes, *_short(table.name, short, window))
+    notes = (*_turned(table), *stretches.notes, *_short(table.name, short, window))
     rows = np.flatnonzero(labelled)
     found = Table(
         name=table.name,
@@ -97,6 +97,13 @@ def windowed(
     if len(rows) < len(found):
         found = replace(found.take(rows), unlabelled=found.x[~labelled])
     return found.in_order()
+
+
+def _turned(table: Table) -> tuple[str, ...]:
+    units = dict(table.sensors)
+    told = [f"'{name}' from {own.unit} into {units[name]}" for name, own in table.converted.items()]
+    how = f"{table.name}: samples are turned before windows are cut, and its bundle takes them so"
+    return (f"{how}: {listed(told)}.",) if told else ()
 
 
 def spans_of(samples: Samples, bounds: np.ndarray, length: int, step: int) -> tuple[np.ndarray, list[str]]:

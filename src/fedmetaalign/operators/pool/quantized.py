@@ -88,7 +88,10 @@ def faults(layer: QuantizedPool, source: Grid) -> Iterator[str]:
     elif not is_mean(layer):
         if layer.output != source:
             yield "pools onto another grid than that of what it pools"
-    elif not (layer.size <= _MOST_STEPS and 1 <= source.scale / layer.output.scale <= max(layer.size / 2, 1)):
+    elif not (
+        layer.size <= _MOST_STEPS
+        and layer.output.scale <= source.scale <= layer.output.scale * max(layer.size / 2, 1)
+    ):
         yield "is a mean with a scale that its sums cannot be shifted to"
 
 
