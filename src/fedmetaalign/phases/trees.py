@@ -1,5 +1,6 @@
 """scikit-learn's trees as they are used here: fitted on samples, and asked for every class of a fleet."""
 
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,15 @@ from threadpoolctl import threadpool_limits
 
 from fedmetaalign.model.online import Samples
 
+# scikit-learn's forests set the filters of warnings anew in every call, and all threads share these: two at once
+# warn by the hundred of what is none of the user's business, and may leave the filters of neither behind.
+_ONE_AT_A_TIME = Lock()
+
 
 def forest(samples: Samples, random_state: int) -> RandomForestClassifier:
     """Trains a random forest (Breiman, 2001) with scikit-learn's defaults."""
-    return RandomForestClassifier(random_state=random_state, n_jobs=1).fit(*samples)
+    with _ONE_AT_A_TIME:
+        return RandomForestClassifier(random_state=random_state, n_jobs=1).fit(*samples)
 
 
 def of_every_class(trained: Any, classes: int, x: np.ndarray) -> np.ndarray:
@@ -25,7 +31,7 @@ def of_every_class(trained: Any, classes: int, x: np.ndarray) -> np.ndarray:
     Returns:
         (rows, classes) float64 in [0, 1]; of a class that it has not seen, 0.
     """
-    with threadpool_limits(1, "openmp"):  # on several threads, sums have other last bits
+    with _ONE_AT_A_TIME, threadpool_limits(1, "openmp"):  # on several threads, sums have other last bits
         probabilities = trained.predict_proba(x)
     return spread(probabilities, trained.classes_.astype(np.intp), classes)
 
