@@ -9,8 +9,8 @@ from threadpoolctl import threadpool_limits
 
 from fedmetaalign.model.online import Samples
 
-# scikit-learn's forests set the filters of warnings anew in every call, and all threads share these: two at once
-# warn by the hundred of what is none of the user's business, and may leave the filters of neither behind.
+# scikit-learn's forests set the filters of warnings anew in every call, and all threads share these: two at
+# once warn by the hundred of nothing that matters to users, and may leave the filters of neither behind.
 _ONE_AT_A_TIME = Lock()
 
 
