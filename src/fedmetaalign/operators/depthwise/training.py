@@ -46,8 +46,12 @@ class DepthwiseTraining(Trainable):
         return (self.kernel + 1, self.channels)
 
     def initial(self, random: np.random.Generator) -> np.ndarray:
-        """Draws weights as Keras does by default: Glorot uniform, of a kernel (kernel, channels, 1)."""
-        limit = np.sqrt(6 / (self.kernel * (self.channels + 1)))
+        """Draws weights from Glorot's interval of a convolution of one channel, as each filter is one.
+
+        Keras counts all channels as inputs of each filter: three such layers then gave so little that networks
+        of them learnt nothing.
+        """
+        limit = np.sqrt(6 / (2 * self.kernel))
         weights = random.uniform(-limit, limit, self.kernel * self.channels)
         return np.concatenate([weights, np.zeros(self.channels)])
 
