@@ -38,13 +38,12 @@ def bearings(rows, random):
 
 
 def wafer(real_data):
-    """Runs of 152 points, of which 1 in 10 is abnormal, in a random order."""
+    """Runs of 152 points, of which 1 in 10 is abnormal."""
     with (real_data / "series" / "wafer_process.csv").open(encoding="utf-8") as file:
         rows = [*csv.DictReader(file)]
-    order = np.random.default_rng(0).permutation(len(rows))
     points = [name for name in rows[0] if name.startswith("t0") or name.startswith("t1")]
-    x = np.array([[float(rows[i][name]) for name in points] for i in order])
-    return x, np.array([rows[i]["label"] == "-1" for i in order])
+    x = np.array([[float(row[name]) for name in points] for row in rows])
+    return x, np.array([row["label"] == "-1" for row in rows])
 
 
 def judged(x, y, trained, epochs, seed=0):
@@ -70,6 +69,8 @@ def test_it_tells_signals_apart_by_their_spectra(signals, trained, least, seed):
 def test_it_finds_the_abnormal_runs_of_a_real_process(real_data):
     x, y = wafer(real_data)
     assert x.shape == (1000, 152)
-    accuracy, f1 = judged(x, y, 700, epochs=20)
-    assert accuracy >= 0.98  # 99.3 % and 0.966 on average over eight splits
-    assert f1 >= 0.91
+    orders = [np.random.default_rng(seed).permutation(len(x)) for seed in range(3)]
+    found = [judged(x[order], y[order], 700, epochs=20, seed=seed) for seed, order in enumerate(orders)]
+    accuracy, f1 = np.mean(found, axis=0)
+    assert accuracy >= 0.985
+    assert f1 >= 0.93

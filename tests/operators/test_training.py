@@ -101,7 +101,7 @@ def test_a_pool_belongs_to_the_layer_before_it_or_else_to_the_first():
     [
         (DenseTraining(4, 2, relu=True), 1.0),  # sqrt(6 / (4 + 2))
         (ConvolutionTraining(9, 2, 4, kernel=3, stride=1), 3**-0.5),  # sqrt(6 / (3 * 2 + 3 * 4))
-        (DepthwiseTraining(9, 2, kernel=3, stride=1), 0.816497),  # sqrt(6 / (3 * 2 + 3 * 1)), as Keras 3 has it
+        (DepthwiseTraining(9, 2, kernel=3, stride=1), 1.0),  # sqrt(6 / (3 + 3)), of a filter by itself
     ],
 )
 def test_initial_parameters_fill_glorots_interval_and_biases_are_zero(layer, limit):

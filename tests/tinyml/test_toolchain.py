@@ -2,10 +2,12 @@ import ctypes
 import importlib.util
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from fedmetaalign.errors import ToolError
+from fedmetaalign.recipe import Deploy
 from fedmetaalign.tinyml.elf import addresses, sizes
 from fedmetaalign.tinyml.toolchain import CORES, Memory, compile_firmware, compile_library
 
@@ -59,6 +61,11 @@ def test_each_compiler_compiles_for_each_core(core, compiler, tmp_path):
     symbols = addresses(elf.read_bytes())
     assert symbols["ratio"] % 2 == symbols["each"] % 2 == 1
     assert ("__aeabi_fdiv" in symbols) == (not core.has_fpu)
+
+
+def test_every_target_of_a_recipe_is_a_core_that_is_emulated():
+    targets = get_args(Deploy.model_fields["target"].annotation)
+    assert set(targets) == {core.name for core in CORES.values() if core.unicorn}
 
 
 def test_zig_compiles_for_riscv_and_the_compiler_for_arm_says_that_it_cannot(tmp_path):

@@ -304,7 +304,7 @@ def test_what_is_missing_is_one_line_and_no_failure(uint8, cli, monkeypatch):
     extra = "not run: install fedmetaalign[firmware]"
     assert lines["TensorFlow Lite Micro"] == extra
     assert lines["firmware here (Zig)"] == extra
-    assert lines["firmware on Cortex-M0 to M33"] == extra
+    assert lines["firmware on emulated cores"] == extra
     assert lines["GCC, QEMU"] == "not run: install gcc-arm-none-eabi and qemu-system-arm"
     assert lines["golden.csv"].startswith("gemmlowp")
 

@@ -53,8 +53,8 @@ def csv_options(pairs: list[str] | None, known: Mapping[str, Any] = MappingProxy
 
     from fedmetaalign.errors import RecipeError
     from fedmetaalign.fleet.files import Options
-    from fedmetaalign.recipe.data import Csv
     from fedmetaalign.recipe.errors import sentence
+    from fedmetaalign.recipe.source import Csv
 
     try:
         return Options(**Csv.model_validate({**known, **csv_keys(pairs)}).model_dump())

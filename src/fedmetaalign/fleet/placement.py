@@ -13,7 +13,7 @@ from fedmetaalign.fleet.columns.units import meant
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.preparation import OwnUnit
 from fedmetaalign.recipe import Model
-from fedmetaalign.recipe.data import Conversion
+from fedmetaalign.recipe.fleet import Conversion
 
 Feature = tuple[str, str]
 """Its name and its physical unit, "" where unknown: the same name in another unit is another feature."""

@@ -27,7 +27,7 @@ from fedmetaalign.fleet.windows import windowed
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe, Source, Splits
-from fedmetaalign.recipe.data import Conversion
+from fedmetaalign.recipe.fleet import Conversion
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY
 from fedmetaalign.recipe import Window
-from fedmetaalign.recipe.data import Conversion
+from fedmetaalign.recipe.fleet import Conversion
 
 
 @dataclass(frozen=True)

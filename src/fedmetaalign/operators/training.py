@@ -14,6 +14,11 @@ import numpy as np
 from fedmetaalign.operators import Layer
 
 
+def made(x: jax.Array) -> jax.Array:
+    """Returns an array, and has it made before others are made of it; else it would be made anew for each."""
+    return jax.lax.optimization_barrier(x)  # type: ignore[no-any-return, no-untyped-call]
+
+
 class Trainable(ABC):
     """A layer of a network in training; its parameters are one array, and it can be hashed.
 

@@ -151,7 +151,7 @@ def _checks(case: Case) -> Iterator[tuple[str, Callable[[Case, str], Row]]]:
         if learns:
             yield "learning on Cortex-M4F", learning_row
     else:
-        yield "firmware on Cortex-M0 to M33 and RISC-V", _skipped(_EXTRA)
+        yield "firmware on emulated cores", _skipped(_EXTRA)
     if shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm"):
         for board in qemu.BOARDS.values():
             yield f"GCC, QEMU {_name(board.core)}", partial(qemu_row, board=board)

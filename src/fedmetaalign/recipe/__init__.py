@@ -14,17 +14,17 @@ from pydantic import Field, ValidationError, model_validator
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.recipe import file as recipe_file
 from fedmetaalign.recipe.compare import Compare
-from fedmetaalign.recipe.data import Fleet
-from fedmetaalign.recipe.data import Partition as Partition
-from fedmetaalign.recipe.data import Source as Source
-from fedmetaalign.recipe.data import Splits as Splits
 from fedmetaalign.recipe.deploy import Deploy as Deploy
 from fedmetaalign.recipe.errors import Location, dotted, sentence
 from fedmetaalign.recipe.file import builtin as builtin
+from fedmetaalign.recipe.fleet import Fleet
 from fedmetaalign.recipe.inputs import LEAST, enough
 from fedmetaalign.recipe.network import Model as Model
 from fedmetaalign.recipe.network import fitted
 from fedmetaalign.recipe.section import Section, Whole
+from fedmetaalign.recipe.source import Partition as Partition
+from fedmetaalign.recipe.source import Source as Source
+from fedmetaalign.recipe.splits import Splits as Splits
 from fedmetaalign.recipe.training import RULES as RULES
 from fedmetaalign.recipe.training import Costs as Costs
 from fedmetaalign.recipe.training import Evaluation as Evaluation

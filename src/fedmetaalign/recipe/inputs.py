@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from fedmetaalign.model.rules import FLAGGED
-from fedmetaalign.recipe.data import Source
 from fedmetaalign.recipe.simulated import FEATURES
+from fedmetaalign.recipe.source import Source
 from fedmetaalign.recipe.window import Window
 from fedmetaalign.signals import front
 

@@ -7,10 +7,10 @@ from pydantic import model_validator
 
 from fedmetaalign.operators.stack import POOLS, Kind, placed
 from fedmetaalign.operators.stack import Block as PlainBlock
-from fedmetaalign.recipe.data import Source
 from fedmetaalign.recipe.inputs import LEAST
 from fedmetaalign.recipe.section import Count, Section, Whole
 from fedmetaalign.recipe.simulated import FEATURES
+from fedmetaalign.recipe.source import Source
 
 
 class Block(Section):

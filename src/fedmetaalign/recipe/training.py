@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fedmetaalign.recipe.data import Source, one_of
 from fedmetaalign.recipe.section import Count, Positive, Rate, Section, Share, Whole
+from fedmetaalign.recipe.source import Source, one_of
 from fedmetaalign.system import plugins
 
 

@@ -83,7 +83,7 @@ def files(
     several = Interface.of(network).outputs > 1
     more = [*output_of(Interface.of(network).outputs).sources, *(_CURVES if preparation.curves else ())]
     more += time_code.SOURCES if time_code.goes_over_time(network) else ()
-    more += signal_code.SOURCES if preparation.signal else ()
+    more += signal_code.sources(preparation.signal)
     pairs = has_pairs(network, target)
     more += _PAIRS if pairs else ()
     names = [*_SOURCES, *more, *(_LEARNING if head else ()), *(drift_code.SOURCES if reference else ())]

@@ -12,9 +12,6 @@ from fedmetaalign.tinyml import memory
 from fedmetaalign.tinyml.firmware_readme import plain
 from fedmetaalign.tinyml.network import DeployedNetwork
 
-SOURCES = ("fma_front.c", "fma_front.h")
-"""In `firmware/`, beside which it belongs."""
-
 README = """\
 
 The features are made of windows of a signal. Add `fma_front.c` and `fma_signal.h`, whose first lines say what a
@@ -29,6 +26,13 @@ it sample after sample:
 the network takes the samples themselves, `stream.window` is its input, for `fma_trunk`.
 """
 """The end of the firmware's README of a device that takes signals."""
+
+
+def sources(signal: Signal | None) -> tuple[str, ...]:
+    """Returns the C files that a signal needs beside the others."""
+    if signal is None:
+        return ()
+    return ("fma_front.c", "fma_front.h", *(["fma_spectrum.h"] if signal.spectral else []))
 
 
 def signal_header(preparation: Preparation, network: DeployedNetwork, pairs: bool = False) -> str:

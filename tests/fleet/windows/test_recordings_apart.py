@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.division.recordings import apart, notices
-from fedmetaalign.fleet.division.splits import Rows, split, split_few
+from fedmetaalign.fleet.division.splits import Rows, split, split_few, split_newcomer
 from fedmetaalign.fleet.missing.gaps import Gaps
 from fedmetaalign.fleet.schema import Table, Times
 from fedmetaalign.fleet.usable import check_learnt
@@ -255,6 +255,14 @@ def test_a_device_that_joins_holds_out_whole_recordings():
     table = recorded([0, 0, 0, 1, 1, 1])
     rows = split_few(table, np.arange(len(table)), Splits(), 0.3, seed=0)
     assert len(of(table, rows.test)) == 2
+    assert not of(table, rows.test) & of(table, rows.train)
+
+
+def test_a_device_that_is_held_out_draws_few_windows_and_validates_on_some():
+    table = recorded([0, 0, 1, 1, 1, 1], 120)
+    rows = split_newcomer(table, Splits(), 8, seed=0)
+    assert len(rows.personalize_support) + len(rows.personalize_query) == 8
+    assert len(rows.personalize_query) >= 1
     assert not of(table, rows.test) & of(table, rows.train)
 
 

@@ -26,10 +26,11 @@ class Rows:
     """Row numbers of each part of a device's samples, each (rows,) int64, rising.
 
     The parts are disjoint and complete, but for `reuse`, where `personalize_support` is all training rows
-    other than `personalize_query`, for an unseen device, which leaves some of its rows unused, and for a small
-    device, whose phases all train on the same rows and evaluate on the same others. Those of the tour are empty
-    where phase 1 has no share. A device with samples of one kind is not fine-tuned: all of its share of
-    phase 3 is `personalize_query`. One without a label has no rows to divide.
+    other than `personalize_query`, for windows of a signal, of which those across a border are in none, for an
+    unseen device, which leaves some of its rows unused, and for a small device, whose phases all train on the
+    same rows and evaluate on the same others. Those of the tour are empty where phase 1 has no share. A device
+    with samples of one kind is not fine-tuned: all of its share of phase 3 is `personalize_query`. One without
+    a label has no rows to divide.
     """
 
     test: np.ndarray
@@ -155,9 +156,12 @@ def split_newcomer(table: Table, splits: Splits, samples: int, seed: int) -> Row
         )
     drawn = _draw(train, table.faults[train], samples, generator(seed, "newcomer", table.name))
     wanted = {"personalize_support": 1 - splits.query, "personalize_query": splits.query}
-    rows = replace(
-        rows, **_parts(table, drawn, groups, table.strata, wanted, random, by_time=_by_time(table, splits))
-    )
+    parts = _parts(table, drawn, groups, table.strata, wanted, random, by_time=_by_time(table, splits))
+    if table.windows is not None and not all(map(len, parts.values())):  # a few windows, of here and there
+        parts = deal(drawn, np.arange(len(table)), table.strata, wanted, random)
+        support = recordings.apart(table.windows, parts["personalize_support"], parts["personalize_query"])
+        parts["personalize_support"] = support
+    rows = replace(rows, **parts)
     if not len(rows.personalize_support) or not len(rows.personalize_query):
         raise DataError(
             f"Device {table.name}: {samples} training samples are too few to train on some and choose a"

@@ -26,7 +26,7 @@ MOST_CELLS = 200_000_000
 """Of the columns that are read."""
 MOST_HELD = 20_000_000
 """Cells of a file that are held as they are before they become numbers, where that can be."""
-MOST_GLANCED = 2_000_000
+MOST_GLANCED = 500_000
 """Rows of a file that is only looked at."""
 _RUNS = 20
 MOST_CELLS_AT_ONCE = 2**20

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedmetaalign.operators.convolution.layer import Convolution
 from fedmetaalign.operators.steps import output_steps
-from fedmetaalign.operators.training import Trainable
+from fedmetaalign.operators.training import Trainable, made
 
 
 @dataclass(frozen=True)
@@ -60,24 +60,28 @@ class ConvolutionTraining(Trainable):
 
     def forward(self, w: jax.Array, x: jax.Array) -> jax.Array:
         """Returns the output of some samples."""
-        z = self._windows(x) @ w
+        z = jnp.moveaxis(self._windows(x), -2, -1) @ w
         y = jax.nn.relu(z) if self.relu else z
         return y.reshape(*x.shape[:-1], self.output_steps * self.filters)
 
     def trace(self, w: jax.Array, x: jax.Array) -> tuple[jax.Array, Any]:
-        """Returns the output of one sample, its windows, and its output again."""
+        """Returns the output of one sample, its windows, and its output again, (filters, output steps)."""
         seen = self._windows(x)
-        z = seen @ w
+        z = made(w.T) @ seen
         y = jax.nn.relu(z) if self.relu else z
-        return y.ravel(), (seen, y)
+        return y.T.ravel(), (seen, y)
 
     def backward(self, w: jax.Array, traced: Any, error: jax.Array) -> tuple[Any, jax.Array]:
-        """Returns the gradient by the parameters, and that by the input."""
+        """Returns the gradient by the parameters, transposed, and that by the input."""
         seen, y = traced
-        error = error.reshape(self.output_steps, self.filters)
+        error = error.reshape(self.output_steps, self.filters).T
         if self.relu:
             error = jnp.where(y > 0, error, 0)
-        return seen.T @ error, self._added_up(error @ w.T)
+        return error @ seen.T, self._added_up(w @ error)
+
+    def full(self, gradient: Any, factor: jax.Array | None = None) -> jax.Array:
+        """Returns the gradient the other way round."""
+        return super().full(gradient, factor).T
 
     @property
     def _rows(self) -> list[slice]:
@@ -91,7 +95,7 @@ class ConvolutionTraining(Trainable):
         return self.stride * self.channels
 
     def _windows(self, x: jax.Array) -> jax.Array:
-        """Returns what the kernel sees at each place, and a 1 for the bias: (..., output steps, shape[0]).
+        """Returns what the kernel sees at each place, and a 1 for the bias: (..., shape[0], output steps).
 
         The input is written with `stride` steps in a row. Then the windows are that table beside itself, moved
         by a row each time: few and whole copies, where one for each step of the kernel would be many.
@@ -100,19 +104,18 @@ class ConvolutionTraining(Trainable):
         needed = rows[-1].stop * self._width
         if needed > self.inputs:
             x = jnp.concatenate([x, jnp.zeros((*lead, needed - self.inputs), x.dtype)], -1)
-        table = x[..., :needed].reshape(*lead, rows[-1].stop, self._width)
-        parts = [table[..., part, :] for part in rows]
+        table = jnp.moveaxis(x[..., :needed].reshape(*lead, rows[-1].stop, self._width), -2, -1)
+        parts = [table[..., part] for part in rows]
         left = self.kernel * self.channels - (len(rows) - 1) * self._width
-        one = jnp.ones((*lead, self.output_steps, 1), x.dtype)
-        return jnp.concatenate([*parts[:-1], parts[-1][..., :left], one], -1)
+        one = jnp.ones((*lead, 1, self.output_steps), x.dtype)
+        return jnp.concatenate([*parts[:-1], parts[-1][..., :left, :], one], -2)
 
     def _added_up(self, windows: jax.Array) -> jax.Array:
-        """Adds up windows of one sample, (output steps, shape[0]), to its input, (inputs,)."""
+        """Adds up windows of one sample, (shape[0], output steps), to its input, (inputs,)."""
         rows, width = self._rows, self._width
-        total = jnp.zeros((rows[-1].stop, width), windows.dtype)
-        for number, part in enumerate(rows):
-            piece = windows[:, number * width : min((number + 1) * width, self.shape[0] - 1)]
-            below = rows[-1].stop - part.stop
-            total = total + jnp.pad(piece, ((part.start, below), (0, width - piece.shape[1])))
-        flat = total.ravel()[: self.inputs]
+        more = len(rows) - 1
+        edges = (0, len(rows) * width - len(windows) + 1), (more, more)
+        wide = made(jnp.pad(windows[:-1], edges))
+        pieces = [wide[n * width :, more - n :][:width, : rows[-1].stop] for n in range(len(rows))]
+        flat = sum(pieces[1:], pieces[0]).T.ravel()[: self.inputs]
         return jnp.pad(flat, (0, self.inputs - len(flat)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedmetaalign.operators.depthwise.layer import Depthwise
 from fedmetaalign.operators.steps import each_place, output_steps
-from fedmetaalign.operators.training import Trainable
+from fedmetaalign.operators.training import Trainable, made
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,12 @@ class DepthwiseTraining(Trainable):
         return (self.kernel + 1, self.channels)
 
     def initial(self, random: np.random.Generator) -> np.ndarray:
-        """Draws weights as Keras does by default: Glorot uniform, of a kernel (kernel, channels, 1)."""
-        limit = np.sqrt(6 / (self.kernel * (self.channels + 1)))
+        """Draws weights from Glorot's interval of a convolution of one channel, as each filter is one.
+
+        Keras counts all channels as inputs of each filter: three such layers then gave so little that networks
+        of them learnt nothing.
+        """
+        limit = np.sqrt(6 / (2 * self.kernel))
         weights = random.uniform(-limit, limit, self.kernel * self.channels)
         return np.concatenate([weights, np.zeros(self.channels)])
 
@@ -75,10 +79,13 @@ class DepthwiseTraining(Trainable):
         error = error.reshape(self.output_steps, self.channels)
         rows = [(part * error).sum(0) for part in self._seen(x)]
         gradient = jnp.stack([*rows, error.sum(0)])
-        spread = jnp.zeros((self.steps, self.channels), error.dtype)
-        for k, place in enumerate(each_place(self.steps, self.kernel, self.stride)):
-            edges = (place.start, self.steps - place.stop, self.stride - 1), (0, 0, 0)
-            spread = spread + jax.lax.pad(error * w[k], jnp.float32(0), edges)
+        # Each error beside as many zeros as a stride has further steps, and a kernel before and after.
+        before, span = self.kernel - 1, (self.output_steps - 1) * self.stride + 1
+        edges = (before, self.steps - span, self.stride - 1), (0, 0, 0)
+        apart = made(jax.lax.pad(error, jnp.zeros((), error.dtype), edges))
+        spread = w[0] * apart[before:]
+        for k in range(1, self.kernel):
+            spread += w[k] * apart[before - k :][: self.steps]
         return gradient, spread.ravel()
 
     def _seen(self, x: jax.Array) -> list[jax.Array]:

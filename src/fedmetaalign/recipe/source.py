@@ -1,4 +1,4 @@
-"""The recipe's sections on data: where the devices' samples come from, and how they are divided."""
+"""Where a recipe's devices come from: tables, a table that is cut up, or a simulator."""
 
 import codecs
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +13,8 @@ from fedmetaalign.recipe.section import (
     Number,
     Positive,
     Section,
-    Share,
     ShareOrNone,
     Value,
-    Whole,
 )
 from fedmetaalign.recipe.simulated import SIMULATORS, WINDOWS, window_of
 from fedmetaalign.recipe.window import Window
@@ -259,120 +257,4 @@ class Source(Section):
             )
         if self.classes and not (self.normal or self.kinds):
             raise ValueError("has classes and no normal, which says which of them mean no fault")
-        return self
-
-
-class Conversion(Section):
-    """What a value in one unit is in another: value * factor + offset."""
-
-    to: Annotated[str, Field(min_length=1)]
-    """The other unit."""
-    factor: Positive
-    offset: float = 0.0
-
-
-class Unseen(Section):
-    """Devices that take no part in the federation and only receive its model."""
-
-    count: Whole = 0
-    """The last so many devices by name."""
-    samples: Annotated[int, Field(ge=2, strict=True)] = 30
-    """Training samples that each of them has; its test set is as large as any other device's."""
-
-
-class Fleet(Source):
-    """The devices: one source written in place, or a list of them."""
-
-    devices: tuple[Source, ...] = ()
-    scaling: Literal["device", "fleet"] = "device"
-    """Standardise with a device's own moments, or each feature with those of all devices that have it."""
-    encoding: Literal["linear", "quantiles"] = "linear"
-    """Standardise features, or turn each into the normal score of its rank among the samples that scale it."""
-    missing: Literal["zero", "regression"] = "zero"
-    """What the method `fleet` puts in the place of a feature that a device lacks altogether and others have (of
-    single values says `missing_values`): its median, or what linear regression makes of the device's own, by
-    correlations that the devices send."""
-    unseen: Unseen = Unseen()
-    conversions: Mapping[str, Conversion] = {}
-    """By unit: which other it is turned into, such as F = { to = "degC", factor = 0.5556, offset = -17.78 }. A
-    device's units are those of its source, or stand in its header, as in "temp [F]"."""
-    exclude: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """Devices that take no part, by name; `*` and `?` stand for any characters."""
-    strict: Annotated[bool, Field(strict=True)] = False
-    """Stop where a device cannot be used, instead of leaving it out."""
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """The sources in order."""
-        if self.csv is None:
-            return self.devices or (self,)
-        own = (d if d.csv is not None else d.model_copy(update={"csv": self.csv}) for d in self.devices)
-        return tuple(own) or (self,)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _every_window(cls, raw: Any) -> Any:
-        """Gives a window of the fleet to each device that has none of its own."""
-        match raw:
-            case {"window": window, "devices": [*devices]} if all(
-                isinstance(each, Mapping) for each in devices
-            ):
-                return {**raw, "devices": [{"window": window, **each} for each in devices]}
-        return raw
-
-    @model_validator(mode="after")
-    def _named(self) -> "Fleet":
-        here = self.table is not None or self.simulator is not None
-        if here and self.devices:
-            raise ValueError("has devices and a table or simulator of its own: move the latter into devices")
-        for key in ("missing_values", "missing_texts", "ranges") if self.devices else ():
-            if getattr(self, key) != Source.model_fields[key].default:
-                raise ValueError(f"has devices and {key} of its own: give {key} to each of the devices")
-        for i, source in enumerate(self.sources):
-            if source.table is None and source.simulator is None:
-                where = f"devices[{i}] " if self.devices else ""
-                raise ValueError(f"{where}needs a table or a simulator")
-        if self.missing == "regression" and self.scaling == "device":
-            raise ValueError('has missing = "regression", which needs scaling = "fleet"')
-        return self
-
-
-class Splits(Section):
-    """How a device's samples are divided among testing and the phases."""
-
-    test: Share = 0.2
-    serial: ShareOrNone = 0.2
-    """0 where phase 1 is left out."""
-    parallel: Share = 0.5
-    personalize: Share = 0.3
-    query: Share = 0.2
-    """Share of each phase's samples that is evaluated on."""
-    kind: Literal["rows", "blocks", "units", "time"] = "rows"
-    """What stays together: nothing, blocks of neighbouring rows, units; or train on the earlier and test on the
-    later part ("time"), the default where a source names its `time`."""
-    block: Count = 10
-    """Rows of a block, for kind = "blocks"."""
-    unit: str | None = None
-    """Column whose equal values stay together, for kind = "units"; of a signal its recordings, if none."""
-    test_units: tuple[Value, ...] = ()
-    """Values of `unit` that are the test set of each device, so that it is tested on what it never had; in
-    texts `*` and `?` stand for any characters."""
-    stratify: Literal["class", "kind"] = "class"
-    """What every part has its share of: the label's classes, or the kinds of fault that a source tells within
-    them, of simulators, of several label columns and of `partition.by`."""
-    most: Annotated[int, Field(ge=100, strict=True)] = 50_000
-    """Samples of a device that are used, its test set included: of more, so many are drawn, of each class its
-    share."""
-    reuse: bool = False
-    """Phase 3 trains on all of a device's training samples but the validation part."""
-
-    @model_validator(mode="after")
-    def _complete(self) -> "Splits":
-        if self.test_units and (self.kind != "units" or self.unit is None):
-            raise ValueError('has test_units, values of a column: name it as unit, with kind = "units"')
-        total = self.serial + self.parallel + self.personalize
-        if abs(total - 1) > 1e-9:
-            raise ValueError(
-                f"serial, parallel and personalize share the training samples: they sum to {total:g}, not 1"
-            )
         return self
