@@ -56,7 +56,7 @@ ENTRIES = (
     Entry("wafer", 10),
     Entry("bearings", 3),
     Entry("process", 2),
-    Entry("mfpt", 2),
+    Entry("mfpt", 2, raw=False),
     Entry("vibration", 3, raw=False, first=2),
 )
 ROWS = (
