@@ -12,7 +12,7 @@ from fedmetaalign.operators.dense import Dense, QuantizedDense
 from fedmetaalign.operators.dense.blocks import blocks, weight_words
 from fedmetaalign.operators.grid import Grid
 from fedmetaalign.operators.stage import Layout
-from fedmetaalign.tinyml import codegen
+from fedmetaalign.tinyml import codegen, golden_code
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import QuantizedNetwork
 
@@ -188,7 +188,7 @@ def test_golden_vectors_are_what_the_device_has_to_compute():
     network = one_layer([[64]], "int8", biases=[-320])
     preparation = Preparation(("x",), ("",), {}, (1.0,), (2.0,), (0,))
     raw = np.array([[1.0], [2.5], [11.0]])
-    text = codegen.golden_header(network, preparation, 0.5, raw)
+    text = golden_code.header(network, preparation, 0.5, raw)
     sections = dict(re.findall(r" fma_golden_(\w+)\[\][^\n]* = \{(.*?)\n\};", text, re.DOTALL))
     numbers = {name: [float(n) for n in re.findall(r"-?\d[^f,\s]*", body)] for name, body in sections.items()}
     # q = 5 + (raw - 1) / 2 / 0.5, where 6.5 becomes 7, and the logit 8 * (q - 5) - 40.

@@ -20,6 +20,7 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.proof import replay
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import codegen, golden, windows
+from fedmetaalign.tinyml.bundle_facts import format_of
 from fedmetaalign.tinyml.compiled import installed
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
 from fedmetaalign.tinyml.quantize import quantize
@@ -141,7 +142,7 @@ def _name(deployed: DeployedNetwork, uint8: QuantizedNetwork) -> str:
     if not isinstance(deployed, QuantizedNetwork):
         return "float32"
     units = [(*layer_widths(n.layers), *(layer.outputs for layer in n.head)) for n in (deployed, uint8)]
-    return bundles.format_of(deployed) + ("" if units[0] == units[1] else ", smaller")
+    return format_of(deployed) + ("" if units[0] == units[1] else ", smaller")
 
 
 def _cost(bundle: bundles.Bundle, network: DeployedNetwork, raw: np.ndarray) -> replay.Cost | None:

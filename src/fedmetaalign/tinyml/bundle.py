@@ -17,17 +17,16 @@ from safetensors.numpy import save
 
 from fedmetaalign.drift import Followed, Reference, follow
 from fedmetaalign.errors import BundleError
-from fedmetaalign.model.curve import Curve
-from fedmetaalign.model.missing import Missing
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.table_format import TableFormat
 from fedmetaalign.model.target import BINARY, Target
-from fedmetaalign.operators import Layer, output_of
-from fedmetaalign.signals import Signal, features
+from fedmetaalign.operators import Layer
+from fedmetaalign.signals import features
 from fedmetaalign.tinyml import codegen, decision, golden, weights_file, windows
+from fedmetaalign.tinyml.bundle_facts import preparation_facts, preparation_of, quantization
 from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header
-from fedmetaalign.tinyml.network import DeployedNetwork, Interface, Layers, QuantizedNetwork, arrays
+from fedmetaalign.tinyml.network import DeployedNetwork, Interface, Layers, arrays
 from fedmetaalign.tinyml.runtimes import Runtime, run
 from fedmetaalign.tinyml.spread import over_the_range
 from fedmetaalign.tinyml.tflite_reader import read as read_model
@@ -39,8 +38,6 @@ VERSIONS = (2, 3, VERSION)
 """Those that are read: 2 has no curves, and neither has a rule for missing values."""
 
 _TRIED = 500  # random samples of a bundle that may answer the same to all
-
-_OPTIONAL = ("curves", "fill", "flags")  # parts of the preparation that stand where they are not empty
 
 FILES = ("model.tflite", "golden.csv", "weights.safetensors")
 """What a bundle holds beside bundle.json and the C code."""
@@ -183,7 +180,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     facts = {
         "version": VERSION,
         "device": bundle.device,
-        "preparation": _preparation_facts(preparation),
+        "preparation": preparation_facts(preparation),
         **({} if preparation.signal is None else {"signal": asdict(preparation.signal)}),
         "threshold": bundle.threshold,
         "threshold_note": bundle.threshold_note,
@@ -193,7 +190,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         **({} if bundle.labels == BINARY else asdict(bundle.labels)),
         **({"table": told} if (told := bundle.table.to_dict()) else {}),
         **({} if bundle.reference is None else {"drift": bundle.reference.to_dict()}),
-        "quantization": _quantization(network),
+        "quantization": quantization(network),
         "bytes": {name: len(data) for name, data in files.items()},
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         "versions": dict(versions),
@@ -264,22 +261,9 @@ def read(folder: Path) -> Bundle:
                 raise BundleError(
                     f"{folder / name} is not the file that bundle.json describes: copy the bundle again."
                 )
-        p = facts["preparation"]
-        if not all(isinstance(text, str) for text in (*p["features"], *p["units"], facts["device"])):
-            raise ValueError("features, units and device have to be texts")
-        preparation = Preparation(
-            features=tuple(p["features"]),
-            units=tuple(p["units"]),
-            categories={name: tuple(values) for name, values in p["categories"].items()},
-            mean=tuple(map(float, p["mean"])),
-            scale=tuple(map(float, p["scale"])),
-            columns=tuple(map(int, p["columns"])),
-            curves=tuple(_curve(curve) for curve in p.get("curves", ())),
-            missing=Missing.of(p.get("missing", {})),
-            fill=tuple(map(float, p.get("fill", ()))),
-            flags=tuple(map(int, p.get("flags", ()))),
-            signal=Signal.of(facts["signal"]) if "signal" in facts else None,
-        )
+        if not isinstance(facts["device"], str):
+            raise ValueError("device has to be a text")
+        preparation = preparation_of(facts)
         labels = BINARY
         if "classes" in facts:
             labels = Target(tuple(map(str, facts["classes"])), tuple(map(int, facts["normal"])))
@@ -315,31 +299,10 @@ def read(folder: Path) -> Bundle:
         raise BundleError(f"{path} cannot be read ({error}): copy the bundle again.") from None
 
 
-def _preparation_facts(preparation: Preparation) -> dict[str, Any]:
-    facts = asdict(preparation)
-    del facts["signal"]  # it has a key of its own
-    return {key: part for key, part in facts.items() if part or key not in _OPTIONAL}
-
-
-def _curve(facts: Mapping[str, Any]) -> Curve:
-    return Curve(tuple(map(float, facts["knots"])), tuple(map(float, facts["levels"])))
-
-
 def read_weights(folder: Path) -> list[Layer]:
     """Reads the float network of a bundle that `read` has checked."""
     with safe_open(folder / "weights.safetensors", "numpy") as file:
         return weights_file.layers(file.metadata(), file.get_tensor)
-
-
-def format_of(network: DeployedNetwork) -> str:
-    """Names a network's format as a recipe's deploy.format does."""
-    if not isinstance(network, QuantizedNetwork):
-        return "float32"
-    if network.head:
-        return "int8-float-head"
-    if any(layer.bits == 4 for layer in network.layers):
-        return "int4"
-    return {"uint8": "uint8", "int8": "int8", "float32": "int8-float-io"}[network.edges]
 
 
 def _complete(names: set[str], signal: bool) -> bool:
@@ -347,26 +310,3 @@ def _complete(names: set[str], signal: bool) -> bool:
     firmware = {name for name in names if re.fullmatch(rf"{FIRMWARE}/\w+\.(c|h|md)", name)}
     known = {*FILES, windows.NAME} if signal else {*FILES}
     return known == names - firmware and f"{FIRMWARE}/fma_model.h" in firmware
-
-
-def _quantization(network: DeployedNetwork) -> dict[str, Any]:
-    """Returns what a reader of bundle.json needs to know to feed the model and to read its score.
-
-    `input` is the grid of the integer features, for float32 features the one that they are put on first;
-    `score` is the grid of the score, which a float32 head does not have.
-    """
-    if not isinstance(network, QuantizedNetwork):
-        return {"format": format_of(network), "edges": "float32"}
-    unsigned = network.edges == "uint8"
-    facts = {
-        "format": format_of(network),
-        "edges": network.edges,
-        "bits": [layer.bits for layer in network.layers],
-        "per_channel": any(len(layer.weight_scales) > 1 for layer in network.layers),
-        "head": len(network.head),
-        "input": asdict(network.input.unsigned if unsigned else network.input),
-    }
-    if network.head:
-        return facts
-    score = output_of(network.layers[-1].outputs).grid
-    return facts | {"score": asdict(score.unsigned if unsigned else score)}

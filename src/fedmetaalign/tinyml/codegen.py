@@ -15,7 +15,7 @@ from fedmetaalign.drift import Reference
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.model.target import Target
 from fedmetaalign.operators import output_of
-from fedmetaalign.operators.c_text import TYPES, array, real, table
+from fedmetaalign.operators.c_text import TYPES, array, real
 from fedmetaalign.operators.dense import QuantizedDense
 from fedmetaalign.operators.dense import firmware as dense
 from fedmetaalign.operators.grid import Grid
@@ -24,7 +24,7 @@ from fedmetaalign.tinyml import (
     drift_code,
     features,
     firmware_readme,
-    integer,
+    golden_code,
     memory,
     signal_code,
     time_code,
@@ -91,7 +91,7 @@ def files(
     texts["README.md"] = firmware_readme.text(device, preparation, more, several, constant)
     trunk = len(split(network).trunk) if head else 0
     texts["fma_model.h"] = model_header(device, network, preparation, threshold, trunk, labels, pairs)
-    texts["fma_golden.h"] = golden_header(network, preparation, threshold, raw, labels)
+    texts["fma_golden.h"] = golden_code.header(network, preparation, threshold, raw, labels)
     if head:
         texts["fma_head.h"] = head
     if preparation.signal:
@@ -254,54 +254,6 @@ def _missing(preparation: Preparation, network: DeployedNetwork) -> list[str]:
     return lines
 
 
-def golden_header(
-    network: DeployedNetwork,
-    preparation: Preparation,
-    threshold: float,
-    raw: np.ndarray,
-    labels: Target | None = None,
-) -> str:
-    """Returns `fma_golden.h`: samples, what they become, and what the firmware has to make of them.
-
-    Args:
-        network: what the device runs.
-        preparation: from its raw features to the network's inputs.
-        threshold: a sample is a fault if its score is strictly greater.
-        raw: (rows, measured) float64, at least one row; NaN and infinite perhaps.
-        labels: as in `files`.
-
-    Raises:
-        BundleError: float32 cannot hold a feature's mean or scale.
-    """
-    inputs = features.device_inputs(preparation, network, raw)
-    scores = integer.firmware_scores(network, inputs)
-    labels = labels or decision.unnamed(Interface.of(network).outputs)
-    results = _as_type(Interface.of(network).score.name, scores)
-    if labels.outputs == 1:
-        expected = array("fma_score_t fma_golden_scores", results)
-    else:
-        expected = [
-            *table("fma_score_t fma_golden_scores", "FMA_CLASSES", results),
-            *array("uint8_t fma_golden_kinds", decision.kinds(scores, labels)),
-        ]
-    lines = [
-        "/* Samples with what fma_infer.c has to make of them, for main.c. */",
-        "#ifndef FMA_GOLDEN_H",
-        "#define FMA_GOLDEN_H",
-        "",
-        '#include "fma_infer.h"',
-        "",
-        f"#define FMA_GOLDEN_ROWS {len(raw)}",
-        "",
-        *table("float fma_golden_raw", "FMA_FEATURES", features.narrow(raw)),
-        *table("fma_input_t fma_golden_inputs", "FMA_INPUTS", inputs),
-        *expected,
-        "/* 0 normal, 1 fault, 2 sensor fault. */",
-        *array("uint8_t fma_golden_decisions", decision.decide(scores, labels, threshold, preparation, raw)),
-    ]
-    return "\n".join([*lines, "", "#endif", ""])
-
-
 def _integer_part(network: QuantizedNetwork, trunk: int, pairs: bool) -> list[str]:
     layers, last, widest = network.layers, network.layers[-1].output, max(layer_widths(network.layers))
     sources = [network.input, *(layer.output for layer in layers[:-1])]
@@ -343,13 +295,6 @@ def _float_part(layers: Layers, trunk: Grid | None) -> list[str]:
         lines.append(f"#define FMA_HEAD_ZERO_POINT ({trunk.zero_point})")
     over_time = time_code.goes_over_time(layers)
     return [*lines, "", *(time_code.float_part(layers) if over_time else dense.c_float(dense_layers(layers)))]
-
-
-def _as_type(kind: str, scores: np.ndarray) -> np.ndarray:
-    """Returns scores, (rows,) or (rows, classes) float64, as a device has them."""
-    if kind == "float32":
-        return scores.astype(np.float32)
-    return (256.0 * scores).astype(int) - (128 if kind == "int8" else 0)
 
 
 def _limit(threshold: float, kind: str, several: bool) -> str:
