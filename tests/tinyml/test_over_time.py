@@ -132,9 +132,20 @@ def test_a_mean_by_hand(rounding, expected):
 def test_the_grid_of_a_mean_is_finer_than_that_of_what_it_is_of_and_others_keep_it():
     wide, narrow = Grid(0.1, 3), (-0.2, 0.3)
     mean = POOL.quantize(Pool("average", 20, 20, 20, 2), wide, Request(8, False, narrow, ()))
-    assert mean.output.scale == np.float32(2 * 0.1 / 20)
+    assert mean.output.scale == np.nextafter(np.float32(2 * 0.1 / 20), np.float32(1))
     assert POOL.quantize(Pool("max", 20, 20, 20, 2), wide, Request(8, False, narrow, ())).output == wide
     assert POOL.quantize(Pool("average", 4, 2, 20, 2), wide, Request(8, False, (-9, 90), ())).output == wide
+
+
+@pytest.mark.parametrize("steps", [3, 7, 60, 125, 399])
+@pytest.mark.parametrize("scale", [0.0078, 0.031, 0.1, 1.7])
+def test_a_mean_that_hardly_varies_is_one_that_kernels_run(steps, scale):
+    source = Grid(float(np.float32(scale)), -128)
+    mean = POOL.quantize(
+        Pool("average", steps, steps, steps, 2), source, Request(8, False, (0.0, scale / steps), ())
+    )
+    assert [*POOL.faults(mean, source)] == []
+    assert mean.output.scale == pytest.approx(2 * scale / steps, rel=1e-6)
 
 
 def preparation_of(inputs):

@@ -70,8 +70,10 @@ def quantize(layer: Pool, source: Grid, request: Request) -> QuantizedPool:
     """Returns the integer layer; `source` is the grid it takes."""
     output = source
     if is_mean(layer):
-        # A step of half of which the sum has two would show no more; and the firmware shifts to the right only.
-        narrow = grid(*request.span, smallest_scale=float(np.float32(2 * source.scale / layer.size)))
+        # A step of half of which the sum has two would show no more; and the firmware shifts to the right only,
+        # so what float32 rounds down is one step too small.
+        smallest = np.nextafter(np.float32(2 * source.scale / layer.size), np.float32(np.inf))
+        narrow = grid(*request.span, smallest_scale=float(smallest))
         output = narrow if narrow.scale < source.scale else source
     return QuantizedPool(layer.kind, layer.size, layer.stride, layer.steps, layer.channels, output)
 
