@@ -101,6 +101,20 @@ def test_the_weights_of_a_fold_never_meet_its_samples(toured):
     assert (before.weights != after.weights).any() and before.query_loss != after.query_loss
 
 
+def test_the_one_teacher_that_is_a_network_is_the_devices_model(toured):
+    server, clients, _ = toured
+    start = server.learner.initial()
+    request = Personalize(start, 1, 7, {}, {f"fold.{k}": start for k in range(3)})
+    own = {}
+    for teachers in (["fleet"], ["tuned"], ["forest"]):
+        alone = recipe(teaching={"teachers": teachers, "samples": 500})
+        own[teachers[0]] = fleet.METHOD.personal(replace(clients["feeder-00"], recipe=alone), request).weights
+    assert (own["fleet"] == start).all()
+    body = server.learner.split(0.5).parameters
+    assert (own["tuned"][:body] == start[:body]).all() and (own["tuned"] != start).any()
+    assert (own["forest"][:body] != start[:body]).any()  # a forest has to be learnt
+
+
 def test_a_rate_of_a_half_takes_other_steps(toured):
     server, clients, _ = toured
     start = server.learner.initial()

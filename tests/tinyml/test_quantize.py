@@ -9,6 +9,7 @@ from fedmetaalign.operators.dense import Dense, gptq
 from fedmetaalign.operators.grid import Grid, grid, to_grid
 from fedmetaalign.operators.logistic import HIGHEST_LOGIT, LOWEST_LOGIT, logit_range
 from fedmetaalign.tinyml.calibration import activation_ranges
+from fedmetaalign.tinyml.integer import firmware_scores
 from fedmetaalign.tinyml.network import check_quantized
 from fedmetaalign.tinyml.quantize import bits_of_int4, dequantize_score, quantize, quantize_input
 
@@ -53,6 +54,17 @@ def test_input_in_the_type_of_the_edges(by_hand):
     assert (whole.dtype, whole.tolist()) == (np.int8, [[1, -1], [127, -128], [1, 0]])
     real = quantize_input(quantize(layers, ranges, edges="float32"), x)
     assert (real.dtype, real.tolist()) == (np.float32, x.tolist())
+
+
+def test_classes_beyond_doubt_are_told_apart_on_the_widest_grid_that_kernels_take():
+    random = np.random.default_rng(0)
+    layers = [Dense(np.float32(1e4 * random.normal(size=(3, 4))), np.zeros(4, np.float32), relu=False)]
+    x = random.normal(size=(400, 3)).astype(np.float32)
+    network = quantize(layers, x)
+    check_quantized(network)
+    assert 15.9 < network.layers[-1].output.scale <= 16
+    kinds = firmware_scores(network, quantize_input(network, x)).argmax(axis=1)
+    assert (kinds == (x @ layers[0].weights).argmax(axis=1)).mean() > 0.97
 
 
 def test_a_float_just_below_one_half_rounds_down():

@@ -1,5 +1,7 @@
 """The sigmoid, LOGISTIC: the score of a network with one logit."""
 
+import math
+
 import numpy as np
 from scipy.special import expit
 
@@ -91,6 +93,7 @@ LOGISTIC = Output(
     grid=SCORE,
     counting=lambda z: z,
     span=logit_range,
+    widest=math.inf,
     fault=_fault,
     run=_run,
     forward=lambda z: np.asarray(expit(z[:, 0])),

@@ -143,6 +143,7 @@ class Output:
         grid: of its int8 output, which the specification fixes.
         counting: what a grid has to hold of the last layer's values, (rows, units) float64.
         span: the range of the last layer's grid, of the smallest and largest value seen in calibration.
+        widest: the longest such range that kernels take; from there on all scores are 0 and 1.
         fault: tells why a kernel cannot take a grid.
         run: scores of int8 values, (rows, units), on a grid in a family's rounding: float64, (rows,) of one
             logit, else (rows, units).
@@ -158,6 +159,7 @@ class Output:
     grid: Grid
     counting: Callable[[np.ndarray], np.ndarray]
     span: Callable[[float, float], tuple[float, float]]
+    widest: float
     fault: Callable[[Grid], str | None]
     run: Callable[[np.ndarray, Grid, Rounding], np.ndarray]
     forward: Callable[[np.ndarray], np.ndarray]

@@ -146,6 +146,7 @@ SOFTMAX = Output(
     grid=SCORE,
     counting=_that_count,
     span=lambda low, high: (low, high),
+    widest=254 * SCALES[1],
     fault=_fault,
     run=_run,
     forward=lambda z: np.asarray(softmax(z, axis=1)),

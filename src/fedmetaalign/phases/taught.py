@@ -64,8 +64,12 @@ def taught(
     def blend(x: np.ndarray) -> np.ndarray:
         return blended({name: asked[name](x) for name in chosen.weights}, chosen.weights)
 
-    rate, count = recipe.optimizer.learning_rate, settings.samples
-    own = distil(client.learner, start, blend, samples.x, count, rate, recipe.seed, client.name)
+    networks = {"tuned": start, "fleet": weights}
+    if len(chosen.weights) == 1 and (only := next(iter(chosen.weights))) in networks:
+        own = networks[only]  # who learnt from it would know less: nothing of kinds that the device never met
+    else:
+        rate, count = recipe.optimizer.learning_rate, settings.samples
+        own = distil(client.learner, start, blend, samples.x, count, rate, recipe.seed, client.name)
     threshold = _threshold(client, chosen, counts)
     said = as_learner(chosen.probabilities, target)
     right = predict(said, target, threshold.threshold) == target.faults(samples.y)

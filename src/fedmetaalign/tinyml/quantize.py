@@ -9,11 +9,12 @@ of a probability is at most 1, and so the score says what such a row is worth.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from fedmetaalign.errors import BundleError
-from fedmetaalign.operators import QuantizedLayer, operator_of, output_of
+from fedmetaalign.operators import Layer, QuantizedLayer, operator_of, output_of
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.operators.grid import Bits, grid, to_grid
 from fedmetaalign.operators.operator import Request
@@ -76,9 +77,12 @@ def quantize(
 
     def made(ranges: list[tuple[float, float]]) -> QuantizedNetwork:
         spans = [*ranges[1:-1], output_of(layers[-1].outputs).span(*ranges[-1])]
+        whole = [*trunk]
+        if not head:
+            whole[-1], spans[-1] = _cooled(trunk[-1], spans[-1])
         features = source = grid(*ranges[0])
         quantized: list[QuantizedLayer] = []
-        for i, (layer, width) in enumerate(zip(trunk, widths, strict=True)):
+        for i, (layer, width) in enumerate(zip(whole, widths, strict=True)):
             low, high = min(ranges[i][0], 0.0), max(ranges[i][1], 0.0)  # what the grid of its input holds
             inputs = (np.clip(rows, low, high) for rows in layer_inputs(layers, i, calibration))
             request = Request(width, per_channel, spans[i], inputs)
@@ -93,6 +97,18 @@ def quantize(
     errors = np.array([score_error(network, calibration, seen.scores) for network in networks])
     enough = errors.min() + _WORTH * seen.scores.var(axis=0).mean()
     return networks[int(np.argmax(errors <= enough))]
+
+
+def _cooled(layer: Layer, span: tuple[float, float]) -> tuple[Layer, tuple[float, float]]:
+    """Returns the last layer, and the range of its logits, closer together where no kernel takes them.
+
+    Logits that far apart have scores of 0 and 1, and have the same ones when they are all a little smaller.
+    """
+    factor = output_of(layer.outputs).widest / (max(span[1], 0.0) - min(span[0], 0.0) or 1.0)
+    if factor >= 1 or not isinstance(layer, Dense):
+        return layer, span
+    weights, biases = (np.asarray(part * factor, np.float32) for part in (layer.weights, layer.biases))
+    return replace(layer, weights=weights, biases=biases), (span[0] * factor, span[1] * factor)
 
 
 def score_error(network: QuantizedNetwork, x: np.ndarray, expected: np.ndarray) -> float:
