@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.device_runner import DeviceRunner, learner_of, network_of
-from fedmetaalign.engine.local import LocalEngine
+from fedmetaalign.engine.device_runner import learner_of, network_of
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.build import build
-from fedmetaalign.methods import find
 from fedmetaalign.phases.client import Client
 from fedmetaalign.phases.deploy import deploy
 from fedmetaalign.phases.personalize import fine_tune
-from fedmetaalign.phases.server import Server, State, rounds
 from fedmetaalign.report import write_report
 from fedmetaalign.run import run
 from fedmetaalign.tinyml.runtimes import scores
@@ -71,26 +68,16 @@ def test_a_size_missed_by_a_few_bytes_is_reported_after_training_at_the_latest(f
 
 @pytest.mark.slow
 def test_the_papers_size_costs_the_real_feeder_next_to_nothing(real_data):
-    settings = (
-        "serial.rounds=1",
-        "parallel.rounds=1",
-        "foundation.enabled=false",
-        "optimizer.learning_rate=3e-4",
-    )
-    recipe = recipes.load("paper", settings, data=real_data)
+    recipe = recipes.load("paper", ("foundation.enabled=false", "optimizer.learning_rate=3e-4"), data=real_data)
     fleet = build(recipe)
-    learner, method = learner_of(recipe), find(recipe.method)
-    clients = [Client(recipe, device, learner) for device in fleet.devices]
-    engine = LocalEngine(DeviceRunner(client, method) for client in clients)
-    plan = method.rounds(Server(recipe, engine, learner))
-    *_, (_, state, _) = rounds(plan, State(learner.initial()))
-    feeder, network = clients[0], network_of(recipe)
-    personal = fine_tune(feeder, state.weights)
+    feeder, network, learner = fleet.devices[0], network_of(recipe), learner_of(recipe)
+    client = Client(recipe, feeder, learner)
+    personal = fine_tune(client, learner.train(learner.initial(), feeder.train, "here").weights)
     test = fleet.test["feeder"]
     right = {}
     for most in (None, 22_790, 10_000):
         section = recipe.deploy.model_copy(update={"max_bytes": most, "threshold": "deployed"})
-        given = replace(feeder, recipe=recipe.model_copy(update={"deploy": section}))
+        given = replace(client, recipe=recipe.model_copy(update={"deploy": section}))
         found = deploy(given, network, personal)
         alarms = scores(found.model, test.x) > found.threshold.threshold
         right[most] = np.mean(alarms == (test.y > 0))

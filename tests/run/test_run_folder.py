@@ -163,7 +163,8 @@ def test_a_resumed_run_says_after_how_many_rounds(finished, cli, tmp_path):
 
 def test_the_recipe_is_filled_with_every_default(finished):
     raw = tomllib.loads((finished.folder / "recipe.toml").read_text(encoding="utf-8"))
-    assert raw["model"] == {"inputs": 9, "hidden": [8, 4], "padding": "zeros"}
+    network = {"kind": "mlp", "inputs": 9, "convolutions": [], "hidden": [8, 4], "padding": "zeros"}
+    assert raw["model"] == network
     assert raw["splits"]["parallel"] == 0.5
     assert raw["parallel"]["floor"] == 0.1
     assert raw["optimizer"] == {"name": "adam", "learning_rate": 0.01, "batch_size": 1}

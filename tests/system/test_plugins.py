@@ -153,7 +153,10 @@ def test_an_unknown_rule_or_simulator_is_reported_with_those_there_are(package):
     package(plugins.RULES, RULE, loudest="leaders:loudest")
     with pytest.raises(RecipeError, match=r"= 'laudest' must be 'similarity', .*'krum' or 'loudest'"):
         recipe(parallel={"aggregation": "laudest"})
-    with pytest.raises(RecipeError, match="= 'press' must be 'feeder', 'milling' or 'rotating'"):
+    with pytest.raises(
+        RecipeError,
+        match=r"= 'press' must be 'feeder', .*'vibration' or 'waveform'",
+    ):
         recipe(fleet={"simulator": "press"})
 
 
