@@ -261,8 +261,6 @@ def read(folder: Path) -> Bundle:
                 raise BundleError(
                     f"{folder / name} is not the file that bundle.json describes: copy the bundle again."
                 )
-        if not isinstance(facts["device"], str):
-            raise ValueError("device has to be a text")
         preparation = preparation_of(facts)
         labels = BINARY
         if "classes" in facts:

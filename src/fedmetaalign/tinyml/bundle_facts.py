@@ -28,8 +28,8 @@ def preparation_of(facts: Mapping[str, Any]) -> Preparation:
         ValueError, KeyError, TypeError, AttributeError, OverflowError: it is damaged.
     """
     p = facts["preparation"]
-    if not all(isinstance(text, str) for text in (*p["features"], *p["units"])):
-        raise ValueError("features and units have to be texts")
+    if not all(isinstance(text, str) for text in (*p["features"], *p["units"], facts["device"])):
+        raise ValueError("features, units and device have to be texts")
     return Preparation(
         features=tuple(p["features"]),
         units=tuple(p["units"]),
