@@ -153,7 +153,7 @@ def trained() -> tuple[Layers, np.ndarray, np.ndarray]:
     return layers, x, y
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def samples() -> Callable[..., np.ndarray]:
     def make(rows: int, inputs: int = 9, seed: int = 100) -> np.ndarray:
         return np.random.default_rng(seed).normal(size=(rows, inputs)).astype(np.float32)

@@ -164,11 +164,9 @@ def written(folder, made, rows=12):
 
 
 @pytest.mark.firmware
-@pytest.mark.parametrize("where", ["cortex-m0", "cortex-m3", "cortex-m4", "rv32imc", "zig", "gcc"])
+@pytest.mark.parametrize("where", ["cortex-m0", "cortex-m4", "rv32imc", "zig"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_firmware_gives_the_bits_of_the_integer_model(kind, where, needs, tmp_path):
-    if where == "gcc":
-        needs("gcc")
+def test_the_firmware_gives_the_bits_of_the_integer_model(kind, where, tmp_path):
     for form in ("uint8", "int4", "float io"):
         made, _ = deployed(kind, 4 if form == "uint8" else 1, form)
         raw = written(tmp_path, made)
