@@ -1,5 +1,7 @@
 """How layers over time step through their input: activations are (steps, channels), row by row, unpadded."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 
@@ -25,3 +27,62 @@ def each_place(steps: int, kernel: int, stride: int) -> list[slice]:
     """Returns, for each step of a kernel, the input's steps that it meets, one a place."""
     last = (output_steps(steps, kernel, stride) - 1) * stride + 1
     return [slice(first, first + last, stride) for first in range(kernel)]
+
+
+class OverTime(ABC):
+    """What all layers over time have, in float and in integers.
+
+    Attributes:
+        steps: of the input.
+        stride: steps from one place of the kernel to the next.
+    """
+
+    steps: int
+    stride: int
+
+    @property
+    @abstractmethod
+    def sizes(self) -> tuple[int, int, int]:
+        """Steps of the kernel, channels of the input, and channels of the output."""
+
+    @property
+    def output_steps(self) -> int:
+        """Steps of its output."""
+        return output_steps(self.steps, self.sizes[0], self.stride)
+
+    @property
+    def inputs(self) -> int:
+        """Units that it takes: steps * channels."""
+        return self.steps * self.sizes[1]
+
+    @property
+    def outputs(self) -> int:
+        """Units that it gives: output steps * channels of the output."""
+        return self.output_steps * self.sizes[2]
+
+
+class Filters(OverTime):
+    """A layer over time whose weights are (kernel, channels, ...), with a bias for each filter."""
+
+    weights: np.ndarray
+    biases: np.ndarray
+
+    @property
+    def kernel(self) -> int:
+        """Steps that a filter spans."""
+        return len(self.weights)
+
+    @property
+    def channels(self) -> int:
+        """Of its input."""
+        return int(self.weights.shape[1])
+
+    @property
+    def filters(self) -> int:
+        """Channels of its output."""
+        return len(self.biases)
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Steps of the kernel, channels, and filters."""
+        return self.kernel, self.channels, self.filters

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedmetaalign.operators.steps import no_room, output_steps, windows
+from fedmetaalign.operators.steps import Filters, no_room, windows
 
 
 @dataclass(frozen=True)
-class Convolution:
+class Convolution(Filters):
     """A convolution over time, without padding.
 
     Attributes:
@@ -24,36 +24,6 @@ class Convolution:
     steps: int
     stride: int
     relu: bool
-
-    @property
-    def kernel(self) -> int:
-        """Steps that a filter spans."""
-        return len(self.weights)
-
-    @property
-    def channels(self) -> int:
-        """Of its input."""
-        return int(self.weights.shape[1])
-
-    @property
-    def filters(self) -> int:
-        """Channels of its output."""
-        return len(self.biases)
-
-    @property
-    def output_steps(self) -> int:
-        """Steps of its output."""
-        return output_steps(self.steps, self.kernel, self.stride)
-
-    @property
-    def inputs(self) -> int:
-        """Units that it takes: steps * channels."""
-        return self.steps * self.channels
-
-    @property
-    def outputs(self) -> int:
-        """Units that it gives: output steps * filters."""
-        return self.output_steps * self.filters
 
 
 def check(layer: Convolution) -> str | None:

@@ -15,11 +15,11 @@ from fedmetaalign.operators.dense.layer import Dense, QuantizedDense
 from fedmetaalign.operators.grid import Bits, Grid
 from fedmetaalign.operators.operator import Request
 from fedmetaalign.operators.rounding import Rounding
-from fedmetaalign.operators.steps import no_room, output_steps, windows
+from fedmetaalign.operators.steps import Filters, no_room, windows
 
 
 @dataclass(frozen=True)
-class QuantizedConvolution:
+class QuantizedConvolution(Filters):
     """A convolution over time in integers, each of whose filters has a scale of its own.
 
     Attributes:
@@ -40,31 +40,6 @@ class QuantizedConvolution:
     stride: int
     relu: bool
     bits: ClassVar[Bits] = 8
-
-    @property
-    def kernel(self) -> int:
-        """Steps that a filter spans."""
-        return len(self.weights)
-
-    @property
-    def channels(self) -> int:
-        """Of its input."""
-        return int(self.weights.shape[1])
-
-    @property
-    def output_steps(self) -> int:
-        """Steps of its output."""
-        return output_steps(self.steps, self.kernel, self.stride)
-
-    @property
-    def inputs(self) -> int:
-        """Units that it takes: steps * channels."""
-        return self.steps * self.channels
-
-    @property
-    def outputs(self) -> int:
-        """Units that it gives: output steps * filters."""
-        return self.output_steps * len(self.biases)
 
     @property
     def place(self) -> QuantizedDense:

@@ -16,7 +16,7 @@ def c_stage(source: Grid, layer: QuantizedDepthwise, layout: Layout) -> Stage:
     Its words are bias, multiplier and shift of each channel; biases make up for the zero point of the inputs.
     """
     biases = layer.biases - source.zero_point * layer.weights.astype(np.int64).sum(axis=0)
-    every, shifts = (np.broadcast_to(a, layer.channels) for a in multipliers(source, layer.filters))
+    every, shifts = (np.broadcast_to(a, layer.channels) for a in multipliers(source, layer.columns))
     words = np.stack([biases, every, shifts], axis=1).ravel()
     return Stage(
         "FMA_DEPTHWISE",

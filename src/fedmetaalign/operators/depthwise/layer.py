@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedmetaalign.operators.steps import no_room, output_steps, windows
+from fedmetaalign.operators.steps import Filters, no_room, windows
 
 
 @dataclass(frozen=True)
-class Depthwise:
+class Depthwise(Filters):
     """A convolution over time with one filter a channel, without padding.
 
     Attributes:
@@ -24,31 +24,6 @@ class Depthwise:
     steps: int
     stride: int
     relu: bool
-
-    @property
-    def kernel(self) -> int:
-        """Steps that a filter spans."""
-        return len(self.weights)
-
-    @property
-    def channels(self) -> int:
-        """Of its input, and of its output."""
-        return int(self.weights.shape[1])
-
-    @property
-    def output_steps(self) -> int:
-        """Steps of its output."""
-        return output_steps(self.steps, self.kernel, self.stride)
-
-    @property
-    def inputs(self) -> int:
-        """Units that it takes: steps * channels."""
-        return self.steps * self.channels
-
-    @property
-    def outputs(self) -> int:
-        """Units that it gives: output steps * channels."""
-        return self.output_steps * self.channels
 
 
 def check(layer: Depthwise) -> str | None:

@@ -15,13 +15,13 @@ from fedmetaalign.operators.depthwise.layer import Depthwise
 from fedmetaalign.operators.grid import Bits, Grid
 from fedmetaalign.operators.operator import Request
 from fedmetaalign.operators.rounding import Rounding
-from fedmetaalign.operators.steps import no_room, output_steps, windows
+from fedmetaalign.operators.steps import Filters, no_room, windows
 
 _AT_ONCE = 8  # channels that LiteRT's own kernel works on together; it rounds those left over one by one
 
 
 @dataclass(frozen=True)
-class QuantizedDepthwise:
+class QuantizedDepthwise(Filters):
     """A depthwise convolution over time in integers, each of whose filters has a scale of its own.
 
     Attributes:
@@ -44,32 +44,7 @@ class QuantizedDepthwise:
     bits: ClassVar[Bits] = 8
 
     @property
-    def kernel(self) -> int:
-        """Steps that a filter spans."""
-        return len(self.weights)
-
-    @property
-    def channels(self) -> int:
-        """Of its input, and of its output."""
-        return len(self.biases)
-
-    @property
-    def output_steps(self) -> int:
-        """Steps of its output."""
-        return output_steps(self.steps, self.kernel, self.stride)
-
-    @property
-    def inputs(self) -> int:
-        """Units that it takes: steps * channels."""
-        return self.steps * self.channels
-
-    @property
-    def outputs(self) -> int:
-        """Units that it gives: output steps * channels."""
-        return self.output_steps * self.channels
-
-    @property
-    def filters(self) -> QuantizedDense:
+    def columns(self) -> QuantizedDense:
         """Its filters as the columns of a dense layer."""
         return QuantizedDense(self.weights, self.weight_scales, self.biases, self.output, self.relu)
 
@@ -81,21 +56,21 @@ def quantize(layer: Depthwise, source: Grid, request: Request) -> QuantizedDepth
         BundleError: fewer than 8 bits are asked for.
     """
     whole_bytes(request)
-    columns = Dense(layer.weights, layer.biases, layer.relu)
-    made = quantisation.quantize(columns, source, request._replace(per_channel=True))
+    flat = Dense(layer.weights, layer.biases, layer.relu)
+    made = quantisation.quantize(flat, source, request._replace(per_channel=True))
     rest = (layer.steps, layer.stride, layer.relu)
     return QuantizedDepthwise(made.weights, made.weight_scales, made.biases, made.output, *rest)
 
 
 def dequantize(layer: QuantizedDepthwise, source: Grid) -> Depthwise:
     """Returns the float layer that integers stand for; `source` is the grid they take."""
-    made = quantisation.dequantize(layer.filters, source)
+    made = quantisation.dequantize(layer.columns, source)
     return Depthwise(made.weights, made.biases, layer.steps, layer.stride, layer.relu)
 
 
 def faults(layer: QuantizedDepthwise, source: Grid) -> Iterator[str]:
     """Tells why kernels cannot run an integer layer that takes the grid `source`."""
-    yield from dense.faults(layer.filters, source)
+    yield from dense.faults(layer.columns, source)
     if fault := no_room(layer.kernel, layer.stride, layer.steps):
         yield fault
 

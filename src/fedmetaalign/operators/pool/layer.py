@@ -5,13 +5,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from fedmetaalign.operators.steps import no_room, output_steps, windows
+from fedmetaalign.operators.steps import OverTime, no_room, windows
 
 Kind = Literal["max", "average"]
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(OverTime):
     """The greatest or the mean of some steps of each channel; it has no parameters.
 
     Attributes:
@@ -31,19 +31,9 @@ class Pool:
     relu: ClassVar[bool] = False
 
     @property
-    def output_steps(self) -> int:
-        """Steps of its output."""
-        return output_steps(self.steps, self.size, self.stride)
-
-    @property
-    def inputs(self) -> int:
-        """Units that it takes: steps * channels."""
-        return self.steps * self.channels
-
-    @property
-    def outputs(self) -> int:
-        """Units that it gives: output steps * channels."""
-        return self.output_steps * self.channels
+    def sizes(self) -> tuple[int, int, int]:
+        """Steps that are pooled, and channels twice: of its input, and of its output."""
+        return self.size, self.channels, self.channels
 
 
 def check(layer: Pool) -> str | None:

@@ -16,14 +16,14 @@ from fedmetaalign.operators.grid import Bits, Grid, grid
 from fedmetaalign.operators.operator import Request
 from fedmetaalign.operators.pool.layer import Kind, Pool
 from fedmetaalign.operators.rounding import Rounding
-from fedmetaalign.operators.steps import no_room, output_steps, windows
+from fedmetaalign.operators.steps import OverTime, no_room, windows
 
 _NO_SCALES = np.zeros(0, np.float32)
 _MOST_STEPS = 2**15  # of a mean, whose sum then fits into 24 bits
 
 
 @dataclass(frozen=True)
-class QuantizedPool:
+class QuantizedPool(OverTime):
     """Pooling over time in integers.
 
     Attributes:
@@ -46,19 +46,9 @@ class QuantizedPool:
     weight_scales: ClassVar[np.ndarray] = _NO_SCALES
 
     @property
-    def output_steps(self) -> int:
-        """Steps of its output."""
-        return output_steps(self.steps, self.size, self.stride)
-
-    @property
-    def inputs(self) -> int:
-        """Units that it takes: steps * channels."""
-        return self.steps * self.channels
-
-    @property
-    def outputs(self) -> int:
-        """Units that it gives: output steps * channels."""
-        return self.output_steps * self.channels
+    def sizes(self) -> tuple[int, int, int]:
+        """Steps that are pooled, and channels twice: of its input, and of its output."""
+        return self.size, self.channels, self.channels
 
 
 def is_mean(layer: Pool | QuantizedPool) -> bool:
