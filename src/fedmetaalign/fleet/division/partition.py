@@ -70,10 +70,11 @@ def dirichlet(table: Table, partition: Partition, test_share: float, seed: int) 
     prior: np.ndarray = np.bincount(kind) / len(kind)
     names = [f"{table.name}-{i:02d}" for i in range(partition.count)]
     randoms = [generator(seed, "mixture", name) for name in names]
-    dealt, notice = _drawn(randoms, prior, pools, table, partition, train), ""
+    given = _Given(prior, pools, table, partition, train)
+    dealt, notice = _drawn(randoms, given), ""
     if dealt is None:
         randoms = [generator(seed, "mixture", name) for name in names]
-        dealt, moved = _nearest(randoms, prior, pools, table, partition, train)
+        dealt, moved = _nearest(randoms, given)
         notice = (
             f"{table.name} has too few samples of some class for partition.alpha = {partition.alpha:g}:"
             f" {moved.sum():,} samples of {np.count_nonzero(moved)} devices are of another than was drawn, so"
@@ -126,20 +127,33 @@ def _check(table: Table, partition: Partition, train: int, pools: list[np.ndarra
             )
 
 
-def _drawn(
-    randoms: list[np.random.Generator],
-    prior: np.ndarray,
-    pools: list[np.ndarray],
-    table: Table,
-    partition: Partition,
-    samples: int,
-) -> list[list[np.ndarray]] | None:
+@dataclass(frozen=True)
+class _Given:
+    """What rows are dealt from.
+
+    Attributes:
+        prior: (classes,) each class's share of the table.
+        pools: of each class the rows that are left.
+        table: theirs.
+        partition: the recipe's section.
+        samples: that each device gets.
+    """
+
+    prior: np.ndarray
+    pools: list[np.ndarray]
+    table: Table
+    partition: Partition
+    samples: int
+
+
+def _drawn(randoms: list[np.random.Generator], given: _Given) -> list[list[np.ndarray]] | None:
     """Deals each device its rows of each class, by draws; None where one has no mixture with enough of both."""
+    pools, samples, minimum = given.pools, given.samples, given.partition.minimum
     found = []
     for random in randoms:
         for _ in range(ATTEMPTS):
-            counts = _counts(random, prior, pools, partition.alpha, samples)
-            if _enough(_faults(table, pools, counts), samples, partition.minimum):
+            counts = _counts(random, given.prior, pools, given.partition.alpha, samples)
+            if _enough(_faults(given.table, pools, counts), samples, minimum):
                 break
         else:
             return None
@@ -172,26 +186,20 @@ def _counts(
     return counts
 
 
-def _nearest(
-    randoms: list[np.random.Generator],
-    prior: np.ndarray,
-    pools: list[np.ndarray],
-    table: Table,
-    partition: Partition,
-    samples: int,
-) -> tuple[list[list[np.ndarray]], np.ndarray]:
+def _nearest(randoms: list[np.random.Generator], given: _Given) -> tuple[list[list[np.ndarray]], np.ndarray]:
     """Deals each device what is nearest to its first draw and leaves enough of both kinds to those after it.
 
     Returns:
         The rows of each device and class, and how many samples of each device are another than was drawn.
     """
-    faults, minimum = table.faults.astype(bool), partition.minimum
+    pools, samples, minimum = given.pools, given.samples, given.partition.minimum
+    faults = given.table.faults.astype(bool)
     left = np.concatenate(pools)
     found, moved = [], np.zeros(len(randoms), np.int64)
     for i, random in enumerate(randoms):
         later = minimum * (len(randoms) - i - 1)
         faulty = int(faults[left].sum())
-        counts = _counts(random, prior, pools, partition.alpha, samples)
+        counts = _counts(random, given.prior, pools, given.partition.alpha, samples)
         drawn = np.concatenate([pool[:n] for pool, n in zip(pools, counts, strict=True)])
         least = max(minimum, samples - (len(left) - faulty - later))
         have, most = int(faults[drawn].sum()), min(samples - minimum, faulty - later)
