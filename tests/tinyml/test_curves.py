@@ -198,7 +198,8 @@ def test_a_linear_bundle_says_nothing_of_curves_and_has_none_of_their_code(netwo
 def test_the_folder_alone_replays_its_golden_samples(folder, needs, tmp_path):
     needs("gcc")
     firmware = folder / "firmware"
-    assert "`fma_infer.c`, `fma_curves.h`, `fma_dsp.h`" in (firmware / "README.md").read_text(encoding="utf-8")
+    said = (firmware / "README.md").read_text(encoding="utf-8")
+    assert "`fma_infer.c`, `fma_curves.h`, `fma_layers.h`, `fma_dsp.h`" in said
     sources = [firmware / "main.c", firmware / "fma_infer.c"]
     built = [
         "gcc",
