@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from online.problem import EPSILON, HIDDEN, INPUTS, LEARNING_RATE, Problem, layers
 
-C_LIBRARIES = {
-    name: Path(__file__).parents[2] / "build" / f"online_{name}.so" for name in ("c", "c-fused")
-}
+C_LIBRARIES = {name: Path(__file__).parents[2] / "build" / f"online_{name}.so" for name in ("c", "c-fused")}
 """Where `loop.c` is compiled to, plain and fused."""
 
 Train = Callable[[int], tuple[np.ndarray, float]]
