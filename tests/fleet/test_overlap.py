@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fedmetaalign.fleet.audit.overlap import Overlap, contained
+from fedmetaalign.fleet.audit.overlap import Overlap, comparable, overlaps
+from fedmetaalign.fleet.files.loading import load
 
 
 @pytest.fixture
@@ -26,6 +27,10 @@ def write(tmp_path):
     return to_file
 
 
+def contained(paths):
+    return overlaps([(path, comparable(load(path))) for path in paths])
+
+
 def test_part_of_another(write, random):
     x = random.normal(size=(60, 2))
     y = [0, 1] * 30
@@ -40,8 +45,8 @@ def test_part_of_another(write, random):
 def test_a_handful_is_no_overlap(write, random, shared, found):
     x, other = random.normal(size=(50, 2)), random.normal(size=(50, 2))
     other[:shared] = x[:shared]
-    overlaps = contained([write("x", a=x[:, 0], b=x[:, 1]), write("other", a=other[:, 0], b=other[:, 1])])
-    assert len(overlaps) == found
+    shares = contained([write("x", a=x[:, 0], b=x[:, 1]), write("other", a=other[:, 0], b=other[:, 1])])
+    assert len(shares) == found
 
 
 def test_the_sign_of_zero_is_no_difference(write, random):

@@ -1,6 +1,6 @@
 """Which columns say whose a row is: devices, and recordings that a split must not cut."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -72,13 +72,6 @@ def codes_of(raw: Raw, *names: str) -> np.ndarray:
     texts = [_text(raw, name).fill_null("") for name in names]
     joint = pl.DataFrame(texts).select(pl.struct(pl.all()).rank("dense")).to_series()
     return joint.to_numpy().astype(np.int64) - 1
-
-
-def sizes_of(raw: Raw, names: Sequence[str]) -> Mapping[str, int]:
-    """The rows of each device, by its name."""
-    frame = pl.DataFrame([_text(raw, name).fill_null("") for name in names])
-    joined = frame.select(pl.concat_str(pl.all(), separator=" ").alias("n"))["n"]
-    return dict(joined.value_counts(sort=True).iter_rows())
 
 
 def _text(raw: Raw, name: str) -> pl.Series:

@@ -21,7 +21,7 @@ from fedmetaalign.report.sharing import learnt_from, received
 from fedmetaalign.system.writing import replace
 
 
-def write_report(run: Path) -> Path:
+def write_report(run: Path | str) -> Path:
     """Writes RUN/report.html from the files of the run folder, and from nothing else.
 
     The page is replaced as a whole, so that a reader never sees half of one. The same folder gives the same
@@ -37,6 +37,7 @@ def write_report(run: Path) -> Path:
     Raises:
         RunError: a file is missing (the run has not finished) or damaged, or the page cannot be written.
     """
+    run = Path(run)
     text = build(read_run(run))
     path = run / "report.html"
     try:

@@ -239,12 +239,13 @@ def digest(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def read(folder: Path) -> Bundle:
+def read(folder: Path | str) -> Bundle:
     """Reads a bundle and checks every file against its sha256.
 
     Raises:
         BundleError: something is missing, damaged or altered; the sentence names the file.
     """
+    folder = Path(folder)
     path = folder / "bundle.json"
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fedmetaalign.fleet.columns.findings import are_row_numbers, of_no_use
-from fedmetaalign.fleet.files import Raw, cells, load, parse
+from fedmetaalign.fleet.files import Raw, cells, parse
 
 
 @dataclass(frozen=True)
@@ -44,21 +44,16 @@ class Overlap:
         )
 
 
-def contained(paths: Sequence[Path]) -> tuple[Overlap, ...]:
+def overlaps(files: Sequence[tuple[Path | str, Mapping[str, np.ndarray]]]) -> tuple[Overlap, ...]:
     """Looks for rows that two files share, over the columns of numbers (more than two values) both have.
 
     Rows that repeat within their own file say nothing (few possible values) and are not counted; neither is
     an overlap of fewer than ten rows or 1 %, or over a single column. Of each pair the fuller direction is
     given.
 
-    Raises:
-        DataError: a file cannot be read.
+    Args:
+        files: the path of each, and its columns as `comparable` gives them: (rows,) float64, without -0.0.
     """
-    return overlaps([(raw.path, comparable(raw)) for raw in map(load, paths)])
-
-
-def overlaps(files: Sequence[tuple[Path | str, Mapping[str, np.ndarray]]]) -> tuple[Overlap, ...]:
-    """As `contained`, of columns that have been read: each (rows,) float64, without -0.0."""
     found = []
     for index, (first, a) in enumerate(files):
         for second, b in files[:index]:
