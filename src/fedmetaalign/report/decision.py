@@ -52,6 +52,17 @@ def headline(run: Run) -> str:
     return f"{said}."
 
 
+def unfit(run: Run) -> dict[str, str]:
+    """Returns the devices that the headline leaves out, and why: the end of "do not deploy: ..."."""
+    judged = [device for device in run.devices if device.accuracy is not None]
+    reasons = (
+        ([device for device in judged if _loses(device)], "the model that it trains alone does better"),
+        (_beaten(judged), "it does worse than always naming the most frequent class"),
+        (_constant(judged), "it gives the same answer to every sample"),
+    )
+    return {device.name: why for devices, why in reasons for device in devices}
+
+
 def doubtful(run: Run) -> bool:
     """Tells whether what the fleet gains or loses on average may be chance; not where that is not known."""
     compared = [device for device in run.devices if device.gain is not None]

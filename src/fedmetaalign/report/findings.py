@@ -98,15 +98,6 @@ def best_baseline(device: DeviceReport) -> float | None:
     return max(_baselines(device), default=None)
 
 
-def standing(device: DeviceReport) -> str | None:
-    """Says in words how a device stands beside the model that it trained alone."""
-    if device.gain is None:
-        return None
-    if abs(device.gain) <= ROUNDING:
-        return "the same"
-    return f"{'better' if device.gain > 0 else 'worse'}{_chance(device, device.alone.get('accuracy'))}"
-
-
 def beyond_chance(gain: float | None, luck: float | None) -> bool | None:
     """Says whether a gain or loss is more than the luck of the test samples; None where nobody knows."""
     return None if gain is None or luck is None else abs(gain) > luck + ROUNDING

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fedmetaalign.evaluation.result import (
@@ -46,8 +47,9 @@ class DeviceReport:
         drift: how far each input is from training, the farthest first.
         candidates: the models that the deployed one was chosen from, the largest first; empty without
             `max_bytes`.
-        bundle: `bundle.json`, empty if there is none.
+        digest: what its `bundle.json` says of itself.
         blend: "joint" or "local", see `evaluation.result.Blend`; None where its method has no teachers.
+        estimates: by blend, what it was chosen by: a Brier score on samples that the teachers have not seen.
         group: the number of its group, from 1; None where its method makes no groups.
         classes: more than two, in the order of `confusion`; empty of two.
         normal_classes: those of them that mean no fault.
@@ -72,8 +74,9 @@ class DeviceReport:
     samples: Mapping[str, int]
     model_bytes: int | None
     candidates: tuple[Candidate, ...]
-    bundle: Mapping[str, Any]
+    digest: str | None = None
     blend: str | None = None
+    estimates: Mapping[str, float] = field(default_factory=dict)
     group: int | None = None
     classes: tuple[str, ...] = ()
     normal_classes: tuple[str, ...] = ()
@@ -126,6 +129,7 @@ class Run:
         rounds: the objects of `rounds.jsonl`, in order.
         stages: the stages that at least one device has, in order.
         fleet: the fleet's part of `results.json`.
+        folder: where it was read from.
         left_out: devices that could not be used -> what is wrong with each, a sentence each.
     """
 
@@ -137,6 +141,7 @@ class Run:
     devices: tuple[DeviceReport, ...]
     stages: tuple[str, ...]
     fleet: Mapping[str, Any]
+    folder: Path = Path()
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property

@@ -45,11 +45,6 @@ def whole(value: float | None) -> str:
     return ABSENT if value is None else f"{value:,.0f}".replace(",", NARROW)
 
 
-def kibibytes(size: int | None) -> str:
-    """23552 as "23.0 KiB"; microcontrollers' flash is sold in units of 1024 bytes."""
-    return ABSENT if size is None else f"{size / 1024:.1f}{NARROW}KiB"
-
-
 def count(amount: int, noun: str) -> str:
     """1 and "device" as "1 device", 2 as "2 devices"."""
     return f"{amount} {noun}{'' if amount == 1 else 's'}"
