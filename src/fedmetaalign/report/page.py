@@ -55,10 +55,10 @@ def write_report(run: Path | str, devices: Sequence[str] = ()) -> Path:
         RunError: a file is missing (the run has not finished) or damaged, a device is not in it, or the page
             cannot be written.
     """
+    run = Path(run)
     found = read_run(run)
     if unknown := sorted({*devices} - {device.name for device in found.devices}):
         raise RunError(f"{run} has no device {unknown[0]!r}; its names stand in results.json.")
-    run = Path(run)
     text = build(found, devices)
     path = run / "report.html"
     try:
