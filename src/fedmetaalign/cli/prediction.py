@@ -216,11 +216,12 @@ def _needed(content: "Bundle") -> "Callable[[Sequence[str]], Sequence[str]]":
     """Tells the columns of a table that a bundle needs."""
     from fedmetaalign.fleet.columns.units import bare, carrying
 
-    features = content.preparation.measured
+    preparation = content.preparation
+    features, units = preparation.measured, preparation.units
 
     def needed(names: "Sequence[str]") -> "Sequence[str]":
-        found = carrying(names, features.__contains__)
-        if not {*features} <= {*bare(found)}:
+        found = carrying(names, features.__contains__, units)
+        if not {*features} <= {*bare(found, units)}:
             return names  # to say what is missing
         times = content.table.time if content.reference else ()
         return [*found, *(name for name in times if name in names and name not in found)]

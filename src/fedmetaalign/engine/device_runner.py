@@ -42,6 +42,7 @@ from fedmetaalign.phases.conversion import RUNTIME
 from fedmetaalign.phases.deploy import Deployed, deploy
 from fedmetaalign.phases.evaluate import evaluate
 from fedmetaalign.recipe import Recipe
+from fedmetaalign.system import compiled
 from fedmetaalign.system.writing import writing_to
 from fedmetaalign.tinyml import bundle, golden
 from fedmetaalign.tinyml.decision import Decision
@@ -206,7 +207,8 @@ def network_of(recipe: Recipe, target: Target = BINARY) -> Network:
 def learner_of(
     recipe: Recipe, target: Target = BINARY, on_steps: Callable[[int], None] = ignore_steps
 ) -> NetworkLearner:
-    """Returns how a recipe trains its network to tell some classes apart."""
+    """Returns how a recipe trains its network to tell some classes apart, with compiled code that is kept."""
+    compiled.keep()
     network = network_of(recipe, target)
     return NetworkLearner(network, recipe.optimizer.learning_rate, recipe.seed, target, on_steps)
 

@@ -42,6 +42,8 @@ TEXTS = (".csv", ".tsv", ".txt", ".tab", ".dat")
 ARROWS = (".feather", ".arrow", ".arrows", ".ipc")
 JSON_LINES = (".jsonl", ".ndjson")
 KINDS = (*TEXTS, ".xlsx", ".parquet", *ARROWS, *JSON_LINES)
+SUFFIXES = tuple(kind + packed for kind in KINDS for packed in ("", ".gz"))
+"""How a file's name ends that can be read."""
 
 
 def load(
