@@ -261,11 +261,17 @@ def adapt(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A device whose details the page is to have, however large the fleet."
+        ),
+    ] = None,
 ) -> None:
     """Writes RUN/report.html from the run folder alone."""
     from fedmetaalign.report import write_report
 
-    sys.stdout.write(f"{write_report(folder)}\n")
+    sys.stdout.write(f"{write_report(folder, device or [])}\n")
 
 
 for command in (cli_fleet.join, cli_fleet.server, cli_fleet.device, cli_fleet.enroll, cli_fleet.watch):

@@ -1,8 +1,10 @@
 """What the report knows of a finished run: one value for the run, and one for each device."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -91,22 +93,22 @@ class DeviceReport:
     over_time: tuple[Span, ...] = ()
     drift: tuple[Drift, ...] = ()
 
-    @property
+    @cached_property
     def last(self) -> str | None:
         """The last stage that the device's model reached: "deployed" in a whole run."""
         return next(reversed(list(self.stages)), None)
 
-    @property
+    @cached_property
     def final(self) -> Mapping[str, Any]:
         """The metrics of the last stage."""
         return self.stages[self.last] if self.last else {}
 
-    @property
+    @cached_property
     def accuracy(self) -> float | None:
         """Test accuracy of the last stage."""
         return self.final.get("accuracy")
 
-    @property
+    @cached_property
     def gain(self) -> float | None:
         """Test accuracy of the last stage minus that of the model trained alone."""
         alone = self.alone.get("accuracy")
@@ -144,17 +146,25 @@ class Run:
     folder: Path = Path()
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def lone(self) -> bool:
         """Only one device has taken part: there is nobody to learn from."""
         names = {device.name for device in self.devices}
         return len(names) == 1 and all(each.get("device") in names for each in self.rounds if each.get("phase"))
 
-    @property
+    @cached_property
     def groups(self) -> tuple[tuple[str, ...], ...]:
         """The names of the devices of each group, in the order of its number; empty where there are none."""
-        numbers = sorted({device.group for device in self.devices if device.group is not None})
-        return tuple(tuple(d.name for d in self.devices if d.group == each) for each in numbers)
+        found: dict[int, list[str]] = {}
+        for device in self.devices:
+            if device.group is not None:
+                found.setdefault(device.group, []).append(device.name)
+        return tuple(tuple(names) for _, names in sorted(found.items()))
+
+    @cached_property
+    def group_sizes(self) -> Counter[int]:
+        """How many devices each group has, those included that did not finish."""
+        return Counter(mapping(self.fleet.get("groups")).values())
 
     def mean(self, stage: str, metric: str) -> float | None:
         """The fleet's mean of a metric: as `results.json` has it, else over the devices that have one."""

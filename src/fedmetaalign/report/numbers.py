@@ -47,13 +47,13 @@ def whole(value: float | None) -> str:
 
 def count(amount: int, noun: str) -> str:
     """1 and "device" as "1 device", 2 as "2 devices"."""
-    return f"{amount} {noun}{'' if amount == 1 else 's'}"
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
 
 def listing(names: list[str], most: int = 5) -> str:
     """Names as a phrase: "a", "a and b", "a, b and 7 more"."""
     if len(names) > most:
-        return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+        return f"{', '.join(names[: most - 1])} and {len(names) - most + 1:,} more"
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
 
 

@@ -20,11 +20,11 @@ function chart(label, x, y, { right = RIGHT, high = HIGH } = {}) {
   const X = (value) => LEFT + (value - x.low) / (x.high - x.low || 1) * (WIDE - LEFT - right);
   const Y = (value) => high - BOTTOM - (value - y.low) / (y.high - y.low || 1) * (high - BOTTOM - TOP);
   const svg = s("svg", { viewBox: `0 0 ${WIDE} ${high}`, role: "img", "aria-label": label });
-  for (const [value, text] of y.marks || ticks(y.low, y.high).map((each) => [each, String(each)])) {
+  for (const [value, text] of y.marks || ticks(y.low, y.high).map((each) => [each, String(each).replace("-", "\u2212")])) {
     svg.append(s("line", { class: "grid", x1: LEFT, x2: WIDE - right, y1: Y(value), y2: Y(value) }),
       s("text", { x: LEFT - 6, y: Y(value) + 4, "text-anchor": "end" }, text));
   }
-  for (const [value, text] of x.marks || ticks(x.low, x.high, 6).map((each) => [each, String(each)])) {
+  for (const [value, text] of x.marks || ticks(x.low, x.high, 6).map((each) => [each, String(each).replace("-", "\u2212")])) {
     svg.append(s("text", { x: X(value), y: high - BOTTOM + 16, "text-anchor": "middle" }, text));
   }
   svg.append(s("text", { x: WIDE - right, y: high - 3, "text-anchor": "end", class: "axis" }, x.title || ""),
@@ -42,18 +42,24 @@ function opening(name, mark) {
   return mark;
 }
 
-// How values lie: dots of up to 150, else bars; [{ name, value, tone }], downwards where `side` is -1.
-function pile(svg, X, base, room, low, high, values, side) {
-  const bins = values.length > 150 ? 40 : 30, width = (high - low) / bins, stacks = new Map();
-  for (const each of [...values].sort((a, b) => a.order - b.order)) {
+// How values lie, [{ name, value, text, tone }]: dots of up to so many, else bars; downwards where `side` is -1.
+const DOTS = 150;
+
+function stacked(values, low, width, bins) {
+  const stacks = new Map();
+  for (const each of values) {
     const bin = Math.min(bins - 1, Math.max(0, Math.floor((each.value - low) / width)));
-    stacks.set(bin, [...(stacks.get(bin) || []), each]);
+    if (!stacks.has(bin)) stacks.set(bin, []);
+    stacks.get(bin).push(each);
   }
-  const highest = Math.max(1, ...[...stacks.values()].map((each) => each.length));
-  const step = Math.min(11, room / highest), pixels = X(low + width) - X(low);
+  return stacks;
+}
+
+function pile(svg, X, base, low, width, step, stacks, side, dots) {
+  const pixels = X(low + width) - X(low);
   for (const [bin, stack] of stacks) {
     const left = X(low + bin * width);
-    if (values.length <= 150) {
+    if (dots) {
       stack.forEach((each, i) => svg.append(opening(each.name, titled(`${each.name}: ${each.text}`, s("circle", {
         class: each.tone, cx: left + pixels / 2, cy: base - side * (i + 0.5) * step, r: Math.min(step, pixels) * 0.44 })))));
       continue;
@@ -61,8 +67,8 @@ function pile(svg, X, base, room, low, high, values, side) {
     let from = 0;
     for (const tone of new Set(stack.map((each) => each.tone))) {
       const number = stack.filter((each) => each.tone === tone).length, y = base - side * from * step;
-      svg.append(titled(plural(number, "device"), s("rect", { class: tone, x: left + 0.5, width: Math.max(1, pixels - 1),
-        y: side > 0 ? y - number * step : y, height: number * step })));
+      const height = Math.max(number * step, 1.2);  // one device of thousands is to be seen
+      svg.append(titled(plural(number, "device"), s("rect", { class: tone, x: left + 0.5, width: Math.max(1, pixels - 1), y: side > 0 ? y - height : y, height })));
       from += number;
     }
   }
@@ -76,9 +82,11 @@ function distribution(label, title, upper, lower, { zero = false, format = (valu
   const { svg, X } = chart(label, { low, high, title }, { low: 0, high: 1, marks: [] });
   svg.append(s("line", { class: "rule", x1: LEFT, x2: WIDE - RIGHT, y1: base, y2: base }));
   if (zero) svg.append(s("line", { class: "rule", x1: X(0), x2: X(0), y1: TOP, y2: HIGH - BOTTOM }));
-  for (const [side, group] of [[1, upper], [-1, lower]]) {
-    if (!group) continue;
-    pile(svg, X, base, room, low, high, group[1], side);
+  const dots = upper[1].length <= DOTS, bins = dots ? 30 : 40, width = (high - low) / bins;
+  const groups = [[1, upper], [-1, lower]].filter((each) => each[1]).map(([side, group]) => [side, group, stacked(group[1], low, width, bins)]);
+  const highest = Math.max(...groups.flatMap((each) => [...each[2].values()].map((stack) => stack.length)));
+  for (const [side, group, stacks] of groups) {
+    pile(svg, X, base, low, width, Math.min(11, room / highest), stacks, side, dots);
     const middle = mean(group[1].map((each) => each.value)), y = side > 0 ? TOP : base;
     const end = X(middle) > WIDE * 0.62;
     svg.append(s("line", { class: "mean", x1: X(middle), x2: X(middle), y1: y, y2: side > 0 ? base : HIGH - BOTTOM }),
@@ -117,18 +125,19 @@ function lines(label, x, yTitle, found, { bands = [], guides = [], values = fals
   return svg;
 }
 
-// Rounds from left to right, a row a name; the greatest value has all of the colour, one below 0 the other colour.
+// Rounds from left to right, a row a name; from the least value, or 0, to the greatest the colour grows.
 function heat(label, at, names, rows, { opens = true, format = fraction } = {}) {
-  const left = names.length > 1 || names[0] ? 110 : 4, cell = Math.max(5, Math.min(20, 14)), wide = 520;
+  const left = names.length > 1 || names[0] ? 110 : 4, cell = 14, wide = 520;
   const width = (wide - left) / at.length, high = rows.length * cell + 22;
-  const top = Math.max(...rows.flat().filter(known).map(Math.abs), 1e-9);
+  const sizes = rows.flat().filter(known).map(Math.abs), top = Math.max(...sizes);
+  const least = rows.flat().some((value) => value < 0) ? 0 : Math.min(...sizes);
   const svg = s("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": label });
   rows.forEach((row, y) => {
     const text = s("text", { x: left - 6, y: y * cell + cell - 3, "text-anchor": "end" }, shortened(names[y], 17));
     svg.append(opens ? opening(names[y], text) : text);
     row.forEach((value, x) => known(value) && svg.append(titled(`${names[y]}${names[y] ? ", " : ""}round ${at[x]}: ${format(value)}`,
       s("rect", { class: value < 0 ? "bad" : "good", x: left + x * width, y: y * cell, width: Math.max(0.5, width - 0.6), height: cell - 1,
-        "fill-opacity": (0.06 + 0.94 * Math.abs(value) / top).toFixed(3) }))));
+        "fill-opacity": (0.08 + 0.92 * (Math.abs(value) - least) / (top - least || 1)).toFixed(3) }))));
   });
   for (const mark of ticks(0, at.length, 8)) {
     if (at[mark - 1] !== undefined) svg.append(s("text", { x: left + (mark - 0.5) * width, y: high - 6, "text-anchor": "middle" }, at[mark - 1]));

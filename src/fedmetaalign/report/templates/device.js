@@ -136,7 +136,7 @@ function gave(i, some) {
     if (known(of(i, "luck"))) add("By chance up to", `±${THIN}${(of(i, "luck") / 10).toFixed(1)} points (McNemar)`);
   }
   if (known(of(i, "learnt"))) add("Learnt from", data.learnt[of(i, "learnt")]);
-  if (some.estimates) add("Error of its teachers", Object.entries(some.estimates).map(([name, value]) => `${name} ${fraction(value)}`).join(", "), " (Brier; the least is taken)");
+  if (some.estimates) add("Error of its teachers", Object.entries(some.estimates).map(([name, value]) => `${name} ${fraction(value)}`).join(", "), " (Brier, on samples that they have not seen)");
   if (known(of(i, "group"))) {
     const peers = rows.filter((j) => j !== i && of(j, "group") === of(i, "group")).map((j) => of(j, "name"));
     add("Group", `${of(i, "group")}${peers.length ? `, with ${listing(peers, 8)}` : ", by itself"}`);

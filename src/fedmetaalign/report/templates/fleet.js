@@ -13,7 +13,7 @@ function distributions() {
   const judged = rows.filter((i) => known(accuracy(i)));
   if (!judged.length) return [];
   const compared = judged.filter((i) => known(of(i, "gain")));
-  const dot = (key, format) => (i) => ({ name: of(i, "name"), order: i, value: (key ? of(i, key) : accuracy(i)) / 10, text: format(key ? of(i, key) : accuracy(i)), tone: tone(i) });
+  const dot = (key, format) => (i) => ({ name: of(i, "name"), value: (key ? of(i, key) : accuracy(i)) / 10, text: format(key ? of(i, key) : accuracy(i)), tone: tone(i) });
   const found = [];
   const cut = rows.length < data.devices ? ` The ${whole(rows.length)} that need attention most, of ${whole(data.devices)}.` : "";
   if (judged.length > 2) {
@@ -23,7 +23,7 @@ function distributions() {
       distribution(`Test accuracy of ${plural(judged.length, "device")}`, "test accuracy in %", upper, lower, { format: (value) => percent(10 * value) })));
   }
   if (compared.length > 2) {
-    found.push(figure("What each device gained over training alone", `In points. Green: better by more than chance. Orange: worse. Grey: may be chance.${cut}`,
+    found.push(figure("Gained over training alone", `In points. Green: better by more than chance. Orange: worse. Grey: may be chance.${cut}`,
       distribution(`Gain of ${plural(compared.length, "device")} over training alone`, "gain in points", ["mean", compared.map(dot("gain", signed))], null, { zero: true, format: (value) => signed(10 * value) })));
   }
   if (stages.length > 1) found.push(byStage(judged));
@@ -53,13 +53,12 @@ function fleetTable() {
   const columns = [
     { title: "Device", value: (i) => of(i, "name"), cell: named, foot: many ? "Mean" : null },
     column("test", "Test samples", whole, { kind: wide }),
-    column("majority", "Majority class", percent, { kind: wide, help: "always saying the most frequent class" }),
     column("one_rule", "One rule", percent, { kind: wide, help: "the best threshold on one feature" }),
     column("alone", data.lone ? "Plain training" : "Alone", percent, { help: "the same network, trained on the device's own samples only" }),
     ...stages.map((stage) => column(stage, titles.get(stage), percent, { kind: stage === last ? "final" : wide })),
     column("false_alarms", "False alarms", percent, { help: "of the normal test samples of a device without faults" }),
     column("gain", "Gain", signed, { help: "in points over training alone" }),
-    column("f1", "F1", decimal), column("macro_f1", "Macro-F1", decimal), column("threshold", "Threshold", decimal, { kind: wide }),
+    column("f1", "F1", decimal), column("macro_f1", "Macro-F1", decimal),
     column("bytes", "Model bytes", whole, { kind: wide }), many && column("group", "Group", whole),
   ].filter(Boolean);
   const table = sortable({ caption: many ? "The fleet" : "The device", columns, rows, mark: (i) => of(i, "unfit") ? "unfit" : null });
@@ -92,10 +91,10 @@ function fleetTable() {
 }
 
 function named(i) {
-  const marks = (of(i, "marks") || []).map((mark) => data.findings[mark][0]);
+  const marks = of(i, "marks") || [], more = marks.length > 1 ? ` and ${marks.length - 1} more` : "";
   const without = WITHOUT[of(i, "known")];
   return [h("button", { type: "button", class: "link", click: () => show(of(i, "name")) }, of(i, "name")),
-    [...(without ? [without] : []), ...marks].map((mark) => h("span", { class: "tag" }, mark))];
+    without && h("span", { class: "tag" }, without), marks.length > 0 && h("span", { class: "tag" }, data.findings[marks[0]][0], more)];
 }
 
 function learning() {
@@ -107,9 +106,13 @@ function learning() {
     const q = panel.spread;
     return figure(panel.title, "", lines(`${panel.title}, by round${panel.lines ? " and device" : ""}`, x, panel.what, [...own, ...strong], { bands: q ? [[q[0], q[4]], [q[1], q[3]]] : [], guides: panel.guide ? [panel.guide] : [] }));
   });
-  const maps = data.heat.map(({ title: name, key, rounds, names, rows: values }) => figure(name,
-    `${names.length < data.devices ? `${names.length} of ${whole(data.devices)} devices, evenly from the most weight to the least` : "The device with the most weight first"}; the darker, the more${key === "alignment" ? "; orange: against the fleet" : ""}.`,
-    heat(`${name}, by round and device`, rounds, names, values, { format: key === "weight" ? share : fraction })));
+  const extent = (values, format) => [Math.min, Math.max].map((most) => format(most(...values.flat().filter(known)))).join(" to ");
+  const maps = data.heat.map(({ title: name, key, rounds, names, rows: values }) => {
+    const format = key === "weight" ? share : fraction;
+    return figure(name,
+      `${names.length < data.devices ? `${names.length} of ${whole(data.devices)} devices, evenly from the most weight to the least` : "The device with the most weight first"}; the darker, the more, from ${extent(values, format)}${values.flat().some((value) => value < 0) ? "; orange: against the fleet" : ""}.`,
+      heat(`${name}, by round and device`, rounds, names, values, { format }));
+  });
   const words = note("Query loss is measured on samples that the round did not train on.", data.lone ? "" : " Alignment is the cosine between a device's update and the fleet's direction; the paper weighs a device by both.",
     data.panels.some((panel) => panel.spread) ? " The darker band has half of the devices, the lighter nine tenths." : "");
   return [maps.length && section("Who helped", h("div", { class: "pair" }, maps)), panels.length && section("Round by round", h("div", { class: "grid" }, panels), words)];
