@@ -23,7 +23,7 @@ from fedmetaalign.model.target import BINARY, Target
 from fedmetaalign.operators import Layer
 from fedmetaalign.signals import features
 from fedmetaalign.tinyml import codegen, decision, golden, weights_file, windows
-from fedmetaalign.tinyml.bundle_facts import preparation_facts, preparation_of, quantization
+from fedmetaalign.tinyml.bundle_facts import is_by_channel, preparation_facts, preparation_of, quantization
 from fedmetaalign.tinyml.features import device_inputs, outside
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, Layers, arrays
@@ -34,8 +34,11 @@ from fedmetaalign.tinyml.tflite_reader import read as read_model
 VERSION = 4
 """Of the layout of bundle.json."""
 
-VERSIONS = (2, 3, VERSION)
-"""Those that are read: 2 has no curves, and neither has a rule for missing values."""
+BY_CHANNEL = 5
+"""Of that of a raw window, which says by channel how it is prepared."""
+
+VERSIONS = (2, 3, VERSION, BY_CHANNEL)
+"""Those that are read: 2 has no curves, and neither has a rule for missing values; 4 can be of a raw window."""
 
 _TRIED = 500  # random samples of a bundle that may answer the same to all
 
@@ -178,7 +181,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     )
     files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
     facts = {
-        "version": VERSION,
+        "version": BY_CHANNEL if is_by_channel(preparation) else VERSION,
         "device": bundle.device,
         "preparation": preparation_facts(preparation),
         **({} if preparation.signal is None else {"signal": asdict(preparation.signal)}),
@@ -251,7 +254,7 @@ def read(folder: Path | str) -> Bundle:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if facts["version"] not in VERSIONS:
             raise BundleError(
-                f"{path} has layout {facts['version']}, this version reads 2 to {VERSION}: make it again."
+                f"{path} has layout {facts['version']}, this version reads 2 to {VERSIONS[-1]}: make it again."
             )
         if not _complete(set(facts["sha256"]), "signal" in facts):
             raise ValueError(f"it has to describe {', '.join(FILES)}, the files in {FIRMWARE}/ and no other")
