@@ -21,6 +21,7 @@ from fedmetaalign.run import run
 from fedmetaalign.tinyml.bundle import read
 from fedmetaalign.tinyml.network import QuantizedNetwork
 from fedmetaalign.tinyml.runtimes import scores
+from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.tflite_reader import read as read_model
 
 FORMATS = ("uint8", "int8", "int8-float-io", "int8-float-head", "int4", "float32")
@@ -108,10 +109,11 @@ def test_the_threshold_is_chosen_on_the_firmwares_scores(device, name):
     personal = Personal(None, weights=weights, threshold=best_f1(np.int8([0, 1]), np.array([0.2, 0.8])))
     found = deploy(client_of(device, deploy={"format": name}), network, personal)
     validation = device.parts["personalize"].query
+    assert write(found.network) == found.model
     on_device = scores(found.model, validation.x, "firmware")
     assert found.threshold == best_f1(validation.y.astype(np.int8), on_device)
     kept = deploy(client_of(device, deploy={"format": name, "threshold": "personalized"}), network, personal)
-    assert kept == replace(found, threshold=personal.threshold, layers=kept.layers)
+    assert kept == replace(found, threshold=personal.threshold, network=kept.network, layers=kept.layers)
     assert found.head == 2
     assert all(
         (a.weights == b.weights).all()

@@ -22,6 +22,7 @@ from fedmetaalign.signals.fourier import cosines
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import compiled, golden, memory, windows
 from fedmetaalign.tinyml.bundle import Bundle
+from fedmetaalign.tinyml.firmware_folder import unpack
 from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write as write_model
@@ -75,6 +76,7 @@ def make(tmp_path_factory, network):
         labels = bundles.BINARY if outputs == 1 else bundles.Target(("fine", "ball", "race"), (0,))
         bundle = Bundle("pump", preparation, 0.5, None, "cortex-m4", "firmware", write_model(deployed), labels)
         bundles.write(folder, bundle, layers, raw, {})
+        unpack(folder, folder / "firmware")
         return folder
 
     return write
@@ -110,18 +112,18 @@ def test_what_samples_of_a_raw_window_share_stands_once_a_channel(kind, rule, ma
     path, expected = folder / "bundle.json", bundles.read(folder).preparation
     facts = json.loads(path.read_text(encoding="utf-8"))
     said = facts["preparation"]
-    assert (facts["version"], said["columns"]) == (5, len(expected.features))
+    assert said["columns"] == len(expected.features)
     assert {*SIGNALS[kind].channels} <= {*said["features"]}
     assert len(said["mean"]) == len(said["features"]) == (3 if kind == "raw" else len(expected.mean) - 598)
     assert expected == preparation_of(SIGNALS[kind], rule)
 
     # Before, it stood there of every sample.
     whole = {k: getattr(expected, k) for k in ("features", "units", "mean", "scale", "columns", "fill")}
-    facts |= {"version": 4, "preparation": said | whole}
+    facts |= {"preparation": said | whole}
     path.write_text(json.dumps(facts | {"digest": bundles.digest(facts)}), encoding="utf-8")
     assert bundles.read(folder).preparation == expected
 
-    facts |= {"version": 5, "preparation": said | {"mean": said["mean"][1:]}}
+    facts |= {"preparation": said | {"mean": said["mean"][1:]}}
     path.write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(BundleError, match="is not of the signal's channels"):
         bundles.read(folder)
@@ -169,6 +171,7 @@ def test_a_convolutional_network_takes_the_samples_as_they_come(where, tmp_path)
     model = write_model(quantize(layers, x))
     bundle = Bundle("pump", preparation, 0.5, None, "cortex-m4", "firmware", model)
     bundles.write(tmp_path / "pump", bundle, layers, x * scale + mean, {})
+    unpack(tmp_path / "pump", tmp_path / "pump/firmware")
     case = load(tmp_path / "pump", 0)
     row = stream_row(case, "x", CORES.get(where, where))
     assert (row.wrong, row.agreeing, row.deciding) == (False, row.samples, row.samples)
@@ -228,6 +231,7 @@ def test_a_board_that_has_too_little_memory_is_left_out(network, needs, tmp_path
     preparation = Preparation(*parts, signal=signal)
     bundle = Bundle("pump", preparation, 0.5, None, "cortex-m4", "firmware", model)
     bundles.write(tmp_path / "pump", bundle, layers, x.astype(np.float64), {})
+    unpack(tmp_path / "pump", tmp_path / "pump/firmware")
     row = qemu_row(load(tmp_path / "pump", 0), "x", qemu.BOARDS["microbit"])
     assert (row.samples, row.wrong) == (0, False)
     assert row.note == "not run: the board microbit has too little memory for it"

@@ -42,6 +42,9 @@ class Deploy(Section):
     drift: Annotated[bool, Field(strict=True)] | None = None
     """Let the bundle carry how the training samples were distributed, so that the device and `predict` can tell
     drift from a fault; by default where a source names its `time`."""
+    weights: Literal["trained", "all"] = "trained"
+    """Which float layers the bundle keeps for further training, four bytes a weight: those that phase 3 trains,
+    or all of them. The others are the fleet's, and stand in the run folder's checkpoint."""
     target: Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "rv32imc"] = "cortex-m4"
     """What bundle.json names as the device's core; the C code runs on all of them, and for a Cortex-M0 the
     weights lie so that it is quickest there."""

@@ -31,7 +31,7 @@ def preparation_facts(preparation: Preparation) -> dict[str, Any]:
     """
     facts = asdict(preparation)
     del facts["signal"]  # it has a key of its own
-    if is_by_channel(preparation):
+    if _is_by_channel(preparation):
         signal = preparation.signal
         assert signal is not None  # noqa: S101 - said before
         first, _ = _channels(signal)
@@ -43,7 +43,7 @@ def preparation_facts(preparation: Preparation) -> dict[str, Any]:
     return {key: part for key, part in facts.items() if part or key not in _OPTIONAL}
 
 
-def is_by_channel(preparation: Preparation) -> bool:
+def _is_by_channel(preparation: Preparation) -> bool:
     """Tells whether bundle.json names what is prepared by channel: the inputs are a raw window, in order."""
     signal, width = preparation.signal, len(preparation.features)
     if signal is None or "raw" not in signal.front or preparation.columns != tuple(range(width)):

@@ -5,8 +5,11 @@ constants, weights, and macros, which leave out of the compiled code what the ne
 network gives the same text.
 """
 
+import hashlib
+import json
 import math
 import textwrap
+from functools import cache
 from importlib import resources
 
 import numpy as np
@@ -63,7 +66,7 @@ def files(
     windows: np.ndarray | None = None,
     target: str = "",
 ) -> dict[str, str]:
-    """Returns what goes into a bundle's `firmware/`, texts by file name.
+    """Returns a device's folder of C code, texts by file name.
 
     Args:
         device: its name.
@@ -113,6 +116,28 @@ def _sources(network: DeployedNetwork) -> tuple[str, ...]:
         return _FLOATS
     over_time = time_code.SOURCES if time_code.goes_over_time(network) else ()
     return (*_INTEGERS, *over_time, *(_FLOATS if network.head else ()))
+
+
+def check(network: DeployedNetwork) -> None:
+    """Makes sure that the firmware has room for a network, without writing its weights.
+
+    Raises:
+        BundleError: a layer is too wide.
+    """
+    if not isinstance(network, QuantizedNetwork):
+        return
+    if time_code.goes_over_time(network):
+        time_code.integer_part(network, 0, False)
+    else:
+        dense.check_widths([layer for layer in network.layers if isinstance(layer, QuantizedDense)])
+
+
+@cache
+def sources_digest() -> str:
+    """Returns the sha256 of the C sources that are the same for all devices."""
+    folder = resources.files("fedmetaalign") / "firmware"
+    texts = {f.name: f.read_text(encoding="utf-8") for f in folder.iterdir() if f.name.endswith((".c", ".h"))}
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
 
 
 def has_pairs(network: DeployedNetwork, target: str) -> bool:
