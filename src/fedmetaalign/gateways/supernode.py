@@ -19,6 +19,7 @@ from typing import NoReturn
 import tomli_w
 
 from fedmetaalign.errors import RunError
+from fedmetaalign.fleet.patterns import is_pattern
 from fedmetaalign.gateways import addresses, pace, processes
 from fedmetaalign.gateways.superlink import SuperLink
 from fedmetaalign.system.locking import LINGER, BusyError, Lock, alone
@@ -43,14 +44,16 @@ _OUT_OF_STEP = re.compile(r"Run ID \d+ is not in `RUNNING` status\. Ignoring mes
 _CERTIFICATE = re.compile(r"certificate verify failed: (.*?) \(_ssl")
 
 
-def run_device(name: str, table: Path, server: str, keys: Path | None, state: Path, insecure: bool) -> None:
+def run_device(
+    name: str, tables: Path | Sequence[Path], server: str, keys: Path | None, state: Path, insecure: bool
+) -> None:
     """Takes part in a fleet until this process is stopped by SIGINT or SIGTERM.
 
     Standard error says what happens; Flower's own log is STATE/supernode.log. STATE/flower is Flower's.
 
     Args:
         name: of the device; with keys, the server goes by the name that the key was enrolled under.
-        table: the device's samples.
+        tables: the device's samples: files, or folders of them.
         server: HOST:PORT.
         keys: the folder that the operator handed out, with `key` and `ca.crt`; None with `insecure`.
         state: where the device keeps what has to outlast it; made if need be.
@@ -60,34 +63,43 @@ def run_device(name: str, table: Path, server: str, keys: Path | None, state: Pa
         RunError: an argument cannot be used, the server refuses the device, or the SuperNode fails.
     """
     secured = _secured(server, keys, insecure)
-    _check_readable(table, f"--table is the file of {name}'s samples")
+    for table in _several(tables):
+        if not table.is_dir() and not is_pattern(str(table)):
+            _check_readable(table, f"--table is the file of {name}'s samples")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _alone_at_last(name, state) as lock:
         try:
             superlink = SuperLink(server, keys / "ca.crt" if keys else None)
             came = _wait(name, superlink)
-            again = partial(arguments, name, table, server, state, secured)
+            again = partial(arguments, name, tables, server, state, secured)
             _take_part(name, superlink, state, again, came, lock)
         except KeyboardInterrupt:
             (state / "joined").unlink(missing_ok=True)
             _tell(name, "stopped")
 
 
-def arguments(name: str, table: Path, server: str, state: Path, secured: Sequence[str]) -> list[str]:
+def arguments(
+    name: str, tables: Path | Sequence[Path], server: str, state: Path, secured: Sequence[str]
+) -> list[str]:
     """Returns what `flower-supernode` is called with, and writes the file that tells the client app the rest.
 
     Args:
         name: of the device.
-        table: the device's samples.
+        tables: the device's samples: files, or folders of them.
         server: HOST:PORT.
         state: where the device keeps what has to outlast it; a folder that is there.
         secured: how the device and the server are to know each other: ["--insecure"], or the files for TLS.
     """
     config = state / "node.toml"
-    about = {"name": name, "table": str(table.resolve()), "state": str(state.resolve())}
+    where = "\n".join(str(table.resolve()) for table in _several(tables))
+    about = {"name": name, "table": where, "state": str(state.resolve())}
     config.write_text(tomli_w.dumps(about))
     runtime = ["--host", "127.0.0.1", "--port", str(addresses.free_port())]
     return ["--superlink", server, "--node-config", str(config), *runtime, *secured]
+
+
+def _several(tables: Path | Sequence[Path]) -> Sequence[Path]:
+    return (tables,) if isinstance(tables, Path) else tables
 
 
 def serve() -> None:
