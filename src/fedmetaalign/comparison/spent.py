@@ -65,7 +65,18 @@ class Metered:
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks, and counts what travels."""
         replies = self.engine.exchange(names, request, patience)
-        for reply in replies.answers.values():
+        self._count(dict.fromkeys(names, request), replies)
+        return replies
+
+    def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
+        """Asks, and counts what travels of what is answered."""
+        replies = self.engine.first(requests, count)
+        self._count(requests, replies)
+        return replies
+
+    def _count(self, requests: Mapping[str, Request[Reply]], replies: Replies[Reply]) -> None:
+        for name, reply in replies.answers.items():
+            request = requests[name]
             match reply:
                 case Collected():
                     self.spent.bytes += FLOAT_BYTES * len(reply.samples) * (reply.features + 1)
@@ -77,4 +88,3 @@ class Metered:
                     self.spent.bytes += FLOAT_BYTES * sum(each.size for each in sent)
                 case Local() | Update():
                     self.spent.bytes += sent_bytes(request, self.travels) + sent_bytes(reply, self.travels)
-        return replies

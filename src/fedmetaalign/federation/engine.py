@@ -98,3 +98,13 @@ class Engine(Protocol):
             patience: seconds to wait for a device that is not there, or has left before it answered.
         """
         ...
+
+    def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
+        """Asks each device what is for it, unless it is at work on that, and waits for the first answers.
+
+        Args:
+            requests: by device, in the order in which they answer where that is simulated. They are told apart
+                by their numbers; whoever is at work on another request is not waited for any more.
+            count: how many answers to wait for; none of those that have come by then is left.
+        """
+        ...
