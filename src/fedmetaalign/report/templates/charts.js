@@ -1,5 +1,6 @@
 // Charts as SVG in the page's colours. A mark that stands for a device opens it; tooltips are <title> elements.
-const WIDE = 420, HIGH = 240, LEFT = 40, RIGHT = 12, TOP = 20, BOTTOM = 34;
+// On a phone a chart is drawn smaller, so that its words are not.
+const PHONE = innerWidth < 600, WIDE = PHONE ? 320 : 420, HIGH = 240, LEFT = 40, RIGHT = 12, TOP = 20, BOTTOM = 34;
 
 function ticks(low, high, most = 5) {
   const raw = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(raw));
@@ -24,9 +25,10 @@ function chart(label, x, y, { right = RIGHT, high = HIGH } = {}) {
     svg.append(s("line", { class: "grid", x1: LEFT, x2: WIDE - right, y1: Y(value), y2: Y(value) }),
       s("text", { x: LEFT - 6, y: Y(value) + 4, "text-anchor": "end" }, text));
   }
-  for (const [value, text] of x.marks || ticks(x.low, x.high, 6).map((each) => [each, String(each).replace("-", "\u2212")])) {
-    svg.append(s("text", { x: X(value), y: high - BOTTOM + 16, "text-anchor": "middle" }, text));
-  }
+  (x.marks || ticks(x.low, x.high, 6).map((each) => [each, String(each).replace("-", "\u2212")])).forEach(([value, text], i) => {
+    const lower = PHONE && x.marks && i % 2 ? 13 : 0;  // names of stages side by side have no room there
+    svg.append(s("text", { x: X(value), y: high - BOTTOM + 16 + lower, "text-anchor": "middle" }, text));
+  });
   svg.append(s("text", { x: WIDE - right, y: high - 3, "text-anchor": "end", class: "axis" }, x.title || ""),
     s("text", { x: 2, y: 11, class: "axis" }, y.title || ""));
   return { svg, X, Y };
@@ -127,7 +129,7 @@ function lines(label, x, yTitle, found, { bands = [], guides = [], values = fals
 
 // Rounds from left to right, a row a name; from the least value, or 0, to the greatest the colour grows.
 function heat(label, at, names, rows, { opens = true, format = fraction } = {}) {
-  const left = names.length > 1 || names[0] ? 110 : 4, cell = 14, wide = 520;
+  const left = names.length > 1 || names[0] ? 110 : 4, cell = 14, wide = PHONE ? 330 : 520;
   const width = (wide - left) / at.length, high = rows.length * cell + 22;
   const sizes = rows.flat().filter(known).map(Math.abs), top = Math.max(...sizes);
   const least = rows.flat().some((value) => value < 0) ? 0 : Math.min(...sizes);

@@ -65,7 +65,8 @@ function advice(i) {
   if (of(i, "known") === "faulty") return "Judge this model by the faults it finds alone: the device has no normal sample to test it on.";
   if (of(i, "known")) return "Nothing can be said of this model: the device has no labels.";
   if (!right) return "Nothing was measured on this device.";
-  return `Nothing forbids this model: it is ${right}${standing(i) ? `, ${standing(i)}` : ""}.`;
+  const start = data.against ? "The fleet's models are not to be deployed; this one" : "Nothing forbids this model: it";
+  return `${start} is ${right}${standing(i) ? `, ${standing(i)}` : ""}.`;
 }
 
 function warnings(i, some) {
