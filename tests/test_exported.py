@@ -1,5 +1,6 @@
 """What a program that imports the package meets."""
 
+import importlib.metadata
 import subprocess
 import sys
 
@@ -53,6 +54,24 @@ def test_the_public_interface_is_this_and_no_more():
 def test_every_public_name_is_there_and_documented():
     for name in fedmetaalign.__all__:
         assert getattr(fedmetaalign, name).__doc__
+
+
+def test_it_says_its_version_and_lists_its_names():
+    assert fedmetaalign.__version__ == importlib.metadata.version("fedmetaalign")
+    assert dir(fedmetaalign) == sorted([*fedmetaalign.__all__, "__version__"])
+
+
+def test_paths_may_be_texts(tmp_path):
+    missing = str(tmp_path / "nothing")
+    for call in (fedmetaalign.read_bundle, fedmetaalign.write_report):
+        with pytest.raises(fedmetaalign.FedMetaAlignError, match="nothing"):
+            call(missing)
+    with pytest.raises(fedmetaalign.DataError, match="nothing"):
+        fedmetaalign.audit_files([missing])
+    recipe = fedmetaalign.load_recipe("demo", data=str(tmp_path))
+    (tmp_path / "full").write_text("")
+    with pytest.raises(fedmetaalign.RunError, match="full"):
+        fedmetaalign.run_recipe(recipe, str(tmp_path / "full"))
 
 
 def test_a_name_that_is_not_public_is_an_attribute_error():

@@ -3,8 +3,8 @@
     import fedmetaalign as fma
 
     recipe = fma.load_recipe("demo", seed=1)
-    results = fma.run_recipe(recipe, Path("runs/demo-seed-1"))
-    bundle = fma.read_bundle(Path("runs/demo-seed-1/devices/feeder-00"))
+    results = fma.run_recipe(recipe, "runs/demo-seed-1")
+    bundle = fma.read_bundle("runs/demo-seed-1/devices/feeder-00")
     scores = bundle.scores(x)
 
 What stands in `__all__` is the public interface; it is imported when it is first used.
@@ -49,7 +49,15 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fedmetaalign")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _LAZY[name]
     return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -54,7 +54,9 @@ class Watcher:
         """So many more training steps are done; called from several threads."""
 
 
-def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None = None) -> dict[str, Any]:
+def run(
+    recipe: Recipe, out: Path | str, resume: bool = False, watcher: Watcher | None = None
+) -> dict[str, Any]:
     """Runs a recipe in this process: trains, deploys every device and evaluates.
 
     Nothing is written before the recipe's data has been read and found usable.
@@ -72,7 +74,7 @@ def run(recipe: Recipe, out: Path, resume: bool = False, watcher: Watcher | None
         FedMetaAlignError: the method cannot run on the recipe, or the data, the folder or the training failed;
             the sentence says how.
     """
-    recipe = resolved(recipe)
+    recipe, out = resolved(recipe), Path(out)
     method = deployable(recipe, elsewhere=False)
     watcher = watcher or Watcher()
     clock = Clock()

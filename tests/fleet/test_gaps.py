@@ -6,7 +6,6 @@ import pytest
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.build import build, build_shared
 from fedmetaalign.fleet.division.cutting import cut
-from fedmetaalign.fleet.files import load
 from fedmetaalign.fleet.local_device import build_device, hello, read_table
 from fedmetaalign.fleet.missing.gaps import filled, notices
 from fedmetaalign.fleet.newcomer import newcomer
@@ -225,7 +224,7 @@ def test_a_newcomer_says_what_is_missing_where_its_fleet_does(plan, folder_of_pu
     (folder_of_pumps / "new.csv").write_text(
         "flow,heat,fault\n" + "1,,0\n0.5,1.5,\n,2,1\n2,0,\n" * 5, encoding="utf-8"
     )
-    found = newcomer(recipe, shared, ["pump-1", "pump-2"], load(folder_of_pumps / "new.csv"), "new", None, 0.0)
+    found = newcomer(recipe, shared, ["pump-1", "pump-2"], [folder_of_pumps / "new.csv"], "new", None, 0.0)
     preparation = found.device.preparation
     assert preparation.features == ("flow", "heat", "flow is missing")  # nobody knows of "heat is missing"
     [place] = [i for i, column in enumerate(preparation.columns) if column == 2]

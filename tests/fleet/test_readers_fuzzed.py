@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 from itertools import zip_longest
 
 import polars as pl
@@ -15,7 +16,7 @@ from fedmetaalign.fleet.files import cells, load, parse
 FRAME = pl.DataFrame({"a": [1.5, 2.5, 3.0], "b": ["x", "y", None], "c": [1, 2, 3]})
 QUICK = settings(
     deadline=None,
-    max_examples=60,
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")),  # once in a while 1,200
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

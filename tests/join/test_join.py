@@ -36,7 +36,8 @@ def strangers(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recipe(csv_fleet):
-    return recipes.load(str(csv_fleet / "recipe.toml"), ["fleet.scaling=fleet", "evaluation.alone=false"])
+    settings = ["fleet.scaling=fleet", "evaluation.alone=false", "deploy.weights=all"]
+    return recipes.load(str(csv_fleet / "recipe.toml"), settings)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,8 @@ def test_its_steps_are_counted_as_those_of_the_mean_device(trained, recipe):
 @pytest.mark.usefixtures("no_report")
 def test_every_method_with_a_global_model_makes_what_a_member_gets_of_it(csv_fleet, table, here):
     """`fed_meta_align_guarded` asks for the steps of the members, which are not there."""
-    small = recipes.load(str(csv_fleet / "recipe.toml"), ["method=fed_meta_align_guarded"])
+    settings = ["method=fed_meta_align_guarded", "deploy.weights=all"]
+    small = recipes.load(str(csv_fleet / "recipe.toml"), settings)
     run(small, here / "guarded")
     told, places = join(here / "guarded", table(100))
     assert told["did"].endswith("fed_meta_align_guarded")
@@ -378,6 +380,34 @@ def test_where_sources_are_alike_somebody_has_to_say_which_it_is(
     assert refused("join", "run", "--table", strangers[0], "--like", "fan").startswith(
         f"{strangers[0]} has no column 'speed'; "
     )
+
+
+def test_units_of_a_newcomers_table_are_turned_as_those_of_the_fleet_are(here, cli, small, no_report):
+    """In the name, in brackets, by a line of units, with decimal commas: the bundle takes them as they are."""
+    random = np.random.default_rng(0)
+    heat, press = random.normal([60, 6], [8, 1], (200, 2)).T
+    rows = [(f"{a:.4f}", f"{b:.4f}", int(a + 4 * b > 88)) for a, b in zip(heat, press, strict=True)]
+    for name, own in (("ann", rows[:100]), ("bob", rows[100:])):
+        lines = ["heat_degC;press [bar];fault", *(";".join(map(str, row)) for row in own)]
+        Path(f"{name}.csv").write_text("\n".join(lines).replace(".", ","), encoding="utf-8")
+    other = [(f"{float(a) * 1.8 + 32:.4f}", f"{100 * float(b):.4f}", y) for a, b, y in rows[:100]]
+    lines = ["heat_degF;press;fault", "-;kPa;-", *(";".join(map(str, row)) for row in other)]
+    Path("newcomer.csv").write_text("\n".join(lines).replace(".", ","), encoding="utf-8")
+    Path("recipe.toml").write_text(
+        '[fleet]\ntable = "???.csv"\nlabel = "fault"\nfeatures = ["heat", "press"]\nscaling = "fleet"\n'
+        'csv = { decimal = "," }\n[fleet.conversions]\n'
+        'F = { to = "degC", factor = 0.5555555555555556, offset = -17.77777777777778 }\n'
+        f'kPa = {{ to = "bar", factor = 0.01 }}\n{small}'
+    )
+    run(recipes.load("recipe.toml"), Path("run"))
+    joined = cli("join", "run", "--table", "newcomer.csv", "--name", "new")
+    assert joined.status == 0, joined.err
+    assert "'heat' is turned from F into degC on new: a bundle there takes it in F." in joined.err
+    ann, new = read(Path("run/devices/ann")), read(Path("run/devices/new"))
+    assert (ann.preparation.units, new.preparation.units) == (("degC", "bar"), ("F", "kPa"))
+    assert np.array(new.preparation.scale) / ann.preparation.scale == pytest.approx([1.8, 100])
+    said = cli("predict", "run/devices/new", "newcomer.csv", "--format", "jsonl")
+    assert said.status == 0 and said.out.count("normal") > 50, said.err
 
 
 def test_a_table_or_an_export_is_asked_for(cli, copied):

@@ -60,6 +60,41 @@ def test_one_sensor_in_several_units_is_one_feature_with_a_conversion(tmp_path):
     assert {len(each.preparation.features) for each in build(recipe).devices} == {2}
 
 
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [("heat_degC,press (bar)", "heat_degF,press_psi"), ("Heat °C,press_bar", "Heat_f,press psi")],
+)
+def test_units_that_are_words_of_the_names_are_turned_as_well(tmp_path, own, other):
+    write(tmp_path, "ann", own, 0)
+    write(tmp_path, "bob", own, 1)
+    write(tmp_path, "eve", other, 2, lambda t, p: (t * 1.8 + 32, p / 0.0689475729))
+    keys, text = proposed(sorted(tmp_path.glob("*.csv")), tmp_path)
+    heat = own[:4]
+    assert keys["fleet"]["features"] == [heat, "press"]
+    assert {*keys["fleet"]["conversions"]} == {"°F", "psi"}
+    assert f"'{heat}' is in °C in 'ann.csv', 'bob.csv'; in °F in 'eve.csv': turned into °C" in text
+    fleet = build(recipes.load(str(tmp_path / "recipe.toml")))
+    for table in raw_tables(recipes.load(str(tmp_path / "recipe.toml"))):
+        assert 50 < table.x[:, 0].mean() < 70 and 5 < table.x[:, 1].mean() < 7, table.name
+    assert [device.preparation.features for device in fleet.devices] == [(heat, "press")] * 3
+    assert {name: own.unit for name, own in fleet.devices[2].converted.items()} == {heat: "°F", "press": "psi"}
+
+
+def test_a_recipe_that_names_both_is_told_what_would_make_them_one(tmp_path):
+    write(tmp_path, "ann", "heat_degC,press", 0)
+    write(tmp_path, "bob", "heat_degF,press", 1, lambda t, p: (t * 1.8 + 32, p))
+    (tmp_path / "r.toml").write_text(
+        '[fleet]\ntable = "*.csv"\nlabel = "state"\nnormal = ["ok"]\nscaling = "fleet"\n'
+        'features = ["heat_degC", "heat_degF", "press"]\n'
+    )
+    fleet = build(recipes.load(str(tmp_path / "r.toml")))
+    assert (
+        "'heat_degC' and 'heat_degF' look like one sensor in several units, and are features apart: to make"
+        ' them one, call it \'heat\' in features, and say in fleet.conversions: "°F" = { to = "°C", factor ='
+        " 0.5555555556, offset = -17.77777778 }."
+    ) in fleet.notices
+
+
 def test_units_that_nobody_can_turn_are_left_apart_with_a_word(tmp_path):
     write(tmp_path, "ann", "heat [°C],flow [gpm]", 0)
     write(tmp_path, "bob", "heat [°C],flow [l/min]", 1)

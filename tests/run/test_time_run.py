@@ -24,6 +24,7 @@ from fedmetaalign.report.reading import read_run
 from fedmetaalign.run import run
 from fedmetaalign.serving.server_app import Settings, serve
 from fedmetaalign.tinyml import bundle
+from fedmetaalign.tinyml.firmware_folder import texts
 
 MOVED, LATE, CALM, SHUFFLED = "rotating-01", "rotating-02", "rotating-03", "rotating-00"
 """Sensors read 40 % more in the last fifth; faults in the last fifth alone; none there; rows in any order."""
@@ -127,8 +128,8 @@ def test_a_bundle_tells_drift_where_there_is_some(timed):
     assert kept.reference is not None
     x = np.full((50, len(kept.preparation.measured)), np.nan)
     assert not len(kept.drift(x, kept.scores(x)).drifted)  # broken sensors are another matter
-    firmware = timed / "run" / "devices" / MOVED / "firmware"
-    assert {"fma_drift.c", "fma_drift.h", "fma_reference.h"} <= {path.name for path in firmware.iterdir()}
+    firmware = texts(timed / "run" / "devices" / MOVED)
+    assert {"fma_drift.c", "fma_drift.h", "fma_reference.h"} <= set(firmware)
 
 
 def test_without_the_key_bundles_carry_nothing_and_with_it_rows_are_enough(timed):

@@ -53,6 +53,23 @@ def main() -> None:
         sys.exit(1)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"fedmetaalign {version('fedmetaalign')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Holds the options that come before a command."""
+
+
 @app.command()
 def run(
     recipe: Annotated[
@@ -198,6 +215,27 @@ def footprint(
         print_json([asdict(row) for row in measured])
     else:
         footprint_table(str(folder), measured)
+
+
+@app.command()
+def firmware(
+    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A device's bundle folder.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A new or empty folder.", show_default="BUNDLE/firmware"),
+    ] = None,
+) -> None:
+    """Writes a bundle's C code, with all that it takes to compile it."""
+    from fedmetaalign.system.writing import writing_to
+    from fedmetaalign.tinyml.firmware_folder import unpack
+
+    out = out or folder / "firmware"
+    with writing_to(out, "call again"):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise FedMetaAlignError(f"{out} is not empty: choose another --out.")
+        if warning := unpack(folder, out):
+            sys.stderr.write(f"{warning}\n")
+    sys.stdout.write(f"{out}\n")
 
 
 @app.command()

@@ -89,7 +89,14 @@ def watch(
 
 def device(
     name: Annotated[str, typer.Option(help="The name that the device was enrolled under.")],
-    table: Annotated[Path, typer.Option(metavar="FILE", help="The device's samples: a CSV or Parquet table.")],
+    table: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FILE",
+            help="The device's samples: a table; where the names of files say what they are, several, or a"
+            " folder of them.",
+        ),
+    ],
     server: Annotated[str, typer.Option(metavar="HOST:PORT", help="The server of the fleet.")],
     keys: Annotated[
         Path | None,
@@ -219,7 +226,12 @@ def server(
 def join(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run, or a folder made by --export.")],
     table: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The device's samples, labelled or not.")
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="The device's samples, labelled or not: a table; where the names of files say what they are,"
+            " several, or a folder of them.",
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="What the device is called.", show_default="as the table")
@@ -253,14 +265,13 @@ def join(
     from fedmetaalign.join import join as execute
     from fedmetaalign.join.trained import export as hand_over
 
-    if (table is None) == (export is None):
+    if (not table) == (export is None):
         raise typer.BadParameter("give either --table or --export", param_hint="--table")
     if export is not None:
         hand_over(run, export)
         sys.stdout.write(f"{export}\n")
         return
-    assert table is not None  # noqa: S101 - else --export is given
-    told, places = execute(run, table, name, like, test, out, again)
+    told, places = execute(run, table or (), name, like, test, out, again)
     if as_json:
         print_json(told)
         return

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,9 @@ import polars as pl
 from fedmetaalign.errors import DataError, DataErrors, Problem, noting
 from fedmetaalign.fleet.columns.units import bare
 from fedmetaalign.fleet.division.cutting import Candidate, unique_names
-from fedmetaalign.fleet.files import load
+from fedmetaalign.fleet.files import Raw, load
+from fedmetaalign.fleet.files.loading import SUFFIXES
+from fedmetaalign.fleet.patterns import is_pattern
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.tables import Columns, of_raw
 from fedmetaalign.fleet.windows.joined import joined
@@ -46,26 +48,47 @@ def recordings_in(table: Path, pattern: str) -> list[Recording]:
     """
     depth = pattern.count("/") + 1
     base, name = Path(*table.parts[:-depth]), "/".join(table.parts[-depth:])
-    found = []
+    found = [
+        _recording(path, pattern, "name it so, or let fleet.table leave it out")
+        for path in sorted(base.glob(name))
+    ]
+    if not found:
+        raise DataError(f"No file matches {table}: check the recipe's table and --data.")
+    return found
+
+
+def recordings_among(paths: Sequence[Path], pattern: str) -> list[Recording]:
+    """As `recordings_in`, of one device: of files, of folders of them, and of patterns for files.
+
+    Raises:
+        DataError: there is none, or one is called otherwise.
+    """
+    files: dict[Path, None] = {}
+    for path in paths:
+        there = [path]
+        if path.is_dir():
+            there = [each for each in path.rglob("*") if each.name.lower().endswith(SUFFIXES)]
+        elif is_pattern(str(path)):
+            there = [*Path(path.anchor).glob(str(path.relative_to(path.anchor)))]
+        if not there:
+            raise DataError(f"{path} stands for no table: check --table.")
+        files |= dict.fromkeys(sorted(there))
+    return [_recording(path, pattern, "name it so, or let --table leave it out") for path in files]
+
+
+def _recording(path: Path, pattern: str, otherwise: str) -> Recording:
     named = re.compile(
         "".join(
             f"(?P<{piece[1:-1]}>[^/]+?)" if piece.startswith("{") else re.escape(piece)
             for piece in re.split(r"(\{\w+\})", pattern)
         )
     )
-    for path in sorted(base.glob(name)):
-        stem = Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
-        called = "/".join([*path.parts[len(path.parts) - depth : -1], stem])
-        match = named.fullmatch(called)
-        if match is None:
-            raise DataError(
-                f"{path} is not called like fleet.window.files = '{pattern}': name it so, or let fleet.table"
-                " leave it out."
-            )
-        found.append(Recording(path, tuple(match.groupdict().items())))
-    if not found:
-        raise DataError(f"No file matches {table}: check the recipe's table and --data.")
-    return found
+    stem = Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
+    folders = path.absolute().parts[:-1]
+    match = named.fullmatch("/".join([*folders[len(folders) - pattern.count("/") :], stem]))
+    if match is None:
+        raise DataError(f"{path} is not called like fleet.window.files = '{pattern}': {otherwise}.")
+    return Recording(path, tuple(match.groupdict().items()))
 
 
 def devices_of(
@@ -94,11 +117,19 @@ def devices_of(
     keys = sorted(groups)
     called = ["-".join((*([name] if name else []), *key)) or found[0].path.parent.name for key in keys]
     for key, text, safe in zip(keys, called, unique_names(called), strict=True):
-        yield Candidate(text, safe, partial(_read, groups[key], columns, safe))
+        yield Candidate(text, safe, partial(read_recordings, groups[key], columns, safe))
 
 
-def _read(found: Sequence[Recording], columns: Columns, name: str) -> Table:
+def read_recordings(
+    found: Sequence[Recording], columns: Columns, name: str, change: Callable[[Raw], Raw] = lambda raw: raw
+) -> Table:
     """Reads one device's recordings, window by window; one that is too short is left out, and told.
+
+    Args:
+        found: the files.
+        columns: what their columns mean.
+        name: of the device.
+        change: what is done to the rows of each before they get their meaning.
 
     Raises:
         DataErrors: one cannot be used, or all are too short.
@@ -109,7 +140,7 @@ def _read(found: Sequence[Recording], columns: Columns, name: str) -> Table:
     for each in found:
         with noting(problems):
             try:
-                tables.append(_of_one(each, columns, name))
+                tables.append(_of_one(change(raw_of(each, columns)), columns, name))
             except ShortError as error:
                 short.append(error)
     if problems:
@@ -123,11 +154,17 @@ def _read(found: Sequence[Recording], columns: Columns, name: str) -> Table:
     return table
 
 
-def _of_one(recording: Recording, columns: Columns, name: str) -> Table:
+def raw_of(recording: Recording, columns: Columns) -> Raw:
+    """Returns the rows of a recording, with what its name says as columns.
+
+    Raises:
+        DataError: the file cannot be read, or has a column that its name tells, too.
+    """
     parts = dict(recording.parts)
 
     def needed(there: Sequence[str]) -> Sequence[str]:
-        wanted = columns.needed([*there, *(part for part in parts if part not in bare(there))])
+        others = bare(there, columns.spoken)
+        wanted = columns.needed([*there, *(part for part in parts if part not in others)])
         return [column for column in there if column in wanted]
 
     texts = tuple(column for column in columns.texts if column not in parts)
@@ -137,11 +174,15 @@ def _of_one(recording: Recording, columns: Columns, name: str) -> Table:
             f"{recording.path} has a column '{both[0]}', and its name tells '{both[0]}', too: call the part of"
             " fleet.window.files otherwise."
         )
-    raw = replace(raw, frame=raw.frame.with_columns(pl.lit(text).alias(part) for part, text in parts.items()))
+    told = (pl.lit(text).alias(part) for part, text in parts.items())
+    return replace(raw, frame=raw.frame.with_columns(told))
+
+
+def _of_one(raw: Raw, columns: Columns, name: str) -> Table:
     table = of_raw(raw, columns, name)
     windows = table.windows
     if windows is None:
         return table
-    stem = "/".join([*recording.path.parent.parts[-1:], recording.path.stem])
+    stem = "/".join([*raw.path.parent.parts[-1:], raw.path.stem])
     own = [stem] * len(table) if not columns.recordings else [f"{stem}:{each}" for each in windows.recordings]
     return replace(table, windows=replace(windows, recordings=np.array(own, str)))

@@ -1,13 +1,14 @@
 """One device of a recipe's fleet, made on the device itself from its own table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fedmetaalign.errors import RecipeError
+from fedmetaalign.errors import DataError, RecipeError
 from fedmetaalign.fleet import tables
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.fleet.division.splits import split
 from fedmetaalign.fleet.division.thinning import thinned
+from fedmetaalign.fleet.folders import read_recordings, recordings_among
 from fedmetaalign.fleet.missing import gaps
 from fedmetaalign.fleet.missing.gaps import filled
 from fedmetaalign.fleet.placement import conversions_told, converted
@@ -22,25 +23,21 @@ from fedmetaalign.model.online import Samples
 from fedmetaalign.recipe import Recipe, Source
 
 
-def read_table(recipe: Recipe, name: str, path: Path) -> Table:
+def read_table(recipe: Recipe, name: str, *paths: Path) -> Table:
     """Reads a device's own table as the recipe says.
 
     Args:
         recipe: whose source of this name, or else whose only source of tables, says what the columns mean; the
             tables that it names itself are the server's concern.
         name: the device's.
-        path: a CSV or Parquet file, or one that `save_table` wrote.
+        paths: a table, or one that `save_table` wrote; where the recipe says with fleet.window.files what the
+            names of files tell, files, folders and patterns of them.
 
     Raises:
         DataError: the table cannot be used.
         RecipeError: the recipe does not say how.
     """
-    if path.suffix == SUFFIX:
-        table = load_table(path, name)
-    else:
-        table = tables.read(
-            path, columns_of(_source(recipe, name), recipe.splits, recipe.fleet.conversions), name
-        )
+    table = load_table(paths[0], name) if paths[0].suffix == SUFFIX else _read(recipe, name, paths)
     table = converted(table, recipe.fleet.conversions)
     check(table, recipe)
     return thinned(table, recipe.splits, recipe.seed)
@@ -87,6 +84,18 @@ def build_device(recipe: Recipe, table: Table, place: Place) -> tuple[Device, Sa
     rows = split(table, recipe.splits, recipe.seed)
     table = filled(table, rows.train)
     return prepared(table, rows, place, own_of(table, rows.train, recipe), recipe)
+
+
+def _read(recipe: Recipe, name: str, paths: Sequence[Path]) -> Table:
+    columns = columns_of(_source(recipe, name), recipe.splits, recipe.fleet.conversions)
+    if columns.window is not None and columns.window.files is not None:
+        return read_recordings(recordings_among(paths, columns.window.files), columns, name)
+    if len(paths) > 1:
+        raise DataError(
+            f"{paths[1]} is a second table, and of a device without fleet.window.files one is taken: put its"
+            " rows into one file."
+        )
+    return tables.read(paths[0], columns, name)
 
 
 def _source(recipe: Recipe, name: str) -> Source:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fedmetaalign.fleet.columns.in_names import bare_of
 from fedmetaalign.fleet.columns.units import meant
+from fedmetaalign.fleet.columns.ways import kind_of, way
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.model.preparation import OwnUnit
 from fedmetaalign.recipe import Model
@@ -190,6 +192,7 @@ def notices(
             f"The same name in unlike units is not the same feature: {joined(units.values())}; use one unit, or"
             " say in fleet.conversions how to turn them into one."
         )
+    yield from _named_apart(devices)
     lacking: dict[tuple[str, ...], list[str]] = {}
     adding: dict[tuple[str, ...], list[str]] = {}
     families = _families(devices)
@@ -262,6 +265,28 @@ def _units(devices: Mapping[str, Sequence[Feature]]) -> dict[str, str]:
         for name, units in by_name.items()
         if len(units) > 1
     }
+
+
+def _named_apart(devices: Mapping[str, Sequence[Feature]]) -> Iterator[str]:
+    """Yields which features differ in nothing but the unit that their names carry, and what makes them one."""
+    named: dict[str, dict[str, str]] = {}
+    for name, unit in dict.fromkeys(feature for own in devices.values() for feature in own):
+        bare, in_name = bare_of(name)
+        if in_name:
+            named.setdefault(bare, {})[name] = unit or in_name
+    for bare, units in named.items():
+        together = any(sum(name in units for name, _ in own) > 1 for own in devices.values())
+        if len(units) < 2 or together or not kind_of(units.values()):
+            continue
+        to, *others = dict.fromkeys(units.values())
+        ways = (
+            f'"{unit}" = {{ to = "{to}", {", ".join(f"{k} = {v:.10g}" for k, v in way(unit, to))} }}'
+            for unit in others
+        )
+        yield (
+            f"{joined(map(repr, units))} look like one sensor in several units, and are features apart: to make"
+            f" them one, call it '{bare}' in features, and say in fleet.conversions: {'; '.join(ways)}."
+        )
 
 
 def _unknown(devices: Mapping[str, Sequence[Feature]]) -> Iterator[str]:

@@ -323,4 +323,5 @@ def columns_of(
         lacking=source.table is not None and is_pattern(Path(source.table).name),
         window=source.window,
         conversions=conversions if source.window else {},
+        spoken=(*source.units.values(), *conversions, *(way.to for way in conversions.values())),
     )

@@ -78,6 +78,7 @@ class Columns:
         window: what rows are, where they are samples or windows of a signal; the features are its channels,
             and then the column of the speed.
         conversions: of units of samples, before they become windows.
+        spoken: units that the recipe speaks of, which a column may have as the last word of its name.
     """
 
     label: str | tuple[str, ...]
@@ -98,6 +99,7 @@ class Columns:
     lacking: bool = False
     window: Window | None = None
     conversions: Mapping[str, Conversion] = field(default_factory=dict)
+    spoken: tuple[str, ...] = ()
 
     @property
     def recordings(self) -> tuple[str, ...]:
@@ -119,8 +121,12 @@ class Columns:
         """The columns of a file that are read: all where one is missing, to say what there is."""
         named = {*self.texts, *self.units, *(name for name in self.features if not is_pattern(name))}
         patterns = [name for name in self.features if is_pattern(name)]
-        found = carrying(there, lambda name: name in named or any(like(each, name) for each in patterns))
-        return found if named <= {*bare(found)} else there
+
+        def is_named(name: str) -> bool:
+            return name in named or any(like(each, name) for each in patterns)
+
+        found = carrying(there, is_named, self.spoken)
+        return found if named <= {*bare(found, self.spoken)} else there
 
     @property
     def named(self) -> tuple[Value, ...]:
@@ -246,7 +252,7 @@ def _labels(raw: Raw, columns: Columns, *, strict: bool) -> tuple[Labels, np.nda
 def table_of(raw: Raw, columns: Columns, name: str, *, strict: bool) -> tuple[Table, np.ndarray, Gaps]:
     """Returns a table of all rows, which of them have no label, (rows,) bool, and what they lack."""
     labels, path = columns.labels, raw.path
-    raw, in_header = without_units(raw, columns.features)
+    raw, in_header = without_units(raw, columns.features, columns.spoken)
     features = matching(raw.frame.columns, columns)
     needed = (*labels, *features, *names_of(columns.kind), *names_of(columns.group), *columns.recordings)
     require_all(raw, needed if columns.lacking else (*needed, *columns.categories, *columns.units))
@@ -301,11 +307,11 @@ def _features(raw: Raw, features: tuple[str, ...], columns: Columns) -> tuple[np
     """Returns the features as `features_of` does, also of a file that holds them back."""
     if raw.later is None:
         return features_of(raw, features, columns.categories, columns.missing)
-    pieces = (without_units(piece, columns.features)[0] for piece in raw.later.pieces())
+    pieces = (without_units(piece, columns.features, columns.spoken)[0] for piece in raw.later.pieces())
     try:
         return features_in_pieces(pieces, raw.frame.height, features, columns.categories, columns.missing)
     except DataError:
-        whole = without_units(raw.later.whole(), columns.features)[0]
+        whole = without_units(raw.later.whole(), columns.features, columns.spoken)[0]
         return features_of(whole, features, columns.categories, columns.missing)
 
 

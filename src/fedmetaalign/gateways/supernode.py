@@ -1,7 +1,7 @@
 """A device: Flower's SuperNode as a child, whose log becomes a few sentences for the person beside it.
 
-The SuperNode asks its server every three seconds for work and starts a process for each piece. It outlasts a
-server that is not there yet, or not there any more; one that refuses it ends it.
+The SuperNode asks its server for work, which answers when there is some; a process beside it does the work. It
+outlasts a server that is not there yet, or not there any more; one that refuses it ends it.
 """
 
 import os
@@ -14,20 +14,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NoReturn
 
 import tomli_w
 
 from fedmetaalign.errors import RunError
-from fedmetaalign.gateways import addresses, processes
+from fedmetaalign.fleet.patterns import is_pattern
+from fedmetaalign.gateways import addresses, pace, processes
 from fedmetaalign.gateways.superlink import SuperLink
 from fedmetaalign.system.locking import LINGER, BusyError, Lock, alone
 
 AFTERLIFE = 90.0
 """Seconds in which a server may refuse a device that it takes for still there; Flower's are 60."""
 
-_SUPEREXEC = "fedmetaalign.engine.flower.forking"
 _JOINED = re.compile(r"SuperNode ID: ")
 _WORK = re.compile(r"Receiving: (\S+) message")
 _WORKS = {
@@ -45,14 +44,16 @@ _OUT_OF_STEP = re.compile(r"Run ID \d+ is not in `RUNNING` status\. Ignoring mes
 _CERTIFICATE = re.compile(r"certificate verify failed: (.*?) \(_ssl")
 
 
-def run_device(name: str, table: Path, server: str, keys: Path | None, state: Path, insecure: bool) -> None:
+def run_device(
+    name: str, tables: Path | Sequence[Path], server: str, keys: Path | None, state: Path, insecure: bool
+) -> None:
     """Takes part in a fleet until this process is stopped by SIGINT or SIGTERM.
 
     Standard error says what happens; Flower's own log is STATE/supernode.log. STATE/flower is Flower's.
 
     Args:
         name: of the device; with keys, the server goes by the name that the key was enrolled under.
-        table: the device's samples.
+        tables: the device's samples: files, or folders of them.
         server: HOST:PORT.
         keys: the folder that the operator handed out, with `key` and `ca.crt`; None with `insecure`.
         state: where the device keeps what has to outlast it; made if need be.
@@ -62,45 +63,50 @@ def run_device(name: str, table: Path, server: str, keys: Path | None, state: Pa
         RunError: an argument cannot be used, the server refuses the device, or the SuperNode fails.
     """
     secured = _secured(server, keys, insecure)
-    _check_readable(table, f"--table is the file of {name}'s samples")
+    for table in _several(tables):
+        if not table.is_dir() and not is_pattern(str(table)):
+            _check_readable(table, f"--table is the file of {name}'s samples")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _alone_at_last(name, state) as lock:
         try:
             superlink = SuperLink(server, keys / "ca.crt" if keys else None)
             came = _wait(name, superlink)
-            again = partial(arguments, name, table, server, state, secured)
+            again = partial(arguments, name, tables, server, state, secured)
             _take_part(name, superlink, state, again, came, lock)
         except KeyboardInterrupt:
             (state / "joined").unlink(missing_ok=True)
             _tell(name, "stopped")
 
 
-def arguments(name: str, table: Path, server: str, state: Path, secured: Sequence[str]) -> list[str]:
+def arguments(
+    name: str, tables: Path | Sequence[Path], server: str, state: Path, secured: Sequence[str]
+) -> list[str]:
     """Returns what `flower-supernode` is called with, and writes the file that tells the client app the rest.
 
     Args:
         name: of the device.
-        table: the device's samples.
+        tables: the device's samples: files, or folders of them.
         server: HOST:PORT.
         state: where the device keeps what has to outlast it; a folder that is there.
         secured: how the device and the server are to know each other: ["--insecure"], or the files for TLS.
     """
     config = state / "node.toml"
-    about = {"name": name, "table": str(table.resolve()), "state": str(state.resolve())}
+    where = "\n".join(str(table.resolve()) for table in _several(tables))
+    about = {"name": name, "table": where, "state": str(state.resolve())}
     config.write_text(tomli_w.dumps(about))
     runtime = ["--host", "127.0.0.1", "--port", str(addresses.free_port())]
     return ["--superlink", server, "--node-config", str(config), *runtime, *secured]
 
 
+def _several(tables: Path | Sequence[Path]) -> Sequence[Path]:
+    return (tables,) if isinstance(tables, Path) else tables
+
+
 def serve() -> None:
-    """Runs `flower-supernode`, whose SuperExec forks in place of starting Python anew for every answer."""
+    """Runs `flower-supernode`, with a process that stays up to answer, and without its waits."""
     from flwr.supernode.cli import flower_supernode
 
-    def superexec(command: Sequence[str]) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([sys.executable, "-m", _SUPEREXEC, *command[1:]])  # noqa: S603
-
-    # The name stands in its module for a function, too.
-    sys.modules["flwr.supernode.start_client_internal"].subprocess = SimpleNamespace(Popen=superexec)  # type: ignore[attr-defined]
+    pace.hurry_supernode()
     flower_supernode()
     # It comes back only after an error that it does not know, and would then wait for its own server thread.
     sys.stdout.flush()

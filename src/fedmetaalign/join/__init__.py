@@ -5,7 +5,7 @@ for a device whose own samples stay where they are.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ class Places:
 
 def join(
     folder: Path,
-    table: Path,
+    tables: Path | Sequence[Path],
     name: str | None = None,
     like: str | None = None,
     test: float = 0.0,
@@ -70,8 +70,9 @@ def join(
 
     Args:
         folder: the run's, or what `export` has made of it.
-        table: a CSV or Parquet file with the features of one of the recipe's sources. Cells of its label may be
-            empty, and the label's columns may be missing.
+        tables: a table with the features of one of the recipe's sources. Cells of its label may be empty, and
+            the label's columns may be missing. Where the recipe says with fleet.window.files what the names of
+            files tell, files, folders and patterns of them.
         name: of the device; by default the file's.
         like: whose columns the table has, where that is not clear: a source, or a device.
         test: share of the labelled samples to hold out and to test the model on.
@@ -86,11 +87,11 @@ def join(
             diverged, or the bundle cannot be written.
     """
     trained = read_trained(folder)
-    device_name = safe_name(name or table.stem)
+    paths = (tables,) if isinstance(tables, Path) else tuple(tables)
+    device_name = safe_name(name or paths[0].stem)
     places = _places(folder, device_name, out)
     _check_name(trained, device_name, places, again)
-    raw = files.load(table)
-    found = newcomer(trained.recipe, trained.shared, trained.names, raw, device_name, like, test)
+    found = newcomer(trained.recipe, trained.shared, trained.names, paths, device_name, like, test)
     features.check(found.device.preparation, found.calibration.train.x)
     final = _final(trained, found, like)
     personal, did, why = _own(trained, found, final)
@@ -106,7 +107,7 @@ def join(
             **({"group": final.names} if trained.groups else {}),
             "weights": hashlib.sha256(final.weights.tobytes()).hexdigest(),
         },
-        "table": {"sha256": files.sha256(table), "rows": found.rows, "labelled": found.labelled},
+        "table": {**_digests(found.files), "rows": found.rows, "labelled": found.labelled},
         "samples": dict(found.classes),
         "did": did,
         "why": why,
@@ -125,6 +126,13 @@ def join(
         places.record.parent.mkdir(parents=True, exist_ok=True)
         write(places.record, json_bytes(told))
     return told, places
+
+
+def _digests(paths: Sequence[Path]) -> dict[str, Any]:
+    """The sha256 of a file, or of each of several."""
+    if len(paths) == 1:
+        return {"sha256": files.sha256(paths[0])}
+    return {"sha256": {str(path): files.sha256(path) for path in paths}}
 
 
 def _places(folder: Path, name: str, out: Path | None) -> Places:
@@ -225,5 +233,5 @@ def _tested(
         "samples": len(test),
         "global": judged(learner.probabilities(final.weights, test.x), 0.5),
         "personalized": judged(personal.probabilities(test.x), personal.threshold.threshold),
-        "deployed": judged(runtimes.scores(deployed.model, test.x, RUNTIME), deployed.threshold.threshold),
+        "deployed": judged(runtimes.scores(deployed.network, test.x, RUNTIME), deployed.threshold.threshold),
     }

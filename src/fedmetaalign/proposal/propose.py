@@ -10,6 +10,7 @@ import numpy as np
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.audit.overlap import comparable, overlaps
 from fedmetaalign.fleet.audit.table import Audit, audit_raw
+from fedmetaalign.fleet.columns.in_names import unit_of
 from fedmetaalign.fleet.files import Raw
 from fedmetaalign.fleet.labels.classes import Value
 from fedmetaalign.fleet.labels.guess import Guess, guess, labelled_rows
@@ -22,7 +23,6 @@ from fedmetaalign.proposal.proposal import Choice, Cut, Part, Proposal, Split
 from fedmetaalign.proposal.reading import Family
 from fedmetaalign.proposal.signals import rate_of, windows_of
 from fedmetaalign.proposal.timing import time_column
-from fedmetaalign.proposal.units import unit_of
 
 MOST_ROWS = 200_000
 """The rows that are looked at; of more, every second, third, ... row is."""

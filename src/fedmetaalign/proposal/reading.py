@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.columns.units import split_unit
+from fedmetaalign.fleet.columns.in_names import bare_of
 from fedmetaalign.fleet.files import CERTAIN, Options, Raw, glanced
 from fedmetaalign.fleet.files.loading import KINDS
 from fedmetaalign.proposal.conversions import alike, in_one_unit
@@ -163,19 +163,15 @@ def _with(path: Path, decimal: str, options: Options) -> Raw | None:
 def _kin(raws: Sequence[Raw]) -> Iterator[list[Raw]]:
     families: list[list[Raw]] = []
     for raw in raws:
-        own = {*map(_named, raw.frame.columns)}
+        own = {bare_of(name)[0] for name in raw.frame.columns}
         for family in families:
-            others = {*map(_named, family[0].frame.columns)}
+            others = {bare_of(name)[0] for name in family[0].frame.columns}
             if len(own & others) >= _ALIKE * len(own | others):
                 family.append(raw)
                 break
         else:
             families.append([raw])
     yield from families
-
-
-def _named(column: str) -> str:
-    return split_unit(column)[0]
 
 
 def _pooled(raws: Sequence[Raw]) -> Raw:

@@ -116,7 +116,7 @@ class Recipe(Section):
 
 
 def load(
-    recipe: str, settings: Iterable[str] = (), seed: int | None = None, data: Path | None = None
+    recipe: str, settings: Iterable[str] = (), seed: int | None = None, data: Path | str | None = None
 ) -> Recipe:
     """Reads a recipe.
 
@@ -151,7 +151,7 @@ def load(
                 return f"--set {text!r}"
         return str(files[0].path if where == "name." else recipe_file.origin(files, location))
 
-    return _located(_checked(raw, origin), (data or files[0].path.parent).resolve())
+    return _located(_checked(raw, origin), Path(data or files[0].path.parent).resolve())
 
 
 def parse(raw: Mapping[str, Any], origin: str) -> Recipe:

@@ -24,7 +24,7 @@ _MOST = 8
 """Devices, or sentences, that a finding names before it says how many more there are."""
 
 
-def write_report(run: Path, devices: Sequence[str] = ()) -> Path:
+def write_report(run: Path | str, devices: Sequence[str] = ()) -> Path:
     """Writes RUN/report.html from the files of the run folder, and from nothing else.
 
     The page is replaced as a whole, so that a reader never sees half of one. The same folder gives the same
@@ -42,6 +42,7 @@ def write_report(run: Path, devices: Sequence[str] = ()) -> Path:
         RunError: a file is missing (the run has not finished) or damaged, a device is not in it, or the page
             cannot be written.
     """
+    run = Path(run)
     found = read_run(run)
     if unknown := sorted({*devices} - {device.name for device in found.devices}):
         raise RunError(f"{run} has no device {unknown[0]!r}; its names stand in results.json.")

@@ -9,8 +9,10 @@ from recordings import signal
 
 from fedmetaalign import recipe
 from fedmetaalign.errors import DataError, RecipeError
-from fedmetaalign.fleet.build import build
+from fedmetaalign.fleet.build import build, build_shared
 from fedmetaalign.fleet.folders import recordings_in
+from fedmetaalign.fleet.local_device import read_table
+from fedmetaalign.fleet.newcomer import newcomer
 from fedmetaalign.fleet.sources import find_devices, raw_tables
 
 
@@ -92,6 +94,30 @@ def test_the_parts_of_a_name_are_as_short_as_can_be():
     assert dict(found.parts) == {"a": "test", "b": "folders"}
     (found,) = recordings_in(here.parent / "test_recordings_ap*.py", "{a}_{b}")
     assert dict(found.parts) == {"a": "test", "b": "recordings_apart"}
+
+
+@pytest.mark.parametrize("given", ["m1", "m1/*.csv", ["m1/normal_0.csv", "m1/*_1.csv", "m1/rattle_0.csv"]])
+def test_a_device_gives_its_recordings_as_a_folder_a_pattern_or_one_by_one(tmp_path, given):
+    recipe = recipe_of(rig(tmp_path))
+    paths = [tmp_path / each for each in ([given] if isinstance(given, str) else given)]
+    member, table = raw_tables(recipe)[1], read_table(recipe, "m1", *paths)
+    order = np.lexsort((table.windows.spans[:, 0], table.windows.recordings))
+    assert table.x[order].tobytes() == member.x.tobytes() and table.y[order].tobytes() == member.y.tobytes()
+    _, shared = build_shared(recipe)
+    found = newcomer(recipe, shared, ["m0"], paths, "new", None, 0.0)
+    assert (found.rows, found.labelled, dict(found.classes)) == (20, 20, {"normal": 10, "rattle": 10})
+    assert {path.name for path in found.files} == {f"{k}_{i}.csv" for k in ("normal", "rattle") for i in (0, 1)}
+
+
+def test_what_is_no_recording_of_a_device_is_one_sentence(tmp_path):
+    recipe = recipe_of(rig(tmp_path))
+    (tmp_path / "m1" / "notes.csv").write_text("a\n1\n", encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r"notes\.csv is not called like .*: name it so, or let --table leave it"
+    ):
+        read_table(recipe, "m1", tmp_path / "m1")
+    with pytest.raises(DataError, match=r"x\*\.csv stands for no table: check --table"):
+        read_table(recipe, "m1", tmp_path / "x*.csv")
 
 
 @pytest.mark.parametrize(

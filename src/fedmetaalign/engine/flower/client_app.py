@@ -1,7 +1,7 @@
 """The device's end: a Flower ClientApp that answers with its own table, and keeps its state in files.
 
-The node's configuration says who it is: `name`, `table` (a CSV or Parquet file) and `state` (a folder of the
-device's own; its bundle is made there, in `bundle`).
+The node's configuration says who it is: `name`, `table` (a file, or several paths, a line each) and `state` (a
+folder of the device's own; its bundle is made there, in `bundle`).
 """
 
 import shutil
@@ -40,7 +40,7 @@ def say_hello(message: Message, context: Context) -> Message:
 
     def content(name: str, header: Header) -> RecordDict:
         recipe = header.recipe
-        table = read_table(recipe, name, Path(_configured(context, "table")))
+        table = read_table(recipe, name, *_tables(context))
         for sentence in told(recipe, table):  # what its cells say, and its times, stay on the device
             _tell(sentence)
         mine = hello(recipe, table)  # raises where the table is too small, so that this is known of now
@@ -62,7 +62,7 @@ def train(message: Message, context: Context) -> Message:
     def content(name: str, header: Header) -> RecordDict:
         recipe, state = header.recipe, Path(_configured(context, "state"))
         request, place = read_request(message.content, recipe.model)
-        table = read_table(recipe, name, Path(_configured(context, "table")))
+        table = read_table(recipe, name, *_tables(context))
         device, test = build_device(recipe, table, place)
         _check_features(device)
         client = Client(recipe, device, learner_of(recipe, place.target), Memory(state / "runs" / header.run))
@@ -112,6 +112,10 @@ def _check_features(device: Device) -> None:
         features.check(device.preparation, device.inputs)
     except BundleError as error:
         raise DataError(str(error)) from None
+
+
+def _tables(context: Context) -> list[Path]:
+    return [Path(line) for line in _configured(context, "table").split("\n")]
 
 
 def _configured(context: Context, key: str) -> str:

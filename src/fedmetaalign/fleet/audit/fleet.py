@@ -101,12 +101,12 @@ def thinned(raw: Raw) -> tuple[Raw, int]:
 
 
 def audit_files(
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     label: str | tuple[str, ...] | None = None,
     positive: tuple[Value, ...] = (),
     normal: tuple[Value, ...] = (),
 ) -> tuple[Audit, ...]:
-    """Audits several files, and against each other: what `contained` finds joins the audits of both files.
+    """Audits several files, and against each other: rows that two files share are a finding of both.
 
     Args:
         paths: the tables, as `load` reads them.
@@ -117,7 +117,7 @@ def audit_files(
     Raises:
         DataErrors: some cannot be audited.
     """
-    found = audit_tables(paths, names_of(label), positive, normal)
+    found = audit_tables([Path(path) for path in paths], names_of(label), positive, normal)
     if found.wrong:
         raise DataErrors(found.wrong)
     return found.audits

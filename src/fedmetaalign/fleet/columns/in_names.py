@@ -2,6 +2,8 @@
 
 import re
 
+from fedmetaalign.fleet.columns.units import split_unit
+
 _BRACKETS = re.compile(r".*\S\s*[\[(]\s*([^\[\]()]{1,12}?)\s*[\])]\s*")
 _PLAIN = {
     "bar", "mbar", "pa", "hpa", "kpa", "mpa", "psi", "degc", "degf", "celsius", "fahrenheit", "kelvin",
@@ -21,7 +23,7 @@ _SPELT = {
 }  # fmt: skip
 _LETTERS = {
     "a": ("A", ("current", "amp")), "v": ("V", ("volt",)), "w": ("W", ("power",)), "k": ("K", ("temp",)),
-    "c": ("°C", ("temp",)), "f": ("°F", ("temp",)), "g": ("g", ("accel", "vibration", "vib")),
+    "c": ("°C", ("temp", "heat")), "f": ("°F", ("temp", "heat")), "g": ("g", ("accel", "vibration", "vib")),
     "m": ("m", ("length", "height", "level", "distance", "depth", "position")),
     "n": ("N", ("force", "load", "thrust")), "s": ("s", ("time", "duration")),
     "h": ("h", ("hours", "time", "duration")), "l": ("l", ("volume",)), "j": ("J", ("energy", "work")),
@@ -33,11 +35,23 @@ def unit_of(column: str) -> str:
     if found := _BRACKETS.fullmatch(column):
         inside = found[1]
         return inside if inside and not inside.isdigit() else ""
-    parts = [part for part in re.split(r"[_\s]+", column.strip()) if part]
-    for size in (2, 1):
-        if len(parts) > size and (unit := _unit(parts[-size:], " ".join(parts[:-size]).lower())):
-            return unit
-    return ""
+    return parted(column)[1]
+
+
+def bare_of(column: str) -> tuple[str, str]:
+    """A column's name without its unit, in brackets or as a word, and that; "" where there is none."""
+    in_brackets = split_unit(column)
+    return in_brackets if in_brackets[1] else parted(column)
+
+
+def parted(column: str) -> tuple[str, str]:
+    """A column's name without the unit that is its last word, or last two, and that; "" where there is none."""
+    breaks = [*re.finditer(r"[_\s]+", column.strip())]
+    for gap in breaks[-2:]:
+        name, rest = column.strip()[: gap.start()], column.strip()[gap.end() :]
+        if name and (unit := _unit(re.split(r"[_\s]+", rest), re.sub(r"[_\s]+", " ", name).lower())):
+            return name, unit
+    return column, ""
 
 
 def _unit(words: list[str], quantity: str) -> str:
