@@ -20,7 +20,7 @@ def test_rows_stand_in_the_order_of_their_rank(tmp_path: Path) -> None:
     assert [metric[0] for metric in data["metrics"]][:2] == ["accuracy in %", "F1 in %"]
     first = data["rows"][0]
     assert first[2][0] == [0.945, 0.935, 0.955] and first[3] == [0.95, 0.94]
-    assert (first[1], first[4:]) == (False, [24000, "2.5\u202fMB", "7.5\u202fs"])
+    assert (first[1], first[4:]) == (False, [24000, [2_500_000, "2.5\u202fMB"], [7.52, "7.5\u202fs"]])
     assert [(row[0], row[2][0][0]) for row in data["unseen"]] == [("FedAvg", 0.933)]
 
 

@@ -83,6 +83,7 @@ def opened(browser: Any) -> Iterator[Any]:
 
     def open_page(path: Path, width: int = 1280, scheme: str = "light", fragment: str = "") -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context.set_default_timeout(15_000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
@@ -197,7 +198,7 @@ def test_ten_thousand_devices_are_at_hand(large: Path, opened: Any) -> None:
     page.locator("summary", has_text="Worse off than alone").click()
     page.get_by_role("button", name=re.compile("^Show these")).first.click()
     assert status_of(page).startswith("1,042 of 10,000 devices")
-    page.get_by_label("Show", exact=True).select_option("")
+    page.get_by_label("Show", exact=True).select_option(label="all devices")
     page.get_by_label("Find").fill("feeder-09999")
     page.locator(".fleet tbody button").click()
     command = "fedmetaalign report large0 --device feeder-09999"

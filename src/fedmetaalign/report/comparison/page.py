@@ -111,8 +111,8 @@ def _row(row: Row, keys: Iterable[str], devices: Iterable[str]) -> list[Any]:
         [_interval(row.fleet.get(key, reading.NOTHING)) for key in keys],
         [_rounded(reading.value_of(row, device).mean) for device in devices],
         row.steps,
-        traffic(row.bytes),
-        duration(row.seconds),
+        [row.bytes, traffic(row.bytes)],
+        [row.seconds, duration(row.seconds)],
     ]
 
 

@@ -10,7 +10,8 @@ function filled(node, attributes, inside) {
     if (typeof value === "function") node.addEventListener(name, value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...inside.flat(Infinity).filter((each) => each || each === 0).map((each) => each.nodeType ? each : String(each)));
+  node.append(...inside.flat(Infinity).filter((each) => each || each === 0).map((each) => each.nodeType ? each
+    : String(each)));
   return node;
 }
 const h = (tag, attributes, ...inside) => filled(document.createElement(tag), attributes, inside);
