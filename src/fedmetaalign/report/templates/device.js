@@ -56,7 +56,7 @@ function devicePage(i) {
     warnings(i, some),
     found ? null : h("p", { class: "note" }, "To stay small, this page has the table's numbers of this device alone. ",
       h("code", {}, `fedmetaalign report ${data.run} --device ${name}`), " makes it again with all of them."),
-    h("div", { class: "cards" }, stagesOf(i), gave(i, some), curveOf(i, some), countsOf(i, some), threshold(i, some)),
+    h("div", { class: "cards" }, stagesOf(i), curveOf(i, some), countsOf(i, some), gave(i, some), threshold(i, some)),
     some.stages && metricsOf(i, some),
     some.rounds && history_(some), some.missed && missedOf(some.missed),
     some.time && timeOf(some), some.drift && driftOf(some), some.ladder && ladderOf(some.ladder),
@@ -199,6 +199,7 @@ function threshold(i, some) {
   if (few) add("Faults", `${few.found} of ${few.faults} found, which is ${share(few.low)} to ${share(few.high)} of all`);
   add("Model", `${whole(of(i, "bytes"))} bytes`);
   add("Bundle", known(of(i, "digest")) ? h("code", {}, some.digest || `${of(i, "digest")}\u2026`) : NONE);
+  if (some.found) add("In its folder", h("code", {}, some.found), ", another one: copy it again, or run again");
   return figure("What it runs", "", list);
 }
 

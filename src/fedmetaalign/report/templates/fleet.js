@@ -148,7 +148,7 @@ function heatOf({ title, key, rounds, names, rows: values }) {
     : "The device with the most weight first";
   const against = all.some((value) => value < 0) ? "; orange: against the fleet" : "";
   return figure(title,
-    `${whose}; the darker, the more, from ${format(Math.min(...all))} to ${format(Math.max(...all))}${against}.`,
+    `${whose}; the stronger the colour, the more: from ${format(Math.min(...all))} to ${format(Math.max(...all))}${against}.`,
     heat(`${title}, by round and device`, rounds, names, values, { format }));
 }
 
