@@ -106,7 +106,7 @@ def names_of(page: Any) -> list[str]:
 
 def status_of(page: Any) -> str:
     text: str = page.locator("[role=status]").inner_text()
-    return text.replace("\u202f", ",")
+    return text
 
 
 def serious(page: Any) -> list[str]:

@@ -23,7 +23,7 @@ const said = (format) => (value) => known(value) ? format(value).replace("-", "\
 const percent = said((value) => `${(value / 10).toFixed(1)}${THIN}%`);
 const decimal = said((value) => (value / 1000).toFixed(3));
 const signed = said((value) => value ? `${value > 0 ? "+" : ""}${(value / 10).toFixed(1)}` : "0.0");
-const whole = said((value) => Math.round(value).toLocaleString("en").replaceAll(",", THIN));
+const whole = said((value) => Math.round(value).toLocaleString("en"));
 const share = (value) => percent(known(value) ? 1000 * value : null);
 const fraction = (value) => decimal(known(value) ? 1000 * value : null);
 const plural = (number, noun) => `${whole(number)} ${noun}${number === 1 ? "" : "s"}`;

@@ -65,8 +65,8 @@ function fleetTable() {
     ...stages.map((stage) => column(stage, titles.get(stage), percent, { kind: stage === last ? "final" : "wide" })),
     column("false_alarms", "False alarms", percent, { help: "of the normal test samples of a device without faults" }),
     column("gain", "Gain", signed, { help: "in points over training alone" }),
-    column("f1", "F1", decimal), column("macro_f1", "Macro-F1", decimal),
-    column("bytes", "Model bytes", whole, { kind: "wide" }), many && column("group", "Group", whole),
+    column("f1", "F1", decimal, { kind: "wide" }), column("macro_f1", "Macro-F1", decimal, { kind: "wide" }),
+    column("bytes", "Model bytes", whole, { kind: "wide" }), many && column("group", "Group", whole, { kind: "wide" }),
   ].filter(Boolean);
   const mark = (i) => of(i, "unfit") ? "unfit" : null;
   const table = sortable({ caption: many ? "The fleet" : "The device", columns, rows, mark });
@@ -92,7 +92,7 @@ function filters() {
 function finder(table) {
   const choices = filters();
   const select = h("select", { id: "which", change: keep }, choices.map(([words], n) => h("option", { value: n }, words)));
-  const { form, field, fits } = finding(keep, h("label", { for: "which" }, "Show"), select);
+  const { form, field, fits } = finding(keep, h("span", {}, h("label", { for: "which" }, "Show"), select));
   function keep() {
     const chosen = choices[select.value][1];
     table.filter((i) => chosen(i) && fits(of(i, "name")));

@@ -62,6 +62,6 @@ function sortable({ caption, columns, rows, noun = "device", mark = () => null }
 function finding(keep, ...more) {
   const field = h("input", { type: "search", id: "search", autocomplete: "off", input: keep });
   const form = h("form", { class: "filter", role: "search", submit: (event) => event.preventDefault() },
-    h("label", { for: "search" }, "Find"), field, more);
+    h("span", {}, h("label", { for: "search" }, "Find"), field), more);
   return { form, field, fits: (name) => name.toLowerCase().includes(field.value.trim().toLowerCase()) };
 }
