@@ -170,7 +170,7 @@ def compare(
         print_json(result)
     else:
         print_comparison(result)
-        sys.stdout.write(f"\nTables and figures: {folder / 'compare.md'}\n")
+        sys.stdout.write(f"\nPage: {folder / 'compare.html'}\nTables and figures: {folder / 'compare.md'}\n")
 
 
 app.command()(cli_init.init)
