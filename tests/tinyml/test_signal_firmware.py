@@ -20,6 +20,7 @@ from fedmetaalign.signals.fourier import cosines
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import compiled, golden, memory, windows
 from fedmetaalign.tinyml.bundle import Bundle
+from fedmetaalign.tinyml.firmware_folder import unpack
 from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write as write_model
@@ -73,6 +74,7 @@ def make(tmp_path_factory, network):
         labels = bundles.BINARY if outputs == 1 else bundles.Target(("fine", "ball", "race"), (0,))
         bundle = Bundle("pump", preparation, 0.5, None, "cortex-m4", "firmware", write_model(deployed), labels)
         bundles.write(folder, bundle, layers, raw, {})
+        unpack(folder, folder / "firmware")
         return folder
 
     return write
@@ -143,6 +145,7 @@ def test_a_convolutional_network_takes_the_samples_as_they_come(where, tmp_path)
     model = write_model(quantize(layers, x))
     bundle = Bundle("pump", preparation, 0.5, None, "cortex-m4", "firmware", model)
     bundles.write(tmp_path / "pump", bundle, layers, x * scale + mean, {})
+    unpack(tmp_path / "pump", tmp_path / "pump/firmware")
     case = load(tmp_path / "pump", 0)
     row = stream_row(case, "x", CORES.get(where, where))
     assert (row.wrong, row.agreeing, row.deciding) == (False, row.samples, row.samples)
@@ -202,6 +205,7 @@ def test_a_board_that_has_too_little_memory_is_left_out(network, needs, tmp_path
     preparation = Preparation(*parts, signal=signal)
     bundle = Bundle("pump", preparation, 0.5, None, "cortex-m4", "firmware", model)
     bundles.write(tmp_path / "pump", bundle, layers, x.astype(np.float64), {})
+    unpack(tmp_path / "pump", tmp_path / "pump/firmware")
     row = qemu_row(load(tmp_path / "pump", 0), "x", qemu.BOARDS["microbit"])
     assert (row.samples, row.wrong) == (0, False)
     assert row.note == "not run: the board microbit has too little memory for it"

@@ -218,6 +218,27 @@ def footprint(
 
 
 @app.command()
+def firmware(
+    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A device's bundle folder.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A new or empty folder.", show_default="BUNDLE/firmware"),
+    ] = None,
+) -> None:
+    """Writes a bundle's C code, with all that it takes to compile it."""
+    from fedmetaalign.system.writing import writing_to
+    from fedmetaalign.tinyml.firmware_folder import unpack
+
+    out = out or folder / "firmware"
+    with writing_to(out, "call again"):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise FedMetaAlignError(f"{out} is not empty: choose another --out.")
+        if warning := unpack(folder, out):
+            sys.stderr.write(f"{warning}\n")
+    sys.stdout.write(f"{out}\n")
+
+
+@app.command()
 def adapt(
     folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle that the device runs.")],
     state: Annotated[Path, typer.Argument(metavar="STATE", help="The file that the device exported.")],
@@ -240,11 +261,17 @@ def adapt(
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run folder.")],
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A device whose details the page is to have, however large the fleet."
+        ),
+    ] = None,
 ) -> None:
     """Writes RUN/report.html from the run folder alone."""
     from fedmetaalign.report import write_report
 
-    sys.stdout.write(f"{write_report(folder)}\n")
+    sys.stdout.write(f"{write_report(folder, device or [])}\n")
 
 
 for command in (cli_fleet.join, cli_fleet.server, cli_fleet.device, cli_fleet.enroll, cli_fleet.watch):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fedmetaalign.fleet.files import Raw
     from fedmetaalign.tinyml.bundle import Bundle
-    from fedmetaalign.tinyml.score_file import Write
+    from fedmetaalign.tinyml.score_file import Write, Written
 
 Runtime = Literal["firmware", "c", "litert", "litert-reference", "litert-xnnpack", "tflm"]
 Format = Literal["csv", "parquet", "jsonl"]
@@ -102,11 +102,11 @@ def predict(
     scored, found = predictions.Stream(content, runtime), dict[str, Any]()
     with closing(_pieces(content, table, options)) as pieces:
         first = next(pieces)  # what is wrong with the table is no reason to open a file
-        with nullcontext(None) if as_json and out is None else _writing(out, kind) as write:
+        with nullcontext(None) if as_json and out is None else writing(out, kind) as write:
             for x in chain([first], pieces):
                 told = scored.told(x)
                 if as_json:
-                    _gathered(found, told)
+                    gathered(found, told)
                 if write is not None:
                     write(told, scored.rows - len(x) + 1)
     if scored.outside:
@@ -142,7 +142,7 @@ def _pieces(content: "Bundle", table: Path, options: Any) -> "Generator[np.ndarr
         _say(f"Missing values: {without(lacking)}.")
 
 
-def _gathered(found: dict[str, Any], told: "Mapping[str, Any]") -> None:
+def gathered(found: dict[str, Any], told: "Mapping[str, Any]") -> None:
     """Adds what is said of some samples to what was said of those before.
 
     Raises:
@@ -271,12 +271,13 @@ def _kind(out: Path | None) -> Format:
 
 
 @contextmanager
-def _writing(out: Path | None, kind: Format) -> "Iterator[Write]":
+def writing(out: Path | None, kind: str, written: "Written | None" = None) -> "Iterator[Write]":
     """As `score_file`, where it cannot be written saying so in a sentence."""
+    from fedmetaalign.tinyml import predictions
     from fedmetaalign.tinyml.score_file import score_file
 
     try:
-        with score_file(out, kind) as write:
+        with score_file(out, kind, written or predictions.written) as write:
             yield write
     except OSError as error:
         if out is None or isinstance(error, BrokenPipeError):

@@ -6,8 +6,6 @@
 
 #include <stdint.h>
 
-#if FMA_LAYERS
-
 #if FMA_USES_DEPTHWISE
 /* Each channel has words of bias, multiplier and shift, and a weight for each step. */
 static void fma_depthwise(const fma_layer_t *layer, const int8_t *from, int8_t *to) {
@@ -74,57 +72,6 @@ static void fma_mean_of_all(const fma_layer_t *layer, const int8_t *from, int8_t
         to[c] = (int8_t)fma_clip(mean + layer->zero_point, -128);
     }
 }
-#endif
-
-#endif
-
-#ifdef FMA_FLOAT_TABLE
-
-/* Float layers other than dense ones; sums are taken in the order of their index. */
-#if FMA_FLOAT_DEPTHWISE
-static void fma_float_depthwise(const fma_float_layer_t *layer, const float *weights, const float *x, float *y) {
-    const int32_t channels = layer->outputs;
-    for (int32_t c = 0; c < channels; c++) {
-        float sum = 0.0f;
-        for (int32_t k = 0; k < layer->steps; k++) sum += x[k * channels + c] * weights[k * channels + c];
-        sum += weights[layer->steps * channels + c];
-        y[c] = layer->relu && sum < 0.0f ? 0.0f : sum;
-    }
-}
-#endif
-
-#if FMA_FLOAT_MAX || FMA_FLOAT_AVERAGE
-static void fma_float_pool(const fma_float_layer_t *layer, const float *x, float *y) {
-    const int32_t channels = layer->outputs;
-    for (int32_t c = 0; c < channels; c++) {
-        float taken = x[c];
-        for (int32_t k = 1; k < layer->steps; k++) {
-            const float step = x[k * channels + c];
-            if (layer->kind == FMA_MAX) {
-                if (step > taken) taken = step;
-            } else {
-                taken += step;
-            }
-        }
-        y[c] = layer->kind == FMA_MAX ? taken : taken / (float)layer->steps;
-    }
-}
-#endif
-
-/* Takes real numbers through a float layer, from place to place; returns where the next weights are. */
-static const float *fma_float_layer(const fma_float_layer_t *layer, const float *weights, const float *x, float *y) {
-    for (int32_t place = 0; place < layer->places; place++, x += layer->stride, y += layer->outputs) {
-#if FMA_FLOAT_DEPTHWISE
-        if (layer->kind == FMA_DEPTHWISE) fma_float_depthwise(layer, weights, x, y);
-#endif
-#if FMA_FLOAT_MAX || FMA_FLOAT_AVERAGE
-        if (layer->kind == FMA_MAX || layer->kind == FMA_AVERAGE) fma_float_pool(layer, x, y);
-#endif
-        if (layer->kind == FMA_DENSE) fma_dense(weights, x, layer->steps, layer->outputs, layer->relu, y);
-    }
-    return weights + layer->weights;
-}
-
 #endif
 
 #endif

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fedmetaalign.gateways import addresses
+from fedmetaalign.gateways.long_poll import LongPoll
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,12 +13,12 @@ MOST_BYTES = 32 * 2**20
 
 
 def serve() -> None:
-    """Runs `flower-superlink` with the `AccessFilter` in front."""
+    """Runs `flower-superlink` with the `AccessFilter` in front, and the `LongPoll` behind it."""
     from flwr.superlink import extensions
     from flwr.superlink.cli import flower_superlink
     from starlette.middleware import Middleware
 
-    extensions.get_middleware = lambda: (Middleware(AccessFilter),)
+    extensions.get_middleware = lambda: (Middleware(AccessFilter), Middleware(LongPoll))
     flower_superlink()
 
 

@@ -22,7 +22,6 @@ def environment(**options: Any) -> Environment:
     )
     formats: tuple[Callable[..., object], ...] = (
         numbers.decimal,
-        numbers.kibibytes,
         numbers.listing,
         numbers.percent,
         numbers.signed,

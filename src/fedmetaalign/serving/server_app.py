@@ -23,7 +23,7 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.public import public_part, public_table
 from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
 from fedmetaalign.fleet.sources import hashes
-from fedmetaalign.gateways import processes
+from fedmetaalign.gateways import pace, processes
 from fedmetaalign.gateways.certificates import EnrolmentError
 from fedmetaalign.gateways.enrolment import enrolled
 from fedmetaalign.methods import deployable
@@ -65,6 +65,7 @@ class Settings(Section):
 def main(grid: Grid, context: Context) -> None:
     """Runs a recipe."""
     processes.end_with_parent()
+    pace.hurry_grid()
     serve(grid, read_settings(context.run_config))
 
 
