@@ -356,7 +356,11 @@ def test_numbered_sensors_are_no_points_of_a_signal(tmp_path, random):
     """What is numbered on is a signal only if neighbours are alike; and the normal class is told first."""
     rows = 300
     y = np.where(random.random(rows) < 0.2, -1, 1)
-    x = random.normal(size=(rows, 40)) * np.arange(1, 41) + 100 * np.arange(40) + np.outer(y == -1, np.arange(1, 41))
+    x = (
+        random.normal(size=(rows, 40)) * np.arange(1, 41)
+        + 100 * np.arange(40)
+        + np.outer(y == -1, np.arange(1, 41))
+    )
     columns = {f"s{i:02d}": x[:, i] for i in range(40)}
     pl.DataFrame({**columns, "Pass/Fail": y}).write_csv(tmp_path / "fab.csv")
     choice = proposed(tmp_path)

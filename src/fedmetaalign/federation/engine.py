@@ -108,3 +108,44 @@ class Engine(Protocol):
             count: how many answers to wait for; none of those that have come by then is left.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Around:
+    """An engine that passes everything on to another; who makes one replaces `exchange`.
+
+    Attributes:
+        engine: reaches the devices.
+    """
+
+    engine: Engine
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """As the engine says."""
+        return self.engine.names
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """As the engine says."""
+        return self.engine.everyone
+
+    def liveness(self) -> Mapping[str, Liveness]:
+        """As the engine says."""
+        return self.engine.liveness()
+
+    def families(self) -> Mapping[str, int]:
+        """As the engine says."""
+        return self.engine.families()
+
+    def one_sided(self) -> frozenset[str]:
+        """As the engine says."""
+        return self.engine.one_sided()
+
+    def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
+        """Asks the engine."""
+        return self.engine.exchange(names, request, patience)
+
+    def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
+        """Asks the engine."""
+        return self.engine.first(requests, count)

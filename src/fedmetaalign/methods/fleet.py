@@ -4,7 +4,7 @@
        a group (aggregation/groups); those that share no feature, also by way of others, never are.
     2  In each group the weights tour the devices, as in the paper's Algorithm 2, with nothing held back and a
        rate that decays. Beside them tour the weights of each fold, which no device trains on that fold of its
-       samples.
+       samples. What a device hands back that is further away than groups.reach lets it go is not gone on with.
        Of more than two kinds of fault a device says nothing of those that it has not met (phases/kinds).
     3  A device asks four teachers: a forest and a network of its own samples, its group's model, and that
        fine-tuned. Those of the folds tell, on all of its samples, whether the joint blend or the local one
@@ -69,6 +69,8 @@ COUNTS = "counts"
 """How the scores of all devices lie."""
 MEDIAN = "median"
 """How many samples the median device has."""
+STRIDE = "stride"
+"""How long the median device's update on half of its samples is."""
 
 
 def rounds(server: Server) -> list[Round]:
@@ -87,11 +89,12 @@ def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]
     records += [record(1, number, name, absent=UNTOLD) for name in names if name not in of]
     weights, kept = state.weights, dict(state.memory)
     most = math.ceil(server.recipe.groups.cap * state.memory[MEDIAN][0])
+    reach = server.recipe.groups.reach * float(state.memory[STRIDE][0])
     for group, devices in members([name for name in names if name in of], state).items():
         order = generator(server.recipe.seed, "order", "fleet", number, group).permutation(len(devices))
         own = touring(server, state, group)
         for i in order:
-            own, seen = visited(server, number, devices[i], own, most)
+            own, seen = visited(server, number, devices[i], own, most, reach)
             records += seen
         kept |= {f"{group}.{name}": each for name, each in own.items()}
         weights = own[MODEL] if group == 0 else weights
@@ -102,8 +105,20 @@ def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]
     return state, records
 
 
-def visited(server: Server, number: int, name: str, own: Vectors, most: int) -> tuple[Vectors, list[Record]]:
-    """Hands weights to a device, and returns those that it hands back; its own where it does not answer."""
+def visited(
+    server: Server, number: int, name: str, own: Vectors, most: int, reach: float
+) -> tuple[Vectors, list[Record]]:
+    """Hands weights to a device, and returns those to go on with: as they were where its answer is no use.
+
+    Args:
+        server: reaches the device.
+        number: the tour.
+        name: of the device.
+        own: (parameters,) float32 by name, what is handed over.
+        most: samples to train on.
+        reach: how far the device may move weights, at the full learning rate. One that lies, or whose training
+            has run away, would else leave the next ones nothing to go on with.
+    """
     rate = decayed(server.recipe.serial, number)
     rest = {key: each for key, each in own.items() if key != MODEL}
     request = Visit(own[MODEL], number, len(server.engine.names), number, rate, most, rest)
@@ -112,8 +127,17 @@ def visited(server: Server, number: int, name: str, own: Vectors, most: int) -> 
     if name not in replies.answers:
         return own, failed
     local = replies.answers[name]
+    back = {MODEL: local.weights, **local.vectors}
+    if (far := max(distance(own[key], each) for key, each in back.items())) > reach * rate:
+        reason = f"It moved the weights {far / (reach * rate):.3g} times as far as groups.reach lets a device."
+        return own, [*failed, record(1, number, name, rejected=reason)]
     said = {"support_loss": local.support_loss, "query_loss": local.query_loss, "accuracy": local.accuracy}
-    return {MODEL: local.weights, **local.vectors}, [*failed, record(1, number, name, **said)]
+    return back, [*failed, record(1, number, name, **said)]
+
+
+def distance(before: np.ndarray, after: np.ndarray) -> float:
+    """Returns how far some weights are from others, in float64."""
+    return float(np.linalg.norm(after.astype(np.float64) - before))
 
 
 def told(server: Server, state: State) -> tuple[State, list[Record]]:
@@ -146,10 +170,11 @@ def grouped(server: Server, state: State) -> tuple[State, list[Record]]:
     )
     families = server.engine.families()
     least = server.recipe.groups.alignment
-    found = groups(alignments(*pair), least, np.array([families[name] for name in updates]))
-    numbers = {f"{GROUP}{name}": found[i : i + 1] for i, name in enumerate(updates)}
-    median = np.array([np.median(weighs)])
-    kept = {**state.memory, START: state.weights, MEDIAN: median, **have, **numbers}
+    of = groups(alignments(*pair), least, np.array([families[name] for name in updates]))
+    numbers = {f"{GROUP}{name}": of[i : i + 1] for i, name in enumerate(updates)}
+    lengths = np.linalg.norm(np.concatenate(pair).astype(np.float64), axis=1)
+    found = {MEDIAN: np.array([np.median(weighs)]), STRIDE: np.array([np.median(lengths)])}
+    kept = {**state.memory, START: state.weights, **found, **have, **numbers}
     return replace(state, memory=kept), failed
 
 

@@ -176,6 +176,9 @@ class Groups(Section):
     """Passes over half of its samples that a device's alignment is measured on."""
     cap: Annotated[float, Field(ge=1, strict=True)] = 4.0
     """Samples that a device trains on in a tour, at most: so many times those of the fleet's median device."""
+    reach: Positive = 2.0
+    """How far a device may move the weights in a tour at the full learning rate, at most: so many times the
+    length of the median device's update on half of its samples. Honest devices stay below 1."""
 
 
 Teacher = Literal["forest", "own", "tuned", "fleet"]
