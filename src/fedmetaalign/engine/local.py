@@ -3,12 +3,14 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 from threadpoolctl import ThreadpoolController
 
 from fedmetaalign.engine.device_runner import DeviceRunner
 from fedmetaalign.federation.engine import Liveness, Replies
-from fedmetaalign.federation.messages import Reply, Request
+from fedmetaalign.federation.messages import Reply, Request, Train, Update
+from fedmetaalign.federation.spool import MOST, Spool, Spooled
 from fedmetaalign.fleet.placement import relatives
 from fedmetaalign.model.target import ONE_SIDED
 from fedmetaalign.system.cores import cores
@@ -55,11 +57,22 @@ class LocalEngine:
 
     def _answered(self, requests: Mapping[str, Request[Reply]]) -> Replies[Reply]:
         asked = [self._runners[name] for name in requests]
+        first = next(iter(requests.values()), None)
+        spool = None
+        if isinstance(first, Train) and len(requests) * first.weights.nbytes > MOST:
+            spool = Spool(len(first.weights))
+
+        def answer(runner: DeviceRunner) -> Reply:
+            reply = runner.answer(requests[runner.device.name])
+            if spool is None or not isinstance(reply, Update):
+                return reply
+            return cast(Reply, Spooled(reply, spool))
+
         # The longest first, so that no core is left alone with it at the end.
         asked.sort(key=lambda runner: -len(runner.device.own.support))
         # A matrix product on several threads would take the cores from the other devices, and mostly wait.
         with self._pools.limit(limits=1, user_api="blas"), ThreadPoolExecutor(self._workers) as pool:
             several = pool.map if self._workers > 1 else map  # one more thread would only be waited for
-            replies = several(lambda runner: runner.answer(requests[runner.device.name]), asked)
+            replies = several(answer, asked)
             answers = {runner.device.name: reply for runner, reply in zip(asked, replies, strict=True)}
         return Replies(dict(sorted(answers.items())))
