@@ -137,6 +137,11 @@ def test_a_device_that_gives_no_update_joins_the_largest_group_of_its_family_and
             gone = [name for name in names if name == "milling-01"]
             return Replies(found.answers, tuple(FailedReply(name, "absent", "it is off") for name in gone))
 
+        def exchange_each(self, requests, patience=0.0):
+            each = [self.exchange([name], request) for name, request in requests.items()]
+            answers = {name: reply for one in each for name, reply in one.answers.items()}
+            return Replies(answers, tuple(failed for one in each for failed in one.failed))
+
     deaf = replace(server, engine=Deaf())
     *_, (_, state, records) = rounds(fleet.rounds(deaf), State(server.learner.initial()))
     assert fleet.group_of(state)["milling-01"] == fleet.group_of(state)["milling-00"]

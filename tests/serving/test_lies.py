@@ -82,6 +82,9 @@ class WithoutLiars:
             names = [name for name in names if request.number not in self.left_out.get(name, ())]
         return self.engine.exchange(names, request, patience)
 
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        return self.engine.exchange_each(requests, patience)
+
 
 @pytest.mark.usefixtures("no_report")
 def test_lies_are_reported_and_change_nothing_for_the_others(tmp_path, monkeypatch) -> None:

@@ -64,8 +64,13 @@ class Metered:
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks, and counts what travels."""
-        replies = self.engine.exchange(names, request, patience)
-        for reply in replies.answers.values():
+        return self.exchange_each(dict.fromkeys(names, request), patience)
+
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        """Asks each device something of its own, and counts what travels."""
+        replies = self.engine.exchange_each(requests, patience)
+        for name, reply in replies.answers.items():
+            request = requests[name]
             match reply:
                 case Collected():
                     self.spent.bytes += FLOAT_BYTES * len(reply.samples) * (reply.features + 1)

@@ -47,12 +47,16 @@ class LocalEngine:
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices; here everybody answers, so that nobody has to be waited for."""
-        asked = [self._runners[name] for name in names]
+        return self.exchange_each(dict.fromkeys(names, request), patience)
+
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        """Asks each device something of its own, as many at once as there are cores."""
+        asked = [self._runners[name] for name in requests]
         # The longest first, so that no core is left alone with it at the end.
         asked.sort(key=lambda runner: -len(runner.device.own.support))
         # A matrix product on several threads would take the cores from the other devices, and mostly wait.
         with self._pools.limit(limits=1, user_api="blas"), ThreadPoolExecutor(self._workers) as pool:
             several = pool.map if self._workers > 1 else map  # one more thread would only be waited for
-            replies = several(lambda runner: runner.answer(request), asked)
+            replies = several(lambda runner: runner.answer(requests[runner.device.name]), asked)
             answers = {runner.device.name: reply for runner, reply in zip(asked, replies, strict=True)}
         return Replies(dict(sorted(answers.items())))

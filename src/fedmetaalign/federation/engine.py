@@ -98,3 +98,7 @@ class Engine(Protocol):
             patience: seconds to wait for a device that is not there, or has left before it answered.
         """
         ...
+
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        """Asks each device by its name something of its own, all at once, as `exchange` does."""
+        ...

@@ -84,20 +84,24 @@ class FlowerEngine:
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices that are online, and waits for each until its deadline."""
+        return self.exchange_each(dict.fromkeys(names, request), patience)
+
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        """Asks each device something of its own, as `exchange` does."""
         answers: dict[str, Reply] = {}
         failed: list[FailedReply] = []
         began = time.monotonic()
-        unanswered = [PendingRequest(name) for name in names]
+        unanswered = [PendingRequest(name) for name in requests]
         while unanswered:
             online = self.registry.poll()
             for pending in unanswered:
-                self._send(pending, online, request)
+                self._send(pending, online, requests[pending.device])
             failed += self._late()
             looked = time.monotonic()  # who answers while others are looked at is not late for that
             came = self.registry.mailbox.poll([q.message for q in unanswered if q.message])
             awaited = set(self.everyone) if looked < began + patience else set()
             for pending in list(unanswered):
-                patient = pending.device in awaited
+                request, patient = requests[pending.device], pending.device in awaited
                 content = came.get(pending.message)
                 verdict = self._judge(pending, content, online, request, looked, patient)
                 if verdict is None:
