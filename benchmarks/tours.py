@@ -5,8 +5,8 @@
     python benchmarks/tours.py --markdown docs/results.md    # rewrite the table there
 
 Six feeders to four milling machines, simulated, with the recipe `mixed`, but ten rounds in phase 2. Every G of
-a seed runs in one process, one after another, so that their seconds can be compared; those of the table are phase
-1's, as a share of one tour's. What a run has given is kept in build/tours, and used again.
+a seed runs in one process, one after another, so that their seconds can be compared; those of the table are of
+phase 1, as a share of one tour's. What a run has given is kept in build/tours, and used again.
 """
 
 import argparse
