@@ -49,13 +49,14 @@ class LocalEngine:
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices; here everybody answers, so that nobody has to be waited for."""
-        return self._answered(dict.fromkeys(names, request))
+        return self.exchange_each(dict.fromkeys(names, request), patience)
 
     def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
         """Asks the first of them: what the others are at work on is done when it is their turn."""
-        return self._answered({name: requests[name] for name in [*requests][:count]})
+        return self.exchange_each({name: requests[name] for name in [*requests][:count]})
 
-    def _answered(self, requests: Mapping[str, Request[Reply]]) -> Replies[Reply]:
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        """Asks each device something of its own, as many at once as there are cores."""
         asked = [self._runners[name] for name in requests]
         first = next(iter(requests.values()), None)
         spool = None
