@@ -33,6 +33,8 @@ class Serial(Section):
     epochs: Count = 1
     tours: Count = 1
     """Passes over all devices in a round."""
+    parallel_tours: Count | Literal["auto"] = 1
+    """Into how many tours that go on side by side a pass is cut; 1 is the paper, see `phases.serial`."""
     decay: Literal["none", "cosine"] = "none"
     """Of the learning rate, over all tours."""
 
@@ -176,6 +178,9 @@ class Groups(Section):
     """Passes over half of its samples that a device's alignment is measured on."""
     cap: Annotated[float, Field(ge=1, strict=True)] = 4.0
     """Samples that a device trains on in a tour, at most: so many times those of the fleet's median device."""
+    reach: Positive = 2.0
+    """How far a device may move the weights in a tour at the full learning rate, at most: so many times the
+    length of the median device's update on half of its samples. Honest devices stay below 1."""
 
 
 Teacher = Literal["forest", "own", "tuned", "fleet"]
