@@ -152,6 +152,8 @@ def test_the_table_sorts_and_filters(small: Path, opened: Any) -> None:
     assert names_of(page) == ["feeder-06"]
     page.get_by_label("Show", exact=True).select_option(label="group 2")
     assert len(names_of(page)) == 8
+    groups = page.locator("section", has_text="Groups").last.locator("tbody tr").first.inner_text()
+    assert re.sub(r"\s+", " ", groups).startswith("1 8 feeder-01, feeder-03, feeder-05, feeder-07 and 4 more 91.")
 
 
 def test_a_device_opens_with_all_that_is_known_of_it(small: Path, opened: Any) -> None:
