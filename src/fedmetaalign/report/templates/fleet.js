@@ -143,7 +143,7 @@ function groups() {
   const middle = (some, read) => mean(some.map(read).filter(known));
   const cells = ([group, some]) => [String(group), whole(some.length), listing(some.map((i) => of(i, "name")).sort(byName), 5),
     percent(middle(some, accuracy)), signed(middle(some, (i) => of(i, "gain")))];
-  const heads = ["Group", "Devices", "", "Accuracy, mean", "Gain, mean"];
+  const heads = ["Group", "Devices", "Which", "Accuracy, mean", "Gain, mean"];
   const sorted = [...found].sort(([a], [b]) => a - b);
   return sorted.length > 1 && section("Groups", small(heads, sorted.slice(0, 50).map(cells), { words: [2] }),
     sorted.length > 50 && note(`The first 50 of ${sorted.length}; the table above has the group of each device.`));
@@ -177,7 +177,7 @@ function others() {
       WORDS[kind], whole(answers), reason,
     ];
     found.push(section("Answers that could not be used",
-      small(["Devices", "", "Answers", "Why"], data.missed.map(cells), { words: [1, 3] })));
+      small(["Devices", "What happened", "Answers", "Why"], data.missed.map(cells), { words: [1, 3] })));
   }
   if (data.confusion.length) {
     found.push(section("Which kind", confusion(data.confusion), note(
