@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from comparison_file import comparison
-from run_folder import BUNDLE, device, fleet_names, metrics, rounds, write_run
+from run_folder import BUNDLE, CANDIDATES, device, fleet_names, metrics, of_classes, rounds, write_run
 
 from fedmetaalign.report import write_report
 from fedmetaalign.report.comparison import figures
@@ -211,6 +211,43 @@ def test_ten_thousand_devices_are_at_hand(large: Path, opened: Any) -> None:
     assert page.locator("dialog code").first.inner_text() == command
     page.emulate_media(media="print")
     assert hindrances(page) == []
+
+
+def odd_runs() -> dict[str, dict[str, Any]]:
+    known = {"majority": None, "one_rule": None, "alone": None}
+    alarms = {"share": 0.05, "low": 0.01, "high": 0.2, "allowed": 0.01, "samples": 80}
+    return {
+        "bare": {"pump": {"stages": {}}, "motor": {}},
+        "one": {"pump": device(0) | {"ladder": CANDIDATES, "alone": None}},
+        "two": {
+            "a": rich(0),
+            "b": device(1) | {"few_faults": {"faults": 2, "found": 2, "low": 0.2, "high": 1.0}},
+        },
+        "kinds": {
+            name: of_classes(device(i), [[6, 1, 1], [0, 3, 1], [0, 0, 0]], ["open"])
+            for i, name in enumerate("abc")
+        },
+        "unjudged": {
+            "normal": device(0) | known | {"known": "normal", "false_alarms": alarms},
+            "faulty": device(1) | known | {"known": "faulty"},
+            "nothing": {"stages": {}, "known": "nothing", "samples": {"test": 0}},
+        },
+    }
+
+
+@pytest.mark.parametrize("name", odd_runs())
+def test_a_run_with_less_or_other_than_usual_is_drawn(name: str, tmp_path: Path, opened: Any) -> None:
+    devices = odd_runs()[name]
+    entries = [] if name == "bare" else rounds([*devices])
+    page = opened(write_report(write_run(tmp_path, [*devices], {"devices": devices, "fleet": {}}, entries)))
+    assert sorted(names_of(page)) == sorted(devices)
+    assert hindrances(page) == []
+    for button in page.locator(".fleet tbody th button").all():
+        button.click()
+        text = page.get_by_role("dialog").inner_text()
+        assert "undefined" not in text and "NaN" not in text and "null" not in text
+        assert hindrances(page) == []
+        page.keyboard.press("Escape")
 
 
 def test_without_a_script_the_words_are_there(small: Path, browser: Any) -> None:

@@ -8,6 +8,7 @@ const accuracy = (i) => of(i, "known") ? null : stages.map((stage) => of(i, stag
 const alone = data.lone ? "plain training" : "training alone";
 const STANDING = {
   0: "as good as alone", 1: "better than alone, may be chance", 2: "better than alone, more than chance",
+  3: "better than alone", [-3]: "worse than alone",
   [-1]: "worse than alone, may be chance", [-2]: "worse than alone, more than chance",
 };
 const standing = (i) => known(of(i, "standing")) ? STANDING[of(i, "standing")] : null;
