@@ -19,6 +19,7 @@ from fedmetaalign.cli import main
 from fedmetaalign.fleet.export import write_devices
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.run import run
+from fedmetaalign.system import compiled
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -62,6 +63,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "fleets" if file in FLEETS else file
 
     return Files(config, log)
+
+
+def pytest_collection() -> None:
+    """Takes what JAX compiles from the product's cache, before any file has it compile something."""
+    compiled.keep()
 
 
 @pytest.fixture(scope="session")

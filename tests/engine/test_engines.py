@@ -180,3 +180,12 @@ def test_who_is_not_there_or_was_not_made_to_finish_is_heard_of(fleet, tmp_path)
         local(fleet, tmp_path).exchange(["feeder-00", "nobody"], TRAIN)
     with pytest.raises(TypeError, match="feeder-00 was not made to finish"):
         LocalEngine([DeviceRunner(client_of(fleet.devices[0]), METHOD)]).exchange(["feeder-00"], FINISH)
+
+
+def test_the_first_answers_are_enough_and_nobody_is_asked_twice(engine, expected):
+    found = {}
+    while len(found) < len(NAMES):  # over Flower more than two may have come at one look
+        replies = engine.first({name: TRAIN for name in reversed(NAMES) if name not in found}, 2)
+        assert not replies.failed and replies.answers and not found.keys() & replies.answers.keys()
+        found |= replies.answers
+    assert {n: reply.delta.tobytes() for n, reply in found.items()} == {n: expected[n][0] for n in NAMES}

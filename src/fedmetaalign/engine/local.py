@@ -47,12 +47,19 @@ class LocalEngine:
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices; here everybody answers, so that nobody has to be waited for."""
-        asked = [self._runners[name] for name in names]
+        return self._answered(dict.fromkeys(names, request))
+
+    def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
+        """Asks the first of them: what the others are at work on is done when it is their turn."""
+        return self._answered({name: requests[name] for name in [*requests][:count]})
+
+    def _answered(self, requests: Mapping[str, Request[Reply]]) -> Replies[Reply]:
+        asked = [self._runners[name] for name in requests]
         # The longest first, so that no core is left alone with it at the end.
         asked.sort(key=lambda runner: -len(runner.device.own.support))
         # A matrix product on several threads would take the cores from the other devices, and mostly wait.
         with self._pools.limit(limits=1, user_api="blas"), ThreadPoolExecutor(self._workers) as pool:
             several = pool.map if self._workers > 1 else map  # one more thread would only be waited for
-            replies = several(lambda runner: runner.answer(request), asked)
+            replies = several(lambda runner: runner.answer(requests[runner.device.name]), asked)
             answers = {runner.device.name: reply for runner, reply in zip(asked, replies, strict=True)}
         return Replies(dict(sorted(answers.items())))

@@ -10,7 +10,8 @@ function filled(node, attributes, inside) {
     if (typeof value === "function") node.addEventListener(name, value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...inside.flat(Infinity).filter((each) => each || each === 0).map((each) => each.nodeType ? each : String(each)));
+  node.append(...inside.flat(Infinity).filter((each) => each || each === 0).map((each) => each.nodeType ? each
+    : String(each)));
   return node;
 }
 const h = (tag, attributes, ...inside) => filled(document.createElement(tag), attributes, inside);
@@ -22,7 +23,7 @@ const said = (format) => (value) => known(value) ? format(value).replace("-", "\
 const percent = said((value) => `${(value / 10).toFixed(1)}${THIN}%`);
 const decimal = said((value) => (value / 1000).toFixed(3));
 const signed = said((value) => value ? `${value > 0 ? "+" : ""}${(value / 10).toFixed(1)}` : "0.0");
-const whole = said((value) => Math.round(value).toLocaleString("en").replaceAll(",", THIN));
+const whole = said((value) => Math.round(value).toLocaleString("en"));
 const share = (value) => percent(known(value) ? 1000 * value : null);
 const fraction = (value) => decimal(known(value) ? 1000 * value : null);
 const plural = (number, noun) => `${whole(number)} ${noun}${number === 1 ? "" : "s"}`;
