@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from markers import replace_between
-from online.contenders import C_LIBRARY, CONTENDERS
+from online.contenders import C_LIBRARIES, CONTENDERS
 from online.problem import HIDDEN, INPUTS, Problem, reference
 from online.tables import render
 from online.worker import FLEETS
@@ -128,11 +128,13 @@ def check(problem: Problem, learnt: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def compile_c() -> str:
-    """Compiles the C loop and returns the compiler's version line."""
+    """Compiles the C loop, plain and fused, and returns the compiler's version line."""
     path, version = compiler()
-    C_LIBRARY.parent.mkdir(exist_ok=True)
     flags = ["-std=c99", "-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
-    call([path, *flags, HERE / "online" / "loop.c", "-o", C_LIBRARY, "-lm"])
+    for name, library in C_LIBRARIES.items():
+        library.parent.mkdir(exist_ok=True)
+        fused = ["-DFUSED"] if name == "c-fused" else []
+        call([path, *flags, *fused, HERE / "online" / "loop.c", "-o", library, "-lm"])
     return version
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from online.problem import EPSILON, HIDDEN, INPUTS, LEARNING_RATE, Problem, layers
 
-C_LIBRARY = Path(__file__).parents[2] / "build" / "online_loop.so"
-"""Where `loop.c` is compiled to."""
+C_LIBRARIES = {name: Path(__file__).parents[2] / "build" / f"online_{name}.so" for name in ("c", "c-fused")}
+"""Where `loop.c` is compiled to, plain and fused."""
 
 Train = Callable[[int], tuple[np.ndarray, float]]
 
@@ -36,8 +36,8 @@ def ours(problem: Problem) -> Train:
     return run
 
 
-def c(problem: Problem) -> Train:
-    loop = ctypes.CDLL(str(C_LIBRARY)).train
+def c(problem: Problem, name: str = "c") -> Train:
+    loop = ctypes.CDLL(str(C_LIBRARIES[name])).train
     loop.restype = ctypes.c_double
     loop.argtypes = [*[np.ctypeslib.ndpointer(np.float32, flags="C")] * 5, ctypes.c_int]
 
@@ -101,6 +101,7 @@ def pytorch(problem: Problem, fused: bool) -> Train:
 
 CONTENDERS: dict[str, Callable[[Problem], Train]] = {
     "c": c,
+    "c-fused": partial(c, name="c-fused"),
     "ours": ours,
     "torch-fused": partial(pytorch, fused=True),
     "torch": partial(pytorch, fused=False),

@@ -1,6 +1,7 @@
 /* The paper's online training as a plain C loop: what one Adam step costs when nothing stands in between.
  *
  * A layer is one row-major matrix of (inputs + 1) x outputs; its last row is the bias, whose input is 1.
+ * With FUSED each row carries the errors back and is updated while it is at hand, in place of two passes.
  */
 #include <math.h>
 #include <string.h>
@@ -28,6 +29,7 @@ static void multiply(const float *restrict weights, const float *restrict in, in
     }
 }
 
+#ifndef FUSED
 /* Carries a layer's errors to the layer before it, whose ReLU gave `in`. */
 static void propagate(const float *restrict weights, const float *restrict in, const float *restrict after,
                       int rows, int columns, float *restrict before)
@@ -40,17 +42,23 @@ static void propagate(const float *restrict weights, const float *restrict in, c
         before[i] = in[i] > 0.0f ? sum : 0.0f;
     }
 }
+#endif
 
-/* Updates one row of a layer, whose gradient is input * error. */
-static void adam(float *restrict weights, float *restrict first_moment, float *restrict second_moment,
-                 float input, const float *restrict error, int columns, float step_size, float rescale)
+/* Updates one row of a layer, whose gradient is input * error; fused, returns what it gave back of the errors. */
+static float adam(float *restrict weights, float *restrict first_moment, float *restrict second_moment,
+                  float input, const float *restrict error, int columns, float step_size, float rescale)
 {
+    float back = 0.0f;
     for (int j = 0; j < columns; j++) {
+#ifdef FUSED
+        back += weights[j] * error[j];
+#endif
         float gradient = input * error[j];
         first_moment[j] = BETA_1 * first_moment[j] + (1.0f - BETA_1) * gradient;
         second_moment[j] = BETA_2 * second_moment[j] + (1.0f - BETA_2) * gradient * gradient;
         weights[j] -= step_size * first_moment[j] / (sqrtf(second_moment[j] * rescale) + EPSILON);
     }
+    return back;
 }
 
 /* Takes one step a sample on x (steps, 9) and y (steps). Changes the weights and Adam's two moments, which
@@ -86,13 +94,22 @@ double train(float *weights, float *first_moment, float *second_moment, const fl
         float rescale = (float)(1.0 / (1.0 - beta_2_power));
         for (int layer = LAYERS - 1; layer >= 0; layer--) {
             int rows = SIZES[layer], columns = SIZES[layer + 1];
+#ifndef FUSED
             if (layer > 0) {
                 propagate(weights + start[layer], inputs[layer], errors[layer], rows, columns, errors[layer - 1]);
             }
+#endif
             for (int i = 0; i <= rows; i++) {
                 size_t row = start[layer] + (size_t)i * (size_t)columns;
-                adam(weights + row, first_moment + row, second_moment + row, inputs[layer][i], errors[layer],
-                     columns, step_size, rescale);
+                float back = adam(weights + row, first_moment + row, second_moment + row, inputs[layer][i],
+                                  errors[layer], columns, step_size, rescale);
+#ifdef FUSED
+                if (layer > 0 && i < rows) {
+                    errors[layer - 1][i] = inputs[layer][i] > 0.0f ? back : 0.0f;
+                }
+#else
+                (void)back;
+#endif
             }
         }
     }

@@ -8,6 +8,7 @@ from online.worker import FLEETS
 
 LABELS = {
     "c": "plain C loop",
+    "c-fused": "C loop, errors and update fused",
     "ours": "ours",
     "torch-fused": "PyTorch eager, fused Adam",
     "torch": "PyTorch eager, Adam",

@@ -19,7 +19,8 @@ from online.problem import Problem
 
 FLEETS = {"one": (390,), "many": tuple(range(100, 400, 10))}
 """Two more kinds. Samples of each device: of a fleet of one, and of one of 30, no two of them alike."""
-_REPEATS = {"c": 20, "ours": 20}  # trainings timed together, so that the fast are timed long enough too
+_REPEATS = {"c": 20, "c-fused": 20, "ours": 20}
+"""Trainings timed together, so that the fast are timed long enough too."""
 _PACKAGES = {"c": (), "ours": ("jax", "numpy"), "keras": ("keras", "tensorflow-cpu"), "torch": ("torch",)}
 
 

@@ -116,6 +116,29 @@ def test_scores_that_are_not_numbers_say_that_the_training_diverged() -> None:
         measure(labels(0, 1), np.array([0.5, np.nan]), 0.5)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_all_values_are_scikit_learns_to_the_last_bit(seed: int) -> None:
+    from sklearn import metrics as peer
+
+    rng = np.random.default_rng(seed)
+    y = labels(0, 1, *rng.integers(0, 2, 150))
+    p = 1 / (1 + np.exp(rng.normal(0, 6, len(y))))  # some nearer to 1 than float64 can hold of 1 - p
+    p = np.round(p * 256) / 256 if seed % 2 else p  # with many that are equal
+    d = (p > 0.3).astype(np.int8)
+    found = measure(y, p, 0.3)
+    assert found == {
+        "accuracy": peer.accuracy_score(y, d),
+        "f1": peer.f1_score(y, d),
+        "precision": peer.precision_score(y, d),
+        "recall": peer.recall_score(y, d),
+        "balanced_accuracy": peer.balanced_accuracy_score(y, d),
+        "mcc": peer.matthews_corrcoef(y, d),
+        "pr_auc": peer.average_precision_score(y, p),
+        "brier": peer.brier_score_loss(y, p, pos_label=1),
+        "threshold": 0.3,
+    }
+
+
 def test_majority() -> None:
     assert majority(labels(0, 0, 1), labels(0, 1, 0, 0)) == 0.75
     assert majority(labels(1, 1, 0), labels(0, 1, 0, 0)) == 0.25

@@ -45,6 +45,18 @@ def test_the_environment_of_flowers_processes(tmp_path: Path, monkeypatch: pytes
     )
 
 
+def test_what_they_compile_is_kept_beside_flowers_things_where_the_user_has_no_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FEDMETAALIGN_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert "FEDMETAALIGN_CACHE" not in processes.environment(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert processes.environment(tmp_path)["FEDMETAALIGN_CACHE"] == str(tmp_path)
+    monkeypatch.setenv("FEDMETAALIGN_CACHE", "off")
+    assert processes.environment(tmp_path)["FEDMETAALIGN_CACHE"] == "off"
+
+
 @pytest.mark.parametrize(
     ("log", "words"),
     [

@@ -4,6 +4,8 @@ None (null in JSON) says that a value does not exist for these samples. A zero i
 bad model, and a mean over devices would count it.
 """
 
+import math
+
 import numpy as np
 
 from fedmetaalign.errors import FedMetaAlignError
@@ -42,30 +44,62 @@ def measure(y: np.ndarray, fault_probability: np.ndarray, threshold: float) -> M
             [0, 1].
         FedMetaAlignError: a probability is not a number, which is what a diverged training leaves.
     """
-    # A device starts a process for each message: a second of importing this should not be part of all.
-    from sklearn import metrics
-
     fault_probability = np.asarray(fault_probability, dtype=np.float64)
     _check(y, fault_probability)
-    decisions = (fault_probability > threshold).astype(np.int8)
-    some, faults, alarms = len(y) > 0, bool((y == 1).any()), bool(decisions.any())
-    both = faults and bool((y == 0).any())
+    decisions, labels = fault_probability > threshold, np.asarray(y) == 1
+    rows, alarms, faults = len(y), int(np.count_nonzero(decisions)), int(np.count_nonzero(labels))
+    hits = int(np.count_nonzero(decisions & labels))
+    quiet = rows - alarms - faults + hits  # normal samples that raised no alarm
+    both = 0 < faults < rows
     values = {
-        "accuracy": metrics.accuracy_score(y, decisions) if some else None,
-        "f1": metrics.f1_score(y, decisions) if faults else None,
-        "precision": metrics.precision_score(y, decisions) if faults and alarms else None,
-        "recall": metrics.recall_score(y, decisions) if faults else None,
-        "balanced_accuracy": metrics.balanced_accuracy_score(y, decisions) if both else None,
-        "mcc": metrics.matthews_corrcoef(y, decisions) if both else None,
-        # A sum of rounded steps: a perfect ranking may come to a little more than 1.
-        "pr_auc": min(1.0, metrics.average_precision_score(y, fault_probability)) if both else None,
-        # Named, because one class alone does not tell scikit-learn which label is the fault.
-        "brier": metrics.brier_score_loss(y, fault_probability, pos_label=1) if some else None,
+        "accuracy": (hits + quiet) / rows if rows else None,
+        "f1": 2 * hits / (alarms + faults) if faults else None,
+        "precision": hits / alarms if faults and alarms else None,
+        "recall": hits / faults if faults else None,
+        "balanced_accuracy": (quiet / (rows - faults) + hits / faults) / 2 if both else None,
+        "mcc": _mcc(rows, hits + quiet, alarms, faults) if both else None,
+        "pr_auc": average_precision(labels, fault_probability) if both else None,
+        "brier": _brier(labels, fault_probability) if rows else None,
         "threshold": threshold,
     }
     return Metrics.model_validate(
         {name: None if value is None else float(value) for name, value in values.items()}
     )
+
+
+def _mcc(rows: int, right: int, alarms: int, faults: int) -> float:
+    """Returns Matthews' correlation coefficient of so many decisions (J. Gorodkin, 2004, of two classes)."""
+    alike = rows * rows - alarms * alarms - (rows - alarms) ** 2
+    spread = alike * (rows * rows - faults * faults - (rows - faults) ** 2)
+    agreeing = right * rows - alarms * faults - (rows - alarms) * (rows - faults)
+    return agreeing / math.sqrt(spread) if spread else 0.0
+
+
+def _brier(labels: np.ndarray, probability: np.ndarray) -> float:
+    """Returns the mean squared error, of both classes' probabilities and halved: scikit-learn's last bits."""
+    other = (1 - labels) - (1 - probability)
+    return float(np.mean((labels - probability) ** 2 + other**2)) / 2
+
+
+def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Returns the mean of the precision at each rise of the recall, weighted by the rise; in [0, 1].
+
+    Args:
+        labels: (rows,) bool, of both kinds.
+        scores: (rows,) float64; equal ones are one threshold.
+    """
+    precision, recall = _points(labels, scores)
+    # A sum of rounded steps: a perfect ranking may come to a little more than 1.
+    return min(1.0, max(0.0, -float(np.sum(np.diff(recall) * precision[:-1]))))
+
+
+def _points(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns precision and recall at each distinct score, (points + 1,) float64, recall falling to 0."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of equal scores
+    hits = np.cumsum(labels[order], dtype=np.float64)[last]
+    precision, recall = hits / (last + 1), hits / hits[-1]
+    return np.append(precision[::-1], 1.0), np.append(recall[::-1], 0.0)
 
 
 MOST_POINTS = 41
@@ -82,11 +116,10 @@ def pr_curve(y: np.ndarray, fault_probability: np.ndarray) -> list[tuple[float, 
         y: (rows,), 0 normal and 1 fault.
         fault_probability: (rows,) in [0, 1].
     """
-    from sklearn.metrics import precision_recall_curve
-
-    if len(np.unique(y)) < 2:
+    labels = np.asarray(y) == 1
+    if labels.all() or not labels.any():
         return None
-    precision, recall, _ = precision_recall_curve(y, fault_probability)
+    precision, recall = _points(labels, np.asarray(fault_probability, np.float64))
     best: dict[float, float] = {}
     for r, p in zip(recall[:-1].tolist(), precision[:-1].tolist(), strict=True):
         best[r] = max(p, best.get(r, 0.0))
@@ -131,19 +164,23 @@ def measure_classes(
         raise ValueError(f"probabilities must be (rows, classes), got {probabilities.shape}")
     if not np.isin(y, range(count)).all():
         raise ValueError(f"labels must be indices of {count} classes")
-    from sklearn import metrics  # late, as above
-
     true = y.astype(np.int64)
     called = _called(target, probabilities, np.asarray(fault_probability, np.float64) > threshold)
     confusion = np.zeros((count, count), np.int64)
     np.add.at(confusion, (true, called), 1)
     by_class = {
         "class_accuracy": float(np.mean(true == called)) if len(y) else None,
-        "macro_f1": float(metrics.f1_score(true, called, average="macro", zero_division=0)) if len(y) else None,
+        "macro_f1": _macro_f1(confusion) if len(y) else None,
         "recall_by_class": recalls(confusion),
         "confusion": confusion.tolist(),
     }
     return Metrics.model_validate(found.to_dict() | by_class)
+
+
+def _macro_f1(confusion: np.ndarray) -> float:
+    """Returns the mean F1 of the classes that are there or called, from (classes, classes) int, not all 0."""
+    both = confusion.sum(axis=0) + confusion.sum(axis=1)
+    return float(np.mean(2.0 * confusion.diagonal()[both > 0] / both[both > 0]))
 
 
 def brier(probabilities: np.ndarray, y: np.ndarray, target: Target) -> float:
@@ -200,7 +237,7 @@ def _check(y: np.ndarray, fault_probability: np.ndarray) -> None:
         raise ValueError(
             f"labels and probabilities must both be (rows,), got {y.shape} and {fault_probability.shape}"
         )
-    if not np.isin(y, (0, 1)).all():
+    if not ((y == 0) | (y == 1)).all():
         raise ValueError("labels must be 0 (normal) or 1 (fault)")
     lost = np.count_nonzero(~np.isfinite(fault_probability))
     if lost:

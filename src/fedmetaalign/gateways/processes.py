@@ -17,6 +17,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
+from fedmetaalign.system import compiled
 from fedmetaalign.system.locking import Lock
 
 GRACE = 10.0
@@ -51,11 +52,13 @@ def environment(home: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         # Nobody is believed for whom he forwards a request: the access filter goes by who connects.
         "FORWARDED_ALLOW_IPS": "",
-        # Every message compiles the same training step: with what the one before kept, the paper's network
-        # takes 0.6 s of a core for it instead of 2.6, and gives the same bits. The last two keep all of it.
-        "JAX_COMPILATION_CACHE_DIR": str(home.resolve() / "jax"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        # Each message is a process that would compile the training step anew, 2 s of a core for the paper's
+        # network. Where the user has no cache for it, as a service without a home, it is kept beside the rest.
+        **(
+            {}
+            if compiled.VARIABLE in os.environ or compiled.folder()
+            else {compiled.VARIABLE: str(home.resolve())}
+        ),
         # Flower finds its other programs there.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }
