@@ -66,7 +66,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection() -> None:
-    """Takes what JAX compiles from the cache that the product keeps, before a file that is read compiles."""
+    """Takes what JAX compiles from the product's cache, before any file has it compile something."""
     compiled.keep()
 
 

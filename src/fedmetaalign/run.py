@@ -24,11 +24,13 @@ from fedmetaalign.fleet.shared import Shared, save_shared
 from fedmetaalign.fleet.usable import LeftOut, of_left_out
 from fedmetaalign.methods import deployable, find
 from fedmetaalign.model.target import BINARY, Target
+from fedmetaalign.phases.asynchronous import check_buffer
 from fedmetaalign.phases.budget import all_steps, fleet_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
 from fedmetaalign.phases.conversion import trained_layers
 from fedmetaalign.phases.memory_limit import check_ram_of
 from fedmetaalign.phases.schedule import pretraining, round_steps
+from fedmetaalign.phases.serial import check_tours
 from fedmetaalign.phases.server import Round, Server, State, dealt, rounds
 from fedmetaalign.phases.size_limit import smallest_bytes, too_large
 from fedmetaalign.recipe import Recipe
@@ -80,6 +82,7 @@ def run(
     clock = Clock()
     with clock.measure("data"):
         fleet, shared = checked_fleet(recipe)
+    check_buffer(recipe, len(fleet.devices))
     for sentence in fleet.notices:
         watcher.notice(sentence)
     keeps = method.remembers or recipe.transport.send != "float32"
@@ -269,6 +272,7 @@ def checked_fleet(recipe: Recipe) -> tuple[Fleet, Shared]:
             except BundleError as error:
                 found[device.name] = DataError(f"Device {device.name}: {error}")
         if not found:
+            check_tours(recipe.serial, len(fleet.devices))
             if recipe.deploy.max_ram is not None and recipe.deploy.max_bytes is None:
                 network = network_of(recipe, fleet.target)
                 for device in fleet.devices:
