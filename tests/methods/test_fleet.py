@@ -241,3 +241,39 @@ def test_a_device_of_one_class_counts_no_scores(toured):
     )
     client = replace(client, device=replace(client.device, own=normal))
     assert not fleet.scores(client, Score(final.weights, 1, 7, final.vectors)).counts.any()
+
+
+def test_a_device_that_moves_the_weights_too_far_is_gone_by_and_named(toured):
+    server, clients, state = toured
+    usual = float(state.memory[fleet.STRIDE][0])
+    own = {
+        fleet.MODEL: state.weights,
+        "fold.0": state.weights,
+        "fold.1": state.weights,
+        "fold.2": state.weights,
+    }
+
+    class Thrown(LocalEngine):
+        far = 1.0
+
+        def exchange(self, names, request, patience=0.0):
+            [(name, reply)] = super().exchange(names, request).answers.items()
+            step = self.far * usual / np.sqrt(len(request.weights))
+            return Replies(
+                {name: replace(reply, vectors={**own, "fold.1": request.weights + np.float32(step)})}
+            )
+
+    engine = Thrown([DeviceRunner(clients["feeder-00"], fleet.METHOD)])
+    for engine.far, kept in ((1.9, True), (2.1, False)):
+        back, [told] = fleet.visited(replace(server, engine=engine), 1, "feeder-00", own, 0, 2 * usual)
+        assert (back["fold.1"] != own["fold.1"]).any() == kept
+        assert ("rejected" in told) != kept
+    assert told["rejected"] == "It moved the weights 1.05 times as far as groups.reach lets a device."
+
+
+def test_honest_devices_stay_within_reach(toured):
+    server, _, state = toured
+    *_, (_, free, _) = rounds(
+        fleet.rounds(replace(server, recipe=recipe(groups={"reach": 1e9}))), State(server.learner.initial())
+    )
+    assert (free.weights == state.weights).all()

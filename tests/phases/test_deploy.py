@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.model.mlp import Network, initialize, logits
-from fedmetaalign.phases.conversion import convert, trained_layers
+from fedmetaalign.phases.conversion import calibration_rows, convert, trained_layers
 from fedmetaalign.phases.deploy import deploy
 from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.recipe import Deploy, Personalize
@@ -77,6 +78,16 @@ def test_ranges_are_clipped_where_the_recipe_says_so(layers, calibration, name):
     )
     assert plain.input.scale > 0.7
     assert clipped.input.scale < 0.1
+
+
+def test_inputs_by_quantiles_are_calibrated_as_far_as_they_reach(calibration):
+    curves = SimpleNamespace(preparation=SimpleNamespace(curves=(1,)), inputs=calibration)
+    linear = SimpleNamespace(preparation=SimpleNamespace(curves=()), inputs=calibration)
+    reach, error = Deploy(calibration="reach"), Deploy(calibration="error")
+    assert np.abs(calibration).max() < 3.96
+    assert np.abs(calibration_rows(curves, reach)).max() == pytest.approx(3.96)
+    for device, settings in ((curves, error), (linear, reach)):
+        assert calibration_rows(device, settings) is calibration
 
 
 @pytest.mark.parametrize("name", ["uint8", "int8", "int8-float-io", "int8-float-head"])

@@ -350,3 +350,19 @@ def test_tables_that_hold_the_same_rows_are_told(tmp_path, random):
     for name in "ab":
         frame.write_csv(tmp_path / f"{name}.csv")
     assert any(note.startswith("CHECK the tables: All 150 rows of ") for note in proposed(tmp_path).notes)
+
+
+def test_numbered_sensors_are_no_points_of_a_signal(tmp_path, random):
+    """What is numbered on is a signal only if neighbours are alike; and the normal class is told first."""
+    rows = 300
+    y = np.where(random.random(rows) < 0.2, -1, 1)
+    x = (
+        random.normal(size=(rows, 40)) * np.arange(1, 41)
+        + 100 * np.arange(40)
+        + np.outer(y == -1, np.arange(1, 41))
+    )
+    columns = {f"s{i:02d}": x[:, i] for i in range(40)}
+    pl.DataFrame({**columns, "Pass/Fail": y}).write_csv(tmp_path / "fab.csv")
+    choice = proposed(tmp_path)
+    assert choice.window is None and len(choice.features) == 40
+    assert [*choice.counts.items()] == [("no fault", int((y == 1).sum())), ("fault", int((y == -1).sum()))]

@@ -200,7 +200,8 @@ def test_the_folder_alone_replays_its_golden_samples(folder, needs, tmp_path):
     needs("gcc")
     firmware = tmp_path / "firmware"
     unpack(folder, firmware)
-    assert "`fma_infer.c`, `fma_curves.h`, `fma_dsp.h`" in (firmware / "README.md").read_text(encoding="utf-8")
+    said = (firmware / "README.md").read_text(encoding="utf-8")
+    assert "`fma_infer.c`, `fma_curves.h`, `fma_layers.h`, `fma_dsp.h`" in said
     sources = [firmware / "main.c", firmware / "fma_infer.c"]
     built = [
         "gcc",

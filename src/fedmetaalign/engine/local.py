@@ -49,13 +49,21 @@ class LocalEngine:
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices; here everybody answers, so that nobody has to be waited for."""
-        asked = [self._runners[name] for name in names]
+        return self._answered(dict.fromkeys(names, request))
+
+    def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
+        """Asks the first of them: what the others are at work on is done when it is their turn."""
+        return self._answered({name: requests[name] for name in [*requests][:count]})
+
+    def _answered(self, requests: Mapping[str, Request[Reply]]) -> Replies[Reply]:
+        asked = [self._runners[name] for name in requests]
+        trained = [request for request in requests.values() if isinstance(request, Train)]
         spool = None
-        if isinstance(request, Train) and len(names) * request.weights.nbytes > MOST:
-            spool = Spool(len(request.weights))
+        if sum(request.weights.nbytes for request in trained) > MOST:
+            spool = Spool(len(trained[0].weights))
 
         def answer(runner: DeviceRunner) -> Reply:
-            reply = runner.answer(request)
+            reply = runner.answer(requests[runner.device.name])
             if spool is None or not isinstance(reply, Update):
                 return reply
             return cast(Reply, Spooled(reply, spool))

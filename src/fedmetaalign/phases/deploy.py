@@ -9,7 +9,7 @@ from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.phases.client import Client
-from fedmetaalign.phases.conversion import RUNTIME, convert, trained_layers
+from fedmetaalign.phases.conversion import RUNTIME, calibration_rows, convert, trained_layers
 from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.phases.memory_limit import check_ram
 from fedmetaalign.phases.size_limit import fit
@@ -75,7 +75,7 @@ def deploy(client: Client, network: Network, personal: Personal) -> Deployed:
         return float(np.mean(alarms == target.faults(validation.y)))
 
     if settings.max_bytes is None:
-        converted = convert(layers, head, device.inputs, settings)
+        converted = convert(layers, head, calibration_rows(device, settings), settings)
         check_ram(device, converted, settings)
         return Deployed(write(converted), converted, threshold(converted), layers, head)
     fitted, candidates = fit(layers, head, device, settings, recipe.seed, accuracy)

@@ -23,12 +23,14 @@ class Deploy(Section):
     """
     per_channel: bool = False
     """A scale for every output of a layer instead of one for the layer: finer, for 16 bytes an output."""
-    calibration: Literal["range", "error"] = "range"
+    calibration: Literal["range", "error", "reach"] = "range"
     """Of 8-bit ranges, on the device's training data:
 
     range: from the smallest to the largest value that occurs.
     error: clipped to where the scores are nearest to the float network's, so that a few rows of a device that
         was off, or of a sensor that failed, do not make the grid coarse for all others.
+    reach: the same, and with inputs by quantiles wide enough for what no training row has shown: each row is
+        looked at a second time, as far out as inputs by quantiles go.
     """
     threshold: Literal["deployed", "personalized"] = "deployed"
     """Choose the threshold again on the deployed model's own scores, or keep the personalised model's."""

@@ -43,7 +43,9 @@ from fedmetaalign.tinyml.network import (
     layer_widths,
 )
 
-_SOURCES = ("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h", "main.c")
+_SOURCES = ("fma_infer.c", "fma_infer.h", "fma_prepare.h", "fma_float.h", "main.c")
+_INTEGERS = ("fma_layers.h", "fma_dsp.h")
+_FLOATS = ("fma_float_layers.h",)
 _CURVES = ("fma_curves.h",)
 _PAIRS = ("fma_pairs.h",)
 _LEARNING = ("fma_adapt.c", "fma_adapt.h", "fma_learn.h")
@@ -85,7 +87,7 @@ def files(
     folder = resources.files("fedmetaalign") / "firmware"
     several = Interface.of(network).outputs > 1
     more = [*output_of(Interface.of(network).outputs).sources, *(_CURVES if preparation.curves else ())]
-    more += time_code.SOURCES if time_code.goes_over_time(network) else ()
+    more += _sources(network)
     more += signal_code.sources(preparation.signal)
     pairs = has_pairs(network, target)
     more += _PAIRS if pairs else ()
@@ -106,6 +108,14 @@ def files(
         texts["fma_reference.h"] = drift_code.reference_header(reference)
         texts["README.md"] += drift_code.README
     return texts
+
+
+def _sources(network: DeployedNetwork) -> tuple[str, ...]:
+    """Returns the C files that a network's layers need."""
+    if not isinstance(network, QuantizedNetwork):
+        return _FLOATS
+    over_time = time_code.SOURCES if time_code.goes_over_time(network) else ()
+    return (*_INTEGERS, *over_time, *(_FLOATS if network.head else ()))
 
 
 def check(network: DeployedNetwork) -> None:

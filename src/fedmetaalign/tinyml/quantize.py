@@ -66,6 +66,7 @@ def quantize(
             calibration data, or what is asked for excludes itself.
     """
     check_layers(layers)
+    layers = layers if head else _centred(layers)
     trunk, tail = layers[: len(layers) - head], layers[len(layers) - head :]
     widths = [*bits] if isinstance(bits, Sequence) else [bits] * len(trunk)
     _check_request(len(layers), widths, per_channel, head)
@@ -97,6 +98,20 @@ def quantize(
     errors = np.array([score_error(network, calibration, seen.scores) for network in networks])
     enough = errors.min() + _WORTH * seen.scores.var(axis=0).mean()
     return networks[int(np.argmax(errors <= enough))]
+
+
+def _centred(layers: Layers) -> Layers:
+    """Returns a network of several classes with logits that sum to 0: what all have in common makes no score.
+
+    A row's logits can lie a hundred times farther from 0 than from each other, and a grid has to hold them all.
+    """
+    last = layers[-1]
+    if last.outputs == 1 or not isinstance(last, Dense):
+        return layers
+    weights, biases = (part.astype(np.float64) for part in (last.weights, last.biases))
+    weights -= weights.mean(axis=1, keepdims=True)
+    biases -= biases.mean()
+    return [*layers[:-1], replace(last, weights=weights.astype(np.float32), biases=biases.astype(np.float32))]
 
 
 def _cooled(layer: Layer, span: tuple[float, float]) -> tuple[Layer, tuple[float, float]]:

@@ -47,7 +47,7 @@ SUFFIXES = tuple(kind + packed for kind in KINDS for packed in ("", ".gz"))
 
 
 def load(
-    path: Path,
+    path: Path | Source,
     only: Only = None,
     texts: Collection[str] = (),
     options: Options | None = None,
@@ -58,7 +58,7 @@ def load(
 
     Args:
         path: text with a header (.csv, .tsv, .txt) in any dialect, .xlsx, .parquet, .feather, .arrow or .jsonl,
-            each also packed as .gz; `-` is standard input.
+            each also packed as .gz; `-` is standard input. Or a source that is open.
         only: the columns that are needed, what chooses them among those that there are, or None for all.
         texts: those of them that are no numbers; of any other that has some it is an error if nobody can tell
             how they are written.
@@ -70,7 +70,7 @@ def load(
             of one name, a row that is longer or shorter than the header, no row at all, not all columns that
             are needed, or numbers that can be read in two ways.
     """
-    source = opened(Path(path))
+    source = path if isinstance(path, Source) else opened(Path(path))
     with _scanned(source, only, texts, options or Options()) as found, typed.readable(source.path, found.kind):
         raw = _held_in_part(found, only, texts, options) if later else None
         return _not_empty(raw or _whole(found, texts))
@@ -135,7 +135,7 @@ def _held_in_part(found: "_Scanned", only: Only, texts: Collection[str], options
 
 
 def pieces(
-    path: Path, only: Only, texts: Collection[str] = (), options: Options | None = None
+    path: Path | Source, only: Only, texts: Collection[str] = (), options: Options | None = None
 ) -> Generator[Raw, None, None]:
     """Yields the rows of a file in their order, at most `MOST_CELLS_AT_ONCE` cells at a time.
 
@@ -148,7 +148,7 @@ def pieces(
     Raises:
         DataError: as `load`.
     """
-    source = opened(Path(path))
+    source = path if isinstance(path, Source) else opened(Path(path))
     with _scanned(source, only, texts, options or Options()) as found:
         rows = max(1, MOST_CELLS_AT_ONCE // max(16, found.raw.frame.width))
         batches = found.rows.collect_batches(chunk_size=rows, maintain_order=True)

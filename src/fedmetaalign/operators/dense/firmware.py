@@ -1,4 +1,4 @@
-"""Fully connected layers as C, for `fma_infer.c`."""
+"""Fully connected layers as C, for `fma_layers.h`."""
 
 from collections.abc import Sequence
 
