@@ -10,9 +10,6 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from sklearn.tree._criterion import Gini
-from sklearn.tree._splitter import BestSplitter
-from sklearn.tree._tree import DepthFirstTreeBuilder, Tree
 from threadpoolctl import threadpool_limits
 
 from fedmetaalign.model.online import Samples
@@ -31,11 +28,11 @@ class Forest:
     """A random forest.
 
     Attributes:
-        trees: each with the shares of the classes in its leaves.
+        trees: scikit-learn's `Tree`, each with the shares of the classes in its leaves.
         classes_: (classes,) float32, those of its samples, ascending.
     """
 
-    trees: tuple[Tree, ...]
+    trees: tuple[Any, ...]
     classes_: np.ndarray
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
@@ -49,6 +46,10 @@ class Forest:
 
 def forest(samples: Samples, random_state: int) -> Forest:
     """Grows a random forest (Breiman, 2001), tree for tree that of scikit-learn with its defaults."""
+    from sklearn.tree._criterion import Gini  # half a second, which every start would wait for
+    from sklearn.tree._splitter import BestSplitter
+    from sklearn.tree._tree import DepthFirstTreeBuilder, Tree
+
     x = np.ascontiguousarray(samples.x, np.float32)
     classes, indices = np.unique(samples.y, return_inverse=True)
     y = np.ascontiguousarray(indices.reshape(-1, 1), np.float64)
