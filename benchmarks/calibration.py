@@ -4,7 +4,8 @@
 
 FOLDER holds the tables that `fedmetaalign data list` names. The first table is of simulated devices with three
 rows in 3,000 that say 0 everywhere, as when a device is off; these are not tested on. The second is of ordinary
-recipes: every device's personal model, and what becomes of it. Accuracies are at a threshold of 0.5.
+recipes: every device's personal model, and what becomes of it; inputs by quantiles are taken as far as they
+go, too. Accuracies are at a threshold of 0.5.
 """
 
 import argparse
@@ -20,12 +21,13 @@ from sklearn.metrics import average_precision_score
 from fedmetaalign import load_recipe
 from fedmetaalign.fleet.simulators import SIMULATORS
 from fedmetaalign.model import online
+from fedmetaalign.model.curve import LARGEST_LEVEL
 from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.model.online import Samples
 from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.recipe import load
 from fedmetaalign.recipe.simulated import WINDOWS
-from fedmetaalign.tinyml.calibration import Calibration, observe
+from fedmetaalign.tinyml.calibration import Calibration, observe, pushed_out
 from fedmetaalign.tinyml.network import Layers
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.runtimes import scores
@@ -84,18 +86,20 @@ def ordinary(data: Path) -> str:
     lines = []
     for name in RECIPES:
         for encoding in ("linear", "quantiles"):
-            changes = {(edges, way): [] for edges in EDGES for way in WAYS}
+            changes = {(edges, way): [] for edges in EDGES for way in (*WAYS, "reach")}
             for seed in range(SEEDS):
                 for device in train(load_recipe(name, [f"fleet.encoding={encoding}"], seed, data)):
                     layers = float_layers(device.network, device.personal.weights)
                     x, test, faults = device.client.device.train.x, device.test.x, device.test.y > 0
                     right = np.mean((probabilities(layers, test) > 0.5) == faults)
+                    far = pushed_out(x, LARGEST_LEVEL) if encoding == "quantiles" else x
                     for (edges, way), found in changes.items():
-                        model = write(quantize(layers, x, edges=edges, by=way))
+                        rows, by = (far, "error") if way == "reach" else (x, way)
+                        model = write(quantize(layers, rows, edges=edges, by=by))
                         found.append(100 * (np.mean((scores(model, test, "firmware") > 0.5) == faults) - right))
             cells = [f"{np.mean(c):+.2f}, {sum(one < -1 for one in c)} of {len(c)}" for c in changes.values()]
             lines.append((name, encoding, *cells))
-    header = [f"{edges}, {way}" for edges in EDGES for way in WAYS]
+    header = [f"{edges}, {way}" for edges in EDGES for way in (*WAYS, "reach")]
     return table(["recipe", "encoding", *header], lines)
 
 

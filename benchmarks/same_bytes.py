@@ -99,6 +99,8 @@ def make(checkout: Path, case: str, out: Path, data: Path | None) -> None:
     verb = ["run"] if case in RUNS else ["compare", "--methods", "all", "--seeds", "1"]
     chosen = [part for setting in settings for part in ("--set", setting)]
     folder = ["--data", str(data.resolve())] if data and case == "paper" else []
+    if checkout == HERE and case in RUNS:  # the base's bundles keep all float layers
+        chosen += ["--set", "deploy.weights=all"]
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "fedmetaalign", *verb, recipe, "--out", str(out), *chosen, *folder],
         env=os.environ | {"PYTHONPATH": str(checkout / "src")},

@@ -18,6 +18,7 @@ from fedmetaalign.cli import main
 from fedmetaalign.fleet.export import write_devices
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.run import run
+from fedmetaalign.system import compiled
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -27,8 +28,8 @@ ALLOWED_SKIPS = (
 )
 """The reasons for which a test may be skipped in CI; any other skip there is a failure."""
 
-FLEETS = ("tests/serving/test_faults.py", "tests/docs/test_deploy_guide.py")
-"""The files whose tests start most of Flower's processes: minutes each, in which they mostly wait."""
+FLEETS = ("tests/docs/test_deploy_guide.py", "tests/serving/test_faults.py")
+"""The files of the stories of fleets, which happen at once: minutes in which one worker mostly waits."""
 
 SMALL = """
 [model]
@@ -48,6 +49,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with what takes longest: the fleets, and then the other tests that start Flower's processes."""
     fleets = [Path(__file__).parents[1] / file for file in FLEETS]
     items.sort(key=lambda item: (item.path not in fleets, item.get_closest_marker("processes") is None))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Gives each worker a file at a time, and all stories of fleets to one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "fleets" if file in FLEETS else file
+
+    return Files(config, log)
+
+
+def pytest_collection() -> None:
+    """Takes what JAX compiles from the product's cache, before any file has it compile something."""
+    compiled.keep()
+
+
+@pytest.fixture(scope="session")
+def told(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Any]]:
+    """Lets all stories that any test is marked with happen at once; returns how one of them has ended."""
+    from stories import happening
+
+    marks = (mark for item in request.session.items for mark in item.iter_markers("story"))
+    with happening(sorted({mark.args[0] for mark in marks}), tmp_path_factory.mktemp("stories")) as ended:
+        yield ended
 
 
 @pytest.hookimpl(wrapper=True)

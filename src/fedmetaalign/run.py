@@ -24,6 +24,7 @@ from fedmetaalign.fleet.shared import Shared, save_shared
 from fedmetaalign.fleet.usable import LeftOut, of_left_out
 from fedmetaalign.methods import deployable, find
 from fedmetaalign.model.target import BINARY, Target
+from fedmetaalign.phases.asynchronous import check_buffer
 from fedmetaalign.phases.budget import all_steps, fleet_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
 from fedmetaalign.phases.conversion import trained_layers
@@ -80,6 +81,7 @@ def run(
     clock = Clock()
     with clock.measure("data"):
         fleet, shared = checked_fleet(recipe)
+    check_buffer(recipe, len(fleet.devices))
     for sentence in fleet.notices:
         watcher.notice(sentence)
     keeps = method.remembers or recipe.transport.send != "float32"

@@ -8,7 +8,6 @@ is run, and each line of a `text` block has to be printed by something, sooner o
 import ast
 import configparser
 import json
-import os
 import re
 import shlex
 import shutil
@@ -29,7 +28,6 @@ import fedmetaalign
 from fedmetaalign import recipe as recipes
 from fedmetaalign.cli import app
 from fedmetaalign.errors import FedMetaAlignError
-from fedmetaalign.gateways.addresses import free_port
 from fedmetaalign.gateways.enrolment import enroll
 from fedmetaalign.gateways.supernode import run_device
 from fedmetaalign.run import run as run_here
@@ -37,34 +35,11 @@ from fedmetaalign.run import run as run_here
 PAGE = CHECKOUT / "docs" / "deploy.md"
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    inherited = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    path = f"{BIN}{os.pathsep}{inherited['PATH']}"
-    ports = {port: str(free_port()) for port in ("8000", "8001")}
-    made = Machine(
-        tmp_path, ports, inherited | {"PATH": path, "COLUMNS": "200", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    )
-    for part in ("pyproject.toml", "constraints.txt", "README.md"):
-        shutil.copy(CHECKOUT / part, tmp_path)
-    for part in ("recipes", "src"):
-        shutil.copytree(CHECKOUT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "var").mkdir()
-    try:
-        yield made
-    finally:
-        made.close()
-
-
 @pytest.mark.processes
 @pytest.mark.slow
-def test_every_command_of_the_page_does_what_it_says(machine: Machine, deterministic, monkeypatch) -> None:
-    page = blocks(PAGE.read_text(encoding="utf-8"))
-    for block in page:
-        machine.perform(block)
-    ending = [left for left in machine.left if left.ends]
-    machine.until_done(ending, "all that ends has ended")
-
+@pytest.mark.story("the page")
+def test_every_command_of_the_page_does_what_it_says(told, deterministic, monkeypatch) -> None:
+    machine: Machine = told("the page")
     gone = {left.words[3]: left.process for left in machine.named("device") if left.process.poll() is not None}
     assert {name: process.returncode for name, process in gone.items()} == {"feeder-01": 1}
     machine.close()
@@ -73,6 +48,7 @@ def test_every_command_of_the_page_does_what_it_says(machine: Machine, determini
     assert machine.spared == set(NOT_RUN), "what is not met on the page is no exception"
 
     printed = machine.printed()
+    page = blocks(PAGE.read_text(encoding="utf-8"))
     promised = "".join(block.text for block in page if block.language == "text" and not block.words)
     unheard = [line for line in machine.placed(promised).splitlines() if line not in printed]
     assert not unheard

@@ -36,7 +36,8 @@ def strangers(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recipe(csv_fleet):
-    return recipes.load(str(csv_fleet / "recipe.toml"), ["fleet.scaling=fleet", "evaluation.alone=false"])
+    settings = ["fleet.scaling=fleet", "evaluation.alone=false", "deploy.weights=all"]
+    return recipes.load(str(csv_fleet / "recipe.toml"), settings)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,8 @@ def test_its_steps_are_counted_as_those_of_the_mean_device(trained, recipe):
 @pytest.mark.usefixtures("no_report")
 def test_every_method_with_a_global_model_makes_what_a_member_gets_of_it(csv_fleet, table, here):
     """`fed_meta_align_guarded` asks for the steps of the members, which are not there."""
-    small = recipes.load(str(csv_fleet / "recipe.toml"), ["method=fed_meta_align_guarded"])
+    settings = ["method=fed_meta_align_guarded", "deploy.weights=all"]
+    small = recipes.load(str(csv_fleet / "recipe.toml"), settings)
     run(small, here / "guarded")
     told, places = join(here / "guarded", table(100))
     assert told["did"].endswith("fed_meta_align_guarded")

@@ -36,6 +36,13 @@ class FakeEngine:
                 return Replies({name: self.updates[name] for name in asked if name in self.updates}, failed)
         raise AssertionError("phases 1 and 2 ask for nothing else")
 
+    def first(self, requests, count):
+        asked = [name for name in requests if name not in self.deaf][:count]
+        for name in asked:
+            self.trained.append((name, requests[name].number, requests[name].weights.tolist()))
+        failed = tuple(FailedReply(name, "absent", "it is deaf") for name in requests if name in self.deaf)
+        return Replies({name: self.updates[name] for name in sorted(asked)}, failed)
+
     def exchange_each(self, requests, patience=0.0):
         assert len(requests) > 1  # one device is asked by `exchange`
         self.at_once.append(tuple(requests))

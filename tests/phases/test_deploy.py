@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from fedmetaalign.evaluation.thresholds import best_f1
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.fleet.build import build
 from fedmetaalign.model.mlp import Network, initialize, logits
-from fedmetaalign.phases.conversion import convert, trained_layers
+from fedmetaalign.phases.conversion import calibration_rows, convert, trained_layers
 from fedmetaalign.phases.deploy import deploy
 from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.recipe import Deploy, Personalize
@@ -20,6 +21,7 @@ from fedmetaalign.run import run
 from fedmetaalign.tinyml.bundle import read
 from fedmetaalign.tinyml.network import QuantizedNetwork
 from fedmetaalign.tinyml.runtimes import scores
+from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.tflite_reader import read as read_model
 
 FORMATS = ("uint8", "int8", "int8-float-io", "int8-float-head", "int4", "float32")
@@ -78,6 +80,16 @@ def test_ranges_are_clipped_where_the_recipe_says_so(layers, calibration, name):
     assert clipped.input.scale < 0.1
 
 
+def test_inputs_by_quantiles_are_calibrated_as_far_as_they_reach(calibration):
+    curves = SimpleNamespace(preparation=SimpleNamespace(curves=(1,)), inputs=calibration)
+    linear = SimpleNamespace(preparation=SimpleNamespace(curves=()), inputs=calibration)
+    reach, error = Deploy(calibration="reach"), Deploy(calibration="error")
+    assert np.abs(calibration).max() < 3.96
+    assert np.abs(calibration_rows(curves, reach)).max() == pytest.approx(3.96)
+    for device, settings in ((curves, error), (linear, reach)):
+        assert calibration_rows(device, settings) is calibration
+
+
 @pytest.mark.parametrize("name", ["uint8", "int8", "int8-float-io", "int8-float-head"])
 def test_scales_per_output(layers, calibration, name):
     network = convert(layers, 4, calibration, Deploy(format=name, per_channel=True))
@@ -97,10 +109,11 @@ def test_the_threshold_is_chosen_on_the_firmwares_scores(device, name):
     personal = Personal(None, weights=weights, threshold=best_f1(np.int8([0, 1]), np.array([0.2, 0.8])))
     found = deploy(client_of(device, deploy={"format": name}), network, personal)
     validation = device.parts["personalize"].query
+    assert write(found.network) == found.model
     on_device = scores(found.model, validation.x, "firmware")
     assert found.threshold == best_f1(validation.y.astype(np.int8), on_device)
     kept = deploy(client_of(device, deploy={"format": name, "threshold": "personalized"}), network, personal)
-    assert kept == replace(found, threshold=personal.threshold, layers=kept.layers)
+    assert kept == replace(found, threshold=personal.threshold, network=kept.network, layers=kept.layers)
     assert found.head == 2
     assert all(
         (a.weights == b.weights).all()

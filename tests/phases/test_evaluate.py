@@ -134,7 +134,7 @@ def three(finished, fleet, monkeypatch):
 
 def test_a_device_of_several_classes_is_judged_by_class(three):
     client, test, own, found = three
-    deployed = Deployed(b"model", own.threshold, [], 1)
+    deployed = Deployed(b"model", [], own.threshold, [], 1)
     stages = {"serial": own.weights}
     told = evaluate(client, test, stages, own, deployed, own, "0" * 64).to_dict()
     called = np.where(found[:, 1] > 0.3, 1, np.where(found[:, 2] > found[:, 0], 2, 0))

@@ -1,15 +1,14 @@
 """The page says which class is taken for which, and nothing of the kind where there are two."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import Outline, page_of, tables
+from pages import Outline, data_of, details_of, page_of
 from run_folder import CLASSES, fleet_names, of_classes, results, write_run
 
 from fedmetaalign.report.finished import Run
-from fedmetaalign.report.kinds import confusion, fleet_confusion
+from fedmetaalign.report.kinds import confusion, faults_found, fleet_confusion
 from fedmetaalign.report.reading import read_run
 
 ONE = [[6, 1, 1], [0, 3, 1], [0, 0, 0]]
@@ -31,43 +30,39 @@ def run_of(folder: Path, found: dict[str, Any]) -> Run:
     return read_run(write_run(folder, [*found["devices"]], found, entries=[]))
 
 
-def section_of(folder: Path, found: dict[str, Any]) -> str:
-    page = page_of(write_run(folder, [*found["devices"]], found, entries=[]))
-    section = re.search(r"<section><h2>Which kind</h2>(.*?)</section>", page, flags=re.DOTALL)
-    return section[1] if section else ""
+def page_with(folder: Path, found: dict[str, Any]) -> str:
+    return page_of(write_run(folder, [*found["devices"]], found, entries=[]))
 
 
-def test_the_page_of_two_classes_has_no_such_section(tmp_path: Path) -> None:
-    assert section_of(tmp_path, results(fleet_names(2))) == ""
+def test_the_page_of_two_classes_has_none(tmp_path: Path) -> None:
+    page = page_with(tmp_path, results(fleet_names(2)))
+    assert data_of(page)["confusion"] == [] and "confusion" not in details_of(page, "feeder-01")
 
 
 def test_each_device_and_the_fleet_have_their_counts(tmp_path: Path) -> None:
-    means, fleet, first, second = tables(section_of(tmp_path, entries()))
-    assert means == [
-        ["feeder-01", "75.0 %", "50.0 %", "0.625", "\u2013"],
-        ["feeder-02", "70.0 %", "50.0 %", "0.625", "open"],
+    page = page_with(tmp_path, entries())
+    assert data_of(page)["confusion"] == [
+        ["ok", ["normal"], [11, 1, 1], 0.8462],
+        ["short", [], [1, 4, 1], 0.6667],
+        ["open", ["never trained on: 1 device"], [2, 0, 1], 0.3333],
     ]
-    assert fleet == [
-        ["ok normal ", "11", "1", "1", "13", "84.6 %"],
-        ["short", "1", "4", "1", "6", "66.7 %"],
-        ["open never trained on: 1 device ", "2", "0", "1", "3", "33.3 %"],
-    ]
-    assert first[2] == ["open", "0", "0", "0", "0", "\u2013"]
-    assert [row[0] for row in second] == ["ok normal ", "short", "open never trained on "]
+    first = details_of(page, "feeder-01")
+    assert first["confusion"][2] == ["open", [], [0, 0, 0], None]
+    assert dict(zip(first["metrics"], first["stages"]["deployed"], strict=True))["class_accuracy"] == 0.75
+    assert details_of(page, "feeder-02")["confusion"][2][1] == ["never trained on"]
 
 
 def test_one_device_is_its_own_fleet(tmp_path: Path) -> None:
     found = entries()
     del found["devices"]["feeder-02"]
-    section = section_of(tmp_path, found)
-    assert [len(table) for table in tables(section)] == [1, 3]
-    assert "<details open>" in section
+    page = page_with(tmp_path, found)
+    assert data_of(page)["confusion"] == [] and details_of(page, "feeder-01")["confusion"][0][2] == [6, 1, 1]
 
 
 def test_a_kind_that_was_never_trained_on_needs_attention(tmp_path: Path) -> None:
     page = page_of(write_run(tmp_path, fleet_names(2), entries(), entries=[]))
-    assert "<li><b>feeder-02</b>: open</li>" in page
-    assert "Tested on kinds of fault never trained on: 1 device" in page
+    assert details_of(page, "feeder-02")["findings"][0][1] == "open"
+    assert "Tested on kinds of fault never trained on: 1 device" in Outline(page).text
 
 
 def test_names_of_classes_are_escaped(tmp_path: Path) -> None:
@@ -76,7 +71,8 @@ def test_names_of_classes_are_escaped(tmp_path: Path) -> None:
     for device in found["devices"].values():
         device |= {"classes": ["ok", text, "open"], "unseen_kinds": [text]}
     page = page_of(write_run(tmp_path, fleet_names(2), found, entries=[]))
-    assert "script" not in Outline(page).tags and "&lt;script&gt;" in page
+    assert Outline(page).tags.count("script") == 2 and text in Outline(page).text
+    assert data_of(page)["confusion"][1][0] == text
 
 
 @pytest.mark.parametrize(
@@ -89,10 +85,36 @@ def test_counts_that_are_none_are_left_out(tmp_path: Path, odd: object) -> None:
     run = run_of(tmp_path, found)
     assert confusion(run.devices[0]) is None and confusion(run.devices[1]) is not None
     assert fleet_confusion(run) is None
-    assert [len(table) for table in tables(section_of(tmp_path / "page", found))] == [1, 3]
+    page = page_with(tmp_path / "page", found)
+    assert "confusion" not in details_of(page, "feeder-01") and "confusion" in details_of(page, "feeder-02")
 
 
 def test_devices_of_other_classes_are_not_added_up(tmp_path: Path) -> None:
     found = entries()
     found["devices"]["feeder-02"]["classes"] = [*reversed(CLASSES)]
     assert fleet_confusion(run_of(tmp_path, found)) is None
+
+
+def of_counts(folder: Path, found: int, lost: int, alarms: int, quiet: int) -> Run:
+    """A run of one device whose metrics are those of so many faults and normal samples."""
+    samples, faults = found + lost + alarms + quiet, found + lost
+    entry = results(fleet_names(1))["devices"]["feeder-01"]
+    entry["samples"] = {"test": samples}
+    entry["majority"] = max(faults, samples - faults) / samples
+    entry["stages"]["deployed"] |= {
+        "accuracy": (found + quiet) / samples,
+        "recall": found / faults if faults else None,
+        "precision": found / (found + alarms) if found + alarms else None,
+    }
+    return run_of(folder, {"devices": {"feeder-01": entry}, "fleet": {}})
+
+
+@pytest.mark.parametrize(
+    "counts", [(78, 29, 16, 197), (30, 3, 0, 7), (0, 4, 0, 96), (5, 1, 90, 4), (1, 0, 0, 0)]
+)
+def test_faults_found_and_false_alarms_follow_from_the_metrics(tmp_path: Path, counts: tuple[int, ...]) -> None:
+    assert faults_found(of_counts(tmp_path, *counts).devices[0]) == counts
+
+
+def test_metrics_that_leave_open_which_class_is_the_larger_say_nothing(tmp_path: Path) -> None:
+    assert faults_found(of_counts(tmp_path, 30, 0, 0, 70).devices[0]) is None

@@ -3,18 +3,17 @@ import math
 import pytest
 from run_folder import fleet_names, rounds
 
-from fedmetaalign.report.figures import series
 from fedmetaalign.report.numbers import (
     chance,
     count,
     decimal,
     interval,
-    kibibytes,
     listing,
     percent,
     signed,
     whole,
 )
+from fedmetaalign.report.rounds import all_series
 
 
 def test_wilsons_interval() -> None:
@@ -69,8 +68,7 @@ def test_how_numbers_look() -> None:
     ]
     assert decimal(-0.25) == "\u22120.250"
     assert whole(12345).replace("\u202f", " ") == "12 345"
-    assert kibibytes(23552).replace("\u202f", " ") == "23.0 KiB"
-    assert {percent(None), decimal(None), whole(None), kibibytes(None)} == {"\u2013"}
+    assert {percent(None), decimal(None), whole(None)} == {"\u2013"}
 
 
 def test_how_lists_read() -> None:
@@ -90,10 +88,10 @@ def test_a_round_that_was_run_again_counts_once() -> None:
         {"phase": 1, "round": 1, "device": "a", "weight": 0.9},
         {"phase": 2, "device": "a", "weight": 0.9},
     ]
-    assert series(entries, 2, "weight") == {"a": {1: 0.1, 2: 0.4}}
-    assert list(series(entries, 2, "weight")["a"]) == [1, 2]
+    assert all_series(entries)[2, "weight"] == {"a": {1: 0.1, 2: 0.4}}
+    assert list(all_series(entries)[2, "weight"]["a"]) == [1, 2]
 
 
 def test_the_made_up_weights_sum_to_one() -> None:
-    weights = series(rounds(fleet_names(5)), 2, "weight")
+    weights = all_series(rounds(fleet_names(5)))[2, "weight"]
     assert sum(weights[name][4] for name in weights) == pytest.approx(1)

@@ -1,5 +1,6 @@
 """What the report says of devices without faults, or without labels: their false alarms, and no more."""
 
+from pages import Outline, data_of, details_of, row_of
 from run_folder import device, metrics, write_run
 
 from fedmetaalign.report.decision import headline
@@ -56,10 +57,15 @@ def test_more_false_alarms_than_allowed_are_told_if_that_is_no_chance(tmp_path):
 
 def test_the_page_calls_their_accuracy_what_it_is(tmp_path):
     page = build(run_of(tmp_path, {"a": device(0), "b": without_faults(0.05, 0.006), "c": NOTHING}))
-    section = page.split("<h2>Devices without faults</h2>")[1].split("</section>")[0].replace("\u202f", " ")
-    assert "Accuracy on them" in section and "95.0 %" in section and "0.6 to 50.0" in section
-    assert "no labels" in section
-    assert "95.0 %" not in page.replace("\u202f", " ").replace(section, "")
+    assert row_of(page, "b", "known", "test", "deployed", "threshold") == ["normal", 40, None, 400]
+    assert row_of(page, "c", "known") == ["nothing"]
+    assert details_of(page, "b")["false_alarms"] == {
+        "share": 0.05,
+        "low": 0.006,
+        "high": 0.5,
+        "allowed": 0.01,
+        "samples": 40,
+    }
 
 
 def test_a_fleet_that_nobody_can_judge_has_a_page(tmp_path):
@@ -68,8 +74,8 @@ def test_a_fleet_that_nobody_can_judge_has_a_page(tmp_path):
     assert "1 device has no labels" in build(run)
 
 
-def test_a_fleet_whose_devices_all_have_faults_has_no_such_section(tmp_path):
-    assert "Devices without faults" not in build(run_of(tmp_path, {"a": device(0)}))
+def test_a_fleet_whose_devices_all_have_faults_says_nothing_of_it(tmp_path):
+    assert "known" not in data_of(build(run_of(tmp_path, {"a": device(0)})))["columns"]
 
 
 def test_faults_that_are_too_few_to_test_are_no_hundred_per_cent(tmp_path):
@@ -99,14 +105,14 @@ def test_devices_that_are_left_out_are_named_with_what_is_wrong(tmp_path):
     )
     run = read_run(path)
     assert words(run)[-1] == "2 devices could not be used and were left out: pump and fan."
-    section = build(run).split("<h2>Left out</h2>")[1].split("</div>")[0]
-    assert "<li><b>fan</b>:\nfan.csv is empty</li>" in section
-    assert "line 6 is &lt;i&gt;short&lt;/i&gt;; and 2 more</li>" in section and "line 7" not in section
+    text = Outline(build(run)).text
+    assert "Left out: 2 devices pump and fan" in text and "fan : fan.csv is empty" in text.replace(
+        "fan:", "fan :"
+    )
+    assert "line 6 is <i>short</i>; and 2 more" in text and "line 7" not in text
 
 
-def test_precision_and_recall_are_drawn_where_a_device_tells_them(tmp_path):
+def test_precision_and_recall_are_told_where_a_device_has_them(tmp_path):
     curve = {"pr_curve": [[0.5, 1.0], [1.0, 0.75]]}
-    bare = build(run_of(tmp_path / "bare", {"a": device(0), "b": device(1)}))
-    page = build(run_of(tmp_path / "drawn", {"a": device(0) | curve, "b": device(1)}))
-    assert "Precision and recall" not in bare
-    assert 'aria-label="Precision and recall of each device at all thresholds"' in page
+    page = build(run_of(tmp_path, {"a": device(0) | curve, "b": device(1)}))
+    assert details_of(page, "a")["curve"] == [[0.5, 1.0], [1.0, 0.75]] and "curve" not in details_of(page, "b")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pages import details_of, row_of
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.cli.progress import print_results
@@ -180,10 +181,10 @@ def test_the_user_is_told(mixed, capsys):
     assert "1 device has no faults to be judged by: " in said
     assert "1 device has no labels, and nothing can be judged there." in said
     page = (mixed.folder / "run" / "report.html").read_text(encoding="utf-8")
-    section = page[page.index("<h2>Devices without faults</h2>") :]
-    assert (
-        NORMAL in section[: section.index("</section>")] and NOTHING in section[: section.index("</section>")]
-    )
+    assert row_of(page, NORMAL, "known", "majority") == ["normal", None]
+    assert row_of(page, NOTHING, "known", "false_alarms") == ["nothing", None]
+    share = details_of(page, NORMAL)["false_alarms"]["share"]
+    assert row_of(page, NORMAL, "false_alarms") == [round(1000 * share)]
 
 
 def test_over_flower_it_is_the_same_to_the_last_bit(mixed, tmp_path):
@@ -285,4 +286,5 @@ def test_the_method_fleet_serves_them_too_and_says_how_unlike_the_fleet_they_are
         assert novelty["feature"] in mixed.devices[name].features and 0 < novelty["distance"] < 0.6
         assert "blend" not in results["devices"][name]
     assert "novelty" not in results["devices"]["feeder-00"]
-    assert "Most unlike the fleet" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert details_of(page, NORMAL)["novelty"] == results["devices"][NORMAL]["novelty"]

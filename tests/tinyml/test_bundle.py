@@ -17,8 +17,9 @@ from fedmetaalign.fleet.tables import read as read_table
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml import codegen
-from fedmetaalign.tinyml.bundle import Bundle, read, read_weights, write
+from fedmetaalign.tinyml.bundle import Bundle, digest, read, read_weights, write
 from fedmetaalign.tinyml.features import device_inputs
+from fedmetaalign.tinyml.firmware_folder import texts, unpack
 from fedmetaalign.tinyml.golden import on_broken
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.integer import firmware_scores
@@ -134,10 +135,10 @@ def test_every_file_is_described_with_its_size_and_sha256(written):
     described = facts(written)
     files = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
     assert {*described["sha256"], "bundle.json"} == {*described["bytes"], "bundle.json"} == files
-    assert {"model.tflite", "golden.csv", "weights.safetensors", "firmware/fma_infer.c"} <= files
-    for name, digest in described["sha256"].items():
+    assert {"model.tflite", "golden.csv", "weights.safetensors", "bundle.json"} == files
+    for name, promised in described["sha256"].items():
         data = (written / name).read_bytes()
-        assert digest == hashlib.sha256(data).hexdigest()
+        assert promised == hashlib.sha256(data).hexdigest()
         assert described["bytes"][name] == len(data)
 
 
@@ -145,8 +146,10 @@ def test_the_firmware_is_that_of_the_model(written, bundle, samples):
     network = bundle.network
     raw = np.concatenate([samples, on_broken(PREPARATION, samples)])
     made = codegen.files("pump", network, PREPARATION, 0.375, raw, header(network))
-    found = {path.name: path.read_text(encoding="utf-8") for path in (written / "firmware").iterdir()}
+    assert unpack(written, written / "code") is None
+    found = {path.name: path.read_text(encoding="utf-8") for path in (written / "code").iterdir()}
     assert found == made
+    assert facts(written)["firmware"] == codegen.sources_digest()
     learns = isinstance(network, QuantizedNetwork)
     assert ("fma_adapt.c" in found) == ("fma_head.h" in found) == learns
 
@@ -266,6 +269,30 @@ def test_the_bundles_own_runtime_is_used_unless_another_is_named(quantized, samp
     assert quantized.scores(samples).tolist() == run(network, inputs, "firmware").tolist()
 
 
+def test_code_beside_other_c_sources_than_the_bundles_is_told(ordinary, tmp_path):
+    described = facts(ordinary) | {"firmware": "0" * 64}
+    described["digest"] = digest(described)
+    (ordinary / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
+    warning = unpack(ordinary, tmp_path / "code")
+    assert warning and "made by fedmetaalign 0.1.0, whose C sources are others than this version's" in warning
+
+
+def test_a_bundle_that_brings_code_keeps_to_it(ordinary, tmp_path):
+    code = texts(ordinary) | {"main.c": "int main(void) { return 7; }\n"}
+    described = facts(ordinary) | {"version": 4}
+    (ordinary / "firmware").mkdir()
+    for name, text in code.items():
+        (ordinary / "firmware" / name).write_text(text, encoding="utf-8")
+        described["sha256"][f"firmware/{name}"] = hashlib.sha256(text.encode()).hexdigest()
+    described["digest"] = digest(described)
+    (ordinary / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
+    unpack(ordinary, tmp_path / "code")
+    assert {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "code").iterdir()} == code
+    (ordinary / "firmware/main.c").write_text("altered", encoding="utf-8")
+    with pytest.raises(BundleError, match=r"firmware/main\.c is not the file that bundle.json describes"):
+        unpack(ordinary, tmp_path / "other")
+
+
 # Weights
 
 
@@ -281,26 +308,34 @@ def test_the_float_weights_are_kept_for_further_training(written, layers):
         assert json.loads(file.metadata()["relu"]) == [True, True, False]
 
 
-def test_the_kept_weights_are_the_network_that_the_model_was_made_of(finished):
+def test_the_last_layers_alone_are_kept_where_that_is_asked_for(quantized, layers, samples, tmp_path):
+    write(tmp_path / "pump", quantized, layers, samples, VERSIONS, first=1)
+    assert set(load_file(tmp_path / "pump/weights.safetensors")) == {
+        *("1.weight", "1.bias"),
+        *("2.weight", "2.bias"),
+    }
+    kept = read_weights(tmp_path / "pump")
+    assert [layer.weights.tobytes() for layer in kept] == [layer.weights.tobytes() for layer in layers[1:]]
+    assert [layer.relu for layer in kept] == [True, False]
+
+
+def test_the_kept_weights_and_the_runs_are_the_network_that_the_model_was_made_of(finished):
     folder = finished.folder / "devices" / "feeder-02"
     kept = load_file(folder / "weights.safetensors")
+    assert {name[0] for name in kept} == {"1", "2"}  # the first layer is frozen, and the fleet's
     content = read(folder)
     found = golden(folder)
     x = numbers(found, content.preparation.features)
     good = np.isfinite(x).all(axis=1)
-    x = x[good]
-    h = content.preparation.apply(x)
-    for i in range(2):
-        h = np.maximum(h @ kept[f"{i}.weight"] + kept[f"{i}.bias"], 0)
+    h = content.preparation.apply(x[good])
+    inputs, units = h.shape[1], len(kept["1.weight"])
+    fleets = load_file(finished.folder / "checkpoint.safetensors")["weights"]
+    frozen = fleets[: (inputs + 1) * units].reshape(inputs + 1, units)
+    h = np.maximum(h @ frozen[:-1] + frozen[-1], 0)
+    h = np.maximum(h @ kept["1.weight"] + kept["1.bias"], 0)
     z = (h @ kept["2.weight"] + kept["2.bias"])[:, 0]
     quantised = np.array([float(cell) for cell in found["score"]])[good]
     assert np.abs(1 / (1 + np.exp(-z)) - quantised).max() < 0.05
-
-
-def test_the_frozen_layers_of_all_devices_are_the_same(finished):
-    kept = [load_file(finished.folder / "devices" / f"feeder-0{i}" / "weights.safetensors") for i in range(3)]
-    assert kept[0]["0.weight"].tobytes() == kept[1]["0.weight"].tobytes() == kept[2]["0.weight"].tobytes()
-    assert kept[0]["2.weight"].tobytes() != kept[1]["2.weight"].tobytes()
 
 
 # Bundles that say the same of everything
@@ -312,7 +347,7 @@ def test_a_bundle_that_says_the_same_of_everything_says_so(
 ):
     write(tmp_path / "pump", replace(quantized, threshold=threshold), layers, samples, VERSIONS)
     assert read(tmp_path / "pump").constant == facts(tmp_path / "pump").get("constant") == says
-    readme = (tmp_path / "pump/firmware/README.md").read_text(encoding="utf-8")
+    readme = texts(tmp_path / "pump")["README.md"]
     assert ("Do not deploy it" in readme) == (says is not None)
     assert says is None or f"says {says} of every sample" in readme
 
@@ -365,9 +400,7 @@ def test_a_bundle_replaces_the_one_before_and_what_a_crash_has_left(quantized, l
 # Altered bundles
 
 
-@pytest.mark.parametrize(
-    "name", ["model.tflite", "golden.csv", "weights.safetensors", "firmware/fma_model.h", "firmware/main.c"]
-)
+@pytest.mark.parametrize("name", ["model.tflite", "golden.csv", "weights.safetensors"])
 @pytest.mark.parametrize("where", [0, 0.5, -1])
 def test_one_flipped_bit_is_noticed(ordinary, name, where):
     data = bytearray((ordinary / name).read_bytes())

@@ -9,7 +9,7 @@ from fedmetaalign.errors import BundleError
 from fedmetaalign.model.preparation import Preparation
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.tinyml import integer, native
-from fedmetaalign.tinyml.calibration import activation_ranges, observe
+from fedmetaalign.tinyml.calibration import activation_ranges, observe, pushed_out
 from fedmetaalign.tinyml.features import outside
 from fedmetaalign.tinyml.quantize import quantize, quantize_input, score_error
 from fedmetaalign.tinyml.runtimes import ROUNDINGS, run
@@ -49,6 +49,28 @@ def test_clipped_ranges_leave_out_the_most_extreme_rows_up_to_a_tenth():
         3,
         3,
     ]
+
+
+def test_rows_are_pushed_out_until_their_largest_input_is_just_short_of_the_end():
+    x = np.float32([[1, -2], [0, 0], [4, 1]])
+    expected = [*x.tolist(), [1.98, -3.96], [0, 0], [4, 1]]
+    np.testing.assert_allclose(pushed_out(x, 4.0), expected, rtol=1e-6)
+
+
+def test_ranges_of_rows_pushed_out_hold_what_lies_beyond_them_all_but_the_end_itself(network, samples):
+    layers, x = network(1, (9, 16, 8, 1)), samples(400)
+    near = np.clip(x, -2.5, 2.5)
+    beyond = np.clip(3 * x, -3.9, 3.9)
+    expected = observe(layers, beyond).scores
+    near_only, reaching = (quantize(layers, rows, by="error") for rows in (near, pushed_out(near, 4.0)))
+    errors = [
+        np.abs(integer.firmware_scores(made, quantize_input(made, beyond)) - expected).mean()
+        for made in (near_only, reaching)
+    ]
+    assert errors[1] < errors[0] / 4
+    q = quantize_input(reaching, np.float32([[3.9] * 9, [-3.9] * 9]))
+    assert q.min() > 0
+    assert q.max() < 255
 
 
 def test_logits_of_classes_are_clipped_too():

@@ -79,6 +79,15 @@ def test_words_of_pairs_have_two_inputs_of_two_outputs_each():
     assert bytes_.tolist() == [[1, 4, 2, 5, 3, 6, 0, 0, -7, 0, 8, 0, 9, 0, 0, 0]]
 
 
+def test_wide_words_are_sums_of_the_weights_of_two_outputs():
+    layer = one_layer([[1, 2, 3], [4, 5, 6], [-7, 8, 9]], biases=[1000, 0, 0]).layers[0]
+    head, words = blocks(Grid(0.5, 5), layer, Layout(per_channel=False, pairs=True, wide=True))
+    assert head.tolist() == [[1000 - 5 * (1 + 4 - 7), -5 * 15, -5 * 18, 0]]
+    # Inputs 1 and 2 with outputs 1 and 2, and with 3 and none; then input 3 and none.
+    first = [1 + 2 * 2**16, 4 + 5 * 2**16, 3, 6]
+    assert words.tolist() == [[*first, -7 + 8 * 2**16, 0, 9, 0]]
+
+
 def test_blocks_of_a_layer_with_channels():
     layer = replace(
         one_layer(np.eye(5)).layers[0], weight_scales=np.float32([1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4])
@@ -120,9 +129,11 @@ def test_the_same_network_gives_the_same_files_in_short_lines(network, samples, 
         texts, again = codegen.files(*parts), codegen.files(*parts)
         assert texts == again
         learning = {"fma_head.h", "fma_adapt.c", "fma_adapt.h", "fma_learn.h"} if header(deployed) else set()
-        assert set(texts) == learning | {
+        integers = {"fma_layers.h", "fma_dsp.h"} if isinstance(deployed, QuantizedNetwork) else set()
+        floats = set() if integers and not deployed.head else {"fma_float_layers.h"}
+        assert set(texts) == learning | integers | floats | {
             *("README.md", "fma_model.h", "fma_golden.h", "main.c"),
-            *("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h"),
+            *("fma_infer.c", "fma_infer.h", "fma_prepare.h", "fma_float.h"),
         }
         for name in ("fma_model.h", "fma_golden.h"):
             assert max(map(len, texts[name].splitlines())) <= 112

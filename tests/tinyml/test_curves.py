@@ -19,6 +19,7 @@ from fedmetaalign.proof.verify import check as check_rows
 from fedmetaalign.proof.verify import verify
 from fedmetaalign.tinyml import codegen, features, golden, integer
 from fedmetaalign.tinyml.bundle import Bundle, digest, read, write
+from fedmetaalign.tinyml.firmware_folder import texts, unpack
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write as write_model
 from fedmetaalign.tinyml.toolchain import CORES
@@ -190,15 +191,17 @@ def test_a_linear_bundle_says_nothing_of_curves_and_has_none_of_their_code(netwo
     model = write_model(quantize(layers, linear.apply(RAW)))
     write(tmp_path / "pump", Bundle("pump", linear, 0.5, None, "m", "firmware", model), layers, RAW[:9], {})
     facts = json.loads((tmp_path / "pump" / "bundle.json").read_text(encoding="utf-8"))
-    assert facts["version"] == 4 and "curves" not in facts["preparation"]
-    assert not (tmp_path / "pump/firmware/fma_curves.h").exists()
+    assert facts["version"] == 5 and "curves" not in facts["preparation"]
+    assert "fma_curves.h" not in texts(tmp_path / "pump")
 
 
 @pytest.mark.firmware
 def test_the_folder_alone_replays_its_golden_samples(folder, needs, tmp_path):
     needs("gcc")
-    firmware = folder / "firmware"
-    assert "`fma_infer.c`, `fma_curves.h`, `fma_dsp.h`" in (firmware / "README.md").read_text(encoding="utf-8")
+    firmware = tmp_path / "firmware"
+    unpack(folder, firmware)
+    said = (firmware / "README.md").read_text(encoding="utf-8")
+    assert "`fma_infer.c`, `fma_curves.h`, `fma_layers.h`, `fma_dsp.h`" in said
     sources = [firmware / "main.c", firmware / "fma_infer.c"]
     built = [
         "gcc",

@@ -67,16 +67,6 @@ def test_what_is_deployed_stands_beside_float32_and_uint8(write, tmp_path, no_em
     assert deployed.bytes == (tmp_path / "pump/model.tflite").stat().st_size
 
 
-def test_a_smaller_deployed_network_stands_beside_the_whole_one(network, samples, tmp_path, no_emulator):
-    whole, x = network(0, (3, 16, 8, 1)), samples(40, 3)
-    model = write_model(quantize(network(0, (3, 8, 1)), x))
-    bundle = Bundle("pump", PREPARATION, 0.5, None, "cortex-m4", "firmware", model)
-    bundles.write(tmp_path / "pump", bundle, whole, x.astype(np.float64), {})
-    rows = footprint(tmp_path / "pump")
-    assert [row.format + "*" * row.deployed for row in rows] == ["float32", "uint8", "uint8, smaller*"]
-    assert rows[2].bytes == len(model) < rows[1].bytes
-
-
 @pytest.mark.firmware
 def test_instructions_and_time_are_those_of_the_firmware(write, tmp_path):
     float32, uint8 = footprint(write(tmp_path / "pump"))

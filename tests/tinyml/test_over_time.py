@@ -12,14 +12,18 @@ from hypothesis import strategies as st
 from networks_over_time import KINDS, network
 
 from fedmetaalign.errors import BundleError
+from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.model.preparation import Preparation
+from fedmetaalign.operators import operator_of
 from fedmetaalign.operators.convolution import Convolution, QuantizedConvolution
-from fedmetaalign.operators.dense import Dense
+from fedmetaalign.operators.dense import Dense, QuantizedDense
 from fedmetaalign.operators.grid import Grid
 from fedmetaalign.operators.operator import Request
 from fedmetaalign.operators.pool import POOL, Pool, QuantizedPool
 from fedmetaalign.operators.stage import Stage
+from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.proof import replay
+from fedmetaalign.recipe.network import Model
 from fedmetaalign.tinyml import codegen, compiled, head, integer, memory, native, time_code, weights_file
 from fedmetaalign.tinyml.elf import sizes
 from fedmetaalign.tinyml.network import QuantizedNetwork, arrays
@@ -153,12 +157,13 @@ def preparation_of(inputs):
     return Preparation(names, ("g",) * inputs, {}, (0.1,) * inputs, (1.3,) * inputs, tuple(range(inputs)))
 
 
-def written(folder, made, rows=12):
+def written(folder, made, rows=12, target=""):
     """Writes a device's firmware; returns raw samples."""
     inputs = (made.layers if isinstance(made, QuantizedNetwork) else made)[0].inputs
     raw = np.random.default_rng(5).normal(size=(rows, inputs)) * 1.5
     learns = head.header(made) if isinstance(made, QuantizedNetwork) else None
-    for name, text in codegen.files("pump", made, preparation_of(inputs), 0.5, raw, learns).items():
+    texts = codegen.files("pump", made, preparation_of(inputs), 0.5, raw, learns, target=target)
+    for name, text in texts.items():
         (folder / name).write_text(text)
     return raw
 
@@ -172,6 +177,56 @@ def test_the_firmware_gives_the_bits_of_the_integer_model(kind, where, tmp_path)
         raw = written(tmp_path, made)
         found = replay.score(tmp_path, made, raw, CORES.get(where, where))
         assert found.scores.tolist() == integer.firmware_scores(made, found.inputs).tolist()
+
+
+@pytest.mark.firmware
+@pytest.mark.parametrize("where", ["cortex-m0", "zig"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_weights_of_a_cortex_m0_give_the_same_bits(kind, where, tmp_path):
+    made, _ = deployed(kind, 4, "uint8")
+    raw = written(tmp_path, made, target="cortex-m0")
+    assert "#define FMA_PAIRS 1" in (tmp_path / "fma_model.h").read_text()
+    found = replay.score(tmp_path, made, raw, CORES.get(where, where))
+    assert found.scores.tolist() == integer.firmware_scores(made, found.inputs).tolist()
+
+
+@pytest.mark.firmware
+@pytest.mark.parametrize("where", ["cortex-m0", "zig"])
+def test_the_largest_weights_and_inputs_of_a_convolution_give_the_same_bits(where, tmp_path):
+    """Sums of two products reach 2 * 127 * 128, which is just what 16 bits hold."""
+    signs = np.random.default_rng(0).choice([-127, 127], (12, 1, 5)).astype(np.int8)
+    signs[:, 0, :2] = 127, -127
+    grids = Grid(0.1, 0), Grid(30.0, 3), Grid(0.2, 0)
+    layer = QuantizedConvolution(
+        signs, np.float32([0.01] * 5), np.arange(5, dtype=np.int32), grids[1], 40, 3, False
+    )
+    last = QuantizedDense(
+        np.full((50, 1), 127, np.int8), np.float32([0.0001]), np.zeros(1, np.int32), grids[2], False
+    )
+    made = QuantizedNetwork(grids[0], (layer, last), (), "int8")
+    written(tmp_path, made, target="cortex-m0")
+    random = np.random.default_rng(1)
+    inputs = np.concatenate(
+        [random.choice(np.array([-128, 127], np.int8), (6, 40)), np.full((1, 40), -128, np.int8)]
+    )
+    raw = preparation_of(40).raw((inputs * np.float32(0.1)).astype(np.float32))
+    found = replay.score(tmp_path, made, raw, CORES.get(where, where))
+    assert (found.inputs == inputs).all()
+    assert found.scores.tolist() == integer.firmware_scores(made, inputs).tolist()
+    assert len(np.unique(found.scores)) > 3
+
+
+@pytest.mark.firmware
+def test_a_cortex_m0_takes_at_most_three_and_a_half_instructions_a_product_of_convolutions(tmp_path):
+    model = Model(kind="cnn", inputs=1024, channels=1)
+    shape = Network(1024, model.hidden, 4, model.blocks, 1)
+    random = np.random.default_rng(0)
+    layers = float_layers(shape, initialize(shape, random).astype(np.float32))
+    made = quantize(layers, random.normal(size=(8, 1024)).astype(np.float32))
+    raw = written(tmp_path, made, 1, target="cortex-m0")
+    products = sum(operator_of(layer).products(layer) for layer in layers)
+    assert products == 171_840
+    assert replay.score(tmp_path, made, raw, CORES["cortex-m0"]).cost.instructions <= 3.5 * products
 
 
 @pytest.mark.firmware
@@ -193,6 +248,10 @@ def test_the_stated_ram_is_what_the_linker_gives(kind, tmp_path):
         assert f"#define FMA_NETWORK_RAM {time_code.ram(made)} " in (tmp_path / "fma_model.h").read_text()
         stated = memory.buffers(preparation_of(made.layers[0].inputs), made)
         assert stated <= sizes(elf.read_bytes()).ram < stated + 16  # what aligning takes
+        written(tmp_path, made, target="cortex-m0")
+        elf = compile_firmware([tmp_path / "fma_infer.c"], CORES["cortex-m0"], tmp_path / "0.elf", entry)
+        stated = memory.buffers(preparation_of(made.layers[0].inputs), made, pairs=True)
+        assert stated <= sizes(elf.read_bytes()).ram < stated + 16
 
 
 @pytest.mark.slow
@@ -203,7 +262,7 @@ def test_nothing_is_undefined_or_out_of_bounds(needs, tmp_path):
     options += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     for kind in KINDS:
         for form in FORMATS:
-            written(tmp_path, deployed(kind, 1, form)[0])
+            written(tmp_path, deployed(kind, 1, form)[0], target="cortex-m0" if form == "uint8" else "")
             command = [shutil.which("gcc"), *options, "main.c", "fma_infer.c", "-o", "check"]
             subprocess.run(command, cwd=tmp_path, check=True)  # noqa: S603
             done = subprocess.run([tmp_path / "check"], capture_output=True, text=True, check=False)  # noqa: S603

@@ -67,6 +67,20 @@ def test_classes_beyond_doubt_are_told_apart_on_the_widest_grid_that_kernels_tak
     assert (kinds == (x @ layers[0].weights).argmax(axis=1)).mean() > 0.97
 
 
+def test_what_the_logits_of_all_classes_have_in_common_takes_no_room():
+    random = np.random.default_rng(0)
+    weights, common = random.normal(size=(5, 4)), random.normal(size=(5, 1))
+    plain, far = (
+        [Dense(np.float32(weights + offset * common), np.full(4, offset, np.float32), relu=False)]
+        for offset in (0.0, 300.0)
+    )
+    x = random.normal(size=(400, 5)).astype(np.float32)
+    first, second = (quantize(layers, x) for layers in (plain, far))
+    scores, others = (firmware_scores(made, quantize_input(made, x)) for made in (first, second))
+    assert second.layers[-1].output.scale < 0.1  # 600 / 255 for logits as they are
+    assert np.abs(scores - others).max() < 0.02
+
+
 def test_a_float_just_below_one_half_rounds_down():
     assert to_grid(np.float32([0.49999997, -0.49999997]), 1.0, 0, np.int8).tolist() == [0, 0]
 

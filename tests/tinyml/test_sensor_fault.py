@@ -16,6 +16,7 @@ from fedmetaalign.operators.dense import Dense
 from fedmetaalign.proof import replay
 from fedmetaalign.tinyml import codegen, compiled, decision, features, golden, integer, predictions
 from fedmetaalign.tinyml.bundle import Bundle, read, write
+from fedmetaalign.tinyml.firmware_folder import unpack
 from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import Interface
 from fedmetaalign.tinyml.quantize import quantize
@@ -209,7 +210,8 @@ def test_a_bundle_holds_its_rule_and_replays_alone(network, rule, needs, tmp_pat
     vectors = golden.read(tmp_path / "pump/golden.csv", preparation)
     assert np.isnan(vectors.raw).all(axis=1).any() and np.isinf(vectors.raw).any()
     assert vectors.decisions.tolist() == bundle.decisions(vectors.raw, bundle.scores(vectors.raw)).tolist()
-    firmware = tmp_path / "pump/firmware"
+    firmware = tmp_path / "firmware"
+    unpack(tmp_path / "pump", firmware)
     options = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-DFMA_HOSTED"]
     for compiler in filter(shutil.which, ("gcc", "clang")):
         sources = [firmware / "main.c", firmware / "fma_infer.c"]

@@ -1,6 +1,8 @@
 """Bundles of signals: the same features and decisions in Python and in C, on every machine; streams; RAM."""
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import networks_over_time
@@ -20,6 +22,7 @@ from fedmetaalign.signals.fourier import cosines
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import compiled, golden, memory, windows
 from fedmetaalign.tinyml.bundle import Bundle
+from fedmetaalign.tinyml.firmware_folder import unpack
 from fedmetaalign.tinyml.head import split
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write as write_model
@@ -73,6 +76,7 @@ def make(tmp_path_factory, network):
         labels = bundles.BINARY if outputs == 1 else bundles.Target(("fine", "ball", "race"), (0,))
         bundle = Bundle("pump", preparation, 0.5, None, "cortex-m4", "firmware", write_model(deployed), labels)
         bundles.write(folder, bundle, layers, raw, {})
+        unpack(folder, folder / "firmware")
         return folder
 
     return write
@@ -99,6 +103,30 @@ def test_a_broken_sample_of_a_raw_window_is_filled_by_the_rule(rule, make):
     found = replay.stream(case.firmware, case.bundle.preparation, case.network, case.windows, "zig")
     assert not stream_row(case, "x", "zig").wrong
     assert 0 not in found.decisions[[1, -1]]
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("raw", "median"), ("two channels", "reject")])
+def test_what_samples_of_a_raw_window_share_stands_once_a_channel(kind, rule, make, tmp_path):
+    folder = tmp_path / "pump"
+    shutil.copytree(make(kind, rule), folder)
+    path, expected = folder / "bundle.json", bundles.read(folder).preparation
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    said = facts["preparation"]
+    assert said["columns"] == len(expected.features)
+    assert {*SIGNALS[kind].channels} <= {*said["features"]}
+    assert len(said["mean"]) == len(said["features"]) == (3 if kind == "raw" else len(expected.mean) - 598)
+    assert expected == preparation_of(SIGNALS[kind], rule)
+
+    # Before, it stood there of every sample.
+    whole = {k: getattr(expected, k) for k in ("features", "units", "mean", "scale", "columns", "fill")}
+    facts |= {"preparation": said | whole}
+    path.write_text(json.dumps(facts | {"digest": bundles.digest(facts)}), encoding="utf-8")
+    assert bundles.read(folder).preparation == expected
+
+    facts |= {"preparation": said | {"mean": said["mean"][1:]}}
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    with pytest.raises(BundleError, match="is not of the signal's channels"):
+        bundles.read(folder)
 
 
 @pytest.mark.parametrize("rule", ["reject", "median", "last"])
@@ -143,6 +171,7 @@ def test_a_convolutional_network_takes_the_samples_as_they_come(where, tmp_path)
     model = write_model(quantize(layers, x))
     bundle = Bundle("pump", preparation, 0.5, None, "cortex-m4", "firmware", model)
     bundles.write(tmp_path / "pump", bundle, layers, x * scale + mean, {})
+    unpack(tmp_path / "pump", tmp_path / "pump/firmware")
     case = load(tmp_path / "pump", 0)
     row = stream_row(case, "x", CORES.get(where, where))
     assert (row.wrong, row.agreeing, row.deciding) == (False, row.samples, row.samples)
@@ -202,6 +231,7 @@ def test_a_board_that_has_too_little_memory_is_left_out(network, needs, tmp_path
     preparation = Preparation(*parts, signal=signal)
     bundle = Bundle("pump", preparation, 0.5, None, "cortex-m4", "firmware", model)
     bundles.write(tmp_path / "pump", bundle, layers, x.astype(np.float64), {})
+    unpack(tmp_path / "pump", tmp_path / "pump/firmware")
     row = qemu_row(load(tmp_path / "pump", 0), "x", qemu.BOARDS["microbit"])
     assert (row.samples, row.wrong) == (0, False)
     assert row.note == "not run: the board microbit has too little memory for it"

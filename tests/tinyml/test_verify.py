@@ -17,6 +17,7 @@ from fedmetaalign.proof.case import load
 from fedmetaalign.proof.verify import Row, firmware_row, golden_row, learning_row, qemu_row, runtime_row
 from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml.bundle import Bundle, digest
+from fedmetaalign.tinyml.firmware_folder import unpack
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write as write_model
 from fedmetaalign.tinyml.toolchain import CORES
@@ -58,6 +59,7 @@ def make(tmp_path_factory, network, raw):
         folder = tmp_path_factory.mktemp("verify") / "pump"
         bundle = Bundle("pump", PREPARATION, 0.375, None, "cortex-m4", "firmware", write_model(deployed))
         bundles.write(folder, bundle, layers, raw, {})
+        unpack(folder, folder / "firmware")
         return folder
 
     return write
@@ -79,13 +81,14 @@ def uint8_case(make):
 
 
 def alter(folder, name, change):
-    """Changes a file of a bundle, and its sha256 with it, as nobody does by accident."""
+    """Changes a file of a bundle, or of its unpacked C code; the sha256 with it, as nobody does by accident."""
     text = (folder / name).read_text(encoding="utf-8")
     changed = change(text)
     assert changed != text
     (folder / name).write_text(changed, encoding="utf-8")
     facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    facts["sha256"][name] = hashlib.sha256(changed.encode()).hexdigest()
+    if name in facts["sha256"]:
+        facts["sha256"][name] = hashlib.sha256(changed.encode()).hexdigest()
     facts["digest"] = digest(facts)
     (folder / "bundle.json").write_text(json.dumps(facts), encoding="utf-8")
 
@@ -230,7 +233,7 @@ def test_an_altered_golden_decision_is_reported(uint8):
 def test_a_bundle_that_is_replaced_meanwhile_is_not_mixed_with_the_other(uint8, monkeypatch):
     def replaced(folder, target):
         shutil.copytree(folder, target)
-        (target / "firmware/fma_infer.c").write_text("other", encoding="utf-8")
+        (target / "golden.csv").write_text("other", encoding="utf-8")
         return target
 
     monkeypatch.setattr(verify, "shutil", SimpleNamespace(copytree=replaced, Error=shutil.Error))

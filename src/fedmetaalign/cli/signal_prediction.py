@@ -3,15 +3,18 @@
 import io
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedmetaalign.cli.scores import gathered, say, writing
 from fedmetaalign.cli.terminal import print_json
-from fedmetaalign.errors import DataError, FedMetaAlignError
+from fedmetaalign.errors import DataError
 
 if TYPE_CHECKING:
     from fedmetaalign.fleet.files import Options
+    from fedmetaalign.fleet.windows.applied import Part
     from fedmetaalign.tinyml.bundle import Bundle
     from fedmetaalign.tinyml.runtimes import Runtime
 
@@ -36,48 +39,69 @@ def of_signal(
     import numpy as np
 
     from fedmetaalign.fleet import files
-    from fedmetaalign.fleet.missing.gaps import added, without
-    from fedmetaalign.fleet.times.clock import stamp
+    from fedmetaalign.fleet.missing.gaps import without
     from fedmetaalign.fleet.times.stamps import Clock
-    from fedmetaalign.fleet.windows.applied import applied
+    from fedmetaalign.fleet.windows.applied import Applied
     from fedmetaalign.tinyml import predictions
 
     signal, missing = content.preparation.signal, content.preparation.missing
     assert signal is not None  # noqa: S101 - the caller saw to it
-    raw = files.load(table, options=options)
-    if raw.dialect not in files.CERTAIN:
-        _say(f"{raw.path.name}: {raw.dialect}.")
-    found = applied(signal, missing, raw, by, Clock((clock,)) if clock else None, points)
-    for note in found.notes:
-        _say(note)
-    names = signal.columns if found.gaps.codes.shape[1] == len(signal.columns) else ()
-    if names and (lacking := without(added({}, found.gaps.counts(names)))):
-        _say(f"Missing values: {lacking}.")
-    scores = np.concatenate([content.scores(part, runtime) for part in np.split(found.x, found.starts[1:])])
-    told, drift = predictions.of(content, found.x, scores), {}
-    if content.reference is not None:
-        drift = predictions.drifted(content, content.drift(found.x, scores))
-        drift = {name: int(found.rows[number - 1]) for name, number in drift.items()}
-    if outside := content.outside(found.x):
-        _say(
-            f"{outside} of {len(found.x)} windows lie outside the range that the model was calibrated on: check"
-            " their units and columns."
+    applied = Applied(signal, missing, table, options, by, Clock((clock,)) if clock else None, points)
+    for note in applied.plan.notes:
+        say(note)
+    scored, found = predictions.Stream(content, runtime), dict[str, Any]()
+    rows: list[np.ndarray] = []
+    with closing(iter(applied)) as parts:
+        first = next(parts)  # what is wrong with the table is no reason to open a file
+        if applied.dialect not in files.CERTAIN:
+            say(f"{applied.path.name}: {applied.dialect}.")
+        with nullcontext(None) if as_json and out is None else writing(out, kind, _written) as write:
+            for part in chain([first], parts):
+                if part.begins:
+                    scored.restart()
+                told, where = scored.told(part.x), _where(part)
+                rows.append(part.rows)
+                if as_json:
+                    gathered(found, {**{f"{key}s": values for key, values in where.items()}, **told})
+                if write is not None:
+                    write({**where, **told}, scored.rows - len(part.x) + 1)
+    if applied.lacking:
+        say(f"Missing values: {without(applied.lacking)}.")
+    if scored.outside:
+        say(
+            f"{scored.outside} of {scored.rows} windows lie outside the range that the model was calibrated on:"
+            " check their units and columns."
         )
+    every = np.concatenate(rows)
+    drift = {name: int(every[number - 1]) for name, number in scored.drift.items()}
     if drift:
-        _say(predictions.drift_sentence(drift))
-    where: dict[str, list[Any]] = {"row": found.rows.tolist()}
-    if found.recordings is not None:
-        where["recording"] = found.recordings.tolist()
-    if found.times is not None:
-        where["time"] = [stamp(time, found.times.dated) for time in found.times.values.tolist()]
+        say(predictions.drift_sentence(drift))
     if as_json:
         more = {} if content.reference is None else {"drift": drift}
-        plural = {f"{key}s": values for key, values in where.items()}
-        print_json({"device": content.device, "threshold": content.threshold, **plural, **told, **more})
-    if out is not None or not as_json:
-        _write(
-            _file({**where, **{k: v for k, v in predictions.columns(told).items() if k != "row"}}, kind), out
-        )
+        print_json({"device": content.device, "threshold": content.threshold, **found, **more})
+
+
+def _where(part: "Part") -> dict[str, list[Any]]:
+    """What says where windows are, as columns."""
+    from fedmetaalign.fleet.times.clock import stamp
+
+    where: dict[str, list[Any]] = {"row": part.rows.tolist()}
+    if part.recording is not None:
+        where["recording"] = [part.recording] * len(part.rows)
+    if (times := part.times) is not None:
+        where["time"] = [stamp(time, times.dated) for time in times.values.tolist()]
+    return where
+
+
+def _written(found: Mapping[str, Any], kind: str, first: int, *, header: bool) -> bytes:
+    """Returns what is said of some windows as a file, with where they are."""
+    from fedmetaalign.tinyml import predictions
+
+    where = {key: found[key] for key in ("row", "recording", "time") if key in found}
+    told = predictions.columns({key: values for key, values in found.items() if key not in where}, first)
+    return _file(
+        {**where, **{key: values for key, values in told.items() if key != "row"}}, kind, header=header
+    )
 
 
 def follow_signal(
@@ -110,9 +134,9 @@ def follow_signal(
                 try:
                     if isinstance(piece, DataError):
                         raise piece
-                    x = samples_of_raw(signal, missing, piece)
+                    x, _ = samples_of_raw(signal, missing, piece)
                 except DataError as error:
-                    _say(str(error))
+                    say(str(error))
                     x = lost if isinstance(piece, DataError) else lost.repeat(piece.frame.height, axis=0)
                 features, rows = ring.push(x)
                 if len(rows):
@@ -128,8 +152,11 @@ def _file(columns: Mapping[str, Any], kind: str, *, header: bool = True) -> byte
     """Returns columns as a file: "csv" (with a header or without), "jsonl" or "parquet"."""
     import polars as pl
 
-    texts = {name: pl.String for name in ("alarm", "kind", "recording", "time") if name in columns}
-    frame, file = pl.DataFrame(dict(columns), schema_overrides=texts), io.BytesIO()
+    texts = ("alarm", "kind", "recording", "time")
+    types = {
+        name: pl.String if name in texts else pl.Float64 for name in columns if name != "row"
+    }  # of some rows nothing may be known
+    frame, file = pl.DataFrame(dict(columns), schema_overrides=types), io.BytesIO()
     if kind == "parquet":
         frame.write_parquet(file)
     elif kind == "jsonl":
@@ -137,20 +164,3 @@ def _file(columns: Mapping[str, Any], kind: str, *, header: bool = True) -> byte
     else:
         frame.write_csv(file, include_header=header)
     return file.getvalue()
-
-
-def _write(data: bytes, out: Path | None) -> None:
-    from fedmetaalign.system.writing import replace
-
-    if out is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        replace(out, data)
-    except OSError as error:
-        raise FedMetaAlignError(f"Cannot write {out}: {error.strerror}; choose another --out.") from None
-
-
-def _say(sentence: str) -> None:
-    sys.stderr.write(f"fedmetaalign: {sentence}{'' if sentence.endswith('.') else '.'}\n")

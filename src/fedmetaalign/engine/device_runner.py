@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -167,6 +168,7 @@ def write_bundle(client: Client, deployed: Deployed, path: Path) -> str:
         target=client.recipe.deploy.target,
         runtime=RUNTIME,
         model=deployed.model,
+        parsed=deployed.network,
         labels=client.learner.target,
         table=device.format,
     )
@@ -176,7 +178,8 @@ def write_bundle(client: Client, deployed: Deployed, path: Path) -> str:
     with writing_to(path):
         own = device.preparation.raw_in_own_units(device.converted, device.examples)
         samples = np.concatenate([own, golden.on_curves(content.preparation)])
-        return bundle.write(path, content, deployed.layers, samples, software())
+        kept = 0 if client.recipe.deploy.weights == "all" else len(deployed.layers) - deployed.head
+        return bundle.write(path, content, deployed.layers, samples, software(), kept)
 
 
 def reference_of(device: Device, content: bundle.Bundle) -> Reference:
@@ -210,6 +213,7 @@ def learner_of(
     return NetworkLearner(network, recipe.optimizer.learning_rate, recipe.seed, target, on_steps)
 
 
+@cache
 def software() -> dict[str, str]:
     """Returns the versions of what decides a result."""
     return {name: version(name) for name in SOFTWARE}

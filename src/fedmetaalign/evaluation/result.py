@@ -82,7 +82,8 @@ class Blend(Reported):
     """Which blend of teachers a device's model has learnt from, and by what it was chosen.
 
     Attributes:
-        name: "joint", where its own and its fleet's teachers have their say, or "local", where its own have.
+        name: "joint", where its own and its fleet's teachers have their say, "local", where its own have, or
+            "kinds", where it leaves what it has never met to its fleet's.
         estimates: by blend, the mean Brier score on the device's samples, of teachers that have not seen them.
     """
 

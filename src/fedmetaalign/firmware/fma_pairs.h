@@ -41,6 +41,12 @@ static inline fma_step_t fma_pack(const int8_t *x) {
 
 #if defined(__ARM_ARCH_6M__)
 
+/* The sums of two outputs, of the words' and of their upper halves'. */
+static inline void fma_part(int32_t all, int32_t upper, int32_t steps, int32_t *sums) {
+    sums[0] = (int32_t)((uint32_t)all - ((uint32_t)upper << 16) - ((uint32_t)steps << 16));
+    sums[1] = upper;
+}
+
 /* r2 is the word; r4 and r5 are x and y; r6 is the mask, r12 what is too much. */
 #define FMA_TWO_OUTPUTS(all, upper) \
     "ldmia  r1!, {r2}\n"            \
@@ -87,11 +93,8 @@ static inline const int32_t *fma_dot_8(const int32_t *w, const fma_step_t *x, in
                      : "+l"(r0), "+l"(r1), "+l"(r2), "+l"(r3), "+l"(r4), "=l"(r5)
                      : "l"(r6)
                      : "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
-    const uint32_t more = (uint32_t)steps << 16;
-    sums[0] = (int32_t)((uint32_t)r2 - ((uint32_t)r3 << 16) - more);
-    sums[1] = r3;
-    sums[2] = (int32_t)((uint32_t)r4 - ((uint32_t)r5 << 16) - more);
-    sums[3] = r5;
+    fma_part(r2, r3, steps, sums);
+    fma_part(r4, r5, steps, sums + 2);
     return r1;
 }
 
@@ -106,6 +109,88 @@ static inline const int32_t *fma_dot_8(const int32_t *w, const fma_step_t *x, in
                 const uint32_t word = (uint32_t)*w;
                 sums[o] += ((int32_t)(word & 255) - 128) * x0 + ((int32_t)(word >> 8 & 255) - 128) * x1;
                 sums[o + 1] += ((int32_t)(word >> 16 & 255) - 128) * x0 + ((int32_t)(word >> 24) - 128) * x1;
+            }
+        }
+    }
+    return w;
+}
+
+#endif
+
+/* Convolutions use a weight at many places, and have few: theirs take 16 bits each, so that nothing has to be parted.
+ * A word is the sum a + 65536 * b of the weights of two outputs for one input, and the words of two inputs, times
+ * these, add up to the same two sums of two products. Inputs are one int32 each, so that places can share them. */
+
+static inline void fma_widen(const int8_t *x, int32_t count, int32_t *wide) {
+    for (; count >= 4; count -= 4, x += 4, wide += 4) {
+        wide[0] = x[0];
+        wide[1] = x[1];
+        wide[2] = x[2];
+        wide[3] = x[3];
+    }
+    for (; count; count--) *wide++ = *x++;
+}
+
+#if defined(__ARM_ARCH_6M__)
+
+/* r4 and r5 are the inputs; r12 is 2^15. */
+#define FMA_TWO_OUTPUTS_WIDE(all, upper) \
+    "ldmia  r1!, {r2, r3}\n"            \
+    "muls   r2, r4, r2\n"               \
+    "muls   r3, r5, r3\n"               \
+    "adds   r2, r2, r3\n"               \
+    "add    r2, r12\n"                  \
+    "add    " all ", r2\n"              \
+    "asrs   r2, r2, #16\n"              \
+    "add    " upper ", r2\n"
+
+#define FMA_TWO_INPUTS_WIDE           \
+    "ldmia  r0!, {r4, r5}\n"         \
+    FMA_TWO_OUTPUTS_WIDE("r8", "r9")  \
+    FMA_TWO_OUTPUTS_WIDE("r10", "r11")
+
+static inline const int32_t *fma_dot_wide(const int32_t *w, const int32_t *x, int32_t steps, int32_t *sums) {
+    register const int32_t *r0 __asm__("r0") = x;
+    register const int32_t *r1 __asm__("r1") = w;
+    register int32_t r2 __asm__("r2") = (int32_t)(uintptr_t)(x + 4 * steps);
+    register int32_t r3 __asm__("r3") = 0;
+    register int32_t r4 __asm__("r4") = steps;
+    register int32_t r5 __asm__("r5") = INT32_C(0x8000);
+    __asm__ volatile(".syntax unified\n"
+                     "mov    lr, r2\n"
+                     "mov    r8, r3\n"
+                     "mov    r9, r3\n"
+                     "mov    r10, r3\n"
+                     "mov    r11, r3\n"
+                     "mov    r12, r5\n"
+                     "lsrs   r4, r4, #1\n" /* two steps a turn; an odd number enters in the middle */
+                     "bcs    2f\n"
+                     "1:\n" FMA_TWO_INPUTS_WIDE FMA_TWO_INPUTS_WIDE
+                     "2:\n" FMA_TWO_INPUTS_WIDE FMA_TWO_INPUTS_WIDE
+                     "cmp    r0, lr\n"
+                     "bne    1b\n"
+                     "mov    r2, r8\n"
+                     "mov    r3, r9\n"
+                     "mov    r4, r10\n"
+                     "mov    r5, r11\n"
+                     : "+l"(r0), "+l"(r1), "+l"(r2), "+l"(r3), "+l"(r4), "+l"(r5)
+                     :
+                     : "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory");
+    fma_part(r2, r3, steps, sums);
+    fma_part(r4, r5, steps, sums + 2);
+    return r1;
+}
+
+#else
+
+static inline const int32_t *fma_dot_wide(const int32_t *w, const int32_t *x, int32_t steps, int32_t *sums) {
+    for (int o = 0; o < 4; o++) sums[o] = 0;
+    for (int32_t pairs = 2 * steps; pairs; pairs--, x += 2) {
+        for (int o = 0; o < 4; o += 2, w += 2) {
+            for (int i = 0; i < 2; i++) {
+                const int32_t a = (int16_t)w[i], b = (w[i] - a) >> 16;
+                sums[o] += a * x[i];
+                sums[o + 1] += b * x[i];
             }
         }
     }

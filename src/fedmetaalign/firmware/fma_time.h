@@ -6,15 +6,54 @@
 
 #include <stdint.h>
 
-#if FMA_LAYERS
-
 #if FMA_USES_DEPTHWISE
+#if defined(__ARM_FEATURE_SIMD32) && defined(__thumb2__)
+#define FMA_FOUR_CHANNELS 1
+
+/* Adds the products of `count` inputs and weights to the sums of the first four of `channels` channels. */
+static inline void fma_add_four(const int8_t *x, const int8_t *weights, int32_t channels, int32_t count, int32_t *sums) {
+    int32_t at = -count, s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    __asm__ volatile("1:\n"
+                     "ldr    r4, [%[x], %[at]]\n"
+                     "ldr    r5, [%[w], %[at]]\n"
+                     "sxtb16 r6, r4\n"
+                     "sxtb16 r4, r4, ror #8\n"
+                     "sxtb16 r8, r5\n"
+                     "sxtb16 r5, r5, ror #8\n"
+                     "smlabb %[s0], r6, r8, %[s0]\n"
+                     "smlabb %[s1], r4, r5, %[s1]\n"
+                     "smlatt %[s2], r6, r8, %[s2]\n"
+                     "smlatt %[s3], r4, r5, %[s3]\n"
+                     "adds   %[at], %[at], %[channels]\n"
+                     "bne    1b\n"
+                     : [at] "+r"(at), [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3)
+                     : [x] "r"(x + count), [w] "r"(weights + count), [channels] "r"(channels)
+                     : "r4", "r5", "r6", "r8", "cc", "memory");
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+#else
+#define FMA_FOUR_CHANNELS 0
+#endif
+
 /* Each channel has words of bias, multiplier and shift, and a weight for each step. */
 static void fma_depthwise(const fma_layer_t *layer, const int8_t *from, int8_t *to) {
     const int32_t channels = layer->outputs;
     for (int32_t place = 0; place < layer->places; place++, from += layer->stride, to += channels) {
         const int32_t *words = layer->blocks;
-        for (int32_t c = 0; c < channels; c++, words += 3) {
+        int32_t c = 0;
+#if FMA_FOUR_CHANNELS
+        for (; c + 4 <= channels; c += 4) {
+            int32_t sums[4] = {words[0], words[3], words[6], words[9]};
+            fma_add_four(from + c, layer->weights + c, channels, layer->steps * channels, sums);
+            for (int i = 0; i < 4; i++, words += 3) {
+                to[c + i] = (int8_t)fma_clip(fma_scale(sums[i], words[1], words[2], layer->zero_point), layer->lowest);
+            }
+        }
+#endif
+        for (; c < channels; c++, words += 3) {
             const int8_t *x = from + c, *weight = layer->weights + c;
             int32_t sum = words[0];
             for (int32_t k = layer->steps; k; k--, x += channels, weight += channels) sum += *weight * *x;
@@ -74,57 +113,6 @@ static void fma_mean_of_all(const fma_layer_t *layer, const int8_t *from, int8_t
         to[c] = (int8_t)fma_clip(mean + layer->zero_point, -128);
     }
 }
-#endif
-
-#endif
-
-#ifdef FMA_FLOAT_TABLE
-
-/* Float layers other than dense ones; sums are taken in the order of their index. */
-#if FMA_FLOAT_DEPTHWISE
-static void fma_float_depthwise(const fma_float_layer_t *layer, const float *weights, const float *x, float *y) {
-    const int32_t channels = layer->outputs;
-    for (int32_t c = 0; c < channels; c++) {
-        float sum = 0.0f;
-        for (int32_t k = 0; k < layer->steps; k++) sum += x[k * channels + c] * weights[k * channels + c];
-        sum += weights[layer->steps * channels + c];
-        y[c] = layer->relu && sum < 0.0f ? 0.0f : sum;
-    }
-}
-#endif
-
-#if FMA_FLOAT_MAX || FMA_FLOAT_AVERAGE
-static void fma_float_pool(const fma_float_layer_t *layer, const float *x, float *y) {
-    const int32_t channels = layer->outputs;
-    for (int32_t c = 0; c < channels; c++) {
-        float taken = x[c];
-        for (int32_t k = 1; k < layer->steps; k++) {
-            const float step = x[k * channels + c];
-            if (layer->kind == FMA_MAX) {
-                if (step > taken) taken = step;
-            } else {
-                taken += step;
-            }
-        }
-        y[c] = layer->kind == FMA_MAX ? taken : taken / (float)layer->steps;
-    }
-}
-#endif
-
-/* Takes real numbers through a float layer, from place to place; returns where the next weights are. */
-static const float *fma_float_layer(const fma_float_layer_t *layer, const float *weights, const float *x, float *y) {
-    for (int32_t place = 0; place < layer->places; place++, x += layer->stride, y += layer->outputs) {
-#if FMA_FLOAT_DEPTHWISE
-        if (layer->kind == FMA_DEPTHWISE) fma_float_depthwise(layer, weights, x, y);
-#endif
-#if FMA_FLOAT_MAX || FMA_FLOAT_AVERAGE
-        if (layer->kind == FMA_MAX || layer->kind == FMA_AVERAGE) fma_float_pool(layer, x, y);
-#endif
-        if (layer->kind == FMA_DENSE) fma_dense(weights, x, layer->steps, layer->outputs, layer->relu, y);
-    }
-    return weights + layer->weights;
-}
-
 #endif
 
 #endif

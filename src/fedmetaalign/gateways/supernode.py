@@ -1,7 +1,7 @@
 """A device: Flower's SuperNode as a child, whose log becomes a few sentences for the person beside it.
 
-The SuperNode asks its server every three seconds for work and starts a process for each piece. It outlasts a
-server that is not there yet, or not there any more; one that refuses it ends it.
+The SuperNode asks its server for work, which answers when there is some; a process beside it does the work. It
+outlasts a server that is not there yet, or not there any more; one that refuses it ends it.
 """
 
 import os
@@ -14,21 +14,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NoReturn
 
 import tomli_w
 
 from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.patterns import is_pattern
-from fedmetaalign.gateways import addresses, processes
+from fedmetaalign.gateways import addresses, pace, processes
 from fedmetaalign.gateways.superlink import SuperLink
 from fedmetaalign.system.locking import LINGER, BusyError, Lock, alone
 
 AFTERLIFE = 90.0
 """Seconds in which a server may refuse a device that it takes for still there; Flower's are 60."""
 
-_SUPEREXEC = "fedmetaalign.engine.flower.forking"
 _JOINED = re.compile(r"SuperNode ID: ")
 _WORK = re.compile(r"Receiving: (\S+) message")
 _WORKS = {
@@ -105,14 +103,10 @@ def _several(tables: Path | Sequence[Path]) -> Sequence[Path]:
 
 
 def serve() -> None:
-    """Runs `flower-supernode`, whose SuperExec forks in place of starting Python anew for every answer."""
+    """Runs `flower-supernode`, with a process that stays up to answer, and without its waits."""
     from flwr.supernode.cli import flower_supernode
 
-    def superexec(command: Sequence[str]) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([sys.executable, "-m", _SUPEREXEC, *command[1:]])  # noqa: S603
-
-    # The name stands in its module for a function, too.
-    sys.modules["flwr.supernode.start_client_internal"].subprocess = SimpleNamespace(Popen=superexec)  # type: ignore[attr-defined]
+    pace.hurry_supernode()
     flower_supernode()
     # It comes back only after an error that it does not know, and would then wait for its own server thread.
     sys.stdout.flush()

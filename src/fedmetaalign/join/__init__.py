@@ -233,5 +233,5 @@ def _tested(
         "samples": len(test),
         "global": judged(learner.probabilities(final.weights, test.x), 0.5),
         "personalized": judged(personal.probabilities(test.x), personal.threshold.threshold),
-        "deployed": judged(runtimes.scores(deployed.model, test.x, RUNTIME), deployed.threshold.threshold),
+        "deployed": judged(runtimes.scores(deployed.network, test.x, RUNTIME), deployed.threshold.threshold),
     }

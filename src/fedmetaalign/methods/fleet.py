@@ -4,10 +4,12 @@
        a group (aggregation/groups); those that share no feature, also by way of others, never are.
     2  In each group the weights tour the devices, as in the paper's Algorithm 2, with nothing held back and a
        rate that decays. Beside them tour the weights of each fold, which no device trains on that fold of its
-       samples.
+       samples. What a device hands back that is further away than groups.reach lets it go is not gone on with.
+       Of more than two kinds of fault a device says nothing of those that it has not met (phases/kinds).
     3  A device asks four teachers: a forest and a network of its own samples, its group's model, and that
        fine-tuned. Those of the folds tell, on all of its samples, whether the joint blend or the local one
        serves it better (phases/teaching). One network learns what the blend says (phases/distillation).
+       A device that has not met all of its group's kinds fine-tunes the group's model, which has.
        Where a threshold is asked for by F1, it is drawn to the fleet's (evaluation/fleet_threshold).
 
 Each part can be switched: groups.alignment = -1 makes one group a family, serial.decay and fleet.encoding say
@@ -40,6 +42,7 @@ from fedmetaalign.federation.records import Record, record
 from fedmetaalign.methods._device import train, update
 from fedmetaalign.methods._method import Method
 from fedmetaalign.model.online import Trained
+from fedmetaalign.phases import kinds
 from fedmetaalign.phases.client import Client, check_finite
 from fedmetaalign.phases.folds import folds, taken
 from fedmetaalign.phases.parallel import broadcast
@@ -58,10 +61,16 @@ START = "start"
 GROUP = "group."
 """What the names of each device's group begin with."""
 UNTOLD = "It has not told yet what it measures."
+KINDS = "kinds"
+"""Which kinds a device, or a group, has met."""
+HAS = "kinds."
+"""What the names of each device's kinds begin with."""
 COUNTS = "counts"
 """How the scores of all devices lie."""
 MEDIAN = "median"
 """How many samples the median device has."""
+STRIDE = "stride"
+"""How long the median device's update on half of its samples is."""
 
 
 def rounds(server: Server) -> list[Round]:
@@ -81,10 +90,11 @@ def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]
     weights, kept = state.weights, dict(state.memory)
     most = math.ceil(server.recipe.groups.cap * state.memory[MEDIAN][0])
     tours = {
-        group: [Tour(route, touring(server.recipe, state, group)) for route in cut(order, server.recipe.serial)]
+        group: [Tour(route, touring(server, state, group)) for route in cut(order, server.recipe.serial)]
         for group, order in orders(server.recipe, state, number, [name for name in names if name in of]).items()
     }
     rate = decayed(server.recipe.serial, number)
+    reach = rate * server.recipe.groups.reach * float(state.memory[STRIDE][0])
 
     def request(own: Vectors) -> Visit:
         rest = {key: each for key, each in own.items() if key != MODEL}
@@ -96,7 +106,8 @@ def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]
         [each for those in tours.values() for each in those],
         number,
         request,
-        lambda _, local: {MODEL: local.weights, **local.vectors},
+        lambda _, local: handed_back(local),
+        lambda own, local: too_far(own, handed_back(local), reach),
     )
     for group, those in tours.items():
         records += [each for one in those for each in one.records]
@@ -119,6 +130,22 @@ def orders(recipe: Recipe, state: State, number: int, names: Sequence[str]) -> d
     return found
 
 
+def handed_back(local: Local) -> Vectors:
+    """Returns the weights that a device hands back, by name."""
+    return {MODEL: local.weights, **local.vectors}
+
+
+def too_far(before: Vectors, after: Vectors, reach: float) -> str:
+    """Says that a device has moved weights further than `reach`, if it has.
+
+    One that lies, or whose training has run away, would else leave the next ones nothing to go on with.
+    """
+    far = max(float(np.linalg.norm(after[key].astype(np.float64) - each)) for key, each in before.items())
+    if far <= reach:
+        return ""
+    return f"It moved the weights {far / reach:.3g} times as far as groups.reach lets a device."
+
+
 def told(server: Server, state: State) -> tuple[State, list[Record]]:
     """Adds up how the devices' scores lie, for a threshold that each of them can be drawn to."""
     counts, failed = np.zeros((2, BINS), np.int64), list[Record]()
@@ -132,7 +159,14 @@ def told(server: Server, state: State) -> tuple[State, list[Record]]:
 
 def grouped(server: Server, state: State) -> tuple[State, list[Record]]:
     """Divides the devices that send updates into groups, by their features and these."""
-    updates, failed = broadcast(server, state.weights, 1, {OTHER: np.zeros_like(state.weights)})
+    target, nothing = server.learner.target, np.zeros_like(state.weights)
+    vectors = {OTHER: nothing} | ({KINDS: nothing} if target.outputs > 1 else {})
+    updates, failed = broadcast(server, state.weights, 1, vectors)
+    have = {
+        f"{HAS}{name}": kinds.read(u.vectors[KINDS], target.outputs)
+        for name, u in updates.items()
+        if KINDS in u.vectors
+    }
     # Alone, devices with one class would be a group that says always the same: they join another.
     weighs = [each.samples for each in updates.values()]
     updates = {n: u for n, u in updates.items() if n not in server.engine.one_sided()} or updates
@@ -142,10 +176,11 @@ def grouped(server: Server, state: State) -> tuple[State, list[Record]]:
     )
     families = server.engine.families()
     least = server.recipe.groups.alignment
-    found = groups(alignments(*pair), least, np.array([families[name] for name in updates]))
-    numbers = {f"{GROUP}{name}": found[i : i + 1] for i, name in enumerate(updates)}
-    median = np.array([np.median(weighs)])
-    kept = {**state.memory, START: state.weights, MEDIAN: median, **numbers}
+    of = groups(alignments(*pair), least, np.array([families[name] for name in updates]))
+    numbers = {f"{GROUP}{name}": of[i : i + 1] for i, name in enumerate(updates)}
+    lengths = np.linalg.norm(np.concatenate(pair).astype(np.float64), axis=1)
+    found = {MEDIAN: np.array([np.median(weighs)]), STRIDE: np.array([np.median(lengths)])}
+    kept = {**state.memory, START: state.weights, **found, **have, **numbers}
     return replace(state, memory=kept), failed
 
 
@@ -179,10 +214,19 @@ def members(names: Sequence[str], state: State) -> dict[int, list[str]]:
     return dict(sorted(found.items()))
 
 
-def touring(recipe: Recipe, state: State, group: int) -> Vectors:
+def kinds_of(names: Sequence[str], state: State) -> np.ndarray | None:
+    """Returns which kinds some devices have met, (outputs,) bool; None of two classes."""
+    found = [state.memory[f"{HAS}{name}"] for name in names if f"{HAS}{name}" in state.memory]
+    return np.any(found, axis=0) if found else None
+
+
+def touring(server: Server, state: State, group: int) -> Vectors:
     """Returns what tours a group: its model, and that of each fold; before its first tour all are alike."""
-    names = (MODEL, *(f"{FOLD}{fold}" for fold in range(recipe.teaching.folds)))
-    return {name: state.memory.get(f"{group}.{name}", state.memory[START]) for name in names}
+    names = (MODEL, *(f"{FOLD}{fold}" for fold in range(server.recipe.teaching.folds)))
+    start, met = state.memory[START], kinds_of(members(server.engine.names, state)[group], state)
+    if met is not None and not met.all():
+        start = kinds.without(start, server.learner.layer_sizes[-1], met)
+    return {name: state.memory.get(f"{group}.{name}", start) for name in names}
 
 
 def halves(client: Client, request: Train) -> Update:
@@ -199,15 +243,19 @@ def halves(client: Client, request: Train) -> Update:
         check_finite(trained.weights, f"on {client.name}")
         deltas.append(trained)
     first, second = deltas
-    return update(client, request, first, {OTHER: second.weights - request.weights})
+    vectors = {OTHER: second.weights - request.weights}
+    if KINDS in request.vectors:
+        vectors[KINDS] = kinds.written(own_kinds(client), len(request.weights))
+    return update(client, request, first, vectors)
 
 
 def hop(client: Client, request: Visit) -> Local:
     """Trains the weights on all of the device's samples, and those of each fold on all but that fold.
 
     Of a device that has far more samples than the others, each tour takes other ones: it would pull the weights
-    its way with all of them.
+    its way with all of them. It says nothing of kinds that it has not met.
     """
+    held = kinds.held_back(own_kinds(client))
     samples, count = client.device.train, client.recipe.teaching.folds
     dealt = folds(samples, client.learner.target, count, client.recipe.seed, client.name, client.device.period)
     rate = request.rate * client.recipe.optimizer.learning_rate
@@ -216,7 +264,9 @@ def hop(client: Client, request: Visit) -> Local:
 
     def trained(weights: np.ndarray, rows: np.ndarray, *address: str | int) -> Trained:
         own = taken(samples, rows & now)
-        return train(client, weights, own, "fleet", request.number, *address, learning_rate=rate)
+        begin = kinds.moved(weights, held)
+        trained = train(client, begin, own, "fleet", request.number, *address, learning_rate=rate)
+        return trained._replace(weights=kinds.moved(trained.weights, -held))
 
     whole = trained(client.folded(request.weights), now)
     found, losses, right = {}, [], []
@@ -239,6 +289,9 @@ def finals(names: tuple[str, ...], state: State) -> list[Final]:
     for group, devices in members(names, state).items():
         own = {k.removeprefix(f"{group}."): v for k, v in state.memory.items() if k.startswith(f"{group}.")}
         weights, counts = own.pop(MODEL), state.memory.get(COUNTS)
+        met = kinds_of(devices, state)
+        if met is not None:
+            own[KINDS] = kinds.written(met, len(weights))
         stages = {**state.stages, "serial": weights}
         found.append(Final(tuple(devices), weights, stages, own, counts, group + 1))
     return found
@@ -246,18 +299,30 @@ def finals(names: tuple[str, ...], state: State) -> list[Final]:
 
 def scores(client: Client, request: Score) -> Scores:
     """Counts what the device's blend says of its samples."""
-    return scores_of(client, without_folds(client, request.vectors))
+    return scores_of(client, *of_group(client, request.vectors))
 
 
 def personal(client: Client, request: Last[Any]) -> Personal:
     """Lets the device's teachers teach a network of its own."""
-    without = without_folds(client, request.vectors)
-    return taught(client, client.folded(request.weights), without, request.counts)
+    return taught(client, client.folded(request.weights), *of_group(client, request.vectors), request.counts)
 
 
-def without_folds(client: Client, vectors: Vectors) -> dict[int, np.ndarray]:
-    """Returns the group's model without each fold, as the device works with it."""
-    return {int(name.removeprefix(FOLD)): client.folded(each) for name, each in vectors.items()}
+def of_group(client: Client, vectors: Vectors) -> tuple[dict[int, np.ndarray], bool]:
+    """Returns the group's model without each fold, as the device works with it.
+
+    Returns:
+        Them, and whether the group has met kinds that the device has not.
+    """
+    prefix = len(FOLD)
+    folds = {int(name[prefix:]): client.folded(each) for name, each in vectors.items() if name != KINDS}
+    own = own_kinds(client)
+    more = KINDS in vectors and (kinds.read(vectors[KINDS], len(own)) & ~own).any()
+    return folds, bool(more)
+
+
+def own_kinds(client: Client) -> np.ndarray:
+    """Returns which kinds the device has met, (outputs,) bool; none are counted of two classes."""
+    return kinds.met(client.device.train.y, client.learner.target.outputs)
 
 
 def lacking(recipe: Recipe) -> str:

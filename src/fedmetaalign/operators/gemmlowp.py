@@ -22,7 +22,9 @@ def halve_up(x: np.ndarray, times: np.ndarray | int) -> np.ndarray:
 
 def halve_away(x: np.ndarray, times: np.ndarray | int) -> np.ndarray:
     """Returns x / 2**times, rounded to nearest, ties away from 0: RoundingDivideByPOT."""
-    return np.where(x < 0, -halve_up(-x, times), halve_up(x, times))
+    half = (1 << times) >> 1
+    rounded: np.ndarray = (x + (half - ((x < 0) & (half > 0)))) >> times
+    return rounded
 
 
 def exponential(x: np.ndarray, integer_bits: int) -> np.ndarray:

@@ -10,10 +10,12 @@ class Layout(NamedTuple):
     Attributes:
         per_channel: whether each block has multipliers and shifts of its own.
         pairs: whether they are for cores whose multiplier gives 32 bits (`firmware/fma_pairs.h`).
+        wide: whether they then take 16 bits each, which is quicker where a weight is used at many places.
     """
 
     per_channel: bool
     pairs: bool = False
+    wide: bool = False
 
     @property
     def step(self) -> int:
@@ -36,7 +38,7 @@ class Stage(NamedTuple):
         zero_point: of the outputs.
         source: zero point of the inputs, of a mean.
         relu: whether outputs are not below their 0.
-        bits: of a weight.
+        bits: of a weight, as it lies in flash.
         packs: whether a place's inputs are copied before its outputs are written.
     """
 

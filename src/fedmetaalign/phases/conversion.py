@@ -2,9 +2,13 @@
 
 import numpy as np
 
+from fedmetaalign.fleet.device import Device
+from fedmetaalign.model.curve import LARGEST_LEVEL
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.operators.grid import Bits
+from fedmetaalign.phases.kinds import met
 from fedmetaalign.recipe import Deploy, Personalize
+from fedmetaalign.tinyml.calibration import Calibration, pushed_out
 from fedmetaalign.tinyml.head import dense_tail
 from fedmetaalign.tinyml.network import Layers, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import bits_of_int4, quantize
@@ -12,6 +16,23 @@ from fedmetaalign.tinyml.runtimes import Runtime
 
 RUNTIME: Runtime = "firmware"
 """Whose rounding the deployed threshold is chosen with."""
+
+
+def calibration_rows(device: Device, settings: Deploy, outputs: int = 1) -> np.ndarray:
+    """Returns what a device's ranges are calibrated on, (rows, inputs) float32.
+
+    Ranges that only its own samples have set would cut short what others have taught its network of kinds that
+    it has never met: with "error" they are as wide for these as with "reach".
+
+    Args:
+        device: whose.
+        settings: the recipe's section.
+        outputs: logits of its network.
+    """
+    lacks = outputs > 1 and settings.calibration == "error" and not met(device.train.y, outputs).all()
+    if lacks or (settings.calibration == "reach" and device.preparation.curves):
+        return pushed_out(device.inputs, LARGEST_LEVEL)
+    return device.inputs
 
 
 def convert(
@@ -23,14 +44,15 @@ def convert(
         layers: the float network.
         head: how many layers, counted from the last, a float head has, where the format asks for one; those of
             them that are not dense stay in integers.
-        calibration: (rows, inputs) float32, scaled features such as the device will see.
+        calibration: as `calibration_rows` returns it.
         settings: the recipe's section.
         bits: 4 gives every integer format the weights of "int4".
 
     Returns:
         The network that is deployed.
     """
-    per_channel, by = settings.per_channel, settings.calibration
+    per_channel = settings.per_channel
+    by: Calibration = "range" if settings.calibration == "range" else "error"
     widths: list[Bits] = bits_of_int4(layers) if bits == 4 else [8] * len(layers)
     match settings.format:
         case "float32":

@@ -9,12 +9,12 @@ from fedmetaalign.evaluation.thresholds import Choice
 from fedmetaalign.federation.messages import Personal
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.phases.client import Client
-from fedmetaalign.phases.conversion import RUNTIME, convert, trained_layers
+from fedmetaalign.phases.conversion import RUNTIME, calibration_rows, convert, trained_layers
 from fedmetaalign.phases.layers import float_layers
 from fedmetaalign.phases.memory_limit import check_ram
 from fedmetaalign.phases.size_limit import fit
 from fedmetaalign.tinyml.decision import predict
-from fedmetaalign.tinyml.network import Layers
+from fedmetaalign.tinyml.network import DeployedNetwork, Layers
 from fedmetaalign.tinyml.runtimes import scores
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.tflite_reader import read
@@ -26,6 +26,7 @@ class Deployed:
 
     Attributes:
         model: the .tflite file.
+        network: what it holds.
         threshold: on the deployed score.
         layers: the float network that the file was made of.
         head: how many of its layers, counted from the last, phase 3 trains.
@@ -33,6 +34,7 @@ class Deployed:
     """
 
     model: bytes
+    network: DeployedNetwork
     threshold: Choice
     layers: Layers
     head: int
@@ -61,7 +63,7 @@ def deploy(client: Client, network: Network, personal: Personal) -> Deployed:
     layers, head = float_layers(network, personal.weights), trained_layers(network, recipe.personalize)
     validation = device.parts["personalize"].query
 
-    def threshold(model: bytes) -> Choice:
+    def threshold(model: bytes | DeployedNetwork) -> Choice:
         if settings.threshold == "personalized":
             return personal.threshold
         return client.threshold(lambda x: scores(model, x, RUNTIME))
@@ -73,10 +75,10 @@ def deploy(client: Client, network: Network, personal: Personal) -> Deployed:
         return float(np.mean(alarms == target.faults(validation.y)))
 
     if settings.max_bytes is None:
-        converted = convert(layers, head, device.inputs, settings)
+        converted = convert(layers, head, calibration_rows(device, settings, target.outputs), settings)
         check_ram(device, converted, settings)
-        model = write(converted)
-        return Deployed(model, threshold(model), layers, head)
+        return Deployed(write(converted), converted, threshold(converted), layers, head)
     fitted, candidates = fit(layers, head, device, settings, recipe.seed, accuracy)
-    check_ram(device, read(fitted.model), settings)
-    return Deployed(fitted.model, threshold(fitted.model), fitted.layers, head, candidates)
+    smaller = read(fitted.model)
+    check_ram(device, smaller, settings)
+    return Deployed(fitted.model, smaller, threshold(smaller), fitted.layers, head, candidates)

@@ -69,7 +69,7 @@ def evaluate(
 
     rows = {stage: judged(client.learner.probabilities(w, test.x), 0.5) for stage, w in stages.items()}
     rows["personalized"] = judged(personal.probabilities(test.x), personal.threshold.threshold)
-    found = runtimes.scores(deployed.model, test.x, RUNTIME)
+    found = runtimes.scores(deployed.network, test.x, RUNTIME)
     rows["deployed"] = judged(found, deployed.threshold.threshold)
     result = {
         "stages": rows,

@@ -151,6 +151,7 @@ def go(
     number: int,
     request: Callable[[Carried], Visit],
     move: Callable[[Carried, Local], Carried],
+    refuse: Callable[[Carried, Local], str] = lambda carried, local: "",
 ) -> None:
     """Takes tours to their ends, each a device further at a time; a tour goes on without who does not answer.
 
@@ -160,6 +161,7 @@ def go(
         number: the round.
         request: what a device is asked, by what its tour carries.
         move: what the tour carries after the device's answer.
+        refuse: why the answer is no use, if it is none.
     """
     for step in zip_longest(*(tour.names for tour in tours)):
         at = {name: tour for name, tour in zip(step, tours, strict=True) if name is not None}
@@ -175,6 +177,9 @@ def go(
             if name not in replies.answers:
                 continue
             local = replies.answers[name]
+            if reason := refuse(tour.carried, local):
+                tour.records.append(record(1, number, name, rejected=reason))
+                continue
             tour.carried = move(tour.carried, local)
             said = {"support_loss": local.support_loss, "query_loss": local.query_loss}
             tour.records.append(record(1, number, name, **said, accuracy=local.accuracy))

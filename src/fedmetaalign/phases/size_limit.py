@@ -9,7 +9,7 @@ from fedmetaalign.evaluation.result import Candidate
 from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.mlp import Network, initialize
 from fedmetaalign.operators.grid import Bits
-from fedmetaalign.phases.conversion import RUNTIME, convert, trained_layers
+from fedmetaalign.phases.conversion import RUNTIME, calibration_rows, convert, trained_layers
 from fedmetaalign.phases.fitting import Candidate as Fitted
 from fedmetaalign.phases.fitting import DistillationSet, Precision, candidates, choose, distil, smallest
 from fedmetaalign.phases.layers import float_layers
@@ -49,7 +49,7 @@ def fit(
     distillation = DistillationSet.of(layers, device.inputs, generator(seed, "lesson", device.name))
     found = candidates(
         layers,
-        precisions(head, device.inputs, settings),
+        precisions(head, calibration_rows(device, settings, layers[-1].outputs), settings),
         fixed_layers(layers, head, settings),
         settings.max_bytes,
         distillation,

@@ -76,18 +76,36 @@ def choose(said: Mapping[str, np.ndarray], y: np.ndarray, margin: float) -> Chos
         margin: standard errors of the mean difference by which another must be better.
     """
     found = blends([*said])
-    truth = np.eye(next(iter(said.values())).shape[1])[y.astype(np.intp)]
-    mixed = {name: blended(said, weights) for name, weights in found.items()}
+    return better({name: blended(said, weights) for name, weights in found.items()}, found, y, margin)
+
+
+def better(
+    mixed: Mapping[str, np.ndarray],
+    weights: Mapping[str, Mapping[str, float]],
+    y: np.ndarray,
+    margin: float,
+    least: float = 0.0,
+) -> Chosen:
+    """Chooses among blends, by name, as `choose` does: the first, unless another is better beyond chance.
+
+    Args:
+        mixed: (rows, classes) by name, what they say of samples that no teacher has seen.
+        weights: of each one's teachers.
+        y: (rows,), their classes.
+        margin: standard errors of the mean difference by which another must be better.
+        least: Brier score by which it must be better, too.
+    """
+    truth = np.eye(next(iter(mixed.values())).shape[1])[y.astype(np.intp)]
     losses = {name: ((p - truth) ** 2).sum(axis=1) / 2 for name, p in mixed.items()}
-    first, *others = found
+    first, *others = mixed
     best = first
     for name in others:
         gain = losses[first] - losses[name]
-        sure = gain.mean() > margin * gain.std() / np.sqrt(len(gain))
+        sure = gain.mean() > max(least, margin * gain.std() / np.sqrt(len(gain)))
         if sure and losses[name].mean() < losses[best].mean():
             best = name
     estimates = {name: float(loss.mean()) for name, loss in losses.items()}
-    return Chosen(Blend(name=best, estimates=estimates), found[best], mixed[best])
+    return Chosen(Blend(name=best, estimates=estimates), weights[best], mixed[best])
 
 
 def each_class(probabilities: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ class Case:
 
     @property
     def firmware(self) -> Path:
-        """The folder of the bundle's C code."""
+        """The folder of the bundle's C code, where it has been unpacked there."""
         return self.folder / FIRMWARE
 
     @property

@@ -2,8 +2,8 @@
 
 The paper compares a Keras file with a `.tflite` file on a computer. Here all formats are `.tflite` files in one
 interpreter, as it comes (LiteRT with XNNPACK, one thread), and beside that latency stands what the firmware
-takes on a microcontroller. Float32 and uint8 are made of the bundle's float weights, which under a recipe's
-`deploy.max_bytes` are those of the smaller network.
+takes on a microcontroller. Float32 and uint8 have the layers of the deployed network, which under a recipe's
+`deploy.max_bytes` is a smaller one than the recipe's, and the weights that its integers stand for.
 """
 
 import time
@@ -22,7 +22,8 @@ from fedmetaalign.tinyml import bundle as bundles
 from fedmetaalign.tinyml import codegen, golden, windows
 from fedmetaalign.tinyml.bundle_facts import format_of
 from fedmetaalign.tinyml.compiled import installed
-from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork, layer_widths
+from fedmetaalign.tinyml.head import floats
+from fedmetaalign.tinyml.network import DeployedNetwork, Interface, QuantizedNetwork
 from fedmetaalign.tinyml.quantize import quantize
 from fedmetaalign.tinyml.tflite import write
 from fedmetaalign.tinyml.toolchain import CORES
@@ -110,11 +111,11 @@ def _device(folder: Path) -> list[Footprint]:
     bundle = bundles.read(folder)
     raw = golden.samples(folder, bundle.preparation, bundle.labels)
     raw = raw[~bundle.preparation.broken(raw).any(axis=1)]
-    layers = bundles.read_weights(folder)
     deployed = bundle.network
+    layers = floats(deployed)
     uint8 = quantize(layers, bundle.preparation.apply(bundle.preparation.whole(raw)))
     models: dict[str, DeployedNetwork] = {"float32": layers, "uint8": uint8}
-    name = _name(deployed, uint8)
+    name = format_of(deployed) if isinstance(deployed, QuantizedNetwork) else "float32"
     models[name] = deployed
     times = latencies(models)
     rows = []
@@ -135,14 +136,6 @@ def _device(folder: Path) -> list[Footprint]:
             )
         )
     return rows
-
-
-def _name(deployed: DeployedNetwork, uint8: QuantizedNetwork) -> str:
-    """Names the deployed format; a smaller network than the personal one has a word of its own."""
-    if not isinstance(deployed, QuantizedNetwork):
-        return "float32"
-    units = [(*layer_widths(n.layers), *(layer.outputs for layer in n.head)) for n in (deployed, uint8)]
-    return format_of(deployed) + ("" if units[0] == units[1] else ", smaller")
 
 
 def _cost(bundle: bundles.Bundle, network: DeployedNetwork, raw: np.ndarray) -> replay.Cost | None:

@@ -27,7 +27,8 @@ from fedmetaalign.operators.rounding import Rounding
 from fedmetaalign.proof import qemu, replay
 from fedmetaalign.proof.case import RANDOM, Case, load
 from fedmetaalign.proof.qemu import Board
-from fedmetaalign.tinyml import integer, memory
+from fedmetaalign.tinyml import firmware_folder, integer, memory
+from fedmetaalign.tinyml.bundle import FIRMWARE as BUNDLED
 from fedmetaalign.tinyml.compiled import installed
 from fedmetaalign.tinyml.features import outside
 from fedmetaalign.tinyml.head import split
@@ -103,7 +104,10 @@ def _load_copy(folder: Path, work: Path, samples: int) -> Case:
     """Loads a copy of a bundle, since a device that finishes another run meanwhile replaces its own."""
     load(folder, 0)  # what is wrong with the bundle itself is reported
     try:
-        return load(Path(shutil.copytree(folder, work / "bundle")), samples)
+        copy = Path(shutil.copytree(folder, work / "bundle"))
+        if not (copy / BUNDLED / "fma_model.h").exists():
+            firmware_folder.unpack(copy, copy / BUNDLED)
+        return load(copy, samples)
     except (BundleError, FileNotFoundError, shutil.Error):
         raise BundleError(f"{folder} was replaced while it was read: verify it again.") from None
 

@@ -119,6 +119,7 @@ def choose(
         recordings,
         step,
         correlation(numbers, recordings),
+        numbers,
         clocked,
         _rate(raw, audit),
     )
@@ -193,9 +194,10 @@ def _classes(label: Guess, kinds: np.ndarray, step: int) -> tuple[bool, Mapping[
     """Whether kinds of fault are classes, and the rows of each class."""
     names, counts = np.unique(kinds, return_counts=True)
     by_name = dict(zip(map(str, names), map(int, step * counts), strict=True))
-    by_name = {name: by_name[name] for name in sorted(by_name, key=lambda name: name not in label.normal)}
     several = len(label.columns) > 1 or len(label.faults) > 1
-    if not several:
+    if several:
+        by_name = {name: by_name[name] for name in sorted(by_name, key=lambda name: name not in label.normal)}
+    else:
         by_name = {{"0": "no fault", "1": "fault"}[name]: count for name, count in by_name.items()}
     return several and min(by_name.values()) >= _KIND_ROWS, by_name
 

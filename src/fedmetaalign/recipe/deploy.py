@@ -23,12 +23,15 @@ class Deploy(Section):
     """
     per_channel: bool = False
     """A scale for every output of a layer instead of one for the layer: finer, for 16 bytes an output."""
-    calibration: Literal["range", "error"] = "range"
+    calibration: Literal["range", "error", "reach"] = "range"
     """Of 8-bit ranges, on the device's training data:
 
     range: from the smallest to the largest value that occurs.
     error: clipped to where the scores are nearest to the float network's, so that a few rows of a device that
-        was off, or of a sensor that failed, do not make the grid coarse for all others.
+        was off, or of a sensor that failed, do not make the grid coarse for all others. Where a device has not
+        met every kind, as wide as with "reach".
+    reach: the same, and with inputs by quantiles wide enough for what no training row has shown: each row is
+        looked at a second time, as far out as inputs by quantiles go.
     """
     threshold: Literal["deployed", "personalized"] = "deployed"
     """Choose the threshold again on the deployed model's own scores, or keep the personalised model's."""
@@ -40,6 +43,9 @@ class Deploy(Section):
     drift: Annotated[bool, Field(strict=True)] | None = None
     """Let the bundle carry how the training samples were distributed, so that the device and `predict` can tell
     drift from a fault; by default where a source names its `time`."""
+    weights: Literal["trained", "all"] = "trained"
+    """Which float layers the bundle keeps for further training, four bytes a weight: those that phase 3 trains,
+    or all of them. The others are the fleet's, and stand in the run folder's checkpoint."""
     target: Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "rv32imc"] = "cortex-m4"
     """What bundle.json names as the device's core; the C code runs on all of them, and for a Cortex-M0 the
     weights lie so that it is quickest there."""

@@ -28,6 +28,9 @@ from fedmetaalign.report.numbers import (
 )
 from fedmetaalign.report.sharing import received
 
+_FEW = 5
+"""Devices that a headline names."""
+
 _NOTHING = 0.0005
 """A difference that is less is written as none."""
 
@@ -50,6 +53,17 @@ def headline(run: Run) -> str:
     else:
         said = _of_others(run, judged)
     return f"{said}."
+
+
+def unfit(run: Run) -> dict[str, str]:
+    """Returns the devices that the headline leaves out, and why: the end of "do not deploy: ..."."""
+    judged = [device for device in run.devices if device.accuracy is not None]
+    reasons = (
+        ([device for device in judged if _loses(device)], "the model that it trains alone does better"),
+        (_beaten(judged), "it does worse than always naming the most frequent class"),
+        (_constant(judged), "it gives the same answer to every sample"),
+    )
+    return {device.name: why for devices, why in reasons for device in devices}
 
 
 def doubtful(run: Run) -> bool:
@@ -93,15 +107,15 @@ def _of_one(run: Run, device: DeviceReport) -> str:
 def _of_compared(run: Run, compared: list[DeviceReport]) -> str:
     """The sentence on a fleet whose devices trained alone, too."""
     useless, worse = _useless(compared), [device for device in compared if _loses(device)]
-    out = [*_constant(compared), *_beaten(compared), *worse]
-    kept = [device for device in compared if device not in out]
+    out = {device.name for device in (*_constant(compared), *_beaten(compared), *worse)}
+    kept = [device for device in compared if device.name not in out]
     pays = _gains(kept)
     if not kept or pays is False or (_gains(compared) is False and not pays):
         return f"Do not deploy these models: {'; '.join([_evidence(run, compared), *useless])}"
     evidence = [_evidence(run, kept, "" if len(kept) == len(compared) else "there, "), *useless]
     if worse:
         does, model = ("does", "it trains") if len(worse) == 1 else ("do", "they train")
-        evidence.append(f"{listing([d.name for d in worse])} {does} better with the model that {model} alone")
+        evidence.append(f"{_named(worse)} {does} better with the model that {model} alone")
     whom = _whom(kept, compared, len(run.devices))
     if pays:
         return f"Deploy these models on {whom}: {'; '.join(evidence)}"
@@ -120,11 +134,11 @@ def _of_others(run: Run, judged: list[DeviceReport]) -> str:
 def _whom(kept: Sequence[object], compared: Sequence[object], devices: int) -> str:
     """To whom: "all 16 devices", "14 of 16 devices", "the 14 devices that could be judged"."""
     if len(kept) < len(compared):
-        return f"{len(kept)} of {count(len(compared), 'device')}"
+        return f"{len(kept):,} of {count(len(compared), 'device')}"
     if len(compared) < devices:
         return f"the {count(len(kept), 'device')} that could be judged"
     words = {1: "the one device that finished", 2: "both devices"}
-    return words.get(devices, f"all {devices} devices")
+    return words.get(devices, f"all {devices:,} devices")
 
 
 def _evidence(run: Run, devices: list[DeviceReport], there: str = "") -> str:
@@ -216,8 +230,13 @@ def _concerning(some: Sequence[DeviceReport], devices: Sequence[object], verb: s
         return ""
     if len(some) == len(devices):
         return f"it {singular} {words}" if len(some) == 1 else f"all {len(some)} {verb} {words}"
-    names = listing([device.name for device in some])
-    return f"the model{'s' if len(some) > 1 else ''} of {names} {verb if len(some) > 1 else singular} {words}"
+    models, does = ("models", verb) if len(some) > 1 else ("model", singular)
+    return f"the {models} of {_named(some)} {does} {words}"
+
+
+def _named(devices: Sequence[DeviceReport]) -> str:
+    """Names a few devices, and counts more."""
+    return listing([d.name for d in devices]) if len(devices) <= _FEW else f"{len(devices):,} devices"
 
 
 def _kinds(run: Run) -> str | None:

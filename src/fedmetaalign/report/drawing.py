@@ -14,7 +14,6 @@ ROW = 0.235
 """Inches; the height of a row with a name beside it."""
 
 DOTTED = (0, (1, 1.5))
-DASHED = (0, (4, 3))
 FONT = 8.5
 
 

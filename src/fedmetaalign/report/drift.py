@@ -1,6 +1,6 @@
 """What time did to a fleet: which inputs are no longer those of training, in words, and where accuracy went."""
 
-from fedmetaalign.report.finished import DeviceReport, Run
+from fedmetaalign.report.finished import DeviceReport
 from fedmetaalign.report.numbers import MINUS, interval, percent
 
 
@@ -26,8 +26,3 @@ def fading(device: DeviceReport) -> str | None:
     if before is None or after is None or after[1] >= before[0]:
         return None
     return f"{percent(first.accuracy)} from {first.start} on, {percent(last.accuracy)} from {last.start} on"
-
-
-def timed(run: Run) -> list[DeviceReport]:
-    """Returns the devices that were tested on their later part."""
-    return [device for device in run.devices if device.over_time]

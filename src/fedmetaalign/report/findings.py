@@ -98,15 +98,6 @@ def best_baseline(device: DeviceReport) -> float | None:
     return max(_baselines(device), default=None)
 
 
-def standing(device: DeviceReport) -> str | None:
-    """Says in words how a device stands beside the model that it trained alone."""
-    if device.gain is None:
-        return None
-    if abs(device.gain) <= ROUNDING:
-        return "the same"
-    return f"{'better' if device.gain > 0 else 'worse'}{_chance(device, device.alone.get('accuracy'))}"
-
-
 def beyond_chance(gain: float | None, luck: float | None) -> bool | None:
     """Says whether a gain or loss is more than the luck of the test samples; None where nobody knows."""
     return None if gain is None or luck is None else abs(gain) > luck + ROUNDING
@@ -122,14 +113,14 @@ def _beside_alone(run: Run) -> str | None:
     if better:
         reported.append(f"{_who(better, compared)} better off than alone{_beyond(better)}")
     if worse:
-        who = f"{len(worse)} {'is' if len(worse) == 1 else 'are'}" if better else _who(worse, compared)
+        who = f"{len(worse):,} {'is' if len(worse) == 1 else 'are'}" if better else _who(worse, compared)
         than = "" if better else " than alone"
         names = f": {listing([d.name for d in worse])}" if len(worse) < len(compared) else ""
         reported.append(f"{who} worse off{than}{_beyond(worse)}{names}")
     if better and not worse and len(better) < len(compared):
         reported.append("none is worse off")
     if not reported:
-        return f"None of {len(compared)} devices is better or worse off than alone."
+        return f"None of {len(compared):,} devices is better or worse off than alone."
     return f"{', '.join(reported)}."
 
 
@@ -144,7 +135,7 @@ def _beside_baselines(run: Run) -> str | None:
     if len(losers) == len(compared):
         return f"{_who(losers, compared)} {none}."
     if not losers:
-        who = "Both" if len(compared) == 2 else f"All {len(compared)}"
+        who = "Both" if len(compared) == 2 else f"All {len(compared):,}"
         return f"{who} devices beat the baselines that need no neural network."
     best = [value for value in (run.baseline("majority"), run.baseline("one_rule")) if value is not None]
     accuracy = run.mean(run.stages[-1], "accuracy")
@@ -155,8 +146,8 @@ def _beside_baselines(run: Run) -> str | None:
 def _who(some: Sequence[object], compared: Sequence[DeviceReport]) -> str:
     """The start of a sentence: "3 of 10 devices are", "1 of 2 devices is", "All 4 devices are"."""
     if len(some) == len(compared):
-        return "Both devices are" if len(some) == 2 else f"All {len(some)} devices are"
-    return f"{len(some)} of {len(compared)} devices {'is' if len(some) == 1 else 'are'}"
+        return "Both devices are" if len(some) == 2 else f"All {len(some):,} devices are"
+    return f"{len(some):,} of {len(compared):,} devices {'is' if len(some) == 1 else 'are'}"
 
 
 def _beyond(devices: list[DeviceReport]) -> str:
@@ -168,7 +159,7 @@ def _beyond(devices: list[DeviceReport]) -> str:
         return " (may be chance)" if len(known) == 1 else " (each may be chance)"
     if all(known):
         return " by more than chance"
-    return f" ({sum(map(bool, known))} by more than chance)"
+    return f" ({sum(map(bool, known)):,} by more than chance)"
 
 
 def _ranged(texts: Sequence[str]) -> str:

@@ -1,8 +1,11 @@
 """What the report knows of a finished run: one value for the run, and one for each device."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from fedmetaalign.evaluation.result import (
@@ -46,8 +49,9 @@ class DeviceReport:
         drift: how far each input is from training, the farthest first.
         candidates: the models that the deployed one was chosen from, the largest first; empty without
             `max_bytes`.
-        bundle: `bundle.json`, empty if there is none.
+        digest: what its `bundle.json` says of itself.
         blend: "joint" or "local", see `evaluation.result.Blend`; None where its method has no teachers.
+        estimates: by blend, what it was chosen by: a Brier score on samples that the teachers have not seen.
         group: the number of its group, from 1; None where its method makes no groups.
         classes: more than two, in the order of `confusion`; empty of two.
         normal_classes: those of them that mean no fault.
@@ -72,8 +76,9 @@ class DeviceReport:
     samples: Mapping[str, int]
     model_bytes: int | None
     candidates: tuple[Candidate, ...]
-    bundle: Mapping[str, Any]
+    digest: str | None = None
     blend: str | None = None
+    estimates: Mapping[str, float] = field(default_factory=dict)
     group: int | None = None
     classes: tuple[str, ...] = ()
     normal_classes: tuple[str, ...] = ()
@@ -88,22 +93,22 @@ class DeviceReport:
     over_time: tuple[Span, ...] = ()
     drift: tuple[Drift, ...] = ()
 
-    @property
+    @cached_property
     def last(self) -> str | None:
         """The last stage that the device's model reached: "deployed" in a whole run."""
         return next(reversed(list(self.stages)), None)
 
-    @property
+    @cached_property
     def final(self) -> Mapping[str, Any]:
         """The metrics of the last stage."""
         return self.stages[self.last] if self.last else {}
 
-    @property
+    @cached_property
     def accuracy(self) -> float | None:
         """Test accuracy of the last stage."""
         return self.final.get("accuracy")
 
-    @property
+    @cached_property
     def gain(self) -> float | None:
         """Test accuracy of the last stage minus that of the model trained alone."""
         alone = self.alone.get("accuracy")
@@ -126,6 +131,7 @@ class Run:
         rounds: the objects of `rounds.jsonl`, in order.
         stages: the stages that at least one device has, in order.
         fleet: the fleet's part of `results.json`.
+        folder: where it was read from.
         left_out: devices that could not be used -> what is wrong with each, a sentence each.
     """
 
@@ -137,19 +143,28 @@ class Run:
     devices: tuple[DeviceReport, ...]
     stages: tuple[str, ...]
     fleet: Mapping[str, Any]
+    folder: Path = Path()
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def lone(self) -> bool:
         """Only one device has taken part: there is nobody to learn from."""
         names = {device.name for device in self.devices}
         return len(names) == 1 and all(each.get("device") in names for each in self.rounds if each.get("phase"))
 
-    @property
+    @cached_property
     def groups(self) -> tuple[tuple[str, ...], ...]:
         """The names of the devices of each group, in the order of its number; empty where there are none."""
-        numbers = sorted({device.group for device in self.devices if device.group is not None})
-        return tuple(tuple(d.name for d in self.devices if d.group == each) for each in numbers)
+        found: dict[int, list[str]] = {}
+        for device in self.devices:
+            if device.group is not None:
+                found.setdefault(device.group, []).append(device.name)
+        return tuple(tuple(names) for _, names in sorted(found.items()))
+
+    @cached_property
+    def group_sizes(self) -> Counter[int]:
+        """How many devices each group has, those included that did not finish."""
+        return Counter(mapping(self.fleet.get("groups")).values())
 
     def mean(self, stage: str, metric: str) -> float | None:
         """The fleet's mean of a metric: as `results.json` has it, else over the devices that have one."""

@@ -1,4 +1,4 @@
-"""Which kind of fault is taken for which, for each device and the fleet; only of more than two classes."""
+"""Which faults are found, and of more than two classes which kind is taken for which."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -71,3 +71,38 @@ def _rows(device: DeviceReport, found: list[list[int]], unseen: Mapping[str, str
         marks = ("normal" if name in device.normal_classes else "", unseen.get(name, ""))
         rows.append(Row(name, tuple(filter(None, marks)), tuple(found[i]), i))
     return tuple(rows)
+
+
+def faults_found(device: DeviceReport) -> tuple[int, int, int, int] | None:
+    """Returns (faults found, faults missed, false alarms, normal samples left alone) of the last stage.
+
+    They are reckoned from its metrics; None where these leave it open how many test samples are faults.
+    """
+    final, samples = device.final, device.samples.get("test")
+    recall, precision, accuracy = (final.get(key) for key in ("recall", "precision", "accuracy"))
+    if not samples or accuracy is None or device.known:
+        return None
+    if few := device.few_faults:
+        counts = {(few.found, few.faults - few.found, *_quiet(few.faults, few.found, accuracy, samples))}
+    elif recall is None or device.majority is None:
+        return None
+    else:
+        larger = round(device.majority * samples)
+        counts = set()
+        for faults in (larger, samples - larger):
+            found = round(recall * faults)
+            one = (found, faults - found, *_quiet(faults, found, accuracy, samples))
+            if min(one) >= 0 and _is(recall, found, faults) and _is(precision, found, found + one[2]):
+                counts.add(one)
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _quiet(faults: int, found: int, accuracy: float, samples: int) -> tuple[int, int]:
+    """(False alarms, normal samples left alone), of so many samples called right."""
+    quiet = round(accuracy * samples) - found
+    return samples - faults - quiet, quiet
+
+
+def _is(share: float | None, part: int, whole: int) -> bool:
+    """Tells whether a share is that of so many; None stands for a share of none."""
+    return share is None if not whole else share is not None and abs(share * whole - part) < 1e-3

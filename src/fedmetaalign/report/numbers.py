@@ -45,20 +45,15 @@ def whole(value: float | None) -> str:
     return ABSENT if value is None else f"{value:,.0f}".replace(",", NARROW)
 
 
-def kibibytes(size: int | None) -> str:
-    """23552 as "23.0 KiB"; microcontrollers' flash is sold in units of 1024 bytes."""
-    return ABSENT if size is None else f"{size / 1024:.1f}{NARROW}KiB"
-
-
 def count(amount: int, noun: str) -> str:
     """1 and "device" as "1 device", 2 as "2 devices"."""
-    return f"{amount} {noun}{'' if amount == 1 else 's'}"
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
 
 def listing(names: list[str], most: int = 5) -> str:
     """Names as a phrase: "a", "a and b", "a, b and 7 more"."""
     if len(names) > most:
-        return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+        return f"{', '.join(names[: most - 1])} and {len(names) - most + 1:,} more"
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
 
 

@@ -47,12 +47,8 @@ def read_run(folder: Path) -> Run:
     entries = mapping(results.get("devices"))
     if not entries:
         raise RunError(f"{folder / 'results.json'} names no devices; run the recipe again.")
-    bundles = _bundles(folder / "devices")
     groups = mapping(mapping(results.get("fleet")).get("groups"))
-    devices = tuple(
-        _device(name, mapping(entry), bundles.get(name, {}), groups.get(name))
-        for name, entry in entries.items()
-    )
+    devices = tuple(_device(name, mapping(entry), groups.get(name)) for name, entry in entries.items())
     return Run(
         name=str(recipe.get("name") or folder.resolve().name),
         recipe=recipe,
@@ -62,6 +58,7 @@ def read_run(folder: Path) -> Run:
         devices=devices,
         stages=tuple(stage for stage in STAGES if any(stage in device.stages for device in devices)),
         fleet=mapping(results.get("fleet")),
+        folder=folder,
         left_out={
             str(name): tuple(
                 str(mapping(each).get("sentence", "")) for each in (found if isinstance(found, list) else ())
@@ -71,7 +68,7 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any], group: object) -> DeviceReport:
+def _device(name: str, entry: Mapping[str, Any], group: object) -> DeviceReport:
     found, rule = Result.usable(entry), OneRule.usable(entry.get("one_rule"))
     stages, ladder = mapping(entry.get("stages")), entry.get("ladder")
     candidates = map(Candidate.read, listed(ladder))
@@ -88,8 +85,9 @@ def _device(name: str, entry: Mapping[str, Any], bundle: Mapping[str, Any], grou
         samples=found.get("samples", {}),
         model_bytes=found.get("model_bytes"),
         candidates=tuple(candidate for candidate in candidates if candidate),
-        bundle=bundle,
+        digest=found.get("bundle"),
         blend=(found.get("blend") or {}).get("name"),
+        estimates=(found.get("blend") or {}).get("estimates") or {},
         group=group if isinstance(group, int) else None,
         classes=tuple(found.get("classes") or ()),
         normal_classes=tuple(found.get("normal_classes", ())),
@@ -111,11 +109,16 @@ def _told(metrics: Mapping[str, Any], few: FewFaults | None) -> Mapping[str, Any
     return {key: value for key, value in metrics.items() if few is None or key not in OF_FAULTS}
 
 
-def _bundles(folder: Path) -> dict[str, Mapping[str, Any]]:
-    # The folders are listed, not looked up by device name: a name from a file must not lead out of the run.
-    if not folder.is_dir():
-        return {}
-    return {path.parent.name: _object(path, "") for path in sorted(folder.glob("*/bundle.json"))}
+class Bundles:
+    """The `bundle.json` of the devices of a run, each read when it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        """Lists them; a device's name is not made a path: a name from a file must not lead out of the run."""
+        self._paths = {path.parent.name: path for path in (folder / "devices").glob("*/bundle.json")}
+
+    def of(self, device: str) -> Mapping[str, Any]:
+        """Returns that of a device, empty if there is none."""
+        return _object(self._paths[device], "") if device in self._paths else {}
 
 
 def _rounds(text: str, path: Path) -> tuple[Mapping[str, Any], ...]:
@@ -136,7 +139,7 @@ def _rounds(text: str, path: Path) -> tuple[Mapping[str, Any], ...]:
 def _object(path: Path, absent: str) -> Mapping[str, Any]:
     text = _text(path, absent)
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=lambda _: None)  # no number is as good as none
     except json.JSONDecodeError as error:
         raise RunError(
             f"{path} is not JSON (line {error.lineno}); restore it or run the recipe again."

@@ -1,12 +1,15 @@
 """From whose samples the models of a run have learnt, and who shares a group. Plain text, not HTML."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from fedmetaalign.report.finished import DeviceReport, Run, mapping
+from fedmetaalign.report.finished import DeviceReport, Run
 from fedmetaalign.report.numbers import listing
 
 SHARED, GROUP, OWN = "its own and its group's samples", "its group's samples", "its own samples"
 """What a model has learnt from, where its method says so."""
+
+_ROOM = 200
+"""Characters for the names of all groups; where they do not fit, only their sizes are told."""
 
 
 def received(run: Run) -> tuple[str, ...]:
@@ -22,13 +25,13 @@ def received(run: Run) -> tuple[str, ...]:
         parts: list[str] = []
         for what, names in some.items():
             where = (
-                f"on {len(names)}"
+                f"on {len(names):,}"
                 if parts
-                else f"On {len(names)} of {len(learnt)} devices the model has learnt"
+                else f"On {len(names):,} of {len(learnt):,} devices the model has learnt"
             )
             parts.append(f"{where} from {what}{f' alone ({listing(names)})' if what == OWN else ''}")
         blends = f"{listing(parts)}."
-    return (blends, f"{len(run.groups)} groups: {grouping(run)}.") if len(run.groups) > 1 else (blends,)
+    return (blends, grouping(run)) if len(run.groups) > 1 else (blends,)
 
 
 def learnt_from(run: Run, device: DeviceReport) -> str | None:
@@ -39,21 +42,24 @@ def learnt_from(run: Run, device: DeviceReport) -> str | None:
     """
     if device.blend is None and device.group is None:
         return None
-    by_itself = [*mapping(run.fleet.get("groups")).values()].count(device.group) == 1
-    if device.blend == "local" or run.lone or (device.group is not None and by_itself):
+    by_itself = device.group is not None and run.group_sizes[device.group] == 1
+    if device.blend == "local" or run.lone or by_itself:
         return OWN
     return SHARED if device.blend else GROUP
 
 
 def grouping(run: Run) -> str:
-    """Names the devices of each group: "feeder-00 … feeder-09; mill-0 and mill-1"."""
-    order = [device.name for device in run.devices]
-    return "; ".join(listing(_runs(order, group)) for group in run.groups)
+    """Names the devices of each group, if there is room: "2 groups: a-00 … a-09; mill-0 and mill-1."."""
+    place = {device.name: number for number, device in enumerate(run.devices)}
+    named = "; ".join(listing(_runs(place, group)) for group in run.groups)
+    if len(named) <= _ROOM:
+        return f"{len(run.groups)} groups: {named}."
+    sizes = sorted(map(len, run.groups))
+    return f"{len(run.groups):,} groups of {sizes[0]:,} to {sizes[-1]:,} devices."
 
 
-def _runs(order: Sequence[str], group: Sequence[str]) -> list[str]:
+def _runs(place: Mapping[str, int], group: Sequence[str]) -> list[str]:
     """The names of a group; three and more that follow each other in the fleet are "the first … the last"."""
-    place = {name: number for number, name in enumerate(order)}
     parts: list[list[str]] = []
     for name in group:
         if parts and place[name] == place[parts[-1][-1]] + 1:

@@ -1,14 +1,12 @@
 """Matplotlib figures as SVG for light, dark and paper, the same on every run.
 
-A figure is drawn in placeholder colours. In a page they become CSS variables; in a file of its own, the colours
-of the same style sheet.
+A figure is drawn in placeholder colours, which become those of the pages' style sheet.
 """
 
 import io
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from html import escape
 from importlib import resources
 
 import matplotlib.style
@@ -18,7 +16,7 @@ from fedmetaalign.report.rendering import environment
 
 INK, MUTED, GRID, CARD, ACCENT, WARN = (f"#00010{i}" for i in range(1, 7))
 SERIES = tuple(f"#00020{i}" for i in range(8))
-"""Colours that tell up to eight devices apart; `var(--series-0)` ... in the style sheet."""
+"""Colours that tell up to eight lines apart."""
 
 _NAMES = {
     INK: "ink",
@@ -34,7 +32,7 @@ _NAMES = {
 _ENVIRONMENT = environment()
 
 _MARGIN = 8
-"""Points around a figure in a file of its own; in a page, its card has them."""
+"""Points around a figure."""
 
 _STYLE = {
     "axes.axisbelow": True,
@@ -60,21 +58,6 @@ _STYLE = {
 }
 
 
-def render(draw: Callable[[Figure], None], width: float, height: float, name: str, description: str) -> str:
-    """Returns a figure as an `<svg>` element of an HTML page, with the page's colours and font.
-
-    Args:
-        draw: fills the figure, in the colours of this module.
-        width: in inches of 72 points; on the page the figure is as wide as its place.
-        height: in inches.
-        name: letters, digits and "-"; begins every id in the figure, so that figures on a page do not clash.
-        description: what the figure shows, for those who cannot see it.
-    """
-    colours = {placeholder: f"var(--{variable})" for placeholder, variable in _NAMES.items()}
-    box, content = _drawing(draw, width, height, name, colours)
-    return f'<svg viewBox="{box}" role="img" aria-label="{escape(description)}">{content}</svg>'
-
-
 def standalone(draw: Callable[[Figure], None], width: float, height: float, description: str) -> str:
     """Returns a figure as an SVG document, to be shown as an image; the reader's browser chooses light or dark.
 
@@ -85,7 +68,7 @@ def standalone(draw: Callable[[Figure], None], width: float, height: float, desc
         description: what the figure shows, for those who cannot see it.
     """
     light, dark = palettes()
-    box, content = _drawing(draw, width, height, "figure", {each: light[name] for each, name in _NAMES.items()})
+    box, content = _drawing(draw, width, height, {each: light[name] for each, name in _NAMES.items()})
     _, _, right, bottom = (float(side) for side in box.split())
     # Light colours stand in the drawing, as not only browsers understand them; dark ones replace them.
     return _ENVIRONMENT.get_template("figure.svg.j2").render(
@@ -111,7 +94,7 @@ def palettes() -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _drawing(
-    draw: Callable[[Figure], None], width: float, height: float, name: str, colours: Mapping[str, str]
+    draw: Callable[[Figure], None], width: float, height: float, colours: Mapping[str, str]
 ) -> tuple[str, str]:
     """Returns a figure's view box and what is in it."""
     file = io.StringIO()
@@ -130,12 +113,12 @@ def _drawing(
     if match is None:
         raise AssertionError("matplotlib wrote no <svg>")
     # Only tags are changed: the text between them is the device's.
-    content = re.sub(r"<[^>]*>", lambda tag: _own(tag.group(), name, colours), match.group(2))
+    content = re.sub(r"<[^>]*>", lambda tag: _own(tag.group(), colours), match.group(2))
     return match.group(1), re.sub(r">\s+<", "><", content).strip()
 
 
-def _own(tag: str, name: str, colours: Mapping[str, str]) -> str:
-    tag = re.sub(r'\bid="', f'id="{name}-', tag)
-    tag = re.sub(r'\b(?:xlink:)?href="#', f'href="#{name}-', tag)
-    tag = tag.replace("url(#", f"url(#{name}-")
+def _own(tag: str, colours: Mapping[str, str]) -> str:
+    tag = re.sub(r'\bid="', 'id="figure-', tag)
+    tag = re.sub(r'\b(?:xlink:)?href="#', 'href="#figure-', tag)
+    tag = tag.replace("url(#", "url(#figure-")
     return re.sub(r"#000[12]0\d", lambda colour: colours.get(colour.group(), colour.group()), tag)

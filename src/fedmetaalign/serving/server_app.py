@@ -23,11 +23,12 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.fleet.public import public_part, public_table
 from fedmetaalign.fleet.shared import Shared, load_shared, save_shared, share
 from fedmetaalign.fleet.sources import hashes
-from fedmetaalign.gateways import processes
+from fedmetaalign.gateways import pace, processes
 from fedmetaalign.gateways.certificates import EnrolmentError
 from fedmetaalign.gateways.enrolment import enrolled
 from fedmetaalign.methods import deployable
 from fedmetaalign.model.target import BINARY
+from fedmetaalign.phases.asynchronous import check_buffer
 from fedmetaalign.phases.schedule import pretraining
 from fedmetaalign.phases.server import Server, State
 from fedmetaalign.recipe.errors import dotted
@@ -65,6 +66,7 @@ class Settings(Section):
 def main(grid: Grid, context: Context) -> None:
     """Runs a recipe."""
     processes.end_with_parent()
+    pace.hurry_grid()
     serve(grid, read_settings(context.run_config))
 
 
@@ -119,6 +121,7 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
                 done = restored.done if restored else 0
                 _wait(engine, settings, [*to_come, "personalize"][done], status)
             if shared is None:
+                check_buffer(recipe, len(engine.names))
                 shared = share(registry.hellos, recipe, public)
                 save_shared(shared, out / SHARED)
             engine.shared = shared

@@ -25,25 +25,27 @@ from fedmetaalign.signals import features
 from fedmetaalign.tinyml import codegen, decision, golden, weights_file, windows
 from fedmetaalign.tinyml.bundle_facts import preparation_facts, preparation_of, quantization
 from fedmetaalign.tinyml.features import device_inputs, outside
-from fedmetaalign.tinyml.head import header
 from fedmetaalign.tinyml.network import DeployedNetwork, Interface, Layers, arrays
 from fedmetaalign.tinyml.runtimes import Runtime, run
 from fedmetaalign.tinyml.spread import over_the_range
 from fedmetaalign.tinyml.tflite_reader import read as read_model
 
-VERSION = 4
+VERSION = 5
 """Of the layout of bundle.json."""
 
-VERSIONS = (2, 3, VERSION)
-"""Those that are read: 2 has no curves, and neither has a rule for missing values."""
+VERSIONS = (2, 3, 4, VERSION)
+"""Those that are read: 2 has no curves, and neither has a rule for missing values; up to 4 they hold C code,
+and say of every sample of a raw window how it is prepared."""
 
 _TRIED = 500  # random samples of a bundle that may answer the same to all
 
+_WITHOUT_CODE = 5  # the first layout whose C code is made when it is asked for
+
 FILES = ("model.tflite", "golden.csv", "weights.safetensors")
-"""What a bundle holds beside bundle.json and the C code."""
+"""What a bundle holds beside bundle.json."""
 
 FIRMWARE = "firmware"
-"""The bundle's folder of C code."""
+"""A folder of C code within a bundle: its own up to layout 4, and else where one was unpacked."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Bundle:
         table: how the device's own table is written, as far as that is known.
         constant: what it says of every sample that was tried when it was written, "normal" or "fault", whatever
             the values; None where it tells samples apart.
+        parsed: what `model` holds, where whoever wrote it knows; else it is read.
     """
 
     device: str
@@ -76,6 +79,7 @@ class Bundle:
     reference: Reference | None = None
     table: TableFormat = field(default_factory=TableFormat)
     constant: str | None = field(default=None, compare=False)
+    parsed: DeployedNetwork | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def network(self) -> DeployedNetwork:
@@ -84,7 +88,7 @@ class Bundle:
         Raises:
             BundleError: it is damaged.
         """
-        return read_model(self.model)
+        return read_model(self.model) if self.parsed is None else self.parsed
 
     def scores(self, x: np.ndarray, runtime: Runtime | None = None) -> np.ndarray:
         """Returns the deployed scores of raw features, (rows, measured) float64, as `runtimes.scores` does.
@@ -126,7 +130,14 @@ class Bundle:
         return int(np.count_nonzero(outside(self.preparation, self.network, x) > 0))
 
 
-def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, versions: Mapping[str, str]) -> str:
+def write(
+    folder: Path,
+    bundle: Bundle,
+    layers: Layers,
+    raw: np.ndarray,
+    versions: Mapping[str, str],
+    first: int = 0,
+) -> str:
     """Writes a bundle's folder, whole or not at all.
 
     Args:
@@ -134,6 +145,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         bundle: what to write.
         layers: the float network, kept for further training; what they are beside their arrays stands in the
             metadata of weights.safetensors.
+        first: number of the first of them that is kept; those before it are the fleet's.
         raw: (rows, measured) float64, samples whose scores the bundle promises; some with broken values, which
             are made of them, take the place of those that have such values.
         versions: of the software that made it.
@@ -157,26 +169,13 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         "model.tflite": bundle.model,
         "golden.csv": golden.text(vectors, preparation, bundle.labels).encode(),
         "weights.safetensors": save(
-            {f"{i}.{name}": array for i, layer in enumerate(layers) for name, array in arrays(layer).items()},
-            weights_file.metadata(layers),
+            {f"{i}.{k}": v for i, layer in enumerate(layers[first:], first) for k, v in arrays(layer).items()},
+            weights_file.metadata(layers[first:]),
         ),
     }
     if preparation.signal is not None and signals is not None:
         files[windows.NAME] = windows.text(preparation.signal, signals).encode()
-    texts = codegen.files(
-        bundle.device,
-        network,
-        preparation,
-        bundle.threshold,
-        raw,
-        header(network, bundle.labels),
-        bundle.labels,
-        bundle.reference,
-        constant,
-        signals,
-        bundle.target,
-    )
-    files |= {f"{FIRMWARE}/{name}": text.encode() for name, text in texts.items()}
+    codegen.check(network)
     facts = {
         "version": VERSION,
         "device": bundle.device,
@@ -191,6 +190,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
         **({"table": told} if (told := bundle.table.to_dict()) else {}),
         **({} if bundle.reference is None else {"drift": bundle.reference.to_dict()}),
         "quantization": quantization(network),
+        "firmware": codegen.sources_digest(),
         "bytes": {name: len(data) for name, data in files.items()},
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         "versions": dict(versions),
@@ -202,7 +202,7 @@ def write(folder: Path, bundle: Bundle, layers: Layers, raw: np.ndarray, version
     for left in (partial, old):
         shutil.rmtree(left, ignore_errors=True)
     try:
-        (partial / FIRMWARE).mkdir(parents=True)
+        partial.mkdir(parents=True)
         for name, data in files.items():
             (partial / name).write_bytes(data)
         # A folder cannot take the place of one that is not empty: the old one is first moved out of the way.
@@ -253,8 +253,8 @@ def read(folder: Path | str) -> Bundle:
             raise BundleError(
                 f"{path} has layout {facts['version']}, this version reads 2 to {VERSION}: make it again."
             )
-        if not _complete(set(facts["sha256"]), "signal" in facts):
-            raise ValueError(f"it has to describe {', '.join(FILES)}, the files in {FIRMWARE}/ and no other")
+        if not _complete(set(facts["sha256"]), "signal" in facts, facts["version"] < _WITHOUT_CODE):
+            raise ValueError(f"it has to describe {', '.join(FILES)}, and no other file")
         contents = {}
         for name in facts["sha256"]:
             contents[name] = (folder / name).read_bytes()
@@ -299,13 +299,14 @@ def read(folder: Path | str) -> Bundle:
 
 
 def read_weights(folder: Path) -> list[Layer]:
-    """Reads the float network of a bundle that `read` has checked."""
+    """Reads the float layers of a bundle that `read` has checked: all, or the last ones."""
     with safe_open(folder / "weights.safetensors", "numpy") as file:
-        return weights_file.layers(file.metadata(), file.get_tensor)
+        first = min(int(name.partition(".")[0]) for name in file.keys())  # noqa: SIM118 - no dict
+        return weights_file.layers(file.metadata(), file.get_tensor, first)
 
 
-def _complete(names: set[str], signal: bool) -> bool:
-    """Tells whether these are the files of a bundle, and none outside its folder."""
+def _complete(names: set[str], signal: bool, code: bool) -> bool:
+    """Tells whether these are the files of a bundle, with C code perhaps, and none outside its folder."""
     firmware = {name for name in names if re.fullmatch(rf"{FIRMWARE}/\w+\.(c|h|md)", name)}
     known = {*FILES, windows.NAME} if signal else {*FILES}
-    return known == names - firmware and f"{FIRMWARE}/fma_model.h" in firmware
+    return known == names - firmware and (f"{FIRMWARE}/fma_model.h" in firmware if code else not firmware)

@@ -15,6 +15,7 @@ Calibration = Literal["range", "error"]
 """How ranges are chosen: from the smallest to the largest value, or clipped to where scores err least."""
 
 _MOST_CLIPPED = 10  # at most one row of so many is clipped at an end
+_REACHED = 0.99  # of the largest input
 _CHUNK = 4096  # rows at a time: a bound on memory, without effect on the result
 
 
@@ -33,6 +34,25 @@ def check_calibration(x: np.ndarray, inputs: int) -> None:
         raise BundleError(
             f"Calibration data is not finite in row {bad[0][0]}, column {bad[0][1]}; remove or fill such rows."
         )
+
+
+def pushed_out(x: np.ndarray, end: float) -> np.ndarray:
+    """Adds to calibration data what it becomes farther out, so that ranges hold what no training row has shown.
+
+    A network of ReLUs grows about in step with its inputs: where those of new conditions lie beyond all that
+    was seen, so do the outputs of its layers.
+
+    Args:
+        x: (rows, inputs) float32.
+        end: how large an input can get.
+
+    Returns:
+        (2 * rows, inputs) float32: the rows, and each again with its largest input just short of the end. What
+        lies at the end itself stays outside the calibrated range.
+    """
+    most = np.abs(x).max(axis=1, keepdims=True)
+    factors = np.maximum(_REACHED * end / np.where(most > 0, most, np.inf), 1.0)
+    return np.concatenate([x, x * factors]).astype(np.float32)
 
 
 def activation_ranges(layers: Layers, x: np.ndarray) -> list[tuple[float, float]]:

@@ -5,8 +5,11 @@ constants, weights, and macros, which leave out of the compiled code what the ne
 network gives the same text.
 """
 
+import hashlib
+import json
 import math
 import textwrap
+from functools import cache
 from importlib import resources
 
 import numpy as np
@@ -40,7 +43,9 @@ from fedmetaalign.tinyml.network import (
     layer_widths,
 )
 
-_SOURCES = ("fma_infer.c", "fma_infer.h", "fma_dsp.h", "fma_float.h", "main.c")
+_SOURCES = ("fma_infer.c", "fma_infer.h", "fma_prepare.h", "fma_float.h", "main.c")
+_INTEGERS = ("fma_layers.h", "fma_dsp.h")
+_FLOATS = ("fma_float_layers.h",)
 _CURVES = ("fma_curves.h",)
 _PAIRS = ("fma_pairs.h",)
 _LEARNING = ("fma_adapt.c", "fma_adapt.h", "fma_learn.h")
@@ -61,7 +66,7 @@ def files(
     windows: np.ndarray | None = None,
     target: str = "",
 ) -> dict[str, str]:
-    """Returns what goes into a bundle's `firmware/`, texts by file name.
+    """Returns a device's folder of C code, texts by file name.
 
     Args:
         device: its name.
@@ -82,7 +87,7 @@ def files(
     folder = resources.files("fedmetaalign") / "firmware"
     several = Interface.of(network).outputs > 1
     more = [*output_of(Interface.of(network).outputs).sources, *(_CURVES if preparation.curves else ())]
-    more += time_code.SOURCES if time_code.goes_over_time(network) else ()
+    more += _sources(network)
     more += signal_code.sources(preparation.signal)
     pairs = has_pairs(network, target)
     more += _PAIRS if pairs else ()
@@ -103,6 +108,36 @@ def files(
         texts["fma_reference.h"] = drift_code.reference_header(reference)
         texts["README.md"] += drift_code.README
     return texts
+
+
+def _sources(network: DeployedNetwork) -> tuple[str, ...]:
+    """Returns the C files that a network's layers need."""
+    if not isinstance(network, QuantizedNetwork):
+        return _FLOATS
+    over_time = time_code.SOURCES if time_code.goes_over_time(network) else ()
+    return (*_INTEGERS, *over_time, *(_FLOATS if network.head else ()))
+
+
+def check(network: DeployedNetwork) -> None:
+    """Makes sure that the firmware has room for a network, without writing its weights.
+
+    Raises:
+        BundleError: a layer is too wide.
+    """
+    if not isinstance(network, QuantizedNetwork):
+        return
+    if time_code.goes_over_time(network):
+        time_code.integer_part(network, 0, False)
+    else:
+        dense.check_widths([layer for layer in network.layers if isinstance(layer, QuantizedDense)])
+
+
+@cache
+def sources_digest() -> str:
+    """Returns the sha256 of the C sources that are the same for all devices."""
+    folder = resources.files("fedmetaalign") / "firmware"
+    texts = {f.name: f.read_text(encoding="utf-8") for f in folder.iterdir() if f.name.endswith((".c", ".h"))}
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
 
 
 def has_pairs(network: DeployedNetwork, target: str) -> bool:

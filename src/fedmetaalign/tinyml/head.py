@@ -62,11 +62,16 @@ def split(network: DeployedNetwork) -> Halves:
             "on the device."
         )
     cut = max(ends[frozen - 1], len(network.layers) - dense_tail(network.layers))
-    head, source = [], network.layers[cut - 1].output
-    for layer in network.layers[cut:]:
-        head.append(operator_of(layer).dequantize(layer, source))
-        source = layer.output
-    return Halves(network.layers[:cut], tuple(head))
+    return Halves(network.layers[:cut], tuple(floats(network)[cut:]))
+
+
+def floats(network: DeployedNetwork) -> list[Layer]:
+    """Returns a deployed network's layers in float32; of integers what they stand for."""
+    if not isinstance(network, QuantizedNetwork):
+        return [*network]
+    sources = [network.input, *(layer.output for layer in network.layers)]
+    pairs = zip(network.layers, sources, strict=False)
+    return [*(operator_of(layer).dequantize(layer, source) for layer, source in pairs), *network.head]
 
 
 def dense_tail(layers: Layers | Sequence[QuantizedLayer]) -> int:

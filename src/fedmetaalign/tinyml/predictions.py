@@ -34,6 +34,10 @@ class Stream:
         self._followed: Followed | None = None
         self.rows, self.outside, self.drift = 0, 0, dict[str, int]()
 
+    def restart(self) -> None:
+        """Forgets the last good values: what comes next is another recording."""
+        self._before = None
+
     def told(self, x: np.ndarray) -> dict[str, Any]:
         """Returns what there is to say of the next samples, (rows, measured) float64, as `of` does."""
         scores = self.scores(x)

@@ -74,6 +74,8 @@ def quantize(
             f"A float32 head is dense layers, of which the network ends in {most}; {head} were asked for."
         )
     check_calibration(calibration, layers[0].inputs)
+    if not head:
+        trunk = layers = _centred(layers, calibration)
 
     def made(ranges: list[tuple[float, float]]) -> QuantizedNetwork:
         spans = [*ranges[1:-1], output_of(layers[-1].outputs).span(*ranges[-1])]
@@ -97,6 +99,28 @@ def quantize(
     errors = np.array([score_error(network, calibration, seen.scores) for network in networks])
     enough = errors.min() + _WORTH * seen.scores.var(axis=0).mean()
     return networks[int(np.argmax(errors <= enough))]
+
+
+def _centred(layers: Layers, calibration: np.ndarray) -> Layers:
+    """Returns a network of several classes whose logits sum to 0, if a grid of these is the finer one.
+
+    What all logits have in common makes no score, and can lie a hundred times farther from 0 than they lie from
+    each other. One that is far below all others, and so does not count, would take the others with it.
+    """
+    last = layers[-1]
+    if last.outputs == 1 or not isinstance(last, Dense):
+        return layers
+    weights, biases = (np.asarray(part, np.float64) for part in (last.weights, last.biases))
+    weights, biases = weights - weights.mean(axis=1, keepdims=True), biases - biases.mean()
+    centred = replace(last, weights=weights.astype(np.float32), biases=biases.astype(np.float32))
+    ends = np.zeros((2, 2))  # of the logits that count, as they are and centred; a grid holds 0
+    for inputs in layer_inputs(layers, len(layers) - 1, calibration):
+        for end, layer in zip(ends, (last, centred), strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):  # as in `activations`
+                logits = output_of(last.outputs).counting(operator_of(layer).forward(layer, inputs))
+            end[:] = min(end[0], logits.min()), max(end[1], logits.max())
+    wide, narrow = ends[:, 1] - ends[:, 0]
+    return [*layers[:-1], centred] if narrow < wide else layers
 
 
 def _cooled(layer: Layer, span: tuple[float, float]) -> tuple[Layer, tuple[float, float]]:

@@ -48,7 +48,7 @@ _BATCH = 4096  # rows at a time in LiteRT: a bound on memory
 _SMALLEST_ARENA = 1 << 16  # bytes; TensorFlow Lite Micro's bookkeeping alone takes some thousand
 
 
-def scores(model: bytes, x: np.ndarray, runtime: Runtime = "firmware") -> np.ndarray:
+def scores(model: bytes | DeployedNetwork, x: np.ndarray, runtime: Runtime = "firmware") -> np.ndarray:
     """Runs a classifier on many samples.
 
     TensorFlow Lite Micro trusts what it is given: one flipped bit can end the process. So the file is first
@@ -56,7 +56,7 @@ def scores(model: bytes, x: np.ndarray, runtime: Runtime = "firmware") -> np.nda
     is that file byte for byte.
 
     Args:
-        model: a `.tflite` file's bytes (see `tflite.write`).
+        model: a `.tflite` file's bytes (see `tflite.write`), or the network that it holds.
         x: (rows, inputs) float32, features scaled as in training; quantised here by the file's own parameters.
         runtime: whose kernels to use; see the table at the top of this module.
 
@@ -69,7 +69,7 @@ def scores(model: bytes, x: np.ndarray, runtime: Runtime = "firmware") -> np.nda
             such runtime, or a score is not finite.
         ToolError: the C compiler or TensorFlow Lite Micro is not installed.
     """
-    network = read(model)
+    network = read(model) if isinstance(model, bytes) else model
     _check_rows(x, Interface.of(network).inputs)
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and saturates
         features = x.astype(np.float32)

@@ -14,23 +14,27 @@ from fedmetaalign.tinyml import predictions
 Write = Callable[[Mapping[str, Any], int], None]
 """Takes what `predictions.of` says of some samples, and the number of the first of them."""
 
+Written = Callable[..., bytes]
+"""Makes a file of that, as `predictions.written` does."""
+
 
 @contextmanager
-def score_file(out: Path | None, kind: str) -> Iterator[Write]:
+def score_file(out: Path | None, kind: str, written: Written = predictions.written) -> Iterator[Write]:
     """Opens a file for what is said of samples, or standard output.
 
     Args:
         out: the file, which takes its place when the context ends well; None for standard output.
         kind: "csv", "jsonl" or "parquet".
+        written: makes bytes of what is said.
     """
     with _opened(out) as stream:
         if kind == "parquet":
-            with _parquet(stream) as write:
+            with _parquet(stream, written) as write:
                 yield write
         else:
 
             def write(found: Mapping[str, Any], first: int) -> None:
-                stream.write(predictions.written(found, kind, first, header=first == 1))
+                stream.write(written(found, kind, first, header=first == 1))
 
             yield write
         stream.flush()
@@ -45,7 +49,7 @@ def _opened(out: Path | None) -> AbstractContextManager[BinaryIO]:
 
 
 @contextmanager
-def _parquet(stream: BinaryIO) -> Iterator[Write]:
+def _parquet(stream: BinaryIO, written: Written) -> Iterator[Write]:
     """A Parquet file, which can only be written as one: until then its pieces are files."""
     import polars as pl
 
@@ -54,7 +58,7 @@ def _parquet(stream: BinaryIO) -> Iterator[Write]:
 
         def write(found: Mapping[str, Any], first: int) -> None:
             parts.append(Path(folder, f"{len(parts)}.parquet"))
-            parts[-1].write_bytes(predictions.written(found, "parquet", first))
+            parts[-1].write_bytes(written(found, "parquet", first, header=True))
 
         yield write
         whole = parts[0] if len(parts) == 1 else Path(folder, "whole.parquet")

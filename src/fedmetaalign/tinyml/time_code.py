@@ -133,8 +133,15 @@ def _ram(network: QuantizedNetwork, stages: Sequence[Stage], layout: Layout) -> 
 
 def _steps(stages: Sequence[Stage], layout: Layout) -> int:
     """Returns how many steps of four inputs are multiplied at once, at most: of two places of a kernel."""
-    two = 1 if layout.pairs else 2
-    return max((stage.steps * min(stage.places, two) for stage in stages if stage.packs), default=1)
+    return max((_packed(stage, layout) for stage in stages if stage.packs), default=1)
+
+
+def _packed(stage: Stage, layout: Layout) -> int:
+    """Returns for how many steps a layer needs room; inputs of wide weights are a word each."""
+    more = min(stage.places, 2) - 1
+    if stage.bits == 16:
+        return -(-4 * (4 * stage.steps + more * stage.stride) // layout.step)
+    return stage.steps * (1 + more)
 
 
 def integer_part(network: QuantizedNetwork, trunk: int, pairs: bool) -> list[str]:

@@ -26,19 +26,20 @@ def metadata(layers: Layers) -> dict[str, str]:
     return {"layers": json.dumps([_said(layer) for layer in layers])}
 
 
-def layers(metadata: Mapping[str, str], tensor: Callable[[str], np.ndarray]) -> list[Layer]:
-    """Returns the network of a file.
+def layers(metadata: Mapping[str, str], tensor: Callable[[str], np.ndarray], first: int = 0) -> list[Layer]:
+    """Returns the layers of a file.
 
     Args:
         metadata: the file's.
-        tensor: gives an array by its name, "0.weight" of the first layer and so on.
+        tensor: gives an array by its name, "0.weight" of the network's first layer and so on.
+        first: number of the first one that the file holds.
     """
     if "layers" in metadata:
         said: list[dict[str, Any]] = json.loads(metadata["layers"])
     else:
         said = [{"layer": "dense", "relu": relu} for relu in json.loads(metadata["relu"])]
     made = []
-    for i, numbers in enumerate(said):
+    for i, numbers in enumerate(said, first):
         operator = _KINDS[numbers.pop("layer")]
         arrays = {attribute: tensor(f"{i}.{name}") for name, attribute in operator.arrays.items()}
         made.append(operator.layer(**arrays, **numbers))

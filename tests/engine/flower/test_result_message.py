@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pages import Outline, details_of
 from small_run import RUN, WEIGHTS, travelled
 
 from fedmetaalign.engine.flower import replies, result_message
@@ -177,5 +178,6 @@ def test_what_a_device_says_can_neither_spoil_the_report_nor_put_anything_into_i
     with (folder / "rounds.jsonl").open("a", encoding="utf-8") as log:
         log.writelines(json.dumps(record) + "\n" for record in told)
     page = write_report(folder).read_text(encoding="utf-8")
-    assert "<script" not in page and "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert Outline(page).tags.count("script") == 2  # the page's own two
+    assert details_of(page, name)["missed"] == [[2, 2, "rejected", script]]
     assert np.isfinite(results["fleet"]["stages"]["deployed"]["accuracy"])

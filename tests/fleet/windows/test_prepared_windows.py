@@ -1,5 +1,7 @@
 """Windows as a device keeps them: what somebody has standardised, and a new table's windows."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,10 +10,9 @@ from recordings import machine
 from fedmetaalign import recipe
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.build import build
-from fedmetaalign.fleet.files import load
 from fedmetaalign.fleet.sources import raw_tables
 from fedmetaalign.fleet.times.stamps import Clock
-from fedmetaalign.fleet.windows.applied import Ring, applied
+from fedmetaalign.fleet.windows.applied import Applied, Ring
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.signals import Signal
 from fedmetaalign.tinyml import features
@@ -47,14 +48,23 @@ def test_features_that_are_constant_but_for_rounding_are_no_reason_to_refuse_a_d
     assert np.abs(device.train.x[:, rms]).max() < 1e-5
 
 
+def windows(*given, **more):
+    """All windows that are cut of a table, with the names of their recordings, and what else was found."""
+    applied = Applied(*given, **more)
+    parts = [*applied]
+    x, rows = (np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "rows"))
+    recordings = [part.recording for part in parts for _ in part.rows]
+    return SimpleNamespace(x=x, rows=rows, recordings=recordings, plan=applied.plan, lacking=applied.lacking)
+
+
 def test_windows_of_a_new_table_are_cut_as_the_device_cuts_them(tmp_path):
     pl.DataFrame({"run": list("aaaaabbbb"), "flow [l]": range(9)}).write_csv(tmp_path / "new.csv")
-    found = applied(RAW, Missing("median"), load(tmp_path / "new.csv"), ("run",))
+    found = windows(RAW, Missing("median"), tmp_path / "new.csv", by=("run",))
     assert found.x.tolist() == [[0, 1, 2, 3], [5, 6, 7, 8]]
-    assert (found.rows.tolist(), found.recordings.tolist()) == ([4, 9], ["a", "b"])
-    whole = applied(RAW, Missing("median"), load(tmp_path / "new.csv"))
+    assert (found.rows.tolist(), found.recordings) == ([4, 9], ["a", "b"])
+    whole = windows(RAW, Missing("median"), tmp_path / "new.csv")
     assert whole.rows.tolist() == [4, 6, 8]
-    assert whole.recordings is None
+    assert whole.recordings == [None] * 3
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4, 7])
@@ -74,11 +84,11 @@ def test_windows_of_a_new_table_cross_no_gap_and_keep_what_is_broken(tmp_path):
     times = [0, 1, 2, 3, 10, 11, 12, 13]
     pl.DataFrame({"t": times, "flow": [0.0, None, 2, 3, 4, 5, 6, 99]}).write_csv(tmp_path / "new.csv")
     signal = Signal(4, 2, ("flow",), ("raw",), ranges={"flow": (0.0, 9.0)})
-    found = applied(signal, Missing("median"), load(tmp_path / "new.csv"), (), Clock(("t",)))
+    found = windows(signal, Missing("median"), tmp_path / "new.csv", clock=Clock(("t",)))
     assert found.rows.tolist() == [4, 8]
     assert np.isnan(found.x).tolist() == [[False, True, False, False], [False, False, False, True]]
-    assert found.notes == ("new.csv: 1 gap, the longest 7 before row 5; no window crosses it.",)
-    assert found.gaps.counts(("flow",)) == {"flow": {"empty": 1, "outside 0 to 9": 1}}
+    assert found.plan.notes == ("new.csv: 1 gap, the longest 7 before row 5; no window crosses it.",)
+    assert found.lacking == {"flow": {"empty": 1, "outside 0 to 9": 1}}
 
 
 def test_rows_of_points_are_windows_of_a_new_table_too(tmp_path):
@@ -86,11 +96,11 @@ def test_rows_of_points_are_windows_of_a_new_table_too(tmp_path):
         {f"{stem}{i}": [float(i), -float(i)] for stem in ("flow", "p_") for i in (10, 2, 3, 1)}
     )
     table.select(pl.col("^flow.*$")).write_csv(tmp_path / "new.csv")
-    assert applied(RAW, Missing(), load(tmp_path / "new.csv")).x.tolist() == [[1, 2, 3, 10], [-1, -2, -3, -10]]
+    assert windows(RAW, Missing(), tmp_path / "new.csv").x.tolist() == [[1, 2, 3, 10], [-1, -2, -3, -10]]
     table.select(pl.col("^p_.*$")).write_csv(tmp_path / "p.csv")
-    assert applied(RAW, Missing(), load(tmp_path / "p.csv"), points=("p_*",)).x[0].tolist() == [1, 2, 3, 10]
+    assert windows(RAW, Missing(), tmp_path / "p.csv", points=("p_*",)).x[0].tolist() == [1, 2, 3, 10]
     with pytest.raises(DataError) as caught:
-        applied(RAW, Missing(), load(tmp_path / "p.csv"))
+        windows(RAW, Missing(), tmp_path / "p.csv")
     assert str(caught.value) == (
         f"{tmp_path / 'p.csv'} has no column 'flow', whose samples are rows, and 0 columns like flow0, flow1,"
         " ..., where a window has 4 points."

@@ -50,14 +50,16 @@ class FlowerEngine:
         shared: what the devices have agreed on.
         on_poll: called at each look for answers.
         poll_interval: seconds between the first looks, each of which asks the SuperLink for every answer by
-            itself; later ones come as seldom as adds a twentieth to what the devices take, but once a second.
+            itself; later ones come as seldom as adds a twentieth to what the devices take, and as takes a
+            quarter of this process's time, but once a second.
     """
 
     registry: NodeRegistry
     shared: Shared = field(default_factory=Shared)
     on_poll: Callable[[], None] = lambda: None
-    poll_interval: float = 0.5
+    poll_interval: float = 0.02
     _overdue: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _at_work: dict[tuple[str, int], PendingRequest] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,11 +90,23 @@ class FlowerEngine:
 
     def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
         """Asks each device something of its own, as `exchange` does."""
+        return self._collect(requests, len(requests), patience)
+
+    def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
+        """Asks those that are online, and waits for so many answers, or until no more can come."""
+        return self._collect(requests, count, 0.0)
+
+    def _collect(self, requests: Mapping[str, Request[Reply]], count: int, patience: float) -> Replies[Reply]:
+        """Asks, and waits; who is at work on what it was asked before is not asked again."""
         answers: dict[str, Reply] = {}
         failed: list[FailedReply] = []
         began = time.monotonic()
-        unanswered = [PendingRequest(name) for name in requests]
-        while unanswered:
+        at_work, self._at_work = self._at_work, {}
+        unanswered = [
+            at_work.get((name, request.number)) or PendingRequest(name) for name, request in requests.items()
+        ]
+        while unanswered and len(answers) < count:
+            look = time.monotonic()
             online = self.registry.poll()
             for pending in unanswered:
                 self._send(pending, online, requests[pending.device])
@@ -112,8 +126,10 @@ class FlowerEngine:
                 else:
                     answers[pending.device] = verdict
             self.on_poll()
-            if unanswered:
-                time.sleep(min(max(self.poll_interval, (time.monotonic() - began) / 20), 1.0))
+            if unanswered and len(answers) < count:
+                now = time.monotonic()
+                time.sleep(min(max(self.poll_interval, (now - began) / 20, 3 * (now - look)), 1.0))
+        self._at_work = {(each.device, requests[each.device].number): each for each in unanswered}
         return Replies(dict(sorted(answers.items())), tuple(sorted(failed, key=lambda each: each.device)))
 
     def _send(self, pending: PendingRequest, online: Mapping[str, Session], request: Request[Any]) -> None:

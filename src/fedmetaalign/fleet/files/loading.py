@@ -14,6 +14,7 @@ import polars as pl
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.files import typed
 from fedmetaalign.fleet.files.dialect import SEPARATORS, Dialect, Options
+from fedmetaalign.fleet.files.footers import Footers
 from fedmetaalign.fleet.files.names import checked_names, missing
 from fedmetaalign.fleet.files.numbers import Style
 from fedmetaalign.fleet.files.raw import Later, Raw, listed
@@ -47,7 +48,7 @@ SUFFIXES = tuple(kind + packed for kind in KINDS for packed in ("", ".gz"))
 
 
 def load(
-    path: Path,
+    path: Path | Source,
     only: Only = None,
     texts: Collection[str] = (),
     options: Options | None = None,
@@ -58,7 +59,7 @@ def load(
 
     Args:
         path: text with a header (.csv, .tsv, .txt) in any dialect, .xlsx, .parquet, .feather, .arrow or .jsonl,
-            each also packed as .gz; `-` is standard input.
+            each also packed as .gz; `-` is standard input. Or a source that is open.
         only: the columns that are needed, what chooses them among those that there are, or None for all.
         texts: those of them that are no numbers; of any other that has some it is an error if nobody can tell
             how they are written.
@@ -70,7 +71,7 @@ def load(
             of one name, a row that is longer or shorter than the header, no row at all, not all columns that
             are needed, or numbers that can be read in two ways.
     """
-    source = opened(Path(path))
+    source = path if isinstance(path, Source) else opened(Path(path))
     with _scanned(source, only, texts, options or Options()) as found, typed.readable(source.path, found.kind):
         raw = _held_in_part(found, only, texts, options) if later else None
         return _not_empty(raw or _whole(found, texts))
@@ -135,7 +136,7 @@ def _held_in_part(found: "_Scanned", only: Only, texts: Collection[str], options
 
 
 def pieces(
-    path: Path, only: Only, texts: Collection[str] = (), options: Options | None = None
+    path: Path | Source, only: Only, texts: Collection[str] = (), options: Options | None = None
 ) -> Generator[Raw, None, None]:
     """Yields the rows of a file in their order, at most `MOST_CELLS_AT_ONCE` cells at a time.
 
@@ -148,7 +149,7 @@ def pieces(
     Raises:
         DataError: as `load`.
     """
-    source = opened(Path(path))
+    source = path if isinstance(path, Source) else opened(Path(path))
     with _scanned(source, only, texts, options or Options()) as found:
         rows = max(1, MOST_CELLS_AT_ONCE // max(16, found.raw.frame.width))
         batches = found.rows.collect_batches(chunk_size=rows, maintain_order=True)
@@ -263,12 +264,13 @@ def _text(source: Source, only: Only, texts: Collection[str], options: Options, 
     needed = needed_of(source.path, text.names, only)
     separator = text.dialect.separator
     with typed.readable(source.path, "CSV"):
-        whole = scanned(text, folder)
+        footers = Footers()
+        whole = scanned(text, folder, footers)
         height = int(whole.select(pl.len()).collect(engine="streaming").item())
         _check(source, height, needed)
         lines = lambda row: f"line {text.line(row)}"  # noqa: E731
         styles = decide(source.path, whole, needed, texts, options, separator, lines)
-    dialect = _told(source, text.dialect, styles.values())
+    dialect = _told(source, text.dialect, styles.values(), len(footers.lines))
     raw = Raw(source.path, _bare(needed), text, dialect=dialect, units=text.units, styles=styles)
     large = text.size > SMALL_BYTES
     rows = styled(whole.select(needed), styles)
@@ -287,7 +289,7 @@ def _large(lazy: pl.LazyFrame, numbers: Sequence[str]) -> pl.DataFrame:
     return lazy.with_columns(values[name] for name in numbers if not found[name]).collect(engine="streaming")
 
 
-def _told(source: Source, dialect: Dialect, styles: Collection[Style]) -> str:
+def _told(source: Source, dialect: Dialect, styles: Collection[Style], sums: int) -> str:
     """How a text was read, in a few words."""
     words = [SEPARATORS.get(dialect.separator, f"separated by {dialect.separator!r}")]
     if any(style.decimal == "," for style in styles):
@@ -301,6 +303,8 @@ def _told(source: Source, dialect: Dialect, styles: Collection[Style]) -> str:
         words.append(f"header in line {dialect.header}")
     if dialect.unit_line:
         words.append("a line of units")
+    if sums:
+        words.append(f"{sums} line{'s' * (sums > 1)} at the end left out (sums and the like)")
     if source.packed:
         words.append("gzip")
     return ", ".join(words)

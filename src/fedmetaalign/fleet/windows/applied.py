@@ -1,55 +1,86 @@
 """Windows of samples that a bundle is to judge, as its device would cut them."""
 
 import re
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from fedmetaalign.errors import DataError
-from fedmetaalign.fleet.columns.units import in_units
-from fedmetaalign.fleet.files import Raw, filled, require
-from fedmetaalign.fleet.missing.gaps import Gaps
+from fedmetaalign.fleet import files
+from fedmetaalign.fleet.columns.units import bare, carrying, in_units
+from fedmetaalign.fleet.files import Options, Raw, coded, filled, require
+from fedmetaalign.fleet.files.source import Source, opened
+from fedmetaalign.fleet.missing.gaps import added
 from fedmetaalign.fleet.missing.values import readings_of
 from fedmetaalign.fleet.patterns import like
 from fedmetaalign.fleet.schema import Table, Times
 from fedmetaalign.fleet.times.clock import times_of
 from fedmetaalign.fleet.times.stamps import Clock
-from fedmetaalign.fleet.windows.front import featured, made
-from fedmetaalign.fleet.windows.samples import Samples, samples_of
+from fedmetaalign.fleet.windows.front import made
+from fedmetaalign.fleet.windows.samples import Samples
 from fedmetaalign.fleet.windows.stretches import stretches_of
 from fedmetaalign.fleet.windows.wide import natural
 from fedmetaalign.fleet.windows.windowed import spans_of
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.recipe import Window
-from fedmetaalign.signals import Signal
+from fedmetaalign.signals import Signal, names
 
 
 @dataclass(frozen=True)
-class Applied:
-    """Windows of a table, recording by recording and in order of time.
+class Part:
+    """Some windows of one recording, in order of time.
 
     Attributes:
         x: (windows, features) float64; NaN where a sample is broken.
         rows: (windows,) int64, the row of the table with the last sample of each, from 1.
-        recordings: (windows,) str, of each; None where nothing names recordings.
+        begins: the first of them is the first of its recording.
+        recording: its name; None where nothing names recordings.
         times: of their last samples; None where nothing tells.
-        gaps: which values of the table are missing.
-        notes: what was found, sentences.
     """
 
     x: np.ndarray
     rows: np.ndarray
-    recordings: np.ndarray | None
-    times: Times | None
-    gaps: Gaps
-    notes: tuple[str, ...] = ()
+    begins: bool = False
+    recording: str | None = None
+    times: Times | None = None
 
-    @property
-    def starts(self) -> np.ndarray:
-        """The first window of each recording, (recordings,) int64."""
-        if self.recordings is None:
-            return np.zeros(1, np.int64)
-        return np.flatnonzero(np.append(True, self.recordings[1:] != self.recordings[:-1]))
+
+@dataclass(frozen=True)
+class Stretch:
+    """Rows that follow one another without a gap.
+
+    Attributes:
+        start: the first of them, in the order in which windows are cut.
+        end: the one after the last; None where that is the table's.
+        begins: they are the first of their recording.
+        recording: its name; None where nothing names recordings.
+    """
+
+    start: int = 0
+    end: int | None = None
+    begins: bool = True
+    recording: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where in a table windows may lie.
+
+    Attributes:
+        stretches: in the order in which windows are cut, recording by recording and in order of time.
+        order: (rows,) int64, the row of the table of each in that order; None where that is the table's.
+        times: of the rows, in that order; None where nothing tells.
+        notes: what was found, sentences.
+    """
+
+    stretches: tuple[Stretch, ...] = (Stretch(),)
+    order: np.ndarray | None = None
+    times: Times | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Ring:
@@ -62,7 +93,7 @@ class Ring:
     def __init__(self, signal: Signal) -> None:
         """Starts with no sample."""
         self._signal = signal
-        self._kept = np.empty((0, len(signal.columns)))
+        self._kept = np.empty((0, len(signal.columns)), np.float32)
         self._next = 0  # the first sample of the next window
         self.rows = 0
 
@@ -74,115 +105,208 @@ class Ring:
             last sample of each, (windows,) int64, from 1.
         """
         length = self._signal.length
-        self._kept, first = np.concatenate([self._kept, x]), self.rows - len(self._kept)
+        with np.errstate(over="ignore"):
+            kept = np.concatenate([self._kept, x.astype(np.float32)])
+        first = self.rows - len(self._kept)
         self.rows += len(x)
         starts = np.arange(self._next, self.rows - length + 1, self._signal.stride)
-        windows = np.empty((len(starts), length, x.shape[1]))
-        for window, start in zip(windows, starts, strict=True):
-            window[:] = self._kept[start - first : start - first + length]
-            self._next = int(start) + self._signal.stride
-        self._kept = self._kept[max(self._next - first, 0) :]
-        features = made(self._signal, ("",) * x.shape[1], lambda part: windows[part], len(windows))
+        self._next += len(starts) * self._signal.stride
+        self._kept = kept[max(self._next - first, 0) :]
+        if not len(starts):
+            return np.empty((0, len(names(self._signal)))), starts
+        every = np.lib.stride_tricks.sliding_window_view(kept, length, axis=0).transpose(0, 2, 1)
+        units = ("",) * x.shape[1]
+        features = made(self._signal, units, lambda part: every[starts[part] - first], len(starts))
         return features.values, starts + length
 
 
-def samples_of_raw(signal: Signal, missing: Missing, raw: Raw) -> np.ndarray:
-    """Returns the samples of a table, (rows, columns) float64; NaN where one is broken.
+def samples_of_raw(
+    signal: Signal, missing: Missing, raw: Raw
+) -> tuple[np.ndarray, Mapping[str, Mapping[str, int]]]:
+    """Returns the samples of a table, (rows, columns) float64, NaN where one is broken, and how many are.
 
     Raises:
         DataError: a column is not there, or holds a text that does not mean a missing value.
     """
-    raw = in_units(raw, signal.columns, [""] * len(signal.columns))
-    x, gaps = readings_of(raw, signal.columns, {}, replace(missing, ranges=dict(signal.ranges)))
-    return np.where(gaps.codes > 0, np.nan, x)
+    channels = signal.columns
+    raw = in_units(raw, channels, [""] * len(channels))
+    x, gaps = readings_of(raw, channels, {}, replace(missing, ranges=dict(signal.ranges)))
+    return np.where(gaps.codes > 0, np.nan, x), gaps.counts(channels)
+
+
+class Applied:
+    """A table's windows, cut piece by piece.
+
+    Attributes:
+        path: what a person knows the table by.
+        plan: where they lie.
+        dialect: how the table is written, as soon as some of it is read.
+        lacking: how many of its values are missing so far, by channel and reason.
+    """
+
+    def __init__(
+        self,
+        signal: Signal,
+        missing: Missing,
+        table: Path | Source,
+        options: Options | None = None,
+        by: tuple[str, ...] = (),
+        clock: Clock | None = None,
+        points: tuple[str, ...] = (),
+    ) -> None:
+        """Looks at what tells recordings and times, of which it holds all.
+
+        Args:
+            signal: of the bundle.
+            missing: its rule, which says what a missing value is.
+            table: its columns are the signal's. Or its rows are windows: then those of a channel are called as
+                it is and numbered, or as `points` says.
+            options: how it is written.
+            by: columns whose combination names the recording.
+            clock: the column of the time, if any; windows then cross no gap.
+            points: patterns of the points of each channel.
+
+        Raises:
+            DataError: it cannot be read, or nothing is as long as a window.
+        """
+        self._signal, self._points = signal, points
+        self._missing = replace(missing, ranges=dict(signal.ranges))
+        self._source = table if isinstance(table, Source) else opened(table)
+        self._options = options
+        self.path = self._source.path
+        self.dialect = ""
+        self.lacking: dict[str, Counter[str]] = {}
+        self.plan = Plan()
+        told = (*by, *(clock.columns if clock else ()))
+        if told and not points:
+            self.plan = _plan(signal, files.load(self._source, told, told, options), by, clock)
+
+    def __iter__(self) -> Generator[Part, None, None]:
+        """Yields the windows.
+
+        Raises:
+            DataError: a column is missing, or nothing is as long as a window.
+        """
+        order, rows, some = self.plan.order, 0, False
+        places = iter(self.plan.stretches)
+        place, ring = next(places), Ring(self._signal)
+        begins = True
+        with closing(self._pieces()) as pieces:
+            for raw in pieces:
+                self.dialect = raw.dialect
+                if is_wide(self._signal, raw.frame.columns, self._points):
+                    x, first = self._of_points(raw), rows
+                    rows += len(x)
+                    yield Part(x, np.arange(first + 1, rows + 1), begins=not some)
+                    some = True
+                    continue
+                x, counts = samples_of_raw(self._signal, self._missing, raw)
+                self.lacking = added(self.lacking, counts)
+                end = rows + len(x)
+                while rows < end:
+                    until = end if place.end is None else min(end, place.end)
+                    features, last = ring.push(x[len(x) - (end - rows) : len(x) - (end - until)])
+                    rows, last = until, last + place.start - 1
+                    if len(last):
+                        own = last if order is None else order[last]
+                        times = None if self.plan.times is None else self.plan.times.take(last)
+                        yield Part(features, own + 1, begins, place.recording, times)
+                        some, begins = True, False
+                    if rows == place.end and (following := next(places, None)) is not None:
+                        place, ring = following, Ring(self._signal)
+                        begins = begins or place.begins
+        if not some:
+            _too_short(self._source.path.name, self._signal, rows)
+
+    def _pieces(self) -> Generator[Raw, None, None]:
+        if self.plan.order is None:
+            yield from files.pieces(self._source, self._needed, (), self._options)
+        else:
+            yield files.load(self._source, self._needed, (), self._options).take(self.plan.order)
+
+    def _needed(self, there: Sequence[str]) -> Sequence[str]:
+        channels = self._signal.columns
+        found = carrying(there, channels.__contains__)
+        return found if not self._points and {*channels} <= {*bare(found)} else there
+
+    def _of_points(self, raw: Raw) -> np.ndarray:
+        """Returns the features of windows whose points are columns."""
+        columns = [_points_of(raw, self._signal, self._points, i) for i in range(len(self._signal.columns))]
+        x, gaps = readings_of(raw, tuple(name for own in columns for name in own), {}, self._missing)
+        windows = np.where(gaps.codes > 0, np.nan, x).reshape(len(x), len(columns), -1).transpose(0, 2, 1)
+        return made(self._signal, ("",) * len(columns), lambda part: windows[part], len(x)).values
 
 
 def is_wide(signal: Signal, columns: list[str], points: tuple[str, ...]) -> bool:
     """Whether the rows of a table are windows, whose points are columns."""
-    return bool(points) or not set(signal.columns) & set(columns)
+    return bool(points) or not set(signal.columns) & {*bare(columns)}
 
 
-def applied(
-    signal: Signal,
-    missing: Missing,
-    raw: Raw,
-    by: tuple[str, ...] = (),
-    clock: Clock | None = None,
-    points: tuple[str, ...] = (),
-) -> Applied:
-    """Cuts a table into windows.
+def _plan(signal: Signal, raw: Raw, by: tuple[str, ...], clock: Clock | None) -> Plan:
+    """Finds the stretches of a table.
 
     Args:
         signal: of the bundle.
-        missing: its rule, which says what a missing value is.
-        raw: a table whose columns are the signal's. Or whose rows are windows: then those of a channel are
-            called as it is and numbered, or as `points` says.
-        by: columns whose combination names the recording.
-        clock: the column of the time, if any; windows then cross no gap.
-        points: patterns of the points of each channel.
+        raw: the columns that name recordings and tell the time.
+        by: those that name recordings.
+        clock: those that tell the time.
 
     Raises:
-        DataError: a column is missing, or nothing is as long as a window.
+        DataError: a name or a time is missing, or nothing is as long as a window.
     """
-    raw = in_units(raw, signal.columns, [""] * len(signal.columns))
-    missing = replace(missing, ranges=dict(signal.ranges))
-    if is_wide(signal, raw.frame.columns, points):
-        return _of_points(signal, missing, raw, points)
     require(raw, by)
-    x, gaps = readings_of(raw, signal.columns, {}, missing)
-    recordings = None
+    rows = raw.frame.height
+    texts: tuple[str, ...] = (raw.path.name,)
+    recordings = np.zeros(rows, np.int64)
     if by:
-        parts = [filled(raw, column) for column in by]
-        recordings = np.array(["-".join(row) for row in zip(*parts, strict=True)], dtype=str)
-    table = Table(
-        raw.path.name,
-        signal.columns,
-        np.where(gaps.codes > 0, np.nan, x),
-        np.zeros(len(x), np.int8),
-        ("",) * len(signal.columns),
-        recordings=recordings,
-        times=times_of(raw, clock) if clock else None,
-    )
+        values, places = coded([filled(raw, column) for column in by])
+        first = np.unique(places, return_index=True)[1]  # they are numbered in the order in which they begin
+        texts = tuple(values[np.argsort(first)].tolist())
+        recordings = np.argsort(np.argsort(first))[places]
+    times = times_of(raw, clock) if clock else None
+    order = np.lexsort((np.arange(rows) if times is None else times.values, recordings))
+    samples = _samples_of(raw.path.name, texts, recordings[order], order, times and times.take(order))
     window = Window(length=signal.length, stride=signal.stride, front=("raw",), rate=signal.rate or None)
-    samples = _ordered(table, window)
-    stretches = stretches_of(samples, window)
-    spans, _ = spans_of(samples, stretches.bounds, signal.length, signal.stride)
-    last = spans[:, 1] - 1
-    own = samples.table
-    return Applied(
-        featured(signal, own, spans).values,
-        samples.rows[last] + 1,
-        None if recordings is None else np.array(samples.names)[samples.recordings[last]],
-        None if own.times is None else own.times.take(last),
-        gaps,
-        stretches.notes,
+    found = stretches_of(samples, window)
+    if not (found.bounds[:, 1] - found.bounds[:, 0] >= signal.length).any():
+        spans_of(samples, found.bounds, signal.length, signal.stride)  # raises
+    numbers = samples.recordings[found.bounds[:, 0]]
+    begin = np.append(True, numbers[1:] != numbers[:-1])
+    stretches = tuple(
+        Stretch(start, end, bool(is_first), texts[number] if by else None)
+        for (start, end), number, is_first in zip(
+            found.bounds.tolist(), numbers.tolist(), begin.tolist(), strict=True
+        )
     )
+    in_order = (np.diff(order) == 1).all()
+    return Plan(stretches, None if in_order else order, samples.table.times, found.notes)
 
 
-def _ordered(table: Table, window: Window) -> Samples:
-    """Puts samples in order, with broken ones as they are: a device has no others."""
-    none = Gaps(np.zeros(table.x.shape, np.int16), ("",))
-    return samples_of(table, window, none, Missing(), np.zeros(len(table), bool))
+def _too_short(name: str, signal: Signal, rows: int) -> None:
+    """Raises the error of a table without a window."""
+    none = np.zeros(rows, np.int64)
+    samples = _samples_of(name, (name,), none, np.arange(rows), None)
+    spans_of(samples, np.array([[0, rows]]), signal.length, signal.stride)
 
 
-def _of_points(signal: Signal, missing: Missing, raw: Raw, points: tuple[str, ...]) -> Applied:
-    columns = []
-    for i, channel in enumerate(signal.columns):
-        if points:
-            own = [name for name in raw.frame.columns if like(points[min(i, len(points) - 1)], name)]
-        else:
-            own = [
-                name for name in raw.frame.columns if re.fullmatch(rf"{re.escape(channel)}[_\-. ]?\d+", name)
-            ]
-        if len(own) != signal.length:
-            pattern = points[min(i, len(points) - 1)] if points else f"{channel}0, {channel}1, ..."
-            raise DataError(
-                f"{raw.path} has no column '{channel}', whose samples are rows, and {len(own)} columns like"
-                f" {pattern}, where a window has {signal.length} points."
-            )
-        columns.append(sorted(own, key=natural))
-    names = tuple(name for own in columns for name in own)
-    x, gaps = readings_of(raw, names, {}, missing)
-    windows = np.where(gaps.codes > 0, np.nan, x).reshape(len(x), len(columns), -1).transpose(0, 2, 1)
-    found = made(signal, ("",) * len(columns), lambda part: windows[part], len(x))
-    return Applied(found.values, np.arange(1, len(x) + 1), None, None, gaps)
+def _samples_of(
+    name: str, texts: tuple[str, ...], recordings: np.ndarray, rows: np.ndarray, times: Times | None
+) -> Samples:
+    """Rows of which nothing is known but where they lie."""
+    none = np.zeros(len(rows), bool)
+    table = Table(name, (), np.empty((len(rows), 0)), np.zeros(len(rows), np.int8), (), times=times)
+    return Samples(table, recordings, texts, rows, none, none)
+
+
+def _points_of(raw: Raw, signal: Signal, points: tuple[str, ...], i: int) -> list[str]:
+    """The columns of a channel's points, in order."""
+    channel = signal.columns[i]
+    pattern = points[min(i, len(points) - 1)] if points else f"{channel}0, {channel}1, ..."
+    numbered = re.compile(rf"{re.escape(channel)}[_\-. ]?\d+")
+    own = [name for name in raw.frame.columns if (like(pattern, name) if points else numbered.fullmatch(name))]
+    if len(own) != signal.length:
+        raise DataError(
+            f"{raw.path} has no column '{channel}', whose samples are rows, and {len(own)} columns like"
+            f" {pattern}, where a window has {signal.length} points."
+        )
+    return sorted(own, key=natural)

@@ -9,8 +9,10 @@ from fedmetaalign.operators.stage import FloatStage, Layout, Stage
 
 def c_stage(source: Grid, layer: QuantizedConvolution, layout: Layout) -> Stage:
     """Returns what the firmware has to know of an integer layer."""
-    one = firmware.c_stage(source, layer.place, layout)
-    return one._replace(places=layer.output_steps, stride=layer.stride * layer.channels)
+    one = firmware.c_stage(source, layer.place, layout._replace(wide=layout.pairs))
+    return one._replace(
+        bits=16 if layout.pairs else 8, places=layer.output_steps, stride=layer.stride * layer.channels
+    )
 
 
 def c_float_stage(layer: Convolution) -> FloatStage:

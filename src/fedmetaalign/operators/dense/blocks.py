@@ -30,7 +30,10 @@ def blocks(source: Grid, layer: QuantizedDense, layout: Layout) -> tuple[np.ndar
         every, shifts = (np.broadcast_to(a, len(layer.biases)) for a in multipliers(source, layer))
         bytes_ = _in_fours(shifts, fill=1) << np.array([0, 8, 16, 24])
         head += [_in_fours(every), bytes_.sum(axis=1, keepdims=True)]
-    words = pair_words(layer.weights) if layout.pairs else weight_words(layer.weights, layer.bits)
+    if layout.wide:
+        words = wide_words(layer.weights)
+    else:
+        words = pair_words(layer.weights) if layout.pairs else weight_words(layer.weights, layer.bits)
     return np.concatenate(head, axis=1).astype(np.int32), words
 
 
@@ -77,6 +80,19 @@ def pair_words(weights: np.ndarray) -> np.ndarray:
     packed = pairs << np.array([[0, 16], [8, 24]])[:, np.newaxis]
     whole: np.ndarray = packed.sum(axis=(3, 5)).astype(np.uint32).view(np.int32)
     return whole.reshape(blocks, -1)
+
+
+def wide_words(weights: np.ndarray) -> np.ndarray:
+    """Arranges a layer's weights, (inputs, outputs) int8, 16 bits each, as `firmware/fma_pairs.h` takes them.
+
+    Returns:
+        (blocks, words) int32: for each two inputs a word of each for two outputs, and then for the other two.
+    """
+    steps = _steps(weights)
+    blocks, count = steps.shape[:2]
+    pairs = steps.reshape(blocks, count, 2, 2, 2, 2)  # two inputs, input, two outputs, output
+    words: np.ndarray = (pairs[..., 0] + 65536 * pairs[..., 1]).swapaxes(3, 4)
+    return words.reshape(blocks, -1)
 
 
 def _steps(weights: np.ndarray) -> np.ndarray:

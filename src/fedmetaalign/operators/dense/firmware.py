@@ -1,4 +1,4 @@
-"""Fully connected layers as C, for `fma_infer.c`."""
+"""Fully connected layers as C, for `fma_layers.h`."""
 
 from collections.abc import Sequence
 
@@ -27,14 +27,23 @@ typedef struct {
 """
 
 
+def check_widths(layers: Sequence[QuantizedDense]) -> None:
+    """Makes sure that the firmware has room for layers.
+
+    Raises:
+        BundleError: one is too wide.
+    """
+    widest = max(units for layer in layers for units in (layer.inputs, layer.outputs))
+    if widest > _MOST_UNITS:
+        raise BundleError(f"A layer has {widest} units, but the firmware takes {_MOST_UNITS} at most.")
+
+
 def c_integer(sources: Sequence[Grid], layers: Sequence[QuantizedDense], pairs: bool = False) -> list[str]:
     """Writes integer layers as blocks of four outputs, and the table that the firmware goes through.
 
     With `pairs` weights are for cores whose multiplier gives 32 bits.
     """
-    widest = max(units for layer in layers for units in (layer.inputs, layer.outputs))
-    if widest > _MOST_UNITS:
-        raise BundleError(f"A layer has {widest} units, but the firmware takes {_MOST_UNITS} at most.")
+    check_widths(layers)
     bits = {layer.bits for layer in layers}
     per_channel = any(len(layer.weight_scales) > 1 for layer in layers)
     layout = Layout(per_channel, pairs)

@@ -1,12 +1,14 @@
 """Reading a page as a browser does."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 from fedmetaalign.report import write_report
 
-VOID = {"meta", "br", "use"}
+VOID = {"meta", "br", "use", "img"}
 
 
 class Outline(HTMLParser):
@@ -32,6 +34,7 @@ class Outline(HTMLParser):
         if tag not in VOID:
             self.open.append(tag)
         for name, value in attrs:
+            assert name != "style" and not name.startswith("on"), "the page's policy forbids it"
             if name == "id":
                 self.ids.append(value or "")
             if name in {"src", "href", "xlink:href", "srcset", "data", "action"}:
@@ -46,24 +49,35 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self._text += data if not self.open or self.open[-1] != "style" else ""
+        self._text += data if not {"style", "script"} & set(self.open) else ""
 
 
 def page_of(folder: Path) -> str:
     return write_report(folder).read_text(encoding="utf-8")
 
 
-def without_drawings(page: str) -> str:
-    """The page without its style sheet, and of a figure only what it says to those who cannot see it."""
-    page = re.sub(r"<style>.*?</style>", "<style></style>", page, flags=re.DOTALL)
-    return re.sub(r'<svg viewBox="[^"]*"([^>]*)>.*?</svg>', r"<svg\1></svg>", page, flags=re.DOTALL)
+def data_of(page: str) -> dict[str, Any]:
+    """What the page carries for its script."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, flags=re.DOTALL)
+    assert found is not None
+    data: dict[str, Any] = json.loads(found[1])
+    return data
 
 
-def tables(page: str) -> list[list[list[str]]]:
-    """The texts of the cells of the body of every table."""
-    found = []
-    for body in re.findall(r"<tbody>(.*?)</tbody>", page, flags=re.DOTALL):
-        rows = re.findall(r"<tr>(.*?)</tr>", body, flags=re.DOTALL)
-        cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.DOTALL) for row in rows]
-        found.append([[re.sub(r"<[^>]*>", " ", cell).replace("\u202f", " ") for cell in row] for row in cells])
+def row_of(page: str, name: str, *keys: str) -> list[Any]:
+    """What the fleet's table has of a device."""
+    columns = data_of(page)["columns"]
+    place = columns["name"].index(name)
+    return [columns[key][place] if key in columns else None for key in keys]
+
+
+def details_of(page: str, name: str) -> dict[str, Any]:
+    data = data_of(page)
+    found: dict[str, Any] = data["details"][str(data["columns"]["name"].index(name))]
     return found
+
+
+def words_of(page: str) -> str:
+    """The page without style sheet, scripts and what they carry."""
+    page = re.sub(r'content="default-src[^"]*"', 'content=""', page)
+    return re.sub(r"<(style|script)[^>]*>.*?</\1>", r"<\1></\1>", page, flags=re.DOTALL)
