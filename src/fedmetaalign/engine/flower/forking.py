@@ -37,7 +37,10 @@ from flwr.supercore.run import Run
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
-from fedmetaalign.engine.flower import client_app  # noqa: F401 - what every answer needs
+from fedmetaalign.engine.flower import (
+    client_app,  # noqa: F401 - what every answer needs
+    rehearsal,
+)
 from fedmetaalign.gateways.processes import GRACE
 
 _LOOK = 60.0
@@ -134,6 +137,8 @@ def _answer_all(address: str, tokens: int) -> NoReturn:
         loaded: list[App] = []
         while token := waiting.get():
             _answer(address, token, loaded)
+            if waiting.empty():
+                rehearsal.rehearse()
         status = 0
     except (KeyboardInterrupt, SystemExit):  # Flower's way to say that nobody wants the answer any more
         pass
