@@ -21,7 +21,7 @@ from fedmetaalign.errors import RunError
 from fedmetaalign.federation import transport
 from fedmetaalign.federation.messages import Train, Update
 from fedmetaalign.federation.records import Record, RoundError, why
-from fedmetaalign.phases.parallel import contributions, records_of
+from fedmetaalign.phases.parallel import Sent, records_of
 from fedmetaalign.phases.server import Server, State
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe
@@ -99,7 +99,7 @@ def buffered_round(
     answers = {name: replies.answers[name] for name in sorted(replies.answers)}
     staleness = {name: number - at_work[name].given for name in answers}
     remembered = {key: array for key, array in state.memory.items() if not key.startswith(PREFIX)}
-    found = aggregate(aggregator, contributions(_discounted(answers, staleness)), remembered)
+    found = aggregate(aggregator, Sent(_discounted(answers, staleness)), remembered)
     with np.errstate(over="ignore"):  # as in a round that waits
         weights = (state.weights + parallel.server_learning_rate * found.step).astype(np.float32)
     now = max(at_work[name].due for name in answers)
