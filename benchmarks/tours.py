@@ -62,23 +62,25 @@ def recipe_of(devices: int, tours: int, seed: int) -> Recipe:
 def measured(devices: int, seed: int) -> dict[int, Row]:
     """Returns what each number of tours comes to with a seed."""
     path = KEPT / f"{devices}-{seed}.json"
-    if path.exists():
-        return {int(tours): row for tours, row in json.loads(path.read_text()).items()}
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    rows = {int(tours): row for tours, row in kept.items()}
+    missing = [tours for tours in TOURS[devices] if tours not in rows]
+    if not missing:
+        return rows
     recipe = recipe_of(devices, 1, seed)
     fleet = build(recipe)
     begin = start(recipe, fleet)
     learner, part = learner_of(recipe, fleet.target), fleet.devices[0].parts["serial"]
     learner.evaluate(learner.train(begin.weights, part.support).weights, part.query)  # compiles
-    rows = {}
-    for tours in TOURS[devices]:
+    for tours in missing:
         cell = run_cell("fed_meta_align", recipe_of(devices, tours, seed), fleet, begin)
         rows[tours] = {
             stage: 100 * float(np.mean([each["accuracy"] for each in cell.stages[stage].devices.values()]))
             for stage in STAGES
         } | {"seconds": cell.stages["serial"].seconds - begin.seconds}
         print(devices, seed, tours, rows[tours], flush=True)
-    KEPT.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(rows))
+        KEPT.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(rows))
     return rows
 
 

@@ -34,7 +34,6 @@ from fedmetaalign.phases.serial import check_tours
 from fedmetaalign.phases.server import Round, Server, State, dealt, rounds
 from fedmetaalign.phases.size_limit import smallest_bytes, too_large
 from fedmetaalign.recipe import Recipe
-from fedmetaalign.report import write_report
 from fedmetaalign.report.status import Status, utc
 from fedmetaalign.run_folder import MEMORY, RUN_ID, SHARED, RunFolder, check_engine, check_memory
 from fedmetaalign.tinyml import features
@@ -193,6 +192,13 @@ def execute(
         write_report(folder.path)
     status.end("done")
     return results
+
+
+def write_report(folder: Path) -> None:
+    """Writes the report; what draws it is imported only now, so that training starts sooner."""
+    from fedmetaalign.report import write_report as write
+
+    write(folder)
 
 
 def _receivers(recipe: Recipe, engine: Engine, status: Status, watcher: Watcher) -> tuple[str, ...]:

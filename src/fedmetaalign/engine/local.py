@@ -58,10 +58,10 @@ class LocalEngine:
     def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
         """Asks each device something of its own, as many at once as there are cores."""
         asked = [self._runners[name] for name in requests]
-        first = next(iter(requests.values()), None)
+        trained = [request for request in requests.values() if isinstance(request, Train)]
         spool = None
-        if isinstance(first, Train) and len(requests) * first.weights.nbytes > MOST:
-            spool = Spool(len(first.weights))
+        if sum(request.weights.nbytes for request in trained) > MOST:
+            spool = Spool(len(trained[0].weights))
 
         def answer(runner: DeviceRunner) -> Reply:
             reply = runner.answer(requests[runner.device.name])
