@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -183,7 +182,7 @@ def few_trees() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(federated_boosting, "ITERATIONS", 10)
-        patch.setattr(trees, "RandomForestClassifier", partial(trees.RandomForestClassifier, n_estimators=10))
+        patch.setattr(trees, "TREES", 10)
         yield
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
+from fedmetaalign.engine.hostile import Hostile
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.federation.engine import FailedReply, Replies
+from fedmetaalign.federation.engine import Around, FailedReply, Replies
 from fedmetaalign.federation.messages import Personalize, Score, Train, Visit
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods import fleet
@@ -137,6 +138,11 @@ def test_a_device_that_gives_no_update_joins_the_largest_group_of_its_family_and
             gone = [name for name in names if name == "milling-01"]
             return Replies(found.answers, tuple(FailedReply(name, "absent", "it is off") for name in gone))
 
+        def exchange_each(self, requests, patience=0.0):
+            each = [self.exchange([name], request) for name, request in requests.items()]
+            answers = {name: reply for one in each for name, reply in one.answers.items()}
+            return Replies(answers, tuple(failed for one in each for failed in one.failed))
+
     deaf = replace(server, engine=Deaf())
     *_, (_, state, records) = rounds(fleet.rounds(deaf), State(server.learner.initial()))
     assert fleet.group_of(state)["milling-01"] == fleet.group_of(state)["milling-00"]
@@ -243,32 +249,32 @@ def test_a_device_of_one_class_counts_no_scores(toured):
     assert not fleet.scores(client, Score(final.weights, 1, 7, final.vectors)).counts.any()
 
 
-def test_a_device_that_moves_the_weights_too_far_is_gone_by_and_named(toured):
-    server, clients, state = toured
-    usual = float(state.memory[fleet.STRIDE][0])
-    own = {
-        fleet.MODEL: state.weights,
-        "fold.0": state.weights,
-        "fold.1": state.weights,
-        "fold.2": state.weights,
-    }
+def test_weights_moved_too_far_are_told():
+    before = {"model": np.zeros(4, np.float32), "fold.0": np.ones(4, np.float32)}
+    after = {**before, "fold.0": np.array([1, 4, 5, 1], np.float32)}
+    assert fleet.too_far(before, after, 5.0) == ""
+    assert fleet.too_far(before, after, 4.0) == (
+        "It moved the weights 1.25 times as far as groups.reach lets a device."
+    )
 
-    class Thrown(LocalEngine):
-        far = 1.0
 
-        def exchange(self, names, request, patience=0.0):
-            [(name, reply)] = super().exchange(names, request).answers.items()
-            step = self.far * usual / np.sqrt(len(request.weights))
-            return Replies(
-                {name: replace(reply, vectors={**own, "fold.1": request.weights + np.float32(step)})}
-            )
+class WithoutVisits(Around):
+    """An engine whose first device is not there when a tour comes by."""
 
-    engine = Thrown([DeviceRunner(clients["feeder-00"], fleet.METHOD)])
-    for engine.far, kept in ((1.9, True), (2.1, False)):
-        back, [told] = fleet.visited(replace(server, engine=engine), 1, "feeder-00", own, 0, 2 * usual)
-        assert (back["fold.1"] != own["fold.1"]).any() == kept
-        assert ("rejected" in told) != kept
-    assert told["rejected"] == "It moved the weights 1.05 times as far as groups.reach lets a device."
+    def exchange_each(self, requests, patience=0.0):
+        asked = {n: r for n, r in requests.items() if n != "feeder-00" or not isinstance(r, Visit)}
+        return super().exchange_each(asked, patience)
+
+
+def test_a_hostile_device_changes_a_tour_as_if_it_were_not_there(toured):
+    server, start = toured[0], State(toured[0].learner.initial())
+    ends = []
+    for engine in (Hostile(server.engine, frozenset({"feeder-00"}), "huge", 0), WithoutVisits(server.engine)):
+        *every, (_, state, records) = rounds(fleet.rounds(replace(server, engine=engine)), start)
+        ends.append((state, [r["device"] for r in records if "rejected" in r]))
+    (attacked, named), (without, nobody) = ends
+    assert (named, nobody) == (["feeder-00"], []) and every
+    assert all((attacked.memory[key] == array).all() for key, array in without.memory.items())
 
 
 def test_honest_devices_stay_within_reach(toured):

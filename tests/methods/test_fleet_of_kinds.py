@@ -43,6 +43,7 @@ def recipe(tmp_path):
             "groups": {"alignment": -1.0},
             "teaching": {"folds": 2, "samples": 100},
             "personalize": {"epochs": 2, "freeze": 0.0, "threshold": 0.5},
+            "deploy": {"calibration": "error", "threshold": "personalized"},
         },
         "here",
     )
@@ -62,4 +63,4 @@ def test_who_never_met_a_kind_tells_it_all_the_same_and_over_flower_with_the_sam
     assert [devices[name]["blend"]["name"] == "kinds" for name in HAVE] == [True, True, False]
     for name in ("fan-1", "fan-2"):
         assert devices[name]["alone"]["class_accuracy"] < 0.7  # two of five kinds are strange to it
-        assert devices[name]["stages"]["personalized"]["class_accuracy"] > 0.9
+        assert devices[name]["stages"]["deployed"]["class_accuracy"] > 0.9

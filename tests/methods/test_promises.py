@@ -35,7 +35,7 @@ def recipe(method):
             "model": {"hidden": [4]},
             "optimizer": {"learning_rate": 1e-2},
             "foundation": {"simulator": "milling", "count": 1, "samples": 60, "epochs": 1},
-            "serial": {"rounds": 1},
+            "serial": {"rounds": 1, "parallel_tours": 2},  # of two devices, and of one
             "parallel": {"rounds": 3, "cohort": 0.7},
             "personalize": {"epochs": 1},
             "evaluation": {"alone": False},

@@ -366,3 +366,34 @@ def test_numbered_sensors_are_no_points_of_a_signal(tmp_path, random):
     choice = proposed(tmp_path)
     assert choice.window is None and len(choice.features) == 40
     assert [*choice.counts.items()] == [("no fault", int((y == 1).sum())), ("fault", int((y == -1).sum()))]
+
+
+def test_links_folders_and_units_in_cells_are_told_and_left_out(tmp_path, random):
+    rows = 200
+    for name in ("ann", "bob"):
+        heat, load = random.normal(60, 8, rows), random.normal(40, 5, rows)
+        columns = {
+            "heat": [f"{value:.2f} \u00b0C" for value in heat],
+            "load": load.round(3),
+            "flow": random.normal(5, 1, rows).round(3),
+            "fault": (heat + load + random.normal(0, 5, rows) > 112).astype(int),
+        }
+        pl.DataFrame(columns).write_csv(tmp_path / f"{name}.csv")
+    (tmp_path / "last.csv").symlink_to("ann.csv")
+    (tmp_path / "nowhere.csv").symlink_to("gone.csv")
+    (tmp_path / "old.csv").mkdir()
+    families, wrong = read(tables_in([tmp_path]))
+    assert [*wrong.values()] == [
+        f"{tmp_path / 'last.csv'} is a link to {tmp_path / 'ann.csv'}, which is there already"
+    ]
+    proposal = propose(families, "x", wrong=wrong)
+    text = recipe_text(proposal, tmp_path, "init", "run")
+    assert tried(text, tmp_path) == Trial()
+    keys = tomllib.loads(text)["fleet"]
+    assert (keys["table"], keys["exclude"]) == ("*.csv", ["last", "nowhere", "old"])
+    assert keys["features"] == ["load", "flow"]
+    assert (
+        proposal.choices[0]
+        .left["heat"]
+        .endswith("call it 'heat [\u00b0C]', with bare numbers below, and it can be a feature.")
+    )

@@ -1,7 +1,7 @@
 """What a method spends: gradient steps, bytes and seconds, counted as it spends them."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fedmetaalign.federation.engine import Around, Replies
@@ -38,10 +38,10 @@ class Metered(Around):
     spent: Spent
     travels: int | None
 
-    def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
         """Asks, and counts what travels."""
-        replies = super().exchange(names, request, patience)
-        self._count(dict.fromkeys(names, request), replies)
+        replies = super().exchange_each(requests, patience)
+        self._count(requests, replies)
         return replies
 
     def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:

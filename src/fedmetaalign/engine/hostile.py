@@ -1,6 +1,6 @@
 """A fleet some of whose devices are hostile, or broken."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,20 +28,22 @@ class Hostile(Around):
     attack: Attack
     seed: int
 
-    def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
         """Asks, and lets the liars lie."""
-        replies = super().exchange(names, request, patience)
-        own = {name: each for name, each in replies.answers.items() if name in self.liars}
-        lies = forged(self.attack, request, own, self.seed)
-        return replace(replies, answers={**replies.answers, **lies})
+        return self._lying(requests, super().exchange_each(requests, patience))
 
     def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
-        """Asks, and lets each liar lie on its own."""
-        replies = super().first(requests, count)
-        lies = dict(replies.answers)
-        for name in self.liars & lies.keys():
-            lies |= forged(self.attack, requests[name], {name: lies[name]}, self.seed)
-        return replace(replies, answers=lies)
+        """Asks, and lets the liars lie."""
+        return self._lying(requests, super().first(requests, count))
+
+    def _lying(self, requests: Mapping[str, Request[Reply]], replies: Replies[Reply]) -> Replies[Reply]:
+        """Lets those that were asked the same agree on what they say."""
+        answers = dict(replies.answers)
+        liars = [name for name in answers if name in self.liars]
+        for request in {id(requests[name]): requests[name] for name in liars}.values():
+            own = {name: answers[name] for name in liars if requests[name] is request}
+            answers |= forged(self.attack, request, own, self.seed)
+        return replace(replies, answers=answers)
 
 
 def mislabelled(device: Device, target: Target) -> Device:

@@ -58,6 +58,10 @@ class LocalEngine:
         """Asks the first of them: what the others are at work on is done when it is their turn."""
         return self._answered({name: requests[name] for name in [*requests][:count]})
 
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        """Asks each device something of its own, as many at once as there are cores."""
+        return self._answered(requests)
+
     def _answered(self, requests: Mapping[str, Request[Reply]], spool: Spool | None = None) -> Replies[Reply]:
         asked = [self._runners[name] for name in requests]
 

@@ -99,6 +99,10 @@ class Engine(Protocol):
         """
         ...
 
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        """Asks each device by its name something of its own, all at once, as `exchange` does."""
+        ...
+
     def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
         """Asks each device what is for it, unless it is at work on that, and waits for the first answers.
 
@@ -112,7 +116,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Around:
-    """An engine that passes everything on to another; who makes one replaces `exchange`.
+    """An engine that passes everything on to another; who makes one replaces `exchange_each` and `first`.
 
     Attributes:
         engine: reaches the devices.
@@ -143,8 +147,12 @@ class Around:
         return self.engine.one_sided()
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
+        """As `exchange_each`, the same of all."""
+        return self.exchange_each(dict.fromkeys(names, request), patience)
+
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
         """Asks the engine."""
-        return self.engine.exchange(names, request, patience)
+        return self.engine.exchange_each(requests, patience)
 
     def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
         """Asks the engine."""

@@ -6,6 +6,7 @@ from fedmetaalign.fleet.device import Device
 from fedmetaalign.model.curve import LARGEST_LEVEL
 from fedmetaalign.model.mlp import Network
 from fedmetaalign.operators.grid import Bits
+from fedmetaalign.phases.kinds import met
 from fedmetaalign.recipe import Deploy, Personalize
 from fedmetaalign.tinyml.calibration import Calibration, pushed_out
 from fedmetaalign.tinyml.head import dense_tail
@@ -17,9 +18,19 @@ RUNTIME: Runtime = "firmware"
 """Whose rounding the deployed threshold is chosen with."""
 
 
-def calibration_rows(device: Device, settings: Deploy) -> np.ndarray:
-    """Returns what a device's ranges are calibrated on, (rows, inputs) float32."""
-    if settings.calibration == "reach" and device.preparation.curves:
+def calibration_rows(device: Device, settings: Deploy, outputs: int = 1) -> np.ndarray:
+    """Returns what a device's ranges are calibrated on, (rows, inputs) float32.
+
+    Ranges that only its own samples have set would cut short what others have taught its network of kinds that
+    it has never met: with "error" they are as wide for these as with "reach".
+
+    Args:
+        device: whose.
+        settings: the recipe's section.
+        outputs: logits of its network.
+    """
+    lacks = outputs > 1 and settings.calibration == "error" and not met(device.train.y, outputs).all()
+    if lacks or (settings.calibration == "reach" and device.preparation.curves):
         return pushed_out(device.inputs, LARGEST_LEVEL)
     return device.inputs
 

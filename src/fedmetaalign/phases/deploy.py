@@ -75,7 +75,7 @@ def deploy(client: Client, network: Network, personal: Personal) -> Deployed:
         return float(np.mean(alarms == target.faults(validation.y)))
 
     if settings.max_bytes is None:
-        converted = convert(layers, head, calibration_rows(device, settings), settings)
+        converted = convert(layers, head, calibration_rows(device, settings, target.outputs), settings)
         check_ram(device, converted, settings)
         return Deployed(write(converted), converted, threshold(converted), layers, head)
     fitted, candidates = fit(layers, head, device, settings, recipe.seed, accuracy)

@@ -49,7 +49,7 @@ def fit(
     distillation = DistillationSet.of(layers, device.inputs, generator(seed, "lesson", device.name))
     found = candidates(
         layers,
-        precisions(head, calibration_rows(device, settings), settings),
+        precisions(head, calibration_rows(device, settings, layers[-1].outputs), settings),
         fixed_layers(layers, head, settings),
         settings.max_bytes,
         distillation,

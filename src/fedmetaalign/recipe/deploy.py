@@ -28,7 +28,8 @@ class Deploy(Section):
 
     range: from the smallest to the largest value that occurs.
     error: clipped to where the scores are nearest to the float network's, so that a few rows of a device that
-        was off, or of a sensor that failed, do not make the grid coarse for all others.
+        was off, or of a sensor that failed, do not make the grid coarse for all others. Where a device has not
+        met every kind, as wide as with "reach".
     reach: the same, and with inputs by quantiles wide enough for what no training row has shown: each row is
         looked at a second time, as far out as inputs by quantiles go.
     """

@@ -33,6 +33,8 @@ class Serial(Section):
     epochs: Count = 1
     tours: Count = 1
     """Passes over all devices in a round."""
+    parallel_tours: Count | Literal["auto"] = 1
+    """Into how many tours that go on side by side a pass is cut; 1 is the paper, see `phases.serial`."""
     decay: Literal["none", "cosine"] = "none"
     """Of the learning rate, over all tours."""
 

@@ -86,7 +86,11 @@ class FlowerEngine:
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices that are online, and waits for each until its deadline."""
-        return self._collect(dict.fromkeys(names, request), len(names), patience)
+        return self.exchange_each(dict.fromkeys(names, request), patience)
+
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        """Asks each device something of its own, as `exchange` does."""
+        return self._collect(requests, len(requests), patience)
 
     def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
         """Asks those that are online, and waits for so many answers, or until no more can come."""
@@ -111,10 +115,9 @@ class FlowerEngine:
             came = self.registry.mailbox.poll([q.message for q in unanswered if q.message])
             awaited = set(self.everyone) if looked < began + patience else set()
             for pending in list(unanswered):
-                patient = pending.device in awaited
+                request, patient = requests[pending.device], pending.device in awaited
                 content = came.get(pending.message)
-                asked = requests[pending.device]
-                verdict = self._judge(pending, content, online, asked, looked, patient)
+                verdict = self._judge(pending, content, online, request, looked, patient)
                 if verdict is None:
                     continue
                 unanswered.remove(pending)

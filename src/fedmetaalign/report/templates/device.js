@@ -8,6 +8,7 @@ const accuracy = (i) => of(i, "known") ? null : stages.map((stage) => of(i, stag
 const alone = data.lone ? "plain training" : "training alone";
 const STANDING = {
   0: "as good as alone", 1: "better than alone, may be chance", 2: "better than alone, more than chance",
+  3: "better than alone", [-3]: "worse than alone",
   [-1]: "worse than alone, may be chance", [-2]: "worse than alone, more than chance",
 };
 const standing = (i) => known(of(i, "standing")) ? STANDING[of(i, "standing")] : null;
@@ -28,12 +29,24 @@ function show(name) {
 }
 
 function opened() {
-  const [, name] = location.hash.match(/^#device=(.*)$/) || [];
-  const place = known(name) ? placed.get(decodeURIComponent(name)) : undefined;
+  const place = placed.get(asked());
   if (place === undefined) return dialog.close();
+  const pressed = dialog.open && document.activeElement.textContent;
   dialog.replaceChildren(...devicePage(place));
   if (!dialog.open) dialog.showModal();
+  // Who goes from device to device with the keyboard stays on the same button.
+  for (const button of dialog.querySelectorAll("nav button")) if (button.textContent === pressed) button.focus();
   dialog.scrollTop = 0;
+}
+
+// The device that the address asks for.
+function asked() {
+  const [, name] = location.hash.match(/^#device=(.*)$/) || [];
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return undefined;  // not one of our links
+  }
 }
 
 function startDialog() {
@@ -49,7 +62,7 @@ function devicePage(i) {
   const step = (to, text) => h("button",
     { type: "button", disabled: !known(of(to, "name")), click: () => show(of(to, "name")) }, text);
   return [
-    h("header", {}, h("h2", { id: "device-name" }, name),
+    h("header", {}, h("h2", { id: "device-name", tabindex: "-1", autofocus: true }, name),
       h("nav", { "aria-label": "Devices" }, step(i - 1, "Previous"), step(i + 1, "Next"),
         h("button", { type: "button", class: "close", click: () => dialog.close() }, "Close"))),
     h("p", { class: "headline" }, advice(i)),
@@ -141,7 +154,7 @@ function metricsOf(i, some) {
   const bounds = known(low) ? ` The last accuracy is ${share(low)} to ${share(high)} with 95 % confidence (Wilson).` : "";
   const cells = ([title, values]) => [title, ...values.map((value, n) => METRIC[some.metrics[n]][1](value))];
   return h("section", {}, h("h3", {}, "Every metric"),
-    small(["", ...some.metrics.map((key) => METRIC[key][0])], judged.map(cells), { strong: (row) => row === final }),
+    small(["Stage", ...some.metrics.map((key) => METRIC[key][0])], judged.map(cells), { strong: (row) => row === final }),
     note(`On test samples.${bounds} ${calibration(i)} “${NONE}”: the value does not exist, or was not measured.`));
 }
 
@@ -218,7 +231,7 @@ const WORDS = { absent: "no answer", rejected: "rejected", late: "too late" };
 function missedOf(missed) {
   const cells = ([phase, round, kind, reason]) => [`${PHASES[phase] || phase} ${round}`, WORDS[kind], reason];
   return h("section", {}, h("h3", {}, "Answers that could not be used"),
-    small(["Round", "", "Why"], missed.slice(0, 50).map(cells), { words: [1, 2] }),
+    small(["Round", "What happened", "Why"], missed.slice(0, 50).map(cells), { words: [1, 2] }),
     missed.length > 50 && note(`The first 50 of ${missed.length}.`));
 }
 
@@ -234,7 +247,7 @@ function driftOf(some) {
   const cells = ([feature, index, probability, by, large]) =>
     [feature, index.toFixed(2), means(by), probability.toFixed(4), large ? "drifted" : ""];
   return h("section", {}, h("h3", {}, "Drift of its inputs"),
-    small(["Input", "PSI", "Mean, in standard deviations", "p", ""], some.drift.map(cells), { strong: (row) => some.drift[row][4] }),
+    small(["Input", "PSI", "Mean, in standard deviations", "p", "Verdict"], some.drift.map(cells), { strong: (row) => some.drift[row][4] }),
     note("PSI is the population stability index of the test samples against the training samples, over eighths of these; above "
       + "0.25 it is usually called a large change. p is the probability that chance makes so large a difference (Kolmogorov and "
       + "Smirnov's test, times the number of inputs); neighbours in time are often alike, and then it is too small.",
@@ -246,7 +259,7 @@ function ladderOf(ladder) {
   const cells = ([title, bytes, difference, part, shipped]) => [title, whole(bytes), fraction(difference), share(part),
     shipped ? "chosen" : limit && bytes > limit ? "too large" : ""];
   return h("section", {}, h("h3", {}, "What the size costs"),
-    small(["Model", "Bytes", "Difference", "Validation accuracy", ""], ladder.map(cells), { strong: (row) => ladder[row][4] }));
+    small(["Model", "Bytes", "Difference", "Validation accuracy", "Choice"], ladder.map(cells), { strong: (row) => ladder[row][4] }));
 }
 
 function bundleOf(i, some) {

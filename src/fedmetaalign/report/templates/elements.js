@@ -29,6 +29,8 @@ const fraction = (value) => decimal(known(value) ? 1000 * value : null);
 const plural = (number, noun) => `${whole(number)} ${noun}${number === 1 ? "" : "s"}`;
 const mean = (values) => values.length ? values.reduce((a, b) => a + b, 0) / values.length : null;
 
+const byName = new Intl.Collator("en", { numeric: true }).compare;
+
 function listing(names, most = 5) {
   if (names.length > most) return `${names.slice(0, most - 1).join(", ")} and ${names.length - most + 1} more`;
   return names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : names[0] || "";

@@ -120,16 +120,33 @@ function named(i) {
 }
 
 function learning() {
-  const found = [];
+  const found = [groups()];
   if (data.heat.length) found.push(section("Who helped", h("div", { class: "pair" }, data.heat.map(heatOf))));
   if (data.panels.length) {
     found.push(section("Round by round", h("div", { class: "grid" }, data.panels.map(panelOf)), note(
       "Query loss is measured on samples that the round did not train on.",
-      data.lone ? "" : " Alignment is the cosine between a device's update and the fleet's direction; the paper weighs a "
+      data.panels.every((panel) => panel.what !== "cosine") ? "" : " Alignment is the cosine between a device's update and the fleet's direction; the paper weighs a "
         + "device by both.",
       data.panels.some((panel) => panel.spread) ? " The darker band has half of the devices, the lighter nine tenths." : "")));
   }
   return found;
+}
+
+// Who shares a group, and what it gave them.
+function groups() {
+  const found = new Map();
+  for (const i of rows.filter((i) => known(of(i, "group")))) {
+    const group = of(i, "group");
+    if (!found.has(group)) found.set(group, []);
+    found.get(group).push(i);
+  }
+  const middle = (some, read) => mean(some.map(read).filter(known));
+  const cells = ([group, some]) => [String(group), whole(some.length), listing(some.map((i) => of(i, "name")).sort(byName), 5),
+    percent(middle(some, accuracy)), signed(middle(some, (i) => of(i, "gain")))];
+  const heads = ["Group", "Devices", "Which", "Accuracy, mean", "Gain, mean"];
+  const sorted = [...found].sort(([a], [b]) => a - b);
+  return sorted.length > 1 && section("Groups", small(heads, sorted.slice(0, 50).map(cells), { words: [2] }),
+    sorted.length > 50 && note(`The first 50 of ${sorted.length}; the table above has the group of each device.`));
 }
 
 function panelOf({ title, what, x: name, rounds: at, lines: all, mean: middle, spread, guide }) {
@@ -160,7 +177,7 @@ function others() {
       WORDS[kind], whole(answers), reason,
     ];
     found.push(section("Answers that could not be used",
-      small(["Devices", "", "Answers", "Why"], data.missed.map(cells), { words: [1, 3] })));
+      small(["Devices", "What happened", "Answers", "Why"], data.missed.map(cells), { words: [1, 3] })));
   }
   if (data.confusion.length) {
     found.push(section("Which kind", confusion(data.confusion), note(

@@ -30,8 +30,7 @@ function sortable({ caption, columns, rows, noun = "device", mark = () => null }
   }
   function sorted() {
     if (order === null) return shown;
-    const value = columns[order].value, names = new Intl.Collator("en", { numeric: true });
-    const compare = (a, b) => typeof a === "string" ? names.compare(a, b) : a - b;
+    const value = columns[order].value, compare = (a, b) => typeof a === "string" ? byName(a, b) : a - b;
     // What has no value stands last, whichever way it is sorted.
     const [has, lacks] = [shown.filter((row) => known(value(row))), shown.filter((row) => !known(value(row)))];
     return [...has.sort((a, b) => (down ? -1 : 1) * compare(value(a), value(b))), ...lacks];
