@@ -35,6 +35,9 @@ class Serial(Section):
     """Passes over all devices in a round."""
     decay: Literal["none", "cosine"] = "none"
     """Of the learning rate, over all tours."""
+    shift: Whole = 0
+    """Steps by which a convolutional network's windows are moved in time, at most, whenever a tour of the
+    method `fleet` trains on them: at random, and what falls off at one end comes in at the other."""
 
 
 RULES = (
