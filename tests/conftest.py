@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from fedmetaalign.cli import main
 from fedmetaalign.fleet.export import write_devices
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.run import run
+from fedmetaalign.system import compiled
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -62,6 +62,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "fleets" if file in FLEETS else file
 
     return Files(config, log)
+
+
+def pytest_collection() -> None:
+    """Takes what JAX compiles from the product's cache, before any file has it compile something."""
+    compiled.keep()
 
 
 @pytest.fixture(scope="session")
@@ -177,7 +182,7 @@ def few_trees() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(federated_boosting, "ITERATIONS", 10)
-        patch.setattr(trees, "RandomForestClassifier", partial(trees.RandomForestClassifier, n_estimators=10))
+        patch.setattr(trees, "TREES", 10)
         yield
 
 

@@ -24,15 +24,16 @@ from fedmetaalign.fleet.shared import Shared, save_shared
 from fedmetaalign.fleet.usable import LeftOut, of_left_out
 from fedmetaalign.methods import deployable, find
 from fedmetaalign.model.target import BINARY, Target
+from fedmetaalign.phases.asynchronous import check_buffer
 from fedmetaalign.phases.budget import all_steps, fleet_steps, own_steps, shared_steps
 from fedmetaalign.phases.client import Client, check_finite
 from fedmetaalign.phases.conversion import trained_layers
 from fedmetaalign.phases.memory_limit import check_ram_of
 from fedmetaalign.phases.schedule import pretraining, round_steps
+from fedmetaalign.phases.serial import check_tours
 from fedmetaalign.phases.server import Round, Server, State, dealt, rounds
 from fedmetaalign.phases.size_limit import smallest_bytes, too_large
 from fedmetaalign.recipe import Recipe
-from fedmetaalign.report import write_report
 from fedmetaalign.report.status import Status, utc
 from fedmetaalign.run_folder import MEMORY, RUN_ID, SHARED, RunFolder, check_engine, check_memory
 from fedmetaalign.tinyml import features
@@ -80,6 +81,7 @@ def run(
     clock = Clock()
     with clock.measure("data"):
         fleet, shared = checked_fleet(recipe)
+    check_buffer(recipe, len(fleet.devices))
     for sentence in fleet.notices:
         watcher.notice(sentence)
     keeps = method.remembers or recipe.transport.send != "float32"
@@ -192,6 +194,13 @@ def execute(
     return results
 
 
+def write_report(folder: Path) -> None:
+    """Writes the report; what draws it is imported only now, so that training starts sooner."""
+    from fedmetaalign.report import write_report as write
+
+    write(folder)
+
+
 def _receivers(recipe: Recipe, engine: Engine, status: Status, watcher: Watcher) -> tuple[str, ...]:
     """Returns the devices that get a model: those without a label only where there is one of the fleet's."""
     if find(recipe.method).federates:
@@ -269,6 +278,7 @@ def checked_fleet(recipe: Recipe) -> tuple[Fleet, Shared]:
             except BundleError as error:
                 found[device.name] = DataError(f"Device {device.name}: {error}")
         if not found:
+            check_tours(recipe.serial, len(fleet.devices))
             if recipe.deploy.max_ram is not None and recipe.deploy.max_bytes is None:
                 network = network_of(recipe, fleet.target)
                 for device in fleet.devices:

@@ -15,7 +15,7 @@ from cohorts import cohort as cohort_of
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from fedmetaalign.aggregation import Cohort
+from fedmetaalign.aggregation import Cohort, over
 from fedmetaalign.aggregation.fedadp import fedadp
 from fedmetaalign.aggregation.fedfv import fedfv
 from fedmetaalign.aggregation.fednova import fednova
@@ -24,6 +24,7 @@ from fedmetaalign.aggregation.krum import krum
 from fedmetaalign.aggregation.mean import mean
 from fedmetaalign.aggregation.median import median
 from fedmetaalign.aggregation.similarity import similarity
+from fedmetaalign.aggregation.similarity_stream import Settings, of_any_size
 from fedmetaalign.aggregation.trimmed_mean import trimmed_mean
 
 MEANS = {
@@ -35,6 +36,9 @@ MEANS = {
     "similarity with the root": partial(similarity, reference="root"),
     "similarity of directions": partial(similarity, unit_norm=True),
     "similarity of directions with the others": partial(similarity, reference="others", unit_norm=True),
+    "similarity one by one": partial(over, of_any_size(Settings(), 0)),
+    "similarity with the others one by one": partial(over, of_any_size(Settings(reference="others"), 0)),
+    "similarity with the root one by one": partial(over, of_any_size(Settings(reference="root"), 0)),
     "similarity by score": partial(similarity, criteria=("score",)),
     "similarity by alignment": partial(similarity, criteria=("alignment",)),
     "similarity by nothing": partial(similarity, criteria=()),

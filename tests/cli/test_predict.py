@@ -110,7 +110,7 @@ def test_a_device_is_written_to_and_not_replaced(cli, here, bundle, csv_fleet, s
 
 
 def test_one_json_document_has_a_bound(refused, bundle, csv_fleet, monkeypatch):
-    monkeypatch.setattr("fedmetaalign.cli.prediction.MOST_JSON", 199)
+    monkeypatch.setattr("fedmetaalign.cli.scores.MOST_JSON", 199)
     monkeypatch.setattr("fedmetaalign.fleet.files.loading.MOST_CELLS_AT_ONCE", 16 * 100)
     sentence = refused("predict", bundle, csv_fleet / "feeder-01.csv", "--json")
     assert sentence == (

@@ -62,7 +62,7 @@ class TestFiles:
         asked = recipe()
         found = compare(asked, tmp_path / "out", 3)
         assert {path.name for path in (tmp_path / "out").iterdir()} == {
-            *("cells", "recipe.toml", "compare.json", "compare.csv", "compare.md"),
+            *("cells", "recipe.toml", "compare.json", "compare.csv", "compare.md", "compare.html"),
             *("accuracy.svg", "gains.svg", "rounds.svg", "stages.svg"),
         }
         assert json.loads((tmp_path / "out/compare.json").read_text(encoding="utf-8")) == found
@@ -330,7 +330,16 @@ class TestSweeps:
         )
         assert list(found["comparisons"]) == ["1", "2"]
         top = {path.name for path in tmp_path.iterdir()}
-        assert top == {"cells", "recipe.toml", "1", "2", "sweep.json", "sweep.svg", "compare.md"}
+        assert top == {
+            "cells",
+            "recipe.toml",
+            "1",
+            "2",
+            "sweep.json",
+            "sweep.svg",
+            "compare.md",
+            "compare.html",
+        }
         assert json.loads((tmp_path / "sweep.json").read_text(encoding="utf-8")) == found
         for value, comparison in found["comparisons"].items():
             assert set(comparison) == DOCUMENTED

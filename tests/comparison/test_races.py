@@ -197,3 +197,21 @@ def test_a_command_that_is_stopped_leaves_no_process_and_no_part_of_a_cell(tmp_p
     assert command.returncode == status
     assert err == told or told is None  # the resource tracker has its say about who was killed
     assert len([path for path in (tmp_path / "out/cells").iterdir() if path.suffix == ".json"]) == 1
+
+
+def test_the_hostile_are_not_judged_and_change_what_the_others_learn(recipe, tmp_path, monkeypatch):
+    in_process(monkeypatch)
+    methods = ["local_only", "fedavg"]
+    rates = {"compare.learning_rates": [1e-3]}
+    honest = compare(recipe(methods, **rates), tmp_path / "honest", 1)
+    attacked = {"compare.attack": "flip", "compare.hostile": 0.34}
+    found = compare(recipe(methods, **rates, **attacked), tmp_path / "attacked", 1)
+    judged = set(found["devices"])
+    assert len(judged) == len(honest["devices"]) - 1 and judged < set(honest["devices"])
+    for name in judged:
+        alone = [each["methods"]["local_only"]["devices"][name] for each in (honest, found)]
+        assert alone[0] == alone[1]
+    assert any(
+        honest["methods"]["fedavg"]["devices"][name] != found["methods"]["fedavg"]["devices"][name]
+        for name in judged
+    )

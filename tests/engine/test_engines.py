@@ -5,8 +5,8 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
+from over_flower import nodes_of
 from small_run import RUN
-from test_server_app import nodes_of
 from toy_fleet import called
 
 from fedmetaalign.engine.device_runner import DeviceRunner, Outputs, learner_of
@@ -161,7 +161,8 @@ def test_a_fleet_s_quantiles_are_the_same_on_every_engine(tmp_path):
             updates, finished = (engine.exchange(NAMES, request).answers for request in (TRAIN, FINISH))
             told[kind] = {name: (updates[name].delta.tobytes(), finished[name]) for name in NAMES}
     assert told["flower"] == told["local"]
-    assert json.loads((tmp_path / "local/feeder-00/bundle.json").read_text(encoding="utf-8"))["version"] == 4
+    facts = json.loads((tmp_path / "local/feeder-00/bundle.json").read_text(encoding="utf-8"))
+    assert facts["preparation"]["curves"]
 
 
 # In this process alone
@@ -180,3 +181,24 @@ def test_who_is_not_there_or_was_not_made_to_finish_is_heard_of(fleet, tmp_path)
         local(fleet, tmp_path).exchange(["feeder-00", "nobody"], TRAIN)
     with pytest.raises(TypeError, match="feeder-00 was not made to finish"):
         LocalEngine([DeviceRunner(client_of(fleet.devices[0]), METHOD)]).exchange(["feeder-00"], FINISH)
+
+
+def test_the_first_answers_are_enough_and_nobody_is_asked_twice(engine, expected):
+    found = {}
+    while len(found) < len(NAMES):  # over Flower more than two may have come at one look
+        replies = engine.first({name: TRAIN for name in reversed(NAMES) if name not in found}, 2)
+        assert not replies.failed and replies.answers and not found.keys() & replies.answers.keys()
+        found |= replies.answers
+    assert {n: reply.delta.tobytes() for n, reply in found.items()} == {n: expected[n][0] for n in NAMES}
+
+
+def test_a_round_whose_deltas_wait_in_a_file_has_the_same_answers(fleet, tmp_path, monkeypatch):
+    engine = local(fleet, tmp_path)
+    held = engine.exchange(NAMES, TRAIN).answers
+    monkeypatch.setattr("fedmetaalign.engine.local.MOST", 4 * WEIGHTS.nbytes)
+    spooled = engine.exchange(NAMES, TRAIN).answers
+    assert {type(update).__name__ for update in spooled.values()} == {"Spooled"}
+    for name in NAMES:
+        assert spooled[name].delta.tobytes() == held[name].delta.tobytes()
+        assert spooled[name].query_score == held[name].query_score
+    assert type(engine.exchange(NAMES[:3], TRAIN).answers[NAMES[0]]).__name__ == "Update"

@@ -32,6 +32,21 @@ NOON = "2024-03-04 12:00:00"
 
 
 @pytest.mark.parametrize(
+    ("cells", "month"),
+    [
+        (["3. M\u00e4rz 2024", "4 mars 2024", "5-Mar-24", "6 mrt. 2024", "7 mar 2024"], 3),
+        (["3 mai 2024", "4 de mayo de 2024", "5. Mai 2024", "6 maggio 2024", "7 mei 2024"], 5),
+        (["3 juin 2024", "4 de junio de 2024", "5. Juni 2024", "6 giugno 2024"], 6),
+        (["3 juil. 2024", "4 julio 2024", "5. Juli 2024", "6 luglio 2024"], 7),
+        (["3 ao\u00fbt 2024", "4 de agosto de 2024", "5 Aug. 2024"], 8),
+        (["3 d\u00e9c. 2024", "4 de diciembre de 2024", "5. Dez. 2024", "6 dez 2024"], 12),
+    ],
+)
+def test_months_are_read_by_their_names_in_several_languages(cells, month):
+    assert stamps(cells) == [f"2024-{month:02d}-{3 + i:02d} 00:00:00" for i in range(len(cells))]
+
+
+@pytest.mark.parametrize(
     ("cells", "how"),
     [
         (["2024-03-04T12:00:00"], {}),

@@ -6,10 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from flwr.superlink import extensions
-from flwr.superlink.main import create_app
+from flwr.proto.fleet_pb2 import PullMessagesRequest
+from flwr.proto.node_pb2 import Node
+from flwr.superlink import extensions, main
 
-from fedmetaalign.gateways import access_filter
+from fedmetaalign.gateways import access_filter, bypass
 
 HERE, SERVER, ELSEWHERE = "127.0.0.1", "192.0.2.1", "192.0.2.7"
 PROTOBUF = {"Content-Type": "application/protobuf"}
@@ -20,7 +21,8 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The SuperLink's app as our program makes it."""
     made: list[Any] = []
     monkeypatch.setattr(extensions, "get_middleware", extensions.get_middleware)
-    monkeypatch.setattr("flwr.superlink.cli.flower_superlink", lambda: made.append(create_app()))
+    monkeypatch.setattr(main, "_get_middleware", main._get_middleware)
+    monkeypatch.setattr("flwr.superlink.cli.flower_superlink", lambda: made.append(main.create_app()))
     access_filter.serve()
     return made[0]
 
@@ -62,6 +64,15 @@ def test_other_machines_reach_nothing_but_the_api_of_the_devices(
     answer = post(app, path, client)
     refused = answer.status_code == 403 and "open on the machine of the SuperLink only" in answer.text
     assert refused is not passes
+
+
+def test_a_layer_of_flowers_sees_what_it_is_for_and_all_of_it(app: Any) -> None:
+    around = {
+        layer.args[0].__name__: layer.args[1] for layer in app.user_middleware if layer.cls is bypass.Bypass
+    }
+    assert around == bypass._PATHS  # Flower has each of them, and what has no name here stands before all
+    body = PullMessagesRequest(node=Node(node_id=7)).SerializeToString()
+    assert post(app, "/v1/fleet/pull-messages", ELSEWHERE, body).status_code == 401  # the keys are asked for
 
 
 def test_no_other_machine_sends_more_than_a_device_has_to(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fedmetaalign.report import write_report
 
-VOID = {"meta", "br", "use"}
+VOID = {"meta", "br", "use", "img"}
 
 
 class Outline(HTMLParser):

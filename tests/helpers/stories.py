@@ -24,6 +24,23 @@ for name in ("flwr.supercore.heartbeat", "flwr.supernode.fleet_http_connection")
     after(name, lambda module: setattr(module, "HEARTBEAT_DEFAULT_INTERVAL", 15))
 """
 
+# It is asked, and loses power before it has answered.
+MUTE = """
+import time
+
+def mute(module):
+    honest = module.write_reply
+
+    def answer(device, run, request, reply):
+        while (type(request).__name__, request.number) == ASKED:
+            time.sleep(0.1)
+        return honest(device, run, request, reply)
+
+    module.write_reply = answer
+
+after("fedmetaalign.engine.flower.replies", mute)
+"""
+
 DEADLINE = 90
 """Seconds for an answer, of which one is missed: far more than an honest device takes on a busy machine."""
 
@@ -51,23 +68,31 @@ after("fedmetaalign.engine.flower.replies", slow)
 """
 
 
-def cut(fleet: Fleet, name: str, message: str, times: int = 1) -> None:
-    """Takes a device's power away when it has had a message so many times, and gives it back at once."""
+def mute(request: str, number: int = 1) -> str:
+    """Returns what a device behaves by that does not answer such a request, but is otherwise `QUICK`."""
+    return QUICK + MUTE.replace("ASKED", repr((request, number)))
+
+
+def cut(fleet: Fleet, name: str, message: str, times: int = 1, then: str = QUICK) -> None:
+    """Takes a device's power away when it has had a message so many times, and gives it back at once.
+
+    It must not have answered: it was started as one that is `mute` to this message.
+    """
     fleet.until(lambda: fleet.log(name, f"Receiving: {message} message") >= times, f"{name} has a {message}")
     fleet.programs[name].kill()
     (fleet.state(name) / "supernode.log").unlink()  # of its earlier life, until the next one begins it anew
-    fleet.join(name, QUICK)
+    fleet.join(name, then)
 
 
 def troubles(fleet: Fleet) -> None:
     """Cuts devices off in every phase, makes one miss a deadline, lets one come and revokes one."""
     go = fleet.folder / "go"
     fleet.serve()
-    for name in (F0, F1):
-        fleet.join(name, QUICK)
+    fleet.join(F0, mute("Visit"))
+    fleet.join(F1, mute("Train", 2))
     status = repr(str(fleet.out / "status.json"))
     fleet.join(F2, SLOW.replace("STATUS", status).replace("GO", repr(str(go))))
-    cut(fleet, F0, "train.visit")
+    cut(fleet, F0, "train.visit", then=mute("Finish"))
     fleet.until(lambda: fleet.log(F2, "Receiving: train.train"), "the first round has begun")
     fleet.enroll(F3)
     fleet.join(F3)

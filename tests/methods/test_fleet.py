@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
+from fedmetaalign.engine.hostile import Hostile
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.federation.engine import FailedReply, Replies
+from fedmetaalign.federation.engine import Around, FailedReply, Replies
 from fedmetaalign.federation.messages import Personalize, Score, Train, Visit
 from fedmetaalign.fleet.build import build
 from fedmetaalign.methods import fleet
@@ -137,6 +138,11 @@ def test_a_device_that_gives_no_update_joins_the_largest_group_of_its_family_and
             gone = [name for name in names if name == "milling-01"]
             return Replies(found.answers, tuple(FailedReply(name, "absent", "it is off") for name in gone))
 
+        def exchange_each(self, requests, patience=0.0):
+            each = [self.exchange([name], request) for name, request in requests.items()]
+            answers = {name: reply for one in each for name, reply in one.answers.items()}
+            return Replies(answers, tuple(failed for one in each for failed in one.failed))
+
     deaf = replace(server, engine=Deaf())
     *_, (_, state, records) = rounds(fleet.rounds(deaf), State(server.learner.initial()))
     assert fleet.group_of(state)["milling-01"] == fleet.group_of(state)["milling-00"]
@@ -241,3 +247,39 @@ def test_a_device_of_one_class_counts_no_scores(toured):
     )
     client = replace(client, device=replace(client.device, own=normal))
     assert not fleet.scores(client, Score(final.weights, 1, 7, final.vectors)).counts.any()
+
+
+def test_weights_moved_too_far_are_told():
+    before = {"model": np.zeros(4, np.float32), "fold.0": np.ones(4, np.float32)}
+    after = {**before, "fold.0": np.array([1, 4, 5, 1], np.float32)}
+    assert fleet.too_far(before, after, 5.0) == ""
+    assert fleet.too_far(before, after, 4.0) == (
+        "It moved the weights 1.25 times as far as groups.reach lets a device."
+    )
+
+
+class WithoutVisits(Around):
+    """An engine whose first device is not there when a tour comes by."""
+
+    def exchange_each(self, requests, patience=0.0):
+        asked = {n: r for n, r in requests.items() if n != "feeder-00" or not isinstance(r, Visit)}
+        return super().exchange_each(asked, patience)
+
+
+def test_a_hostile_device_changes_a_tour_as_if_it_were_not_there(toured):
+    server, start = toured[0], State(toured[0].learner.initial())
+    ends = []
+    for engine in (Hostile(server.engine, frozenset({"feeder-00"}), "huge", 0), WithoutVisits(server.engine)):
+        *every, (_, state, records) = rounds(fleet.rounds(replace(server, engine=engine)), start)
+        ends.append((state, [r["device"] for r in records if "rejected" in r]))
+    (attacked, named), (without, nobody) = ends
+    assert (named, nobody) == (["feeder-00"], []) and every
+    assert all((attacked.memory[key] == array).all() for key, array in without.memory.items())
+
+
+def test_honest_devices_stay_within_reach(toured):
+    server, _, state = toured
+    *_, (_, free, _) = rounds(
+        fleet.rounds(replace(server, recipe=recipe(groups={"reach": 1e9}))), State(server.learner.initial())
+    )
+    assert (free.weights == state.weights).all()

@@ -21,6 +21,7 @@ class FakeEngine:
         self.updates = updates or {}
         self.deaf = deaf  # devices that are asked, and answer nothing
         self.visits = []  # (name, tour, weights handed over)
+        self.at_once = []  # names of those that were asked something of their own
         self.trained = []  # (names, number, weights handed over)
 
     def exchange(self, names, request, patience=0.0):
@@ -34,6 +35,21 @@ class FakeEngine:
                 self.trained.append((tuple(names), request.number, request.weights.tolist()))
                 return Replies({name: self.updates[name] for name in asked if name in self.updates}, failed)
         raise AssertionError("phases 1 and 2 ask for nothing else")
+
+    def first(self, requests, count):
+        asked = [name for name in requests if name not in self.deaf][:count]
+        for name in asked:
+            self.trained.append((name, requests[name].number, requests[name].weights.tolist()))
+        failed = tuple(FailedReply(name, "absent", "it is deaf") for name in requests if name in self.deaf)
+        return Replies({name: self.updates[name] for name in sorted(asked)}, failed)
+
+    def exchange_each(self, requests, patience=0.0):
+        assert len(requests) > 1  # one device is asked by `exchange`
+        self.at_once.append(tuple(requests))
+        each = [self.exchange([name], request) for name, request in requests.items()]
+        return Replies(
+            {k: v for one in each for k, v in one.answers.items()}, sum((o.failed for o in each), ())
+        )
 
     def visit(self, name, request):
         self.visits.append((name, request.tour, request.weights.tolist()))

@@ -60,7 +60,13 @@ def test_by_hand(sections, shared, own):
 )
 def test_a_cohort_is_a_whole_number_of_devices(share, devices, size):
     assert cohort_size(share, devices) == size
-    assert participation(share, devices) == size / devices
+    recipe = parse({"fleet": {"simulator": "feeder"}, "parallel": {"cohort": share}}, "here")
+    assert participation(recipe, devices) == size / devices
+
+
+def test_of_rounds_of_two_deltas_a_device_expects_two_fifths_in_a_fleet_of_five():
+    recipe = parse({"fleet": {"simulator": "feeder"}, "parallel": {"asynchronous": 2}}, "here")
+    assert participation(recipe, 5) == 0.4
 
 
 @given(st.floats(0.001, 1), st.integers(1, 60))

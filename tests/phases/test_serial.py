@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from fake_engine import FakeEngine, server_of
 
+from fedmetaalign.errors import RecipeError
 from fedmetaalign.federation.records import RoundError
-from fedmetaalign.phases.serial import serial_round
+from fedmetaalign.phases.serial import cut, serial_round
 from fedmetaalign.phases.server import State
+from fedmetaalign.recipe import Serial
 
 NAMES = ("a", "b", "c", "d", "e")
 
@@ -14,9 +16,9 @@ NAMES = ("a", "b", "c", "d", "e")
 START = np.zeros(2, np.float32)
 
 
-def on_tour(number=1, tours=1, engine=None, seed=0):
+def on_tour(number=1, tours=1, engine=None, seed=0, at_once=1):
     engine = engine or FakeEngine(NAMES)
-    server = server_of(engine, seed, serial={"tours": tours})
+    server = server_of(engine, seed, serial={"tours": tours, "parallel_tours": at_once})
     state, records = serial_round(server, State(START), number)
     return engine, state.weights, records
 
@@ -98,3 +100,48 @@ def test_a_tour_that_nobody_answers_ends_the_run_with_the_reasons():
     assert sorted((each["device"], each["absent"]) for each in ended.value.records) == [
         (name, "it is deaf") for name in sorted(NAMES)
     ]
+
+
+def test_side_by_side_each_tour_hands_on_its_own_weights_and_the_pass_ends_with_their_mean():
+    engine, weights, records = on_tour(at_once=2)
+    order = [name for name, _, _ in on_tour()[0].visits]
+    three, two = order[:3], order[3:]
+    assert engine.at_once == [(three[0], two[0]), (three[1], two[1])]
+    handed = {name: weights[0] for name, _, weights in engine.visits}
+    for tour in (three, two):
+        carried = 0.0
+        for name in tour:
+            assert handed[name] == carried
+            carried += 10 ** NAMES.index(name)
+    ends = [sum(10.0 ** NAMES.index(name) for name in tour) for tour in (three, two)]
+    assert weights.tolist() == [np.float32((3 * ends[0] + 2 * ends[1]) / 5)] * 2
+    assert [each["device"] for each in records] == [*three, *two]
+
+
+def test_each_pass_begins_with_the_mean_and_divides_the_devices_anew():
+    engine, _, _ = on_tour(tours=2, at_once=2)
+    _, first, _ = on_tour(at_once=2)
+    begins = [weights for _, tour, weights in engine.visits if tour == 2][:2]
+    assert begins == [first.tolist()] * 2
+    groups = {frozenset(on_tour(number, at_once=2)[0].at_once[0]) for number in range(1, 13)}
+    assert len(groups) > 5
+
+
+def test_a_tour_that_nobody_answers_has_no_part_in_the_mean():
+    order = [name for name, _, _ in on_tour()[0].visits]
+    engine = FakeEngine(NAMES, deaf=order[3:])
+    _, weights, records = on_tour(engine=engine, at_once=2)
+    assert weights.tolist() == [sum(10.0 ** NAMES.index(name) for name in order[:3])] * 2
+    assert [r["device"] for r in records if "absent" in r] == order[3:]
+
+
+def test_as_many_tours_as_devices_is_a_mean_of_all_and_more_are_refused():
+    _, weights, _ = on_tour(at_once=5)
+    assert weights.tolist() == [np.float32(11111 / 5)] * 2
+    with pytest.raises(RecipeError, match="parallel_tours = 6, and the fleet has 5 devices"):
+        on_tour(at_once=6)
+
+
+def test_fewer_devices_than_tours_may_answer_a_cohort():
+    assert cut(["a", "b"], Serial(parallel_tours=6)) == [["a"], ["b"]]
+    assert cut([], Serial(parallel_tours=6)) == [[]]

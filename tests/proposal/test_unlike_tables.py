@@ -9,6 +9,7 @@ import pytest
 
 from fedmetaalign.proposal.propose import propose
 from fedmetaalign.proposal.reading import read, tables_in
+from fedmetaalign.proposal.summary import summary
 from fedmetaalign.proposal.text import recipe_text
 from fedmetaalign.proposal.trial import Trial, runnable, tried
 
@@ -350,3 +351,67 @@ def test_tables_that_hold_the_same_rows_are_told(tmp_path, random):
     for name in "ab":
         frame.write_csv(tmp_path / f"{name}.csv")
     assert any(note.startswith("CHECK the tables: All 150 rows of ") for note in proposed(tmp_path).notes)
+
+
+def test_numbered_sensors_are_no_points_of_a_signal(tmp_path, random):
+    """What is numbered on is a signal only if neighbours are alike; and the normal class is told first."""
+    rows = 300
+    y = np.where(random.random(rows) < 0.2, -1, 1)
+    x = (
+        random.normal(size=(rows, 40)) * np.arange(1, 41)
+        + 100 * np.arange(40)
+        + np.outer(y == -1, np.arange(1, 41))
+    )
+    columns = {f"s{i:02d}": x[:, i] for i in range(40)}
+    pl.DataFrame({**columns, "Pass/Fail": y}).write_csv(tmp_path / "fab.csv")
+    choice = proposed(tmp_path)
+    assert choice.window is None and len(choice.features) == 40
+    assert [*choice.counts.items()] == [("no fault", int((y == 1).sum())), ("fault", int((y == -1).sum()))]
+
+
+def test_kinds_are_told_in_their_natural_order_and_samples_without_what_is_said_of_rows(tmp_path, random):
+    rows, kinds = 60_000, [0, 1, 2, 10, 11]
+    recording = np.repeat(np.arange(20), rows // 20)
+    state = np.array(kinds)[recording % 5]
+    x = np.cumsum(random.normal(size=rows)) + random.normal(size=rows).round(1) * (1 + state)
+    pl.DataFrame({"recording": recording, "accel_g": x.round(0), "state": state}).write_parquet(
+        tmp_path / "rig.parquet"
+    )
+    families, _ = read([tmp_path / "rig.parquet"])
+    proposal = propose(families, "rig")
+    (choice,) = proposal.choices
+    assert [*choice.counts] == ["0", "1", "2", "10", "11"]
+    assert choice.window is not None and choice.window.length
+    assert "order" in {finding.code for finding in choice.audit.findings}
+    assert "in order of their label" not in "\n".join(summary(proposal))
+
+
+def test_links_folders_and_units_in_cells_are_told_and_left_out(tmp_path, random):
+    rows = 200
+    for name in ("ann", "bob"):
+        heat, load = random.normal(60, 8, rows), random.normal(40, 5, rows)
+        columns = {
+            "heat": [f"{value:.2f} \u00b0C" for value in heat],
+            "load": load.round(3),
+            "flow": random.normal(5, 1, rows).round(3),
+            "fault": (heat + load + random.normal(0, 5, rows) > 112).astype(int),
+        }
+        pl.DataFrame(columns).write_csv(tmp_path / f"{name}.csv")
+    (tmp_path / "last.csv").symlink_to("ann.csv")
+    (tmp_path / "nowhere.csv").symlink_to("gone.csv")
+    (tmp_path / "old.csv").mkdir()
+    families, wrong = read(tables_in([tmp_path]))
+    assert [*wrong.values()] == [
+        f"{tmp_path / 'last.csv'} is a link to {tmp_path / 'ann.csv'}, which is there already"
+    ]
+    proposal = propose(families, "x", wrong=wrong)
+    text = recipe_text(proposal, tmp_path, "init", "run")
+    assert tried(text, tmp_path) == Trial()
+    keys = tomllib.loads(text)["fleet"]
+    assert (keys["table"], keys["exclude"]) == ("*.csv", ["last", "nowhere", "old"])
+    assert keys["features"] == ["load", "flow"]
+    assert (
+        proposal.choices[0]
+        .left["heat"]
+        .endswith("call it 'heat [\u00b0C]', with bare numbers below, and it can be a feature.")
+    )

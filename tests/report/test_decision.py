@@ -8,7 +8,7 @@ from pages import data_of, page_of, row_of, words_of
 from run_folder import metrics, write_run
 from test_findings import beside, plain, run_of
 
-from fedmetaalign.report.decision import headline, summary
+from fedmetaalign.report.decision import headline, summary, unfit
 from fedmetaalign.report.findings import Finding
 from fedmetaalign.report.finished import Run
 from fedmetaalign.report.numbers import interval_of_mean, tells_apart
@@ -90,6 +90,21 @@ def constant(entry: dict[str, Any]) -> dict[str, Any]:
 )
 def test_who_is_to_deploy_and_what_it_rests_on(tmp_path: Path, devices: dict[str, Any], begins: str) -> None:
     assert said(run_of(tmp_path, devices)).startswith(begins)
+
+
+def test_the_devices_that_the_headline_leaves_out_have_their_reasons(tmp_path: Path) -> None:
+    devices = fleet(0.104, 14) | {"m-0": beside(0.5, 0.8, 320), "bad": constant(plain(0.7))}
+    assert unfit(run_of(tmp_path, devices)) == {
+        "m-0": "the model that it trains alone does better",
+        "bad": "it gives the same answer to every sample",
+    }
+
+
+def test_a_headline_counts_more_devices_than_it_has_room_for(tmp_path: Path) -> None:
+    devices = fleet(0.104, 40) | {f"m-{i}": beside(0.5, 0.8, 320) for i in range(6)}
+    assert said(run_of(tmp_path, devices)).endswith(
+        "; 6 devices do better with the model that they train alone."
+    )
 
 
 def test_many_losers_are_not_left_out_to_make_the_others_look_well(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from run_folder import device, fleet_names, metrics, write_run
 from fedmetaalign.report.decision import headline, summary
 from fedmetaalign.report.findings import findings, verdict
 from fedmetaalign.report.finished import Run
+from fedmetaalign.report.fleet_table import standing
 from fedmetaalign.report.reading import read_run
 
 
@@ -115,6 +116,7 @@ def test_of_chance_nothing_is_said_where_the_number_of_test_samples_is_not_known
         del device_["samples"]
     run = run_of(tmp_path, devices)
     assert not any("chance" in text for text in (headline(run), *verdict(run)))
+    assert [standing(each) for each in run.devices] == [-3, -3]
     assert told(run)["worse than alone"] == (
         ("a", "88.0 % against 90.0 % (alone)"),
         ("b", "88.0 % against 90.0 % (alone)"),

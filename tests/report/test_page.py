@@ -355,3 +355,21 @@ def test_a_manifest_that_names_thousands_of_files_is_cut(tmp_path: Path) -> None
     told = data_of(page_of(folder))["manifest"]
     assert len(told["data"]) == 41 and told["data"]["..."] == "9960 more in manifest.json"
     assert told["notices"][-1] == "... 1 more in manifest.json"
+
+
+def test_a_bundle_that_is_not_the_one_of_the_run_is_told(tmp_path: Path) -> None:
+    result = results(fleet_names(1))
+    result["devices"]["feeder-01"]["bundle"] = "ab" * 32
+    for name, digest, found in (("same", "ab" * 32, None), ("other", "cd" * 32, "cd" * 32)):
+        folder = write_run(tmp_path / name, fleet_names(1), result, bundle=BUNDLE | {"digest": digest})
+        told = details_of(page_of(folder), "feeder-01")
+        assert (told["digest"], told.get("found")) == ("ab" * 32, found)
+
+
+def test_the_command_line_names_devices(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    folder = write_run(tmp_path, fleet_names(3), entries=[])
+    done = cli("report", folder, "--device", "feeder-03", "--device", "feeder-02")
+    assert (done.status, done.out) == (0, f"{folder / 'report.html'}\n")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert {*data_of(page)["columns"]["name"][:2]} == {"feeder-02", "feeder-03"}
+    assert cli("report", folder, "--device", "pump").status == 1

@@ -87,8 +87,8 @@ def test_the_files_that_have_to_be_the_same_are_compared(finished, deterministic
 class Backwards(LocalEngine):
     """Asks the devices in another order, and hands their answers on in it."""
 
-    def exchange(self, names, request, patience=0.0):
-        replies = super().exchange(names[::-1], request, patience)
+    def exchange_each(self, requests, patience=0.0):
+        replies = super().exchange_each(dict(reversed(requests.items())), patience)
         return Replies(dict(reversed(replies.answers.items())), replies.failed)
 
 

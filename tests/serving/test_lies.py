@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from over_flower import nodes_of
 from safetensors.numpy import load_file
-from test_server_app import nodes_of, quick_polls, settings  # noqa: F401 - a fixture of all tests here
+from test_server_app import quick_polls, settings  # noqa: F401 - a fixture of all tests here
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.device_runner import DeviceRunner, learner_of
 from fedmetaalign.engine.flower import replies
 from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.federation.engine import Liveness, Replies
+from fedmetaalign.federation.engine import Around, Replies
 from fedmetaalign.federation.messages import Reply, Request, Train
 from fedmetaalign.fleet.build import build
 from fedmetaalign.integrations.flower_grid import InProcessGrid
@@ -58,29 +59,18 @@ TOLD = [
 
 
 @dataclass(frozen=True)
-class WithoutLiars:
+class WithoutLiars(Around):
     """A fleet in this process that leaves devices out of some parallel rounds."""
 
-    engine: LocalEngine
     left_out: Mapping[str, Sequence[int]]
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.engine.names
-
-    def liveness(self) -> Mapping[str, Liveness]:
-        return self.engine.liveness()
-
-    def families(self) -> Mapping[str, int]:
-        return self.engine.families()
-
-    def one_sided(self) -> frozenset[str]:
-        return self.engine.one_sided()
-
-    def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
-        if isinstance(request, Train):
-            names = [name for name in names if request.number not in self.left_out.get(name, ())]
-        return self.engine.exchange(names, request, patience)
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        asked = {
+            name: request
+            for name, request in requests.items()
+            if not isinstance(request, Train) or request.number not in self.left_out.get(name, ())
+        }
+        return super().exchange_each(asked, patience)
 
 
 @pytest.mark.usefixtures("no_report")

@@ -331,6 +331,36 @@ CASES = (
         book([["Notes"]], [["Pump 7 in March"], [], *pump(seed=72)]),
         read("'report.xlsx': sheet 'Sheet2' of 2, header in row 3"),
     ),
+    Case(
+        "beside.xlsx",
+        "a sheet of facts, and then one with a table of limits beside that of the samples",
+        book(
+            [["Customer", "ACME"], ["Pump", "7"]],
+            [
+                row + (["", "limit", "value"] if i == 0 else ["", f"L{i}", str(i)] if i < 4 else [])
+                for i, row in enumerate(pump(seed=80))
+            ],
+        ),
+        read("'beside.xlsx': sheet 'Sheet2' of 2"),
+    ),
+    Case(
+        "groups.csv",
+        "a line above the header that names groups of columns",
+        changed(lambda table: table.insert(0, ["Drive", "", "", "State"]), seed=81),
+        read("'groups.csv': commas, UTF-8, header in line 2"),
+    ),
+    Case(
+        "sums.csv",
+        "sums and a count at the end",
+        changed(lambda table: table.extend([["Summe", "2400,5", "", ""], ["Anzahl Zeilen: 60"]]), seed=82),
+        read("'sums.csv': commas, UTF-8, 2 lines at the end left out (sums and the like)"),
+    ),
+    Case(
+        "zeros.csv",
+        "zero bytes at the end, where a logger lost its current",
+        text(pump(seed=83)).encode() + b"\0" * 300,
+        read("1 line at the end left out (sums and the like)"),
+    ),
     Case("packed.csv.gz", "packed", gzip.compress(text(pump(seed=45)).encode()), read()),
     Case("sheet.xlsx", "a spreadsheet", spreadsheet(pump(seed=46)), read()),
     Case("arrow.feather", "Arrow's format", feather(pump(seed=47)), read()),
@@ -366,6 +396,12 @@ CASES = (
     ),
     Case(
         "timed/iso.csv", "ISO time stamps", timed([f"2024-03-01T10:{m:02d}:00" for m in range(60)], 60), read()
+    ),
+    Case(
+        "timed/months.csv",
+        "months as German has them",
+        timed([f"{1 + m // 30}. {'März' if m < 30 else 'Mai'} 2024 10:{m:02d}" for m in range(60)], 84),
+        read("months: 1 gap, the longest 62 days from 2024-03-01 10:29:00"),
     ),
     Case(
         "timed/epoch.csv",

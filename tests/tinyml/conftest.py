@@ -3,7 +3,9 @@
 import itertools
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, wraps
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from fedmetaalign.operators.dense import Dense
 from fedmetaalign.operators.grid import Bits
+from fedmetaalign.tinyml import native
 from fedmetaalign.tinyml.network import DeployedNetwork
 from fedmetaalign.tinyml.quantize import quantize
 
@@ -115,9 +118,28 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """Keeps what C was compiled to for each network, not for the last eight alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "_library", cache(native._library.__wrapped__))
+        yield
+
+
 @pytest.fixture(scope="session")
 def every_format() -> Callable[[Layers, np.ndarray], dict[str, DeployedNetwork]]:
-    return in_every_format
+    """Makes a network in every format, once for each network and samples."""
+    made: dict[tuple[Any, ...], dict[str, DeployedNetwork]] = {}
+
+    @wraps(in_every_format)
+    def make(layers: Layers, x: np.ndarray) -> dict[str, DeployedNetwork]:
+        arrays = [x, *(array for layer in layers for array in (layer.weights, layer.biases))]
+        key = (*(array.shape for array in arrays), *(array.tobytes() for array in arrays))
+        if key not in made:
+            made[key] = in_every_format(layers, x)
+        return made[key]
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """Bundles of signals: the same features and decisions in Python and in C, on every machine; streams; RAM."""
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import networks_over_time
@@ -101,6 +103,30 @@ def test_a_broken_sample_of_a_raw_window_is_filled_by_the_rule(rule, make):
     found = replay.stream(case.firmware, case.bundle.preparation, case.network, case.windows, "zig")
     assert not stream_row(case, "x", "zig").wrong
     assert 0 not in found.decisions[[1, -1]]
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("raw", "median"), ("two channels", "reject")])
+def test_what_samples_of_a_raw_window_share_stands_once_a_channel(kind, rule, make, tmp_path):
+    folder = tmp_path / "pump"
+    shutil.copytree(make(kind, rule), folder)
+    path, expected = folder / "bundle.json", bundles.read(folder).preparation
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    said = facts["preparation"]
+    assert said["columns"] == len(expected.features)
+    assert {*SIGNALS[kind].channels} <= {*said["features"]}
+    assert len(said["mean"]) == len(said["features"]) == (3 if kind == "raw" else len(expected.mean) - 598)
+    assert expected == preparation_of(SIGNALS[kind], rule)
+
+    # Before, it stood there of every sample.
+    whole = {k: getattr(expected, k) for k in ("features", "units", "mean", "scale", "columns", "fill")}
+    facts |= {"preparation": said | whole}
+    path.write_text(json.dumps(facts | {"digest": bundles.digest(facts)}), encoding="utf-8")
+    assert bundles.read(folder).preparation == expected
+
+    facts |= {"preparation": said | {"mean": said["mean"][1:]}}
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    with pytest.raises(BundleError, match="is not of the signal's channels"):
+        bundles.read(folder)
 
 
 @pytest.mark.parametrize("rule", ["reject", "median", "last"])

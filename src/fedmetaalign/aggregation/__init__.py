@@ -6,13 +6,14 @@ makes an aggregator of. None knows of data sets, networks or who carried the mes
 from one round to the next it is handed in the first call and hands back in the aggregate.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from fedmetaalign.errors import RunError
+from fedmetaalign.system.cores import memory_bytes
 
 Partial = TypeVar("Partial")
 
@@ -87,12 +88,17 @@ class Aggregator(Generic[Partial]):
             it, to what an empty round has added up.
         add: adds one device's contribution; the order is that of the names.
         finish: makes the step.
+        again: is given each contribution a second time, in the same order, once all have been added; None of a
+            rule that needs to see them once.
     """
 
     init: Callable[[Memory, np.ndarray | None], Partial]
     add: Callable[[Partial, Contribution], Partial]
     finish: Callable[[Partial], Aggregate]
+    again: Callable[[Partial, Contribution], Partial] | None = None
 
+
+_COPIES = 4  # as they came, side by side, and that in float64
 
 _Round = tuple[Memory, np.ndarray | None, tuple[Contribution, ...]]
 
@@ -100,24 +106,37 @@ _Round = tuple[Memory, np.ndarray | None, tuple[Contribution, ...]]
 def stacked(rule: Rule) -> Aggregator[_Round]:
     """Returns the aggregator of a rule that needs all deltas at once."""
 
+    def add(round_: _Round, sent: Contribution) -> _Round:
+        memory, root, before = round_
+        if (_COPIES * (len(before) + 1) * sent.delta.nbytes) > memory_bytes() / 2:
+            raise RunError(
+                f"The rule takes the deltas of all devices at once, and those of {len(before) + 1} would take"
+                ' more than half of this machine\'s memory: use parallel.aggregation = "similarity" or "mean",'
+                " which take one after the other, or a smaller parallel.cohort."
+            )
+        return memory, root, (*before, sent)
+
     def finish(round_: _Round) -> Aggregate:
         memory, root, sent = round_
-        return rule(
-            Cohort(
-                deltas=np.stack([each.delta for each in sent]),
-                query_scores=np.array([each.query_score for each in sent]),
-                samples=np.array([each.samples for each in sent]),
-                steps=np.array([each.steps for each in sent]),
-                names=tuple(each.name for each in sent),
-                root=root,
-                memory=memory,
-            )
-        )
+        return rule(gathered(sent, memory, root))
 
     return Aggregator(
         init=lambda memory, root: (memory, root, ()),
-        add=lambda round_, sent: (round_[0], round_[1], (*round_[2], sent)),
+        add=add,
         finish=finish,
+    )
+
+
+def gathered(sent: Sequence[Contribution], memory: Memory, root: np.ndarray | None) -> Cohort:
+    """Returns a round's contributions as one cohort."""
+    return Cohort(
+        deltas=np.stack([each.delta for each in sent]),
+        query_scores=np.array([each.query_score for each in sent]),
+        samples=np.array([each.samples for each in sent]),
+        steps=np.array([each.steps for each in sent]),
+        names=tuple(each.name for each in sent),
+        root=root,
+        memory=memory,
     )
 
 
@@ -127,7 +146,7 @@ def aggregate(
     memory: Memory | None = None,
     root: np.ndarray | None = None,
 ) -> Aggregate:
-    """Makes one step of what the devices of a round sent, at least one of them.
+    """Makes one step of what the devices of a round sent, at least one; it may be gone over twice.
 
     Raises:
         RunError: the rule, which may be another package's, gave something else.
@@ -136,6 +155,9 @@ def aggregate(
     for devices, each in enumerate(sent, 1):
         partial = aggregator.add(partial, each)
         wanted = (each.delta.shape, (devices,))
+    if aggregator.again is not None:
+        for each in sent:
+            partial = aggregator.again(partial, each)
     found = aggregator.finish(partial)
     if not isinstance(found, Aggregate) or (np.shape(found.step), np.shape(found.weights)) != wanted:
         raise RunError(

@@ -1,7 +1,6 @@
 """Who stands where when values are sorted, with equal values sharing the places that they take together."""
 
 import numpy as np
-from scipy.stats import rankdata
 
 
 def shares(values: np.ndarray, first: int, last: int) -> np.ndarray:
@@ -17,6 +16,8 @@ def shares(values: np.ndarray, first: int, last: int) -> np.ndarray:
     Returns:
         (rows, columns) float64; each column sums to one.
     """
+    from scipy.stats import rankdata  # which takes a fifth of a run's start, and most runs have no use for
+
     below = rankdata(values, "min", axis=0) - 1
     through = rankdata(values, "max", axis=0)
     held = np.minimum(through, last) - np.maximum(below, first)

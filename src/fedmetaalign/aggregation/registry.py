@@ -11,7 +11,7 @@ from fedmetaalign.aggregation.fltrust import fltrust
 from fedmetaalign.aggregation.krum import krum
 from fedmetaalign.aggregation.mean import MEAN
 from fedmetaalign.aggregation.median import median
-from fedmetaalign.aggregation.similarity import similarity
+from fedmetaalign.aggregation.similarity_stream import Settings, of_any_size
 from fedmetaalign.aggregation.trimmed_mean import trimmed_mean
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.recipe import Parallel
@@ -31,12 +31,8 @@ def aggregator(settings: Parallel) -> Aggregator[Any]:
     """
     match settings.aggregation:
         case "similarity":
-            rule = partial(
-                similarity,
-                floor=settings.floor,
-                reference=settings.reference,
-                unit_norm=settings.unit_norm,
-                criteria=settings.criteria,
+            return of_any_size(
+                Settings(settings.floor, settings.reference, settings.unit_norm, settings.criteria)
             )
         case "mean":
             return MEAN

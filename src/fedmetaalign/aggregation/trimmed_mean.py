@@ -8,7 +8,6 @@ these weights.
 """
 
 import numpy as np
-from scipy.stats import trim_mean
 
 from fedmetaalign.aggregation import Aggregate, Cohort
 from fedmetaalign.aggregation.places import shares
@@ -21,6 +20,8 @@ def trimmed_mean(cohort: Cohort, byzantine: float = 0.2) -> Aggregate:
         cohort: K >= 1 devices.
         byzantine: beta in [0, 1/2), the share that is cut at each end.
     """
+    from scipy.stats import trim_mean  # see places.shares
+
     deltas = cohort.deltas.astype(np.float64)
     cut = int(byzantine * len(deltas))  # as trim_mean rounds
     return Aggregate(trim_mean(deltas, byzantine, axis=0), shares(deltas, cut, len(deltas) - cut).mean(axis=1))

@@ -11,7 +11,7 @@ from fedmetaalign.cli import data as cli_data
 from fedmetaalign.cli import fleet as cli_fleet
 from fedmetaalign.cli import init as cli_init
 from fedmetaalign.cli import prediction as cli_prediction
-from fedmetaalign.cli.options import Data, Json, Out, Seed, Settings
+from fedmetaalign.cli.options import Data, Json, Out, Seed, Settings, attack_keys
 from fedmetaalign.cli.terminal import print_json
 from fedmetaalign.errors import DataError, FedMetaAlignError
 
@@ -146,6 +146,14 @@ def compare(
     ] = None,
     data: Data = None,
     settings: Settings = None,
+    attack: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND:SHARE",
+            help="So large a share of the devices is hostile, such as flip:0.2; the others are judged.",
+            show_default="nobody is",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compares methods side by side: equal budgets, tuned alike, confidence intervals."""
@@ -159,6 +167,8 @@ def compare(
     if methods is not None:
         named = runnable(loaded) if methods == "all" else [name.strip() for name in methods.split(",")]
         loaded = recipes.with_settings(loaded, {"compare.methods": named}, "--methods")
+    if attack is not None:
+        loaded = recipes.with_settings(loaded, attack_keys(attack), "--attack")
     folder = out or Path("runs") / f"compare-{safe_name(loaded.name)}"
     try:
         with CompareWatcher() as watcher:
@@ -170,7 +180,7 @@ def compare(
         print_json(result)
     else:
         print_comparison(result)
-        sys.stdout.write(f"\nTables and figures: {folder / 'compare.md'}\n")
+        sys.stdout.write(f"\nPage: {folder / 'compare.html'}\nTables and figures: {folder / 'compare.md'}\n")
 
 
 app.command()(cli_init.init)

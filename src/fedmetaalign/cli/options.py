@@ -35,6 +35,15 @@ Settings = Annotated[
 ]
 
 
+def attack_keys(text: str) -> dict[str, Any]:
+    """Returns what --attack says, such as flip:0.2, as keys of the recipe."""
+    from fedmetaalign.recipe.file import setting
+
+    kind, _, share = text.partition(":")
+    more = dict([setting(f"compare.hostile={share}")]) if share else {}
+    return {"compare.attack": kind, **more}
+
+
 def csv_keys(pairs: list[str] | None) -> dict[str, Any]:
     """Returns what --csv says as the keys of [fleet.csv]."""
     from fedmetaalign.recipe.file import setting

@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fedmetaalign.cli.options import CsvOptions, Json, csv_options
+from fedmetaalign.cli.scores import gathered, say, writing
 from fedmetaalign.cli.terminal import print_json
-from fedmetaalign.errors import DataError, FedMetaAlignError
-
-MOST_JSON = 1_000_000
-"""Samples in one JSON document."""
+from fedmetaalign.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from fedmetaalign.fleet.files import Raw
     from fedmetaalign.tinyml.bundle import Bundle
-    from fedmetaalign.tinyml.score_file import Write, Written
 
 Runtime = Literal["firmware", "c", "litert", "litert-reference", "litert-xnnpack", "tflm"]
 Format = Literal["csv", "parquet", "jsonl"]
@@ -77,7 +74,7 @@ def predict(
         raise typer.BadParameter("writes CSV or JSON lines, row by row", param_hint="--follow")
     content = read(bundle)
     if content.constant:
-        _say(
+        say(
             f"{bundle} says {content.constant} of every sample that it was tried with, whatever the values: its"
             " answers mean nothing."
         )
@@ -110,12 +107,12 @@ def predict(
                 if write is not None:
                     write(told, scored.rows - len(x) + 1)
     if scored.outside:
-        _say(
+        say(
             f"{scored.outside} of {scored.rows} samples lie outside the range that the model was calibrated on:"
             " check their units and columns."
         )
     if scored.drift:
-        _say(predictions.drift_sentence(scored.drift))
+        say(predictions.drift_sentence(scored.drift))
     if as_json:
         drift = {} if content.reference is None else {"drift": scored.drift}
         print_json({"device": content.device, "threshold": content.threshold, **found, **drift})
@@ -131,34 +128,15 @@ def _pieces(content: "Bundle", table: Path, options: Any) -> "Generator[np.ndarr
     with closing(files.pieces(table, _needed(content), content.table.time, options)) as pieces:
         for i, raw in enumerate(pieces):
             if i == 0 and raw.dialect not in files.CERTAIN:
-                _say(f"{raw.path.name}: {raw.dialect}.")
+                say(f"{raw.path.name}: {raw.dialect}.")
             if latest != _NEVER and (latest := _latest(content, raw, latest)) == _NEVER:
                 times = files.listed(content.table.time)
-                _say(f"Rows are not in order of {times}, and drift is followed as they come.")
+                say(f"Rows are not in order of {times}, and drift is followed as they come.")
             x, gaps = _samples(content, raw)
             lacking = added(lacking, gaps)
             yield x
     if lacking:
-        _say(f"Missing values: {without(lacking)}.")
-
-
-def gathered(found: dict[str, Any], told: "Mapping[str, Any]") -> None:
-    """Adds what is said of some samples to what was said of those before.
-
-    Raises:
-        FedMetaAlignError: it is more than one JSON document should hold.
-    """
-    if "scores" not in found:
-        found.update(told)
-        return
-    for key, values in told.items():
-        if key != "classes":
-            found[key] += values
-    if len(found["scores"]) > MOST_JSON:
-        raise FedMetaAlignError(
-            f"--json holds all that is said in memory, and there are more than {MOST_JSON:,} samples: write"
-            " them one a line, with --format jsonl."
-        )
+        say(f"Missing values: {without(lacking)}.")
 
 
 def _follow(
@@ -177,7 +155,7 @@ def _follow(
         ):
             for piece in follow(table, _needed(content), options):
                 if isinstance(piece, DataError):
-                    _say(str(piece))
+                    say(str(piece))
                     scored.rows += 1
                     continue
                 for part, x in _scorable(content, piece):
@@ -187,7 +165,7 @@ def _follow(
                     first, known = scored.rows + 1, {*scored.drift}
                     said = scored.told(x)
                     if drift := {name: row for name, row in scored.drift.items() if name not in known}:
-                        _say(predictions.drift_sentence(drift))
+                        say(predictions.drift_sentence(drift))
                     stream.write(predictions.written(said, kind, first, header=header))
                     header = False
                 stream.flush()
@@ -205,7 +183,7 @@ def _scorable(content: "Bundle", raw: "Raw") -> "Iterator[tuple[int, np.ndarray 
         return
     except DataError as error:
         if rows == 1:
-            _say(f"{error}; it is left out")
+            say(f"{error}; it is left out")
             yield 1, None
             return
     for row in range(rows):
@@ -268,22 +246,3 @@ def _kind(out: Path | None) -> Format:
             return "jsonl"
         case _:
             return "csv"
-
-
-@contextmanager
-def writing(out: Path | None, kind: str, written: "Written | None" = None) -> "Iterator[Write]":
-    """As `score_file`, where it cannot be written saying so in a sentence."""
-    from fedmetaalign.tinyml import predictions
-    from fedmetaalign.tinyml.score_file import score_file
-
-    try:
-        with score_file(out, kind, written or predictions.written) as write:
-            yield write
-    except OSError as error:
-        if out is None or isinstance(error, BrokenPipeError):
-            raise
-        raise FedMetaAlignError(f"Cannot write {out}: {error.strerror}; choose another --out.") from None
-
-
-def _say(sentence: str) -> None:
-    sys.stderr.write(f"fedmetaalign: {sentence}{'' if sentence.endswith('.') else '.'}\n")

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedmetaalign.cli.scores import gathered, say, writing
 from fedmetaalign.cli.terminal import print_json
 from fedmetaalign.errors import DataError
 
@@ -37,7 +38,6 @@ def of_signal(
     """
     import numpy as np
 
-    from fedmetaalign.cli.prediction import gathered, writing
     from fedmetaalign.fleet import files
     from fedmetaalign.fleet.missing.gaps import without
     from fedmetaalign.fleet.times.stamps import Clock
@@ -48,13 +48,13 @@ def of_signal(
     assert signal is not None  # noqa: S101 - the caller saw to it
     applied = Applied(signal, missing, table, options, by, Clock((clock,)) if clock else None, points)
     for note in applied.plan.notes:
-        _say(note)
+        say(note)
     scored, found = predictions.Stream(content, runtime), dict[str, Any]()
     rows: list[np.ndarray] = []
     with closing(iter(applied)) as parts:
         first = next(parts)  # what is wrong with the table is no reason to open a file
         if applied.dialect not in files.CERTAIN:
-            _say(f"{applied.path.name}: {applied.dialect}.")
+            say(f"{applied.path.name}: {applied.dialect}.")
         with nullcontext(None) if as_json and out is None else writing(out, kind, _written) as write:
             for part in chain([first], parts):
                 if part.begins:
@@ -66,16 +66,16 @@ def of_signal(
                 if write is not None:
                     write({**where, **told}, scored.rows - len(part.x) + 1)
     if applied.lacking:
-        _say(f"Missing values: {without(applied.lacking)}.")
+        say(f"Missing values: {without(applied.lacking)}.")
     if scored.outside:
-        _say(
+        say(
             f"{scored.outside} of {scored.rows} windows lie outside the range that the model was calibrated on:"
             " check their units and columns."
         )
     every = np.concatenate(rows)
     drift = {name: int(every[number - 1]) for name, number in scored.drift.items()}
     if drift:
-        _say(predictions.drift_sentence(drift))
+        say(predictions.drift_sentence(drift))
     if as_json:
         more = {} if content.reference is None else {"drift": drift}
         print_json({"device": content.device, "threshold": content.threshold, **found, **more})
@@ -136,7 +136,7 @@ def follow_signal(
                         raise piece
                     x, _ = samples_of_raw(signal, missing, piece)
                 except DataError as error:
-                    _say(str(error))
+                    say(str(error))
                     x = lost if isinstance(piece, DataError) else lost.repeat(piece.frame.height, axis=0)
                 features, rows = ring.push(x)
                 if len(rows):
@@ -164,7 +164,3 @@ def _file(columns: Mapping[str, Any], kind: str, *, header: bool = True) -> byte
     else:
         frame.write_csv(file, include_header=header)
     return file.getvalue()
-
-
-def _say(sentence: str) -> None:
-    sys.stderr.write(f"fedmetaalign: {sentence}{'' if sentence.endswith('.') else '.'}\n")

@@ -22,7 +22,7 @@ from fedmetaalign.fleet.device import Fleet
 from fedmetaalign.fleet.resolve import resolved
 from fedmetaalign.fleet.tables import safe_name
 from fedmetaalign.recipe import Recipe
-from fedmetaalign.report.comparison import figures, markdown
+from fedmetaalign.report.comparison import figures, markdown, page
 from fedmetaalign.system.writing import replace as replace_file
 from fedmetaalign.system.writing import writing_to
 
@@ -285,6 +285,7 @@ def _write(out: Path, recipe: Recipe, chosen: Sequence[Chosen]) -> Json:
         replace_file(out / "compare.csv", to_csv(cells, list(names)).encode())
         figures.write(comparison, out)
         replace_file(out / "compare.md", markdown.document(comparison).encode())
+        replace_file(out / "compare.html", page.document(comparison, out).encode())
         _write_json(out / "compare.json", comparison)
     return comparison
 
@@ -295,6 +296,8 @@ def _write_sweep(out: Path, key: str, comparisons: Mapping[str, Json]) -> Json:
     with writing_to(out, AGAIN):
         figures.write_sweep(comparisons, key, out)
         replace_file(out / "compare.md", markdown.sweep_document(comparisons, key).encode())
+        folders = {value: _folder(value) for value in comparisons}
+        replace_file(out / "compare.html", page.sweep_document(comparisons, key, out, folders).encode())
         _write_json(out / "sweep.json", swept)
     return swept
 

@@ -18,12 +18,12 @@ from fedmetaalign import methods
 from fedmetaalign.comparison.cell import FINAL, GLOBAL, Cell, MetricValues, Stage
 from fedmetaalign.comparison.spent import Metered, Spent
 from fedmetaalign.engine.device_runner import DeviceRunner, learner_of, network_of
+from fedmetaalign.engine.hostile import Hostile, mislabelled
 from fedmetaalign.engine.local import LocalEngine
 from fedmetaalign.evaluation.metrics import brier, measure_classes
-from fedmetaalign.federation.messages import (
-    Personal,
-    Personalize,
-)
+from fedmetaalign.federation.attacks import hostile
+from fedmetaalign.federation.engine import Engine
+from fedmetaalign.federation.messages import Personal, Personalize
 from fedmetaalign.federation.transport import FLOAT_BYTES
 from fedmetaalign.fleet.device import Device, Fleet, Part
 from fedmetaalign.methods._method import Method
@@ -99,6 +99,19 @@ class CellRun:
         """All devices that need a model."""
         return self.federated + self.unseen_devices
 
+    @property
+    def liars(self) -> tuple[str, ...]:
+        """The devices that attack the others, and are not judged."""
+        settings = self.recipe.compare
+        if settings.attack is None:
+            return ()
+        return hostile(tuple(device.name for device in self.federated), settings.hostile)
+
+    @property
+    def honest(self) -> tuple[Device, ...]:
+        """The devices that are judged."""
+        return tuple(device for device in self.devices if device.name not in self.liars)
+
     def run(self, method: Method) -> Outcome:
         """Runs a method from the common start to every device's own model.
 
@@ -106,16 +119,19 @@ class CellRun:
             DivergenceError: training has run away.
         """
         learner = self.learner.reporting(self.spent.add_steps)
-        clients = [Client(self.recipe, device, learner) for device in self.federated]
+        wrong = self.liars if self.recipe.compare.attack == "labels" else ()
+        clients = [
+            Client(self.recipe, mislabelled(d, learner.target) if d.name in wrong else d, learner)
+            for d in self.federated
+        ]
         unseen = [
             Client(self.recipe, device, learner, federated=self.federated) for device in self.unseen_devices
         ]
         travels = method.travels(learner, self.recipe)
-        engine = Metered(
-            LocalEngine([DeviceRunner(client, method) for client in clients], workers=1),
-            self.spent,
-            travels,
-        )
+        engine: Engine = LocalEngine([DeviceRunner(client, method) for client in clients], workers=1)
+        if (attack := self.recipe.compare.attack) is not None:
+            engine = Hostile(engine, frozenset(self.liars), attack, self.recipe.seed)
+        engine = Metered(engine, self.spent, travels)
         plan = method.rounds(Server(self.recipe, engine, learner, self.public))
         state, history = State(self.start), []
         stages: dict[str, Checkpoint] = {}
@@ -208,7 +224,7 @@ def run_cell(name: str, recipe: Recipe, fleet: Fleet, begin: Start) -> Cell:
         return Cell(name, recipe.seed, rate, None, {}, (), fleet.unseen)
     end = given.checkpoint(begin.weights)
     # Whoever has faults alone is no judge: what calls everything a fault is right there.
-    test = {device.name: _none_of_one_kind(device, fleet.test[device.name]) for device in given.devices}
+    test = {device.name: _none_of_one_kind(device, fleet.test[device.name]) for device in given.honest}
     judges = {name: each for name, each in test.items() if learner.target.faults(each.y).any()}
     return Cell(
         method=name,
@@ -231,8 +247,12 @@ def _validation(given: CellRun, outcome: Outcome) -> float:
     A proper score of the probabilities themselves: it needs no threshold, and one sure mistake of a model does
     not outweigh everything else, as it does in the cross-entropy. On normal samples alone a constant is best.
     """
-    target, models = given.learner.target, outcome.models
-    own = [(models[device.name], device.own.query) for device in given.federated if device.known == "faults"]
+    target, models, liars = given.learner.target, outcome.models, given.liars
+    own = [
+        (models[device.name], device.own.query)
+        for device in given.federated
+        if device.known == "faults" and device.name not in liars
+    ]
     return float(np.mean([brier(model.probabilities(query.x), query.y, target) for model, query in own]))
 
 
@@ -256,6 +276,7 @@ def _stages(given: CellRun, outcome: Outcome, end: Checkpoint, test: Mapping[str
     own = {
         name: judge(model.probabilities(test[name].x), test[name], model.threshold.threshold)
         for name, model in outcome.models.items()
+        if name in test
     }
     stages = {name: _stage(shared(point.weights), point) for name, point in outcome.stages.items()}
     return stages | {FINAL: _stage(own, end)}

@@ -1,11 +1,10 @@
 """What a method spends: gradient steps, bytes and seconds, counted as it spends them."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fedmetaalign.engine.local import LocalEngine
-from fedmetaalign.federation.engine import Liveness, Replies
+from fedmetaalign.federation.engine import Around, Replies
 from fedmetaalign.federation.messages import (
     Answer,
     Collected,
@@ -33,39 +32,27 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Metered:
+class Metered(Around):
     """An engine that counts the bytes of what is asked and answered, both ways, over all devices."""
 
-    engine: LocalEngine
     spent: Spent
     travels: int | None
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The devices that take part."""
-        return self.engine.names
-
-    @property
-    def everyone(self) -> tuple[str, ...]:
-        """Those that only receive, too."""
-        return self.engine.everyone
-
-    def liveness(self) -> Mapping[str, Liveness]:
-        """Tells which devices are there."""
-        return self.engine.liveness()
-
-    def families(self) -> Mapping[str, int]:
-        """Numbers the families of devices that measure alike."""
-        return self.engine.families()
-
-    def one_sided(self) -> frozenset[str]:
-        """Tells which devices have samples of one kind alone."""
-        return self.engine.one_sided()
-
-    def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
         """Asks, and counts what travels."""
-        replies = self.engine.exchange(names, request, patience)
-        for reply in replies.answers.values():
+        replies = super().exchange_each(requests, patience)
+        self._count(requests, replies)
+        return replies
+
+    def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
+        """Asks, and counts what travels of what is answered."""
+        replies = super().first(requests, count)
+        self._count(requests, replies)
+        return replies
+
+    def _count(self, requests: Mapping[str, Request[Reply]], replies: Replies[Reply]) -> None:
+        for name, reply in replies.answers.items():
+            request = requests[name]
             match reply:
                 case Collected():
                     self.spent.bytes += FLOAT_BYTES * len(reply.samples) * (reply.features + 1)
@@ -77,4 +64,3 @@ class Metered:
                     self.spent.bytes += FLOAT_BYTES * sum(each.size for each in sent)
                 case Local() | Update():
                     self.spent.bytes += sent_bytes(request, self.travels) + sent_bytes(reply, self.travels)
-        return replies

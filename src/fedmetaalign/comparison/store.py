@@ -72,7 +72,9 @@ class Store:
 
 def cell_key(method: str, recipe: Recipe, data: Mapping[str, str]) -> str:
     """Returns what names a cell: a digest of the method, the recipe with its seed and rate, data and code."""
-    return _digest([method, _content(recipe, data), _files(data), _code(*_modules(recipe, method))])
+    settings = recipe.compare
+    attack = [] if settings.attack is None else [settings.attack, settings.hostile]
+    return _digest([method, _content(recipe, data), _files(data), _code(*_modules(recipe, method)), *attack])
 
 
 def start_key(recipe: Recipe, data: Mapping[str, str]) -> str:

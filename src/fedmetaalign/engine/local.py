@@ -3,12 +3,14 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 from threadpoolctl import ThreadpoolController
 
 from fedmetaalign.engine.device_runner import DeviceRunner
 from fedmetaalign.federation.engine import Liveness, Replies
-from fedmetaalign.federation.messages import Reply, Request
+from fedmetaalign.federation.messages import Reply, Request, Train, Update
+from fedmetaalign.federation.spool import MOST, Spool, Spooled
 from fedmetaalign.fleet.placement import relatives
 from fedmetaalign.model.target import ONE_SIDED
 from fedmetaalign.system.cores import cores
@@ -47,12 +49,31 @@ class LocalEngine:
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices; here everybody answers, so that nobody has to be waited for."""
-        asked = [self._runners[name] for name in names]
+        return self.exchange_each(dict.fromkeys(names, request), patience)
+
+    def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
+        """Asks the first of them: what the others are at work on is done when it is their turn."""
+        return self.exchange_each({name: requests[name] for name in [*requests][:count]})
+
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        """Asks each device something of its own, as many at once as there are cores."""
+        asked = [self._runners[name] for name in requests]
+        trained = [request for request in requests.values() if isinstance(request, Train)]
+        spool = None
+        if sum(request.weights.nbytes for request in trained) > MOST:
+            spool = Spool(len(trained[0].weights))
+
+        def answer(runner: DeviceRunner) -> Reply:
+            reply = runner.answer(requests[runner.device.name])
+            if spool is None or not isinstance(reply, Update):
+                return reply
+            return cast(Reply, Spooled(reply, spool))
+
         # The longest first, so that no core is left alone with it at the end.
         asked.sort(key=lambda runner: -len(runner.device.own.support))
         # A matrix product on several threads would take the cores from the other devices, and mostly wait.
         with self._pools.limit(limits=1, user_api="blas"), ThreadPoolExecutor(self._workers) as pool:
             several = pool.map if self._workers > 1 else map  # one more thread would only be waited for
-            replies = several(lambda runner: runner.answer(request), asked)
+            replies = several(answer, asked)
             answers = {runner.device.name: reply for runner, reply in zip(asked, replies, strict=True)}
         return Replies(dict(sorted(answers.items())))

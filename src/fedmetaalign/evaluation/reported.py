@@ -79,6 +79,8 @@ class Reported(BaseModel):
     @classmethod
     def read(cls, value: object) -> Self | None:
         """Returns what a JSON value says, None where a key is missing or not sound; others are ignored."""
+        if not isinstance(value, dict):
+            return None
         try:
             return cls.model_validate(cls.usable(value))
         except ValidationError:

@@ -98,3 +98,62 @@ class Engine(Protocol):
             patience: seconds to wait for a device that is not there, or has left before it answered.
         """
         ...
+
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        """Asks each device by its name something of its own, all at once, as `exchange` does."""
+        ...
+
+    def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
+        """Asks each device what is for it, unless it is at work on that, and waits for the first answers.
+
+        Args:
+            requests: by device, in the order in which they answer where that is simulated. They are told apart
+                by their numbers; whoever is at work on another request is not waited for any more.
+            count: how many answers to wait for; none of those that have come by then is left.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Around:
+    """An engine that passes everything on to another; who makes one replaces `exchange_each` and `first`.
+
+    Attributes:
+        engine: reaches the devices.
+    """
+
+    engine: Engine
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """As the engine says."""
+        return self.engine.names
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """As the engine says."""
+        return self.engine.everyone
+
+    def liveness(self) -> Mapping[str, Liveness]:
+        """As the engine says."""
+        return self.engine.liveness()
+
+    def families(self) -> Mapping[str, int]:
+        """As the engine says."""
+        return self.engine.families()
+
+    def one_sided(self) -> frozenset[str]:
+        """As the engine says."""
+        return self.engine.one_sided()
+
+    def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
+        """As `exchange_each`, the same of all."""
+        return self.exchange_each(dict.fromkeys(names, request), patience)
+
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        """Asks the engine."""
+        return self.engine.exchange_each(requests, patience)
+
+    def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
+        """Asks the engine."""
+        return self.engine.first(requests, count)

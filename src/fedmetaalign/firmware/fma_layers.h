@@ -152,10 +152,9 @@ static void fma_run_layer(const fma_layer_t *layer) {
             places = layer->places;
 #if FMA_PAIRS
             if (layer->bits == 16) {
-                for (; places > 1; places -= 2, from += 2 * layer->stride, to += 2 * layer->outputs) {
-                    fma_run_wide(layer, 2, from, to);
+                for (; places > 0; places -= 2, from += 2 * layer->stride, to += 2 * layer->outputs) {
+                    fma_run_wide(layer, places > 1 ? 2 : 1, from, to);
                 }
-                if (places) fma_run_wide(layer, 1, from, to);
                 break;
             }
 #endif

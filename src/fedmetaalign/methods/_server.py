@@ -14,7 +14,7 @@ from fedmetaalign.aggregation.mean import MEAN
 from fedmetaalign.federation.messages import Update, Vectors
 from fedmetaalign.federation.records import Record
 from fedmetaalign.phases.budget import exchanges
-from fedmetaalign.phases.parallel import broadcast, contributions, records_of
+from fedmetaalign.phases.parallel import Sent, broadcast, records_of
 from fedmetaalign.phases.serial import moved, tour_devices
 from fedmetaalign.phases.server import Round, Server, State
 from fedmetaalign.randomness import generator
@@ -87,7 +87,7 @@ def exchange_round(
         The state after the round, the devices' updates, and the round's records.
     """
     updates, failed = broadcast(server, state.weights, number, vectors, first)
-    found = aggregate(aggregator, contributions(updates))
+    found = aggregate(aggregator, Sent(updates))
     optimizer = optimizer or optax.sgd(1.0)
     gradient = (-found.step).astype(np.float32)
     update, inner = optimizer.update(gradient, _restored(optimizer, state), state.weights)

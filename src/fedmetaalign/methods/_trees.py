@@ -37,7 +37,7 @@ Fit = Callable[[Samples, Target, int], Model]
 def forest(samples: Samples, target: Target, random_state: int) -> Model:
     """Trains a random forest."""
     trained = trees.forest(samples, random_state)
-    nodes = sum(tree.tree_.node_count for tree in trained.estimators_)
+    nodes = sum(tree.node_count for tree in trained.trees)
     return _model(trained, target, nodes * (NODE + target.outputs))
 
 

@@ -4,7 +4,7 @@
        a group (aggregation/groups); those that share no feature, also by way of others, never are.
     2  In each group the weights tour the devices, as in the paper's Algorithm 2, with nothing held back and a
        rate that decays. Beside them tour the weights of each fold, which no device trains on that fold of its
-       samples.
+       samples. What a device hands back that is further away than groups.reach lets it go is not gone on with.
        Of more than two kinds of fault a device says nothing of those that it has not met (phases/kinds).
     3  A device asks four teachers: a forest and a network of its own samples, its group's model, and that
        fine-tuned. Those of the folds tell, on all of its samples, whether the joint blend or the local one
@@ -46,7 +46,7 @@ from fedmetaalign.phases import kinds
 from fedmetaalign.phases.client import Client, check_finite
 from fedmetaalign.phases.folds import folds, taken
 from fedmetaalign.phases.parallel import broadcast
-from fedmetaalign.phases.serial import decayed, moved
+from fedmetaalign.phases.serial import Tour, cut, decayed, go, mean, moved
 from fedmetaalign.phases.server import Final, Round, Server, State
 from fedmetaalign.phases.shifting import shifted
 from fedmetaalign.phases.taught import scores_of, taught
@@ -70,6 +70,8 @@ COUNTS = "counts"
 """How the scores of all devices lie."""
 MEDIAN = "median"
 """How many samples the median device has."""
+STRIDE = "stride"
+"""How long the median device's update on half of its samples is."""
 
 
 def rounds(server: Server) -> list[Round]:
@@ -88,14 +90,31 @@ def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]
     records += [record(1, number, name, absent=UNTOLD) for name in names if name not in of]
     weights, kept = state.weights, dict(state.memory)
     most = math.ceil(server.recipe.groups.cap * state.memory[MEDIAN][0])
-    for group, devices in members([name for name in names if name in of], state).items():
-        order = generator(server.recipe.seed, "order", "fleet", number, group).permutation(len(devices))
-        own = touring(server, state, group)
-        for i in order:
-            own, seen = visited(server, number, devices[i], own, most)
-            records += seen
-        kept |= {f"{group}.{name}": each for name, each in own.items()}
-        weights = own[MODEL] if group == 0 else weights
+    tours = {
+        group: [Tour(route, touring(server, state, group)) for route in cut(order, server.recipe.serial)]
+        for group, order in orders(server.recipe, state, number, [name for name in names if name in of]).items()
+    }
+    rate = decayed(server.recipe.serial, number)
+    reach = rate * server.recipe.groups.reach * float(state.memory[STRIDE][0])
+
+    def request(own: Vectors) -> Visit:
+        rest = {key: each for key, each in own.items() if key != MODEL}
+        return Visit(own[MODEL], number, len(names), number, rate, most, rest)
+
+    # Those of all groups go side by side: they have nothing to do with each other.
+    go(
+        server.engine,
+        [each for those in tours.values() for each in those],
+        number,
+        request,
+        lambda _, local: handed_back(local),
+        lambda own, local: too_far(own, handed_back(local), reach),
+    )
+    for group, those in tours.items():
+        records += [each for one in those for each in one.records]
+        for name in those[0].carried:
+            kept[f"{group}.{name}"] = mean([(one.carried[name], one.answers) for one in those])
+        weights = kept[f"{group}.{MODEL}"] if group == 0 else weights
     state = replace(moved(state, weights, number, records), memory=kept)
     if number == server.recipe.serial.rounds and server.recipe.personalize.by_f1:
         state, failed = told(server, state)
@@ -103,18 +122,29 @@ def tour(server: Server, number: int, state: State) -> tuple[State, list[Record]
     return state, records
 
 
-def visited(server: Server, number: int, name: str, own: Vectors, most: int) -> tuple[Vectors, list[Record]]:
-    """Hands weights to a device, and returns those that it hands back; its own where it does not answer."""
-    rate = decayed(server.recipe.serial, number)
-    rest = {key: each for key, each in own.items() if key != MODEL}
-    request = Visit(own[MODEL], number, len(server.engine.names), number, rate, most, rest)
-    replies = server.engine.exchange([name], request)
-    failed = replies.failed_records(1, number)
-    if name not in replies.answers:
-        return own, failed
-    local = replies.answers[name]
-    said = {"support_loss": local.support_loss, "query_loss": local.query_loss, "accuracy": local.accuracy}
-    return {MODEL: local.weights, **local.vectors}, [*failed, record(1, number, name, **said)]
+def orders(recipe: Recipe, state: State, number: int, names: Sequence[str]) -> dict[int, list[str]]:
+    """Returns the devices of each group in the order in which a round visits them."""
+    found = {}
+    for group, devices in members(names, state).items():
+        order = generator(recipe.seed, "order", "fleet", number, group).permutation(len(devices))
+        found[group] = [devices[i] for i in order]
+    return found
+
+
+def handed_back(local: Local) -> Vectors:
+    """Returns the weights that a device hands back, by name."""
+    return {MODEL: local.weights, **local.vectors}
+
+
+def too_far(before: Vectors, after: Vectors, reach: float) -> str:
+    """Says that a device has moved weights further than `reach`, if it has.
+
+    One that lies, or whose training has run away, would else leave the next ones nothing to go on with.
+    """
+    far = max(float(np.linalg.norm(after[key].astype(np.float64) - each)) for key, each in before.items())
+    if far <= reach:
+        return ""
+    return f"It moved the weights {far / reach:.3g} times as far as groups.reach lets a device."
 
 
 def told(server: Server, state: State) -> tuple[State, list[Record]]:
@@ -147,10 +177,11 @@ def grouped(server: Server, state: State) -> tuple[State, list[Record]]:
     )
     families = server.engine.families()
     least = server.recipe.groups.alignment
-    found = groups(alignments(*pair), least, np.array([families[name] for name in updates]))
-    numbers = {f"{GROUP}{name}": found[i : i + 1] for i, name in enumerate(updates)}
-    median = np.array([np.median(weighs)])
-    kept = {**state.memory, START: state.weights, MEDIAN: median, **have, **numbers}
+    of = groups(alignments(*pair), least, np.array([families[name] for name in updates]))
+    numbers = {f"{GROUP}{name}": of[i : i + 1] for i, name in enumerate(updates)}
+    lengths = np.linalg.norm(np.concatenate(pair).astype(np.float64), axis=1)
+    found = {MEDIAN: np.array([np.median(weighs)]), STRIDE: np.array([np.median(lengths)])}
+    kept = {**state.memory, START: state.weights, **found, **have, **numbers}
     return replace(state, memory=kept), failed
 
 

@@ -17,14 +17,16 @@ def cohort_size(share: float, devices: int) -> int:
     return max(1, round(share * devices))
 
 
-def participation(share: float, devices: int) -> float:
+def participation(recipe: Recipe, devices: int) -> float:
     """Returns the share of the parallel rounds that a device may expect to take part in.
 
     Args:
-        share: the recipe's cohort, which whole devices make a little more or less.
+        recipe: says how many deltas a round is made of, or the cohort, which whole devices make a little more
+            or less.
         devices: in the federation.
     """
-    return cohort_size(share, devices) / devices
+    wanted = recipe.parallel.asynchronous
+    return (cohort_size(recipe.parallel.cohort, devices) if wanted is None else min(wanted, devices)) / devices
 
 
 def cosine(done: int, steps: int, least: float) -> float:
@@ -60,7 +62,7 @@ def shared_steps(recipe: Recipe, device: Device, devices: int) -> float:
     """
     parallel = recipe.parallel
     passes = tours(recipe) * recipe.serial.epochs
-    rounds = parallel.rounds * participation(parallel.cohort, devices) * parallel.epochs
+    rounds = parallel.rounds * participation(recipe, devices) * parallel.epochs
     return passes * len(device.parts["serial"].support) + rounds * len(device.parts["parallel"].support)
 
 
@@ -88,7 +90,7 @@ def stretch(recipe: Recipe, device: Device, devices: int, number: int, share: fl
         number: the round.
         share: of the steps, for a method that does not take them all in one stream.
     """
-    taken = exchanges(recipe) * participation(recipe.parallel.cohort, devices)
+    taken = exchanges(recipe) * participation(recipe, devices)
     each = share * shared_steps(recipe, device, devices) / taken
     first = round((number - 1) * each)
     return range(first, max(first + 1, round(number * each)))

@@ -1,7 +1,7 @@
 """Phase 2: parallel similarity-aware federated learning (the paper's section III.C and Algorithm 3)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def fl_round(
     """
     updates, failed = broadcast(server, state.weights, number)
     root = root_delta(server, state.weights, number, updates) if server.recipe.parallel.needs_root else None
-    found = aggregate(aggregator, contributions(updates), state.memory, root)
+    found = aggregate(aggregator, Sent(updates), state.memory, root)
     alpha = server.recipe.parallel.server_learning_rate
     with np.errstate(
         over="ignore"
@@ -102,9 +102,16 @@ def broadcast(
     return {name: replies.answers[name] for name in sorted(replies.answers)}, failed
 
 
-def contributions(updates: Mapping[str, Update]) -> list[Contribution]:
-    """Returns what an aggregation rule may know of the updates."""
-    return [Contribution(n, u.delta, u.query_score, u.samples, u.steps) for n, u in updates.items()]
+@dataclass(frozen=True)
+class Sent:
+    """Yields what an aggregation rule may know of updates, as often as it is asked, and holds no delta."""
+
+    updates: Mapping[str, Update]
+
+    def __iter__(self) -> Iterator[Contribution]:
+        """Yields one after the other."""
+        for n, u in self.updates.items():
+            yield Contribution(n, u.delta, u.query_score, u.samples, u.steps)
 
 
 def records_of(number: int, updates: Mapping[str, Update], found: Aggregate) -> list[Record]:

@@ -8,6 +8,8 @@ from fedmetaalign.aggregation import Aggregator
 from fedmetaalign.aggregation.registry import aggregator
 from fedmetaalign.federation.records import Record
 from fedmetaalign.fleet.device import Device, Part
+from fedmetaalign.phases.asynchronous import buffered_round
+from fedmetaalign.phases.budget import participation
 from fedmetaalign.phases.foundation import pretrain
 from fedmetaalign.phases.parallel import fl_round, root_size
 from fedmetaalign.phases.serial import serial_round
@@ -24,10 +26,11 @@ def federation(server: Server) -> list[Round]:
     """Lists the rounds of phases 1 and 2, which may start from any weights."""
     serial, parallel = server.recipe.serial, server.recipe.parallel
     rule: Aggregator[object] = aggregator(parallel)
+    one_round = fl_round if parallel.asynchronous is None else buffered_round
     return [
         *(Round("serial", r, partial(serial_round, server, number=r)) for r in range(1, serial.rounds + 1)),
         *(
-            Round("parallel", r, partial(fl_round, server, number=r, aggregator=rule))
+            Round("parallel", r, partial(one_round, server, number=r, aggregator=rule))
             for r in range(1, parallel.rounds + 1)
         ),
     ]
@@ -40,7 +43,10 @@ def round_steps(recipe: Recipe, devices: Sequence[Device], public: Part | None, 
     if round_.phase == "serial":
         passes, taking_part = recipe.serial.tours * recipe.serial.epochs, devices
     else:
-        passes = recipe.parallel.epochs
+        passes, wanted = recipe.parallel.epochs, recipe.parallel.asynchronous
+        if wanted is not None:  # about: who it will be is not known yet
+            samples = [len(device.parts["parallel"].support) for device in devices]
+            return round(passes * sum(samples) * participation(recipe, len(devices)))
         names = tuple(device.name for device in devices)
         chosen = cohort(names, round_.number, recipe.parallel.cohort, recipe.seed)
         taking_part = [device for device in devices if device.name in chosen]

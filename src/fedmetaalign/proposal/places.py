@@ -1,5 +1,6 @@
 """How a recipe names the tables of a source: a pattern where one fits, else each."""
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ def places(paths: Sequence[Path], folder: Path, spare: Collection[Path]) -> list
             patterns = []
         for pattern in patterns:
             more = {*parent.glob(pattern)} - {*group}
-            if more <= {*spare}:
+            if all(path in spare or not path.is_file() for path in more):
                 exclude = tuple(sorted(path.stem for path in more))
                 found.append(Place(_from(folder, parent / pattern), len(group), exclude))
                 break
@@ -50,7 +51,7 @@ def places(paths: Sequence[Path], folder: Path, spare: Collection[Path]) -> list
 
 def _from(folder: Path, path: Path) -> str:
     """A path as seen from a folder, whole where it does not lie in it."""
-    folder, path = folder.resolve(), path.resolve()
+    folder, path = (Path(os.path.abspath(each)) for each in (folder, path))  # noqa: PTH100 - links stay links
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 

@@ -102,7 +102,11 @@ def read(paths: Sequence[Path], options: Options | None = None) -> tuple[tuple[F
     raws: list[Raw] = []
     wrong: dict[Path, str] = {}
     decimals: dict[Path, str] = {}
+    seen: dict[Path, Path] = {}
     for path in paths:
+        if (known := seen.setdefault(path.resolve(), path)) != path:
+            wrong[path] = f"{path} is a link to {known}, which is there already"
+            continue
         try:
             raws.append(glanced(path, options))
         except DataError as error:

@@ -87,6 +87,11 @@ class Recipe(Section):
         if self.parallel.needs_root and not f.enabled:
             rule = 'aggregation = "fltrust"' if self.parallel.aggregation == "fltrust" else 'reference = "root"'
             raise ValueError(f"parallel.{rule} needs public data: set foundation.enabled = true")
+        if self.parallel.asynchronous is not None and self.method != "fed_meta_align":
+            raise ValueError(
+                f'parallel.asynchronous is for method = "fed_meta_align", and "{self.method}" waits for all'
+                " that it asks: take it out"
+            )
         if (
             self.splits.kind == "units"
             and self.splits.unit is None

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from fedmetaalign.recipe.section import Count, Rate, Section
+from fedmetaalign.recipe.section import Count, Rate, Section, Share
+
+Attack = Literal["flip", "scale", "noise", "copies", "nothing", "huge", "little", "inflated", "labels"]
 
 
 def _not_its_own(key: str) -> str:
@@ -67,6 +69,10 @@ class Compare(Section):
     """The learning rate is chosen on the validation data of the first so many seeds."""
     deployed: bool = False
     """Judge networks as [deploy] makes them for the device, quantised; else as they are trained, in float32."""
+    attack: Attack | None = None
+    """What some of the devices do, as `federation/attacks.py` says; the others are judged."""
+    hostile: Share = 0.2
+    """Share of the devices that do it."""
     rank: Literal["accuracy", "macro_f1"] = "accuracy"
     """What makes a method better than another: right alarms, or, of more than two classes, right kinds."""
     variants: Mapping[Annotated[str, Field(min_length=1)], Variant] = {}

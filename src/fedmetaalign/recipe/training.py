@@ -33,6 +33,8 @@ class Serial(Section):
     epochs: Count = 1
     tours: Count = 1
     """Passes over all devices in a round."""
+    parallel_tours: Count | Literal["auto"] = 1
+    """Into how many tours that go on side by side a pass is cut; 1 is the paper, see `phases.serial`."""
     decay: Literal["none", "cosine"] = "none"
     """Of the learning rate, over all tours."""
     shift: Whole = 0
@@ -69,6 +71,29 @@ class Parallel(Section):
     """Share of the devices that takes part in a round."""
     minimum_devices: Count = 1
     """A round that fewer of them answer ends the run, to be resumed."""
+    asynchronous: Count | None = None
+    """Deltas that a round is made of: whichever come first. None: it waits for all whom it has asked."""
+
+    @model_validator(mode="after")
+    def _asynchronous_fits(self) -> "Parallel":
+        if self.asynchronous is None:
+            return self
+        if self.cohort != 1:
+            raise ValueError(
+                f"has asynchronous = {self.asynchronous} and cohort = {self.cohort:g}, and each says who takes"
+                " part in a round: take one of them out"
+            )
+        if self.needs_root:
+            raise ValueError(
+                f"has asynchronous = {self.asynchronous}, where deltas start from several weights, and a rule"
+                " that compares them with the server's own from one: choose another, or take asynchronous out"
+            )
+        if self.minimum_devices > self.asynchronous:
+            raise ValueError(
+                f"has minimum_devices = {self.minimum_devices}, more than the asynchronous ="
+                f" {self.asynchronous} deltas that a round waits for: lower it"
+            )
+        return self
 
     @property
     def needs_root(self) -> bool:
@@ -156,6 +181,9 @@ class Groups(Section):
     """Passes over half of its samples that a device's alignment is measured on."""
     cap: Annotated[float, Field(ge=1, strict=True)] = 4.0
     """Samples that a device trains on in a tour, at most: so many times those of the fleet's median device."""
+    reach: Positive = 2.0
+    """How far a device may move the weights in a tour at the full learning rate, at most: so many times the
+    length of the median device's update on half of its samples. Honest devices stay below 1."""
 
 
 Teacher = Literal["forest", "own", "tuned", "fleet"]

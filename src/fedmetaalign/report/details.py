@@ -66,6 +66,7 @@ def details(
             for each in device.candidates
         ],
         "digest": device.digest,
+        "found": found if device.digest and (found := bundle.get("digest")) != device.digest else None,
         "bundle": told_of(bundle),
     }
     return {key: value for key, value in everything.items() if value not in (None, (), [], {}, 0)}

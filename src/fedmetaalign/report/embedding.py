@@ -1,17 +1,18 @@
 """What the page carries for its script: the fleet's table, its pictures, and what fits of devices' details."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fedmetaalign.report import fleet_table, rounds
 from fedmetaalign.report.candidates import kinds
+from fedmetaalign.report.decision import headline
 from fedmetaalign.report.details import details
 from fedmetaalign.report.findings import Finding
 from fedmetaalign.report.finished import STAGES, Run, mapping
 from fedmetaalign.report.kinds import Confusion, fleet_confusion
 from fedmetaalign.report.reading import Bundles
+from fedmetaalign.report.rendering import script_data
 
 MOST = 40
 """Entries of a list that could have one a device: causes, data files, features that lack values."""
@@ -35,13 +36,14 @@ def embedded(run: Run, found: Sequence[Finding], first: Iterable[str] = ()) -> s
     order = fleet_table.in_order_of_need(run, found, first)
     columns = fleet_table.columns(run, order, found)
     shown = len(order)
-    if (size := len(_json(columns))) > ROWS:
+    if (size := len(script_data(columns))) > ROWS:
         shown = shown * ROWS // size
         columns = {key: values[:shown] for key, values in columns.items()}
     everything: dict[str, Any] = {
         "run": run.folder.name,
         "devices": len(run.devices),
         "lone": run.lone,
+        "against": headline(run).startswith("Do not deploy"),
         "stages": [[stage, STAGES[stage]] for stage in run.stages],
         "columns": columns,
         "means": fleet_table.means(run),
@@ -59,7 +61,7 @@ def embedded(run: Run, found: Sequence[Finding], first: Iterable[str] = ()) -> s
         "missed": [[*row[:3], len(row[3]), row[3][:MOST]] for row in rounds.reasons(lost)[:MOST]],
         "manifest": {k: _cut(v) for k, v in run.manifest.items() if k not in ("gaps", "missed")},
     }
-    left = LIMIT - len(_json(everything))
+    left = LIMIT - len(script_data(everything))
     told: dict[str, list[tuple[int, str]]] = {}
     for number, finding in enumerate(found):
         for name, text in finding.devices:
@@ -67,13 +69,13 @@ def embedded(run: Run, found: Sequence[Finding], first: Iterable[str] = ()) -> s
     bundles, kept = Bundles(run.folder), {}
     for place, device in enumerate(order[:shown]):
         own = (told.get(device.name, ()), lost.get(device.name, ()))
-        text = _json(details(run, device, bundles.of(device.name), series, *own))
+        text = script_data(details(run, device, bundles.of(device.name), series, *own))
         left -= len(text) + 8
         if left < 0:
             break
         kept[place] = text
     parts = ",".join(f'"{place}":{text}' for place, text in kept.items())
-    return f'{_json(everything)[:-1]},"details":{{{parts}}}}}'
+    return f'{script_data(everything)[:-1]},"details":{{{parts}}}}}'
 
 
 def gaps(manifest: Mapping[str, Any]) -> list[tuple[str, int, int, str]]:
@@ -98,11 +100,6 @@ def _cut(value: object) -> object:
     if isinstance(value, list) and len(value) > MOST:
         return [*value[:MOST], f"... {len(value) - MOST} more in manifest.json"]
     return value
-
-
-def _json(value: object) -> str:
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.replace("<", "\\u003c")
 
 
 def _rows(confusion: Confusion | None) -> list[Any]:

@@ -118,12 +118,15 @@ def training(device: DeviceReport) -> int | None:
 
 
 def standing(device: DeviceReport) -> int | None:
-    """How a device is beside training alone: 0 the same, 1 or -1 better or worse, 2 or -2 beyond chance."""
+    """How a device is beside training alone: 0 the same, else better or, below 0, worse.
+
+    1 where that may be chance, 2 where it is more than chance, 3 where nobody knows.
+    """
     if device.gain is None:
         return None
     if abs(device.gain) <= ROUNDING:
         return 0
-    size = 2 if beyond_chance(device.gain, device.luck(device.alone.get("accuracy"))) else 1
+    size = {None: 3, True: 2, False: 1}[beyond_chance(device.gain, device.luck(device.alone.get("accuracy")))]
     return size if device.gain > 0 else -size
 
 

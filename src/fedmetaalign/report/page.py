@@ -3,13 +3,8 @@
 A reader without its script has the words; tables and pictures are drawn by the script from what is embedded.
 """
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -19,7 +14,7 @@ from fedmetaalign.report.embedding import embedded
 from fedmetaalign.report.findings import findings, verdict
 from fedmetaalign.report.finished import Run
 from fedmetaalign.report.reading import read_run
-from fedmetaalign.report.rendering import environment
+from fedmetaalign.report.rendering import environment, parts
 from fedmetaalign.report.sharing import received
 from fedmetaalign.system.writing import replace
 
@@ -27,14 +22,6 @@ SCRIPTS = ("elements.js", "charts.js", "table.js", "device.js", "fleet.js")
 
 _MOST = 8
 """Devices, or sentences, that a finding names before it says how many more there are."""
-
-
-class Parts(NamedTuple):
-    """Style sheet and script of a page, and the policy by which a browser runs these and loads nothing."""
-
-    style: Markup
-    script: Markup
-    policy: str
 
 
 def write_report(run: Path | str, devices: Sequence[str] = ()) -> Path:
@@ -87,20 +74,3 @@ def build(run: Run, first: Iterable[str] = ()) -> str:
             parts=parts(SCRIPTS),
         )
     )
-
-
-@cache
-def parts(scripts: tuple[str, ...]) -> Parts:
-    """Returns what a page with these scripts is made of."""
-    folder = files("fedmetaalign.report") / "templates"
-    style = (folder / "style.css").read_text(encoding="utf-8")
-    script = '"use strict";\n' + "".join((folder / name).read_text(encoding="utf-8") for name in scripts)
-    policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:;"
-        " base-uri 'none'; form-action 'none'"
-    )
-    return Parts(Markup(style), Markup(script), policy)  # noqa: S704 - both are our own
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

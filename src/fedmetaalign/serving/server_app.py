@@ -28,6 +28,7 @@ from fedmetaalign.gateways.certificates import EnrolmentError
 from fedmetaalign.gateways.enrolment import enrolled
 from fedmetaalign.methods import deployable
 from fedmetaalign.model.target import BINARY
+from fedmetaalign.phases.asynchronous import check_buffer
 from fedmetaalign.phases.schedule import pretraining
 from fedmetaalign.phases.server import Server, State
 from fedmetaalign.recipe.errors import dotted
@@ -120,6 +121,7 @@ def serve(grid: Grid, settings: Settings, watcher: Watcher | None = None) -> dic
                 done = restored.done if restored else 0
                 _wait(engine, settings, [*to_come, "personalize"][done], status)
             if shared is None:
+                check_buffer(recipe, len(engine.names))
                 shared = share(registry.hellos, recipe, public)
                 save_shared(shared, out / SHARED)
             engine.shared = shared

@@ -34,7 +34,8 @@ VERSION = 5
 """Of the layout of bundle.json."""
 
 VERSIONS = (2, 3, 4, VERSION)
-"""Those that are read: 2 has no curves, and neither has a rule for missing values; up to 4 they hold C code."""
+"""Those that are read: 2 has no curves, and neither has a rule for missing values; up to 4 they hold C code,
+and say of every sample of a raw window how it is prepared."""
 
 _TRIED = 500  # random samples of a bundle that may answer the same to all
 

@@ -66,7 +66,6 @@ def quantize(
             calibration data, or what is asked for excludes itself.
     """
     check_layers(layers)
-    layers = layers if head else _centred(layers)
     trunk, tail = layers[: len(layers) - head], layers[len(layers) - head :]
     widths = [*bits] if isinstance(bits, Sequence) else [bits] * len(trunk)
     _check_request(len(layers), widths, per_channel, head)
@@ -75,6 +74,8 @@ def quantize(
             f"A float32 head is dense layers, of which the network ends in {most}; {head} were asked for."
         )
     check_calibration(calibration, layers[0].inputs)
+    if not head:
+        trunk = layers = _centred(layers, calibration)
 
     def made(ranges: list[tuple[float, float]]) -> QuantizedNetwork:
         spans = [*ranges[1:-1], output_of(layers[-1].outputs).span(*ranges[-1])]
@@ -100,18 +101,26 @@ def quantize(
     return networks[int(np.argmax(errors <= enough))]
 
 
-def _centred(layers: Layers) -> Layers:
-    """Returns a network of several classes with logits that sum to 0: what all have in common makes no score.
+def _centred(layers: Layers, calibration: np.ndarray) -> Layers:
+    """Returns a network of several classes whose logits sum to 0, if a grid of these is the finer one.
 
-    A row's logits can lie a hundred times farther from 0 than from each other, and a grid has to hold them all.
+    What all logits have in common makes no score, and can lie a hundred times farther from 0 than they lie from
+    each other. One that is far below all others, and so does not count, would take the others with it.
     """
     last = layers[-1]
     if last.outputs == 1 or not isinstance(last, Dense):
         return layers
-    weights, biases = (part.astype(np.float64) for part in (last.weights, last.biases))
-    weights -= weights.mean(axis=1, keepdims=True)
-    biases -= biases.mean()
-    return [*layers[:-1], replace(last, weights=weights.astype(np.float32), biases=biases.astype(np.float32))]
+    weights, biases = (np.asarray(part, np.float64) for part in (last.weights, last.biases))
+    weights, biases = weights - weights.mean(axis=1, keepdims=True), biases - biases.mean()
+    centred = replace(last, weights=weights.astype(np.float32), biases=biases.astype(np.float32))
+    ends = np.zeros((2, 2))  # of the logits that count, as they are and centred; a grid holds 0
+    for inputs in layer_inputs(layers, len(layers) - 1, calibration):
+        for end, layer in zip(ends, (last, centred), strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):  # as in `activations`
+                logits = output_of(last.outputs).counting(operator_of(layer).forward(layer, inputs))
+            end[:] = min(end[0], logits.min()), max(end[1], logits.max())
+    wide, narrow = ends[:, 1] - ends[:, 0]
+    return [*layers[:-1], centred] if narrow < wide else layers
 
 
 def _cooled(layer: Layer, span: tuple[float, float]) -> tuple[Layer, tuple[float, float]]:

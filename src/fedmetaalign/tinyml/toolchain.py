@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,9 +210,13 @@ def _for_core(core: Core, compiler: Literal["zig", "gcc"]) -> list[str]:
 
 
 def _zig() -> list[str]:
-    if importlib.util.find_spec("ziglang") is None:
+    found = importlib.util.find_spec("ziglang")
+    if found is None or found.origin is None:
         raise ToolError("The C compiler is not installed; install fedmetaalign[firmware], which brings Zig.")
-    return [sys.executable, "-m", "ziglang", "cc"]
+    return [
+        str(Path(found.origin).with_name("zig")),
+        "cc",
+    ]  # not `-m ziglang`, which takes a Python process, too
 
 
 def _program(name: str, package: str) -> str:

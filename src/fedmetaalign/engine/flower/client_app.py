@@ -15,7 +15,7 @@ from flwr.clientapp import ClientApp
 from threadpoolctl import threadpool_limits
 
 from fedmetaalign.engine.device_runner import DeviceRunner, Outputs, learner_of
-from fedmetaalign.engine.flower import replies
+from fedmetaalign.engine.flower import rehearsal, replies
 from fedmetaalign.engine.flower.requests import Header, read_header, read_request
 from fedmetaalign.engine.flower.wire import WireError
 from fedmetaalign.errors import BundleError, DataError, FedMetaAlignError
@@ -47,6 +47,7 @@ def say_hello(message: Message, context: Context) -> Message:
         if recipe.fleet.scaling == "device":
             device, _ = build_device(recipe, table, Shared().place(mine, recipe.model))
             _check_features(device)
+            rehearsal.note(recipe, device)
         return replies.write_hello(name, header.run, mine)
 
     return _reply(message, context, content)

@@ -59,6 +59,7 @@ class FlowerEngine:
     on_poll: Callable[[], None] = lambda: None
     poll_interval: float = 0.02
     _overdue: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _at_work: dict[tuple[str, int], PendingRequest] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,21 +86,37 @@ class FlowerEngine:
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices that are online, and waits for each until its deadline."""
+        return self.exchange_each(dict.fromkeys(names, request), patience)
+
+    def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
+        """Asks each device something of its own, as `exchange` does."""
+        self._at_work = {}  # nobody wants that any more
+        return self._collect(requests, len(requests), patience)
+
+    def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
+        """Asks those that are online, and waits for so many answers, or until no more can come."""
+        return self._collect(requests, count, 0.0)
+
+    def _collect(self, requests: Mapping[str, Request[Reply]], count: int, patience: float) -> Replies[Reply]:
+        """Asks, and waits; who is at work on what it was asked before is not asked again."""
         answers: dict[str, Reply] = {}
         failed: list[FailedReply] = []
         began = time.monotonic()
-        unanswered = [PendingRequest(name) for name in names]
-        while unanswered:
+        at_work, self._at_work = self._at_work, {}
+        unanswered = [
+            at_work.get((name, request.number)) or PendingRequest(name) for name, request in requests.items()
+        ]
+        while unanswered and len(answers) < count:
             look = time.monotonic()
             online = self.registry.poll()
             for pending in unanswered:
-                self._send(pending, online, request)
+                self._send(pending, online, requests[pending.device])
             failed += self._late()
             looked = time.monotonic()  # who answers while others are looked at is not late for that
             came = self.registry.mailbox.poll([q.message for q in unanswered if q.message])
             awaited = set(self.everyone) if looked < began + patience else set()
             for pending in list(unanswered):
-                patient = pending.device in awaited
+                request, patient = requests[pending.device], pending.device in awaited
                 content = came.get(pending.message)
                 verdict = self._judge(pending, content, online, request, looked, patient)
                 if verdict is None:
@@ -110,9 +127,10 @@ class FlowerEngine:
                 else:
                     answers[pending.device] = verdict
             self.on_poll()
-            if unanswered:
+            if unanswered and len(answers) < count:
                 now = time.monotonic()
                 time.sleep(min(max(self.poll_interval, (now - began) / 20, 3 * (now - look)), 1.0))
+        self._at_work = {(each.device, requests[each.device].number): each for each in unanswered}
         return Replies(dict(sorted(answers.items())), tuple(sorted(failed, key=lambda each: each.device)))
 
     def _send(self, pending: PendingRequest, online: Mapping[str, Session], request: Request[Any]) -> None:

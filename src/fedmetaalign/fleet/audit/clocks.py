@@ -6,12 +6,15 @@ import polars as pl
 from fedmetaalign.evaluation.rules import auc
 from fedmetaalign.fleet.columns.findings import Finding, are_row_numbers
 from fedmetaalign.fleet.columns.words import CLOCK_NAMES, FAULT_NAMES, REMAINING_NAMES, SPAN_NAMES, words
+from fedmetaalign.fleet.times.stamps import MONTH
 
 _TIMES = (
     r"^\d{4}-\d{1,2}-\d{1,2}([T ].*)?$",
     r"^\d{4}/\d{1,2}/\d{1,2}( .*)?$",
     r"^\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?$",
     r"^\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?$",
+    rf"^\d{{1,2}}\.?[-/. ]\s*(de )?{MONTH}[-/., ]\s*(de )?\d{{2,4}}(,? .*)?$",
+    rf"^{MONTH} \d{{1,2}},? \d{{4}}(,? .*)?$",
 )
 _STEADY = 0.9  # the share of equal steps from which on a column counts
 _TELLS = 0.1  # how far from one half the AUC of a clock has to be before it is worth a word

@@ -209,7 +209,10 @@ def _judge(
     rule = _best_rule(list(features.values()), y)
     found = [*found, _balance(y, majority)]
     if rule is not None and 0 < faults < len(y):
-        found += [_rule(rule, list(features), majority), *_no_signal(features.values(), y)]
+        found += [
+            _rule(rule, list(features), majority),
+            *_no_signal(features.values(), y, any(f.code == "leak" for f in found)),
+        ]
     found += duplicates(compare, y)
     if ordered:
         found += order(features, y, y if kinds is None else kinds)
@@ -251,7 +254,7 @@ def _rule(rule: FeatureRule, features: Sequence[str], majority: float) -> Findin
     return Finding("rule", "warning" if rule.accuracy >= 0.99 > majority else "info", name, sentence)
 
 
-def _no_signal(features: Iterable[np.ndarray], y: np.ndarray) -> Iterator[Finding]:
+def _no_signal(features: Iterable[np.ndarray], y: np.ndarray, leaks: bool) -> Iterator[Finding]:
     """Warns where neither a feature nor its distance from the median separates the classes."""
     strongest, error = 0.0, 0.0
     for values in features:
@@ -260,8 +263,9 @@ def _no_signal(features: Iterable[np.ndarray], y: np.ndarray) -> Iterator[Findin
             strongest = max(strongest, abs(auc(each, labels) - 0.5))
         error = max(error, auc_error(labels))
     if np.isfinite(error) and strongest <= SIGMAS * error:
+        which = "Besides what tells the label, no single feature" if leaks else "No single feature"
         sentence = (
-            f"No single feature carries signal: every AUC is within {strongest:.3f} of 0.5, and chance alone "
-            f"gives up to {SIGMAS * error:.3f}; the accuracy of the larger class may be the ceiling."
+            f"{which} carries signal: every AUC is within {strongest:.3f} of 0.5, and chance alone gives up to"
+            f" {SIGMAS * error:.3f}; the accuracy of the larger class may be the ceiling."
         )
         yield Finding("no-signal", "warning", None, sentence)

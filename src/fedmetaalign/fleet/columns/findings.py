@@ -117,6 +117,8 @@ def judge_text(name: str, text: pl.Series, y: np.ndarray) -> Finding:
     for rows, when in ((filled, "where it is filled in"), (~filled, "where it is empty")):
         if not rows.all() and _implies(rows, y):
             return _leak(name, when, rows, y)
+    if (found := _with_unit(name, text)) is not None:
+        return found
     if len(values) == len(y) >= 20 or is_named_id(name):
         return _identifier(name, len(values), len(y))
     telling = [index for index in range(len(values)) if len(values) <= 50 and _implies(inverse == index, y)]
@@ -134,6 +136,19 @@ def judge_text(name: str, text: pl.Series, y: np.ndarray) -> Finding:
         chance = " (no more than chance)" if excess < SIGMAS * math.sqrt(2 * (len(values) - 1)) else ""
         signal = f", fault share {shares.min():.1%} to {shares.max():.1%}{chance}"
     return Finding("text", "info", name, f"Column '{name}' is text with {len(values):,} values{signal}.")
+
+
+def _with_unit(name: str, text: pl.Series) -> Finding | None:
+    """Whether a column holds numbers with one and the same unit behind each."""
+    cells = text.drop_nulls()
+    units = cells.str.extract(r"^[+-]?\d[\d.,]*\s*([^\d\s.,:/-][^\d\s]{0,9})$")
+    if units.null_count() or units.n_unique() != 1 or cells.n_unique() < 10:
+        return None
+    sentence = (
+        f"Column '{name}' holds numbers with a unit in each cell, such as '{cells[0]}': call it"
+        f" '{name} [{units[0]}]', with bare numbers below, and it can be a feature."
+    )
+    return Finding("type", "warning", name, sentence)
 
 
 def beside_leaks(

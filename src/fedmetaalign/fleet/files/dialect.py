@@ -87,6 +87,7 @@ def sniff(lines: Sequence[str], encoding: str, options: Options) -> Dialect:
         first = _content(lines, 0)
     if options.header is None:
         first = _under_titles(lines, first, comment, separator)
+        first = _under_groups(lines, first, comment, separator)
     separator = separator or _separator(_without_comments(lines[first:], comment))
     rows = records_of(_without_comments(lines[first:], comment), separator)
     unit_line = options.unit_line if options.unit_line is not None else _are_units(rows)
@@ -134,6 +135,33 @@ def _under_titles(lines: Sequence[str], first: int, comment: str | None, separat
         if alike and len(names) > 1 and not any(map(is_number, names)):
             return below
     return first
+
+
+def _under_groups(lines: Sequence[str], first: int, comment: str | None, separator: str | None) -> int:
+    """The line of the header, below one that names groups of columns and has gaps between them."""
+    rest = _without_comments(lines[first:], comment)
+    rows = records_of(rest, separator or _separator(rest), 50)
+    return _content(lines, first + 1) if are_groups(rows) and not _are_units(rows) else first
+
+
+def are_groups(rows: Sequence[Sequence[str | None]]) -> bool:
+    """Tells whether the first record names groups of columns, and the second the columns.
+
+    The first has gaps, and the second has none, and no number; the third has one.
+    """
+    if len(rows) < 3 or len(rows[0]) != len(rows[1]):
+        return False
+    groups, names, values = ([(cell or "").strip() for cell in row] for row in rows[:3])
+    width = max((i for i, cell in enumerate(names) if cell), default=-1) + 1
+    own = names[:width]
+    return (
+        "" in groups[1:width]
+        and all(own)
+        and len({*own}) == width
+        and len([cell for cell in groups if cell]) > 1
+        and not any(map(is_number, (*own, *groups)))
+        and any(map(is_number, values))
+    )
 
 
 def _filled(line: str, separator: str) -> int:

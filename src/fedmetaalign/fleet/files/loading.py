@@ -14,6 +14,7 @@ import polars as pl
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.files import typed
 from fedmetaalign.fleet.files.dialect import SEPARATORS, Dialect, Options
+from fedmetaalign.fleet.files.footers import Footers
 from fedmetaalign.fleet.files.names import checked_names, missing
 from fedmetaalign.fleet.files.numbers import Style
 from fedmetaalign.fleet.files.raw import Later, Raw, listed
@@ -263,12 +264,13 @@ def _text(source: Source, only: Only, texts: Collection[str], options: Options, 
     needed = needed_of(source.path, text.names, only)
     separator = text.dialect.separator
     with typed.readable(source.path, "CSV"):
-        whole = scanned(text, folder)
+        footers = Footers()
+        whole = scanned(text, folder, footers)
         height = int(whole.select(pl.len()).collect(engine="streaming").item())
         _check(source, height, needed)
         lines = lambda row: f"line {text.line(row)}"  # noqa: E731
         styles = decide(source.path, whole, needed, texts, options, separator, lines)
-    dialect = _told(source, text.dialect, styles.values())
+    dialect = _told(source, text.dialect, styles.values(), len(footers.lines))
     raw = Raw(source.path, _bare(needed), text, dialect=dialect, units=text.units, styles=styles)
     large = text.size > SMALL_BYTES
     rows = styled(whole.select(needed), styles)
@@ -287,7 +289,7 @@ def _large(lazy: pl.LazyFrame, numbers: Sequence[str]) -> pl.DataFrame:
     return lazy.with_columns(values[name] for name in numbers if not found[name]).collect(engine="streaming")
 
 
-def _told(source: Source, dialect: Dialect, styles: Collection[Style]) -> str:
+def _told(source: Source, dialect: Dialect, styles: Collection[Style], sums: int) -> str:
     """How a text was read, in a few words."""
     words = [SEPARATORS.get(dialect.separator, f"separated by {dialect.separator!r}")]
     if any(style.decimal == "," for style in styles):
@@ -301,6 +303,8 @@ def _told(source: Source, dialect: Dialect, styles: Collection[Style]) -> str:
         words.append(f"header in line {dialect.header}")
     if dialect.unit_line:
         words.append("a line of units")
+    if sums:
+        words.append(f"{sums} line{'s' * (sums > 1)} at the end left out (sums and the like)")
     if source.packed:
         words.append("gzip")
     return ", ".join(words)

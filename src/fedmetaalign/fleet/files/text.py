@@ -12,12 +12,14 @@ import polars as pl
 
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.files.dialect import SEPARATORS, Dialect, Options, sniff, unit_of
+from fedmetaalign.fleet.files.footers import MOST, Footers, ends_so
 from fedmetaalign.fleet.files.names import checked_names
 from fedmetaalign.fleet.files.source import SMALL_BYTES, Source, chunks
 
 LONGEST_LINE = 8 * 2**20
 """Bytes; no table of numbers has longer ones."""
 SAMPLE_LINES = 200
+_TAIL = 1 << 14
 _UNDEFINED = bytes.fromhex("818d8f909d")  # in cp1252
 
 
@@ -56,7 +58,7 @@ def examine(source: Source, options: Options) -> Text:
     try:
         with _decoded(source, surveyed.encoding) as stream:
             lines = list(islice(iter(lambda: stream.readline(LONGEST_LINE), ""), SAMPLE_LINES))
-        dialect = sniff(lines, surveyed.encoding, options)
+        dialect = sniff(_body_alone(lines), surveyed.encoding, options)
         line, header = next(_records(source, dialect), (1, []))
     except csv.Error as error:
         raise no_table(source, error) from None
@@ -75,7 +77,16 @@ def examine(source: Source, options: Options) -> Text:
         units = {name: unit for name, cell in zip(names, below, strict=False) if (unit := unit_of(cell)) != "-"}
     plain = surveyed.encoding == "utf-8-sig" and dialect.header == line and not dialect.unit_line
     plain = plain and surveyed.line_ends and not surveyed.marks and _leads(lines, dialect.header)
+    plain = plain and not ends_so(surveyed.tail.decode("utf-8", "ignore").splitlines())
     return Text(source, dialect, names, units, plain, surveyed.size)
+
+
+def _body_alone(lines: list[str]) -> list[str]:
+    """Some first lines without those at the end that may sum up: these need not be cut as the others are."""
+    end = len(lines)
+    while end > 2 and end > len(lines) - MOST and ends_so(lines[:end]):
+        end -= 1
+    return lines[:end]
 
 
 def _leads(lines: list[str], header: int) -> bool:
@@ -83,7 +94,7 @@ def _leads(lines: list[str], header: int) -> bool:
     return not any(line.strip() for line in lines[: header - 1])
 
 
-def rows(text: Text) -> Iterator[tuple[int, list[str]]]:
+def rows(text: Text, footers: Footers | None = None) -> Iterator[tuple[int, list[str]]]:
     """The records under the header and the units, each with the line it begins on.
 
     A line that begins with # and has not as many cells as the header is a comment, if no line that does has.
@@ -91,15 +102,19 @@ def rows(text: Text) -> Iterator[tuple[int, list[str]]]:
     Raises:
         DataError: a record has not as many cells as the header.
     """
-    return islice(_body(text.source, text.dialect, len(text.names)), int(text.dialect.unit_line), None)
+    body = _body(text.source, text.dialect, len(text.names), footers)
+    return islice(body, int(text.dialect.unit_line), None)
 
 
-def _body(source: Source, dialect: Dialect, width: int) -> Iterator[tuple[int, list[str]]]:
-    """The records under the header but for comments."""
+def _body(
+    source: Source, dialect: Dialect, width: int, footers: Footers | None = None
+) -> Iterator[tuple[int, list[str]]]:
+    """The records under the header but for comments, and for sums at the end."""
+    footers = footers or Footers()
     skipped: tuple[int, int] | None = None
     marked = False
     try:
-        for line, row in islice(_records(source, dialect), 1, None):
+        for line, row in footers.without(islice(_records(source, dialect), 1, None)):
             mark = dialect.comment is None and row[0].startswith("#")
             if len(row) != width:
                 if not mark or marked:
@@ -114,12 +129,13 @@ def _body(source: Source, dialect: Dialect, width: int) -> Iterator[tuple[int, l
         raise no_table(source, error) from None
 
 
-def scanned(text: Text, folder: Path) -> pl.LazyFrame:
+def scanned(text: Text, folder: Path, footers: Footers | None = None) -> pl.LazyFrame:
     """All cells as text, to be read when they are asked for.
 
     Args:
         text: the table.
         folder: where a copy may lie that polars can read; it has to stay until the frame is read.
+        footers: gets to know which lines at the end were left out.
 
     Raises:
         DataError: as `rows`.
@@ -130,7 +146,7 @@ def scanned(text: Text, folder: Path) -> pl.LazyFrame:
     with copy.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(map(str, range(len(text.names))))
-        writer.writerows(row for _, row in rows(text))
+        writer.writerows(row for _, row in rows(text, footers))
     frame = pl.scan_csv(copy, infer_schema=False, missing_columns="raise")
     return frame.rename(dict(zip(frame.collect_schema().names(), text.names, strict=True)))
 
@@ -205,6 +221,8 @@ class _Surveyed:
     marks: bool
     """A line begins with #."""
     size: int
+    tail: bytes
+    """The last bytes."""
 
 
 def _survey(source: Source, encoding: str | None) -> _Surveyed:
@@ -216,7 +234,7 @@ def _survey(source: Source, encoding: str | None) -> _Surveyed:
     utf8 = codecs.getincrementaldecoder("utf-8")()
     is_utf8, undefined, feeds, returns, marks = True, False, 0, 0, False
     size = since = 0
-    start, last = b"", b"\n"
+    start, last, tail = b"", b"\n", b""
     for chunk in chunks(source):
         start = start or chunk[:4096]
         if is_utf8:
@@ -237,7 +255,7 @@ def _survey(source: Source, encoding: str | None) -> _Surveyed:
                 " no line of a table is; look at the file"
             )
         size += len(chunk)
-        last = chunk[-1:]
+        last, tail = chunk[-1:], (tail + chunk)[-_TAIL:]
     if is_utf8:
         try:
             utf8.decode(b"", final=True)
@@ -251,7 +269,7 @@ def _survey(source: Source, encoding: str | None) -> _Surveyed:
         raise DataError(
             f"{source.path} is not UTF-8 text; correct encoding in [fleet.csv], or save it as UTF-8"
         )
-    return _Surveyed(encoding, feeds > 0 or not returns, marks, size)
+    return _Surveyed(encoding, feeds > 0 or not returns, marks, size, tail)
 
 
 def _encoding(start: bytes, is_utf8: bool, undefined: bool) -> str:

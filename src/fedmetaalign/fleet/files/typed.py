@@ -13,6 +13,8 @@ from pathlib import Path
 import polars as pl
 
 from fedmetaalign.errors import DataError
+from fedmetaalign.fleet.files.dialect import are_groups
+from fedmetaalign.fleet.files.footers import MOST, is_summary
 from fedmetaalign.fleet.files.source import CHUNK, Source, chunks, inflated, too_large
 
 MOST_SHEET_BYTES = 2**30
@@ -44,6 +46,7 @@ def readable(path: Path, kind: str) -> Iterator[None]:
 
 
 _TITLES = 20  # rows among which a header is looked for
+_FEWER = 10  # times the rows of a sheet that the longest has at most
 
 
 def parquet(source: Source) -> pl.LazyFrame:
@@ -112,10 +115,11 @@ def _bounded(source: Source, longest: int) -> None:
 
 
 def spreadsheet(source: Source) -> tuple[list[str], pl.DataFrame, str, int]:
-    """The first sheet with a table: its header, all cells under it as text, which it is, and the header's row.
+    """A sheet with a table: its header, all cells under it as text, which it is, and the header's row.
 
-    Rows before the header that have a single cell are titles. Where no sheet has a row under a header of two
-    columns, it is the first with something in it.
+    It is the first that has a tenth of the rows of the longest. Rows before the header that have a single cell
+    are titles. A shorter table beside it, an empty column apart, and sums at the end are left out. Where no
+    sheet has a row under a header of two columns, it is the first with something in it.
 
     Raises:
         DataError: it is damaged, unfolds to more than it may, or there is nothing in it.
@@ -133,20 +137,43 @@ def spreadsheet(source: Source) -> tuple[list[str], pl.DataFrame, str, int]:
         if not filled:
             raise DataError(f"{source.path} has no sheet with anything in it; give it a header and rows")
         starts = {name: _header(sheets[name]) for name in filled}
-        name = next((each for each in filled if starts[each] + 1 < sheets[each].height), filled[0])
-        frame, start = sheets[name], starts[name]
+        under = {name: sheets[name].height - starts[name] - 1 for name in filled}
+        most = max(under.values())
+        name = next((each for each in filled if under[each] and under[each] * _FEWER >= most), filled[0])
+        frame, start = _largest(sheets[name], starts[name]), starts[name]
     except (FastExcelError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise DataError(f"{source.path} is not a readable .xlsx file; save it again") from error
     header = [cell or "" for cell in frame.row(start)]
     others = [other for other in book.sheet_names if other != name]
     told = f"sheet '{name}'" + (f" of {len(others) + 1}" if others else "")
-    return header, frame[start + 1 :], told + (f", header in row {start + 1}" if start else ""), start + 1
+    end = frame.height
+    while end > max(start + 2, frame.height - MOST) and is_summary(frame.row(end - 1)):
+        end -= 1
+    return header, frame[start + 1 : end], told + (f", header in row {start + 1}" if start else ""), start + 1
 
 
 def _header(frame: pl.DataFrame) -> int:
     """The row that names the columns, from 0: the first with more than one cell, where there are such rows."""
-    counts = [sum(1 for cell in row if cell and cell.strip()) for row in frame.head(_TITLES).iter_rows()]
-    return next((row for row, count in enumerate(counts) if count > 1), 0)
+    top = frame.head(_TITLES + 3).rows()
+    counts = [sum(1 for cell in row if cell and cell.strip()) for row in top[:_TITLES]]
+    start = next((row for row, count in enumerate(counts) if count > 1), 0)
+    return start + are_groups(top[start : start + 3])
+
+
+def _largest(frame: pl.DataFrame, start: int) -> pl.DataFrame:
+    """The table of a sheet without a shorter one beside it, which an empty column parts from it."""
+    filled = [(frame[name].fill_null("").str.strip_chars() != "").arg_true() for name in frame.columns]
+    heights = [int(rows[-1]) + 1 if len(rows) else 0 for rows in filled]
+    blocks: list[list[int]] = [[]]
+    for i, height in enumerate(heights):
+        if height:
+            blocks[-1].append(i)
+        elif blocks[-1]:
+            blocks.append([])
+    tall = [max((heights[i] for i in block), default=0) for block in blocks]
+    if 2 * sorted(tall)[-2:][0] > max(tall) - start:
+        return frame
+    return frame.select(frame.columns[i] for i in blocks[tall.index(max(tall))])
 
 
 def _unfold(source: Source) -> None:

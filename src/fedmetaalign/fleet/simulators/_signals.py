@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.signal import lfilter
 
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators._devices import both_classes, names
@@ -96,6 +95,8 @@ def ringing(
     first, late = first[inside], first[inside] - times[inside] * rate
     driven = np.zeros(rows, complex)
     np.add.at(driven, first, amplitudes[inside] * np.exp(pole * late))
+    from scipy.signal import lfilter  # half a second, which every start would wait for
+
     answer: np.ndarray = lfilter([1.0], [1.0, -np.exp(pole)], driven).imag
     return answer
 
@@ -117,5 +118,7 @@ def resonant_noise(
     power = 1 / (1 - abs(pole) ** 2)
     white = rng.normal(size=rows) + 1j * rng.normal(size=rows)
     white[0] *= np.sqrt(power)
+    from scipy.signal import lfilter
+
     coloured: np.ndarray = lfilter([1.0], [1.0, -pole], white).real * level / np.sqrt(power)
     return coloured

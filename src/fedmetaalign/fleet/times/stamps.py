@@ -16,14 +16,33 @@ from fedmetaalign.fleet.files import Raw
 SECOND = 1_000_000
 """Microseconds."""
 
-_DATE = r"(?<a>\d{1,4}|\p{L}{3,9}\.?)(?<mark>[-/. ])\s*(?<b>\d{1,2}|\p{L}{3,9}\.?)[-/., ]\s*(?<c>\d{1,4})"
+_MONTH = r"\p{L}{3,10}\.?"
+_DATE = (
+    rf"(?<a>\d{{1,4}}|{_MONTH})(?<mark>[-/. ])\s*(?:de\s+)?(?<b>\d{{1,2}}|{_MONTH})[-/., ]\s*(?:de\s+)?"
+    r"(?<c>\d{1,4})"
+)
 _COMPACT = r"(?<y>\d{4})(?<m>\d{2})(?<d>\d{2})"
 _SECONDS = r"(?::(?<second>\d{2})(?:[.,](?<part>\d{1,9})\d*)?)?"
 _TIME = rf"(?<hour>\d{{1,2}}):(?<minute>\d{{2}}){_SECONDS}\s*(?<half>[AaPp]\.?[Mm]\.?)?"
 _SHORT = r"(?<hh>\d{2})(?<mm>\d{2})(?<ss>\d{2})?"
 _ZONE = r"(?<offset>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)"
 _STAMP = rf"^(?:{_DATE}|{_COMPACT})(?:(?:\s*[Tt,]\s*|\s+|$)(?:{_TIME}|{_SHORT})?\s*{_ZONE}?)?$"
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = (
+    *("jan ene gen", "feb fev", "mar mae maa mrz mrt", "apr avr abr", "may mai mei mag", "jun giu"),
+    *("jul lug", "aug aou ago", "sep set", "oct okt ott out", "nov", "dec dez dic"),
+)
+"""How months begin in English, German, French, Spanish, Italian, Portuguese and Dutch, without accents."""
+MONTH = (
+    "(?i:jui|"
+    + "|".join(
+        word.replace("a", "[aä]").replace("e", "[eé]").replace("u", "[uû]")
+        for word in " ".join(_MONTHS).split()
+    )
+    + r")\p{L}{0,7}\.?"
+)
+"""A regular expression of the names of months."""
+_NUMBER_OF = {word: i for i, words in enumerate(_MONTHS, 1) for word in words.split()}
+_PLAIN = {"ä": "a", "é": "e", "û": "u", "ç": "c", "juin": "jun", "juil": "jul"}
 
 
 @dataclass(frozen=True)
@@ -109,8 +128,9 @@ def _dates(raw: Raw, clock: Clock, stamps: pl.DataFrame) -> tuple[pl.Series, pl.
         days = pl.select(pl.when(lettered[0]).then(second).otherwise(first)).to_series()
         months = (
             names.str.to_lowercase()
+            .str.replace_many(_PLAIN)
             .str.slice(0, 3)
-            .replace_strict({m: i for i, m in enumerate(_MONTHS, 1)}, default=0, return_dtype=pl.Int64)
+            .replace_strict(_NUMBER_OF, default=0, return_dtype=pl.Int64)
         )
         return (
             _years(third.cast(pl.Int64, strict=False).fill_null(0)),

@@ -1,5 +1,6 @@
 // Charts as SVG in the page's colours. A mark that stands for a device opens it; tooltips are <title> elements.
-const WIDE = 420, HIGH = 240, LEFT = 40, RIGHT = 12, TOP = 20, BOTTOM = 34;
+// On a phone a chart is drawn smaller, so that its words are not.
+const PHONE = innerWidth < 600, WIDE = PHONE ? 320 : 420, HIGH = 240, LEFT = 40, RIGHT = 12, TOP = 20, BOTTOM = 34;
 
 function ticks(low, high, most = 5) {
   const raw = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(raw));
@@ -24,15 +25,18 @@ function chart(label, x, y, { right = RIGHT, high = HIGH } = {}) {
     svg.append(s("line", { class: "grid", x1: LEFT, x2: WIDE - right, y1: Y(value), y2: Y(value) }),
       s("text", { x: LEFT - 6, y: Y(value) + 4, "text-anchor": "end" }, text));
   }
-  for (const [value, text] of x.marks || ticks(x.low, x.high, 6).map((each) => [each, String(each).replace("-", "\u2212")])) {
-    svg.append(s("text", { x: X(value), y: high - BOTTOM + 16, "text-anchor": "middle" }, text));
-  }
+  (x.marks || ticks(x.low, x.high, 6).map((each) => [each, String(each).replace("-", "\u2212")])).forEach(([value,
+    text], i) => {
+    const lower = PHONE && x.marks && i % 2 ? 13 : 0;  // names of stages side by side have no room there
+    svg.append(s("text", { x: X(value), y: high - BOTTOM + 16 + lower, "text-anchor": "middle" }, text));
+  });
   svg.append(s("text", { x: WIDE - right, y: high - 3, "text-anchor": "end", class: "axis" }, x.title || ""),
     s("text", { x: 2, y: 11, class: "axis" }, y.title || ""));
   return { svg, X, Y };
 }
 
-const path = (points, close = "") => points.length ? `M${points.map((each) => each.map((n) => n.toFixed(1)).join(",")).join("L")}${close}` : "";
+const path = (points, close = "") => points.length
+  ? `M${points.map((each) => each.map((n) => n.toFixed(1)).join(",")).join("L")}${close}` : "";
 
 const titled = (text, mark) => { mark.append(s("title", {}, text)); return mark; };
 
@@ -61,14 +65,16 @@ function pile(svg, X, base, low, width, step, stacks, side, dots) {
     const left = X(low + bin * width);
     if (dots) {
       stack.forEach((each, i) => svg.append(opening(each.name, titled(`${each.name}: ${each.text}`, s("circle", {
-        class: each.tone, cx: left + pixels / 2, cy: base - side * (i + 0.5) * step, r: Math.min(step, pixels) * 0.44 })))));
+        class: each.tone, cx: left + pixels / 2, cy: base - side * (i + 0.5) * step,
+          r: Math.min(step, pixels) * 0.44 })))));
       continue;
     }
     let from = 0;
     for (const tone of new Set(stack.map((each) => each.tone))) {
       const number = stack.filter((each) => each.tone === tone).length, y = base - side * from * step;
       const height = Math.max(number * step, 1.2);  // one device of thousands is to be seen
-      svg.append(titled(plural(number, "device"), s("rect", { class: tone, x: left + 0.5, width: Math.max(1, pixels - 1), y: side > 0 ? y - height : y, height })));
+      svg.append(titled(plural(number, "device"), s("rect", { class: tone, x: left + 0.5, width: Math.max(1,
+        pixels - 1), y: side > 0 ? y - height : y, height })));
       from += number;
     }
   }
@@ -83,7 +89,8 @@ function distribution(label, title, upper, lower, { zero = false, format = (valu
   svg.append(s("line", { class: "rule", x1: LEFT, x2: WIDE - RIGHT, y1: base, y2: base }));
   if (zero) svg.append(s("line", { class: "rule", x1: X(0), x2: X(0), y1: TOP, y2: HIGH - BOTTOM }));
   const dots = upper[1].length <= DOTS, bins = dots ? 30 : 40, width = (high - low) / bins;
-  const groups = [[1, upper], [-1, lower]].filter((each) => each[1]).map(([side, group]) => [side, group, stacked(group[1], low, width, bins)]);
+  const groups = [[1, upper], [-1, lower]].filter((each) => each[1]).map(([side, group]) => [side, group,
+    stacked(group[1], low, width, bins)]);
   const highest = Math.max(...groups.flatMap((each) => [...each[2].values()].map((stack) => stack.length)));
   for (const [side, group, stacks] of groups) {
     pile(svg, X, base, low, width, Math.min(11, room / highest), stacks, side, dots);
@@ -105,7 +112,8 @@ function lines(label, x, yTitle, found, { bands = [], guides = [], values = fals
   const names = guides.length ? 74 : RIGHT;
   const { svg, X, Y } = chart(label, x, { low, high, title: yTitle }, { right: names });
   const at = (list) => list.map((value, i) => known(value) ? [X(x.at[i]), Y(value)] : null).filter(known);
-  for (const [lower, upper] of bands) svg.append(s("path", { class: "band", d: path([...at(upper), ...at(lower).reverse()], "Z") }));
+  for (const [lower, upper] of bands) svg.append(s("path", { class: "band", d: path([...at(upper),
+    ...at(lower).reverse()], "Z") }));
   let place = HIGH;
   for (const [name, value] of [...guides].sort((a, b) => a[1] - b[1])) {
     place = Math.min(place - 12, Y(value));
@@ -113,13 +121,16 @@ function lines(label, x, yTitle, found, { bands = [], guides = [], values = fals
       s("text", { x: WIDE - names + 5, y: place + 4 }, name));
   }
   for (const each of found) {
-    const points = at(each.values), line = titled(each.name, s("path", { class: `line ${each.class || ""}`, d: path(points) }));
+    const points = at(each.values), line = titled(each.name, s("path", { class: `line ${each.class || ""}`,
+      d: path(points) }));
     svg.append(each.opens ? opening(each.name, line) : line);
     if (each.class === "strong" || points.length === 1) {
-      svg.append(...points.filter(() => points.length <= 12).map(([cx, cy]) => s("circle", { class: `point ${each.class || ""}`, cx, cy, r: 3 })));
+      svg.append(...points.filter(() => points.length <= 12).map(([cx, cy]) => s("circle",
+        { class: `point ${each.class || ""}`, cx, cy, r: 3 })));
     }
     if (values && each.class === "strong") {
-      svg.append(...each.values.map((value, i) => known(value) && s("text", { class: "told", x: X(x.at[i]), y: Y(value) - 9, "text-anchor": "middle" }, value.toFixed(1))).filter(known));
+      svg.append(...each.values.map((value, i) => known(value) && s("text",
+        { class: "told", x: X(x.at[i]), y: Y(value) - 9, "text-anchor": "middle" }, value.toFixed(1))).filter(known));
     }
   }
   return svg;
@@ -127,7 +138,7 @@ function lines(label, x, yTitle, found, { bands = [], guides = [], values = fals
 
 // Rounds from left to right, a row a name; from the least value, or 0, to the greatest the colour grows.
 function heat(label, at, names, rows, { opens = true, format = fraction } = {}) {
-  const left = names.length > 1 || names[0] ? 110 : 4, cell = 14, wide = 520;
+  const left = names.length > 1 || names[0] ? 110 : 4, cell = 14, wide = PHONE ? 330 : 520;
   const width = (wide - left) / at.length, high = rows.length * cell + 22;
   const sizes = rows.flat().filter(known).map(Math.abs), top = Math.max(...sizes);
   const least = rows.flat().some((value) => value < 0) ? 0 : Math.min(...sizes);
@@ -135,12 +146,15 @@ function heat(label, at, names, rows, { opens = true, format = fraction } = {}) 
   rows.forEach((row, y) => {
     const text = s("text", { x: left - 6, y: y * cell + cell - 3, "text-anchor": "end" }, shortened(names[y], 17));
     svg.append(opens ? opening(names[y], text) : text);
-    row.forEach((value, x) => known(value) && svg.append(titled(`${names[y]}${names[y] ? ", " : ""}round ${at[x]}: ${format(value)}`,
-      s("rect", { class: value < 0 ? "bad" : "good", x: left + x * width, y: y * cell, width: Math.max(0.5, width - 0.6), height: cell - 1,
+    row.forEach((value, x) => known(value)
+      && svg.append(titled(`${names[y]}${names[y] ? ", " : ""}round ${at[x]}: ${format(value)}`,
+      s("rect", { class: value < 0 ? "bad" : "good", x: left + x * width, y: y * cell,
+        width: Math.max(0.5, width - 0.6), height: cell - 1,
         "fill-opacity": (0.08 + 0.92 * (Math.abs(value) - least) / (top - least || 1)).toFixed(3) }))));
   });
   for (const mark of ticks(0, at.length, 8)) {
-    if (at[mark - 1] !== undefined) svg.append(s("text", { x: left + (mark - 0.5) * width, y: high - 6, "text-anchor": "middle" }, at[mark - 1]));
+    if (at[mark - 1] !== undefined) svg.append(s("text", { x: left + (mark - 0.5) * width, y: high - 6,
+      "text-anchor": "middle" }, at[mark - 1]));
   }
   return svg;
 }
@@ -157,9 +171,11 @@ function confusion(rows) {
       cell.style.setProperty("--share", total ? `${Math.round(70 * count / total)}%` : "0%");
       return cell;
     });
-    return h("tr", {}, h("th", { scope: "row", class: "name" }, name, marks.map((mark) => h("span", { class: "tag" }, mark))),
+    return h("tr", {}, h("th", { scope: "row", class: "name" }, name,
+      marks.map((mark) => h("span", { class: "tag" }, mark))),
       cells, h("td", {}, whole(total)), h("td", {}, share(recall)));
   });
   return h("div", { class: "scroll", tabindex: "0" }, h("table", { class: "confusion" }, h("thead", {}, h("tr", {},
-    ["Is \\ is called", ...names, "Samples", "Recall"].map((title) => h("th", { scope: "col" }, title)))), h("tbody", {}, body)));
+    ["Is \\ is called", ...names, "Samples", "Recall"].map((title) => h("th", { scope: "col" }, title)))),
+      h("tbody", {}, body)));
 }

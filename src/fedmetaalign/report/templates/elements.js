@@ -10,7 +10,8 @@ function filled(node, attributes, inside) {
     if (typeof value === "function") node.addEventListener(name, value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...inside.flat(Infinity).filter((each) => each || each === 0).map((each) => each.nodeType ? each : String(each)));
+  node.append(...inside.flat(Infinity).filter((each) => each || each === 0).map((each) => each.nodeType ? each
+    : String(each)));
   return node;
 }
 const h = (tag, attributes, ...inside) => filled(document.createElement(tag), attributes, inside);
@@ -22,11 +23,13 @@ const said = (format) => (value) => known(value) ? format(value).replace("-", "\
 const percent = said((value) => `${(value / 10).toFixed(1)}${THIN}%`);
 const decimal = said((value) => (value / 1000).toFixed(3));
 const signed = said((value) => value ? `${value > 0 ? "+" : ""}${(value / 10).toFixed(1)}` : "0.0");
-const whole = said((value) => Math.round(value).toLocaleString("en").replaceAll(",", THIN));
+const whole = said((value) => Math.round(value).toLocaleString("en"));
 const share = (value) => percent(known(value) ? 1000 * value : null);
 const fraction = (value) => decimal(known(value) ? 1000 * value : null);
 const plural = (number, noun) => `${whole(number)} ${noun}${number === 1 ? "" : "s"}`;
 const mean = (values) => values.length ? values.reduce((a, b) => a + b, 0) / values.length : null;
+
+const byName = new Intl.Collator("en", { numeric: true }).compare;
 
 function listing(names, most = 5) {
   if (names.length > most) return `${names.slice(0, most - 1).join(", ")} and ${names.length - most + 1} more`;

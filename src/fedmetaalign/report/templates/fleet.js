@@ -1,6 +1,5 @@
 // The page of a run: distributions first, then the table of the fleet, then how it was learnt.
 const many = data.devices > 1;
-const title = new Map(data.stages).get(last) || "";
 
 function mount(id, ...nodes) {
   document.getElementById(id).replaceChildren(...nodes.flat().filter(Boolean));
@@ -10,131 +9,198 @@ function mount(id, ...nodes) {
 const tone = (i) => ({ 2: "good", [-2]: "bad" })[of(i, "standing")] || "even";
 
 function distributions() {
-  const judged = rows.filter((i) => known(accuracy(i)));
-  if (!judged.length) return [];
-  const compared = judged.filter((i) => known(of(i, "gain")));
-  const dot = (key, format) => (i) => ({ name: of(i, "name"), value: (key ? of(i, key) : accuracy(i)) / 10, text: format(key ? of(i, key) : accuracy(i)), tone: tone(i) });
+  const judged = rows.filter((i) => known(accuracy(i))), compared = judged.filter((i) => known(of(i, "gain")));
+  const mark = (i, value, text, colour) => ({ name: of(i, "name"), value: value / 10, text: text(value), tone: colour });
+  const [here, all] = [whole(rows.length), whole(data.devices)];
+  const cut = here === all ? "" : ` The ${here} that need attention most, of ${all}.`;
   const found = [];
-  const cut = rows.length < data.devices ? ` The ${whole(rows.length)} that need attention most, of ${whole(data.devices)}.` : "";
   if (judged.length > 2) {
-    const upper = [data.lone ? "trained" : `${title.toLowerCase()}, mean`, judged.map(dot(null, percent))];
-    const lower = compared.length ? ["alone, mean", compared.map((i) => ({ ...dot("alone", percent)(i), tone: "even" }))] : null;
-    found.push(figure("How often the models are right", `A ${judged.length > 150 ? "bar is some devices" : "dot is a device"}${lower ? "; below the line, trained alone" : ""}.${cut}`,
-      distribution(`Test accuracy of ${plural(judged.length, "device")}`, "test accuracy in %", upper, lower, { format: (value) => percent(10 * value) })));
+    const upper = [`${titles.get(last).toLowerCase()}, mean`, judged.map((i) => mark(i, accuracy(i), percent, tone(i)))];
+    const lower = compared.length
+      ? ["alone, mean", compared.map((i) => mark(i, of(i, "alone"), percent, "even"))] : null;
+    const what = judged.length > DOTS ? "A bar is some devices" : "A dot is a device";
+    found.push(figure("How often the models are right", `${what}${lower ? "; below the line, trained alone" : ""}.${cut}`,
+      distribution(`Test accuracy of ${plural(judged.length, "device")}`, "test accuracy in %", upper, lower,
+        { format: (value) => percent(10 * value) })));
   }
   if (compared.length > 2) {
-    found.push(figure("Gained over training alone", `In points. Green: better by more than chance. Orange: worse. Grey: may be chance.${cut}`,
-      distribution(`Gain of ${plural(compared.length, "device")} over training alone`, "gain in points", ["mean", compared.map(dot("gain", signed))], null, { zero: true, format: (value) => signed(10 * value) })));
+    const gains = ["mean", compared.map((i) => mark(i, of(i, "gain"), signed, tone(i)))];
+    found.push(figure("Gained over training alone",
+      `In points. Green: better by more than chance. Orange: worse. Grey: may be chance.${cut}`,
+      distribution(`Gain of ${plural(compared.length, "device")} over training alone`, "gain in points", gains, null,
+        { zero: true, format: (value) => signed(10 * value) })));
   }
-  if (stages.length > 1) found.push(byStage(judged));
+  if (judged.length && stages.length > 1) found.push(afterStages(judged));
   return found;
 }
 
 // The paper's Figure 2: accuracy after each stage.
-function byStage(judged) {
-  const x = { low: -0.3, high: stages.length - 0.7, at: stages.map((_, n) => n), marks: stages.map((stage, n) => [n, new Map(data.stages).get(stage)]) };
-  const tenth = (value) => known(value) ? value / 10 : null;
-  const few = judged.length <= 40;
-  const guides = [["alone", data.means.alone], ["one rule", data.means.one_rule], ["majority", data.means.majority]].filter((each) => known(each[1])).map(([name, value]) => [name, value / 10]);
+function afterStages(judged) {
+  const few = judged.length <= 40, of_ = (i) => stages.map((stage) => tenth(of(i, stage)));
   const sorted = stages.map((stage) => judged.map((i) => of(i, stage)).filter(known).sort((a, b) => a - b));
-  const band = (low, high) => [low, high].map((q) => sorted.map((values) => tenth(quantile(values, q))));
-  const own = few && many ? judged.map((i) => ({ name: of(i, "name"), opens: of(i, "name"), values: stages.map((stage) => tenth(of(i, stage))) })) : [];
-  const fleet = { name: many ? "mean of the fleet" : of(0, "name"), class: "strong", values: stages.map((stage) => tenth(data.means[stage])) };
-  return figure("After each stage", few ? (many ? "Test accuracy: a thin line a device, their mean in bold." : "Test accuracy.") : "Test accuracy: the mean, half of the devices in the darker band, nine tenths in the lighter.",
-    lines(`Test accuracy ${many ? "of every device and the fleet's mean" : "of the device"} after each stage`, x, "accuracy in %", [...own, fleet], { bands: few ? [] : [band(0.05, 0.95), band(0.25, 0.75)], guides, values: true }));
+  const band = (...ends) => ends.map((q) => sorted.map((values) => tenth(quantile(values, q))));
+  const own = few && many ? judged.map((i) => ({ name: of(i, "name"), opens: of(i, "name"), values: of_(i) })) : [];
+  const mean_ = stages.map((stage) => tenth(data.means[stage]));
+  const caption = !many ? "." : few ? ": a thin line a device, their mean in bold."
+    : ": the mean, half of the devices in the darker band, nine tenths in the lighter.";
+  return figure("After each stage", `Test accuracy${caption}`,
+    lines(`Test accuracy ${many ? "of every device and the fleet's mean" : "of the device"} after each stage`, byStage,
+      "accuracy in %", [...own, { name: many ? "mean of the fleet" : of(0, "name"), class: "strong", values: mean_ }],
+      { bands: few ? [] : [band(0.05, 0.95), band(0.25, 0.75)], guides: baselines((key) => data.means[key]), values: true }));
 }
 
 const WITHOUT = { normal: "no faults", faulty: "faults alone", nothing: "no labels" };
 
 function fleetTable() {
-  const wide = "wide", titles = new Map(data.stages);
-  const column = (key, name, format, { kind, help, foot } = {}) => data.columns[key] && { title: name, class: kind, help,
-    value: (i) => of(i, key), cell: (i) => format(of(i, key)), foot: many && known(data.means[key]) ? format(data.means[key]) : foot };
+  const column = (key, title, format, { kind, help } = {}) => data.columns[key] && {
+    title, class: kind, help, value: (i) => of(i, key), cell: (i) => format(of(i, key)),
+    foot: many && known(data.means[key]) ? format(data.means[key]) : null,
+  };
   const columns = [
     { title: "Device", value: (i) => of(i, "name"), cell: named, foot: many ? "Mean" : null },
-    column("test", "Test samples", whole, { kind: wide }),
-    column("one_rule", "One rule", percent, { kind: wide, help: "the best threshold on one feature" }),
-    column("alone", data.lone ? "Plain training" : "Alone", percent, { help: "the same network, trained on the device's own samples only" }),
-    ...stages.map((stage) => column(stage, titles.get(stage), percent, { kind: stage === last ? "final" : wide })),
+    column("test", "Test samples", whole, { kind: "wide" }),
+    column("one_rule", "One rule", percent, { kind: "wide", help: "the best threshold on one feature" }),
+    column("alone", data.lone ? "Plain training" : "Alone", percent,
+      { help: "the same network, trained on the device's own samples only" }),
+    ...stages.map((stage) => column(stage, titles.get(stage), percent, { kind: stage === last ? "final" : "wide" })),
     column("false_alarms", "False alarms", percent, { help: "of the normal test samples of a device without faults" }),
     column("gain", "Gain", signed, { help: "in points over training alone" }),
-    column("f1", "F1", decimal), column("macro_f1", "Macro-F1", decimal),
-    column("bytes", "Model bytes", whole, { kind: wide }), many && column("group", "Group", whole),
+    column("f1", "F1", decimal, { kind: "wide" }), column("macro_f1", "Macro-F1", decimal, { kind: "wide" }),
+    column("bytes", "Model bytes", whole, { kind: "wide" }), many && column("group", "Group", whole, { kind: "wide" }),
   ].filter(Boolean);
-  const table = sortable({ caption: many ? "The fleet" : "The device", columns, rows, mark: (i) => of(i, "unfit") ? "unfit" : null });
+  const mark = (i) => of(i, "unfit") ? "unfit" : null;
+  const table = sortable({ caption: many ? "The fleet" : "The device", columns, rows, mark });
   if (rows.length < 2) return [table.node];
-  const search = h("input", { type: "search", id: "search", autocomplete: "off", input: keep });
-  const options = [["", "all devices"], ...data.findings.map(([, name, number], n) => [`mark-${n}`, `${name} (${whole(number)})`])];
-  const standings = known(data.columns.standing) ? Object.keys(STANDING).map(Number).sort((a, b) => a - b).filter((each) => data.columns.standing.includes(each)) : [];
-  options.push(...standings.map((each) => [`standing-${each}`, STANDING[each]]));
-  const without = [...new Set((data.columns.known || []).filter(known))];
-  options.push(...without.map((each) => [`known-${each}`, WITHOUT[each]]));
-  if (data.columns.group) options.push(...[...new Set(data.columns.group.filter(known))].sort((a, b) => a - b).map((each) => [`group-${each}`, `group ${each}`]));
-  const select = h("select", { id: "which", change: keep }, options.map(([value, name]) => h("option", { value }, name)));
+  return [finder(table), table.node, rows.length < data.devices && note(
+    `To stay small, this page has the ${whole(rows.length)} devices that need attention most, of ${whole(data.devices)}; `
+    + "results.json has all. ", h("code", {}, `fedmetaalign report ${data.run} --device NAME`),
+    " makes it again with a device that is not here.")];
+}
+
+// Which devices a filter can ask for: [words, whether a row is one of them].
+function filters() {
+  const kinds = (key) => [...new Set((data.columns[key] || []).filter(known))].sort((a, b) => a > b ? 1 : -1);
+  return [
+    ["all devices", () => true],
+    ...data.findings.map(([, name, number], n) => [`${name} (${whole(number)})`, (i) => (of(i, "marks") || []).includes(n)]),
+    ...kinds("standing").map((each) => [STANDING[each], (i) => of(i, "standing") === each]),
+    ...kinds("known").map((each) => [WITHOUT[each], (i) => of(i, "known") === each]),
+    ...kinds("group").map((each) => [`group ${each}`, (i) => of(i, "group") === each]),
+  ];
+}
+
+function finder(table) {
+  const choices = filters();
+  const select = h("select", { id: "which", change: keep }, choices.map(([words], n) => h("option", { value: n }, words)));
+  const { form, field, fits } = finding(keep, h("span", {}, h("label", { for: "which" }, "Show"), select));
   function keep() {
-    const text = search.value.trim().toLowerCase(), [kind, word] = select.value.split(/-(.*)/), number = Number(word);
-    const fits = { "": () => true, mark: (i) => (of(i, "marks") || []).includes(number), known: (i) => of(i, "known") === word, standing: (i) => of(i, "standing") === number, group: (i) => of(i, "group") === number }[kind];
-    table.filter((i) => fits(i) && of(i, "name").toLowerCase().includes(text));
+    const chosen = choices[select.value][1];
+    table.filter((i) => chosen(i) && fits(of(i, "name")));
   }
   document.querySelectorAll("button[data-finding]").forEach((button) => {
     button.hidden = false;
     button.addEventListener("click", () => {
-      search.value = "";
-      select.value = `mark-${button.dataset.finding}`;
+      field.value = "";
+      select.value = Number(button.dataset.finding) + 1;
       keep();
-      document.getElementById("fleet").scrollIntoView({ behavior: "smooth" });
+      document.getElementById("fleet").scrollIntoView();
     });
   });
-  const cut = rows.length < data.devices ? note(`To stay small, this page has the ${whole(rows.length)} devices that need attention most, of ${whole(data.devices)}; results.json has all. `,
-    h("code", {}, `fedmetaalign report ${data.run} --device NAME`), " makes it again with a device that is not here.") : null;
-  return [h("form", { class: "filter", role: "search", submit: (event) => event.preventDefault() }, h("label", { for: "search" }, "Find"), search, h("label", { for: "which" }, "Show"), select), table.node, cut];
+  return form;
 }
 
 function named(i) {
   const marks = of(i, "marks") || [], more = marks.length > 1 ? ` and ${marks.length - 1} more` : "";
   const without = WITHOUT[of(i, "known")];
-  return [h("button", { type: "button", class: "link", click: () => show(of(i, "name")) }, of(i, "name")),
-    without && h("span", { class: "tag" }, without), marks.length > 0 && h("span", { class: "tag" }, data.findings[marks[0]][0], more)];
+  return [
+    h("button", { type: "button", class: "link", click: () => show(of(i, "name")) }, of(i, "name")),
+    without && h("span", { class: "tag" }, without),
+    marks.length > 0 && h("span", { class: "tag" }, data.findings[marks[0]][0], more),
+  ];
 }
 
 function learning() {
-  const panels = data.panels.map((panel) => {
-    const x = { low: panel.rounds[0], high: panel.rounds.at(-1), at: panel.rounds, title: panel.x };
-    if (panel.rounds.length === 1) Object.assign(x, { low: x.low - 1, high: x.high + 1 });
-    const own = Object.entries(panel.lines || {}).map(([name, values]) => ({ name, values, opens: placed.has(name) ? name : null, class: panel.mean ? "" : "strong" }));
-    const strong = panel.mean ? [{ name: "mean", values: panel.mean, class: "strong" }] : [];
-    const q = panel.spread;
-    return figure(panel.title, "", lines(`${panel.title}, by round${panel.lines ? " and device" : ""}`, x, panel.what, [...own, ...strong], { bands: q ? [[q[0], q[4]], [q[1], q[3]]] : [], guides: panel.guide ? [panel.guide] : [] }));
-  });
-  const extent = (values, format) => [Math.min, Math.max].map((most) => format(most(...values.flat().filter(known)))).join(" to ");
-  const maps = data.heat.map(({ title: name, key, rounds, names, rows: values }) => {
-    const format = key === "weight" ? share : fraction;
-    return figure(name,
-      `${names.length < data.devices ? `${names.length} of ${whole(data.devices)} devices, evenly from the most weight to the least` : "The device with the most weight first"}; the darker, the more, from ${extent(values, format)}${values.flat().some((value) => value < 0) ? "; orange: against the fleet" : ""}.`,
-      heat(`${name}, by round and device`, rounds, names, values, { format }));
-  });
-  const words = note("Query loss is measured on samples that the round did not train on.", data.lone ? "" : " Alignment is the cosine between a device's update and the fleet's direction; the paper weighs a device by both.",
-    data.panels.some((panel) => panel.spread) ? " The darker band has half of the devices, the lighter nine tenths." : "");
-  return [maps.length && section("Who helped", h("div", { class: "pair" }, maps)), panels.length && section("Round by round", h("div", { class: "grid" }, panels), words)];
+  const found = [groups()];
+  if (data.heat.length) found.push(section("Who helped", h("div", { class: "pair" }, data.heat.map(heatOf))));
+  if (data.panels.length) {
+    found.push(section("Round by round", h("div", { class: "grid" }, data.panels.map(panelOf)), note(
+      "Query loss is measured on samples that the round did not train on.",
+      data.panels.every((panel) => panel.what !== "cosine") ? "" : " Alignment is the cosine between a device's update and the fleet's direction; the paper weighs a "
+        + "device by both.",
+      data.panels.some((panel) => panel.spread) ? " The darker band has half of the devices, the lighter nine tenths." : "")));
+  }
+  return found;
+}
+
+// Who shares a group, and what it gave them.
+function groups() {
+  const found = new Map();
+  for (const i of rows.filter((i) => known(of(i, "group")))) {
+    const group = of(i, "group");
+    if (!found.has(group)) found.set(group, []);
+    found.get(group).push(i);
+  }
+  const middle = (some, read) => mean(some.map(read).filter(known));
+  const cells = ([group, some]) => [String(group), whole(some.length), listing(some.map((i) => of(i, "name")).sort(byName), 5),
+    percent(middle(some, accuracy)), signed(middle(some, (i) => of(i, "gain")))];
+  const heads = ["Group", "Devices", "Which", "Accuracy, mean", "Gain, mean"];
+  const sorted = [...found].sort(([a], [b]) => a - b);
+  return sorted.length > 1 && section("Groups", small(heads, sorted.slice(0, 50).map(cells), { words: [2] }),
+    sorted.length > 50 && note(`The first 50 of ${sorted.length}; the table above has the group of each device.`));
+}
+
+function panelOf({ title, what, x: name, rounds: at, lines: all, mean: middle, spread, guide }) {
+  const drawn = Object.entries(all || {}).map(([device, values]) => (
+    { name: device, values, opens: placed.has(device) ? device : null, class: middle ? "" : "strong" }));
+  if (middle) drawn.push({ name: "mean", values: middle, class: "strong" });
+  const bands = spread ? [[spread[0], spread[4]], [spread[1], spread[3]]] : [];
+  return figure(title, "", lines(`${title}, by ${name}`, { low: at[0], high: at.at(-1), at, title: name }, what, drawn,
+    { bands, guides: guide ? [guide] : [] }));
+}
+
+function heatOf({ title, key, rounds, names, rows: values }) {
+  const format = key === "weight" ? share : fraction, all = values.flat().filter(known);
+  const whose = names.length < data.devices
+    ? `${names.length} of ${whole(data.devices)} devices, evenly from the most weight to the least`
+    : "The device with the most weight first";
+  const against = all.some((value) => value < 0) ? "; orange: against the fleet" : "";
+  return figure(title,
+    `${whose}; the stronger the colour, the more: from ${format(Math.min(...all))} to ${format(Math.max(...all))}${against}.`,
+    heat(`${title}, by round and device`, rounds, names, values, { format }));
 }
 
 function others() {
   const found = [];
   if (data.missed.length) {
-    found.push(section("Answers that could not be used", small(["Devices", "", "Answers", "Why"], data.missed.map(([kind, reason, answers, devices, names]) =>
-      [devices > names.length ? `${listing(names, 3)} and others: ${whole(devices)}` : listing(names), WORDS[kind], whole(answers), reason]), { words: [1, 3] })));
+    const cells = ([kind, reason, answers, devices, names]) => [
+      devices > names.length ? `${listing(names, 3)} and others: ${whole(devices)}` : listing(names),
+      WORDS[kind], whole(answers), reason,
+    ];
+    found.push(section("Answers that could not be used",
+      small(["Devices", "What happened", "Answers", "Why"], data.missed.map(cells), { words: [1, 3] })));
   }
   if (data.confusion.length) {
-    found.push(section("Which kind", confusion(data.confusion), note("All test samples of the fleet. A sample that raises no alarm is called the likeliest normal class, one that does the likeliest fault. Mean accuracy over the classes: ", percent(data.means.class_accuracy), "; macro-F1, the mean of the F1 of every class, however rare: ", decimal(data.means.macro_f1), ".")));
+    found.push(section("Which kind", confusion(data.confusion), note(
+      "All test samples of the fleet. A sample that raises no alarm is called the likeliest normal class, one that does "
+      + `the likeliest fault. On average ${percent(data.means.class_accuracy)} of a device's samples are called their class; `
+      + `macro-F1, the mean of the F1 of every class, however rare, is ${decimal(data.means.macro_f1)}.`)));
   }
   if (data.ladder.length) {
-    found.push(section("What the size costs", small(["Model", "Bytes, mean", "Difference, mean", "Validation accuracy, mean", "Chosen for"], data.ladder.map(([name, bytes, difference, part, shipped]) =>
-      [name, whole(bytes), fraction(difference), share(part), plural(shipped, "device")])),
-    note(`The recipe asks for models of at most ${whole(data.settings.max_bytes)} bytes. Of those that fit, a device gets the one whose scores differ least from its personal model's, on inputs like its own and without labels; of several alike, the quickest. “Difference” is the root of the mean square, of scores from 0 to 1. The accuracy is that on the few validation samples, on which the threshold is chosen, too: chance says which of two good models is ahead there.`)));
+    const cells = ([name, bytes, difference, part, shipped]) =>
+      [name, whole(bytes), fraction(difference), share(part), plural(shipped, "device")];
+    const heads = ["Model", "Bytes, mean", "Difference, mean", "Validation accuracy, mean", "Chosen for"];
+    found.push(section("What the size costs", small(heads, data.ladder.map(cells)), note(
+      `The recipe asks for models of at most ${whole(data.settings.max_bytes)} bytes. Of those that fit, a device gets the `
+      + "one whose scores differ least from its personal model's, on inputs like its own and without labels; of several "
+      + "alike, the quickest. “Difference” is the root of the mean square, of scores from 0 to 1. The accuracy is that on "
+      + "the few validation samples, on which the threshold is chosen, too: chance says which of two good models is ahead.")));
   }
   if (data.gaps.length) {
-    found.push(section("Missing values", small(["Feature", "Devices", "Missing", "What the cells say"], data.gaps.map(([feature, devices, number, words]) => [feature, whole(devices), whole(number), words]), { words: [3] }),
-      note("What is done about them says missing_values in the recipe, and the device does the same to a new sample; it never calls one normal that lacks a value, though the accuracies here judge it by its score.")));
+    const cells = ([feature, devices, number, words]) => [feature, whole(devices), whole(number), words];
+    const heads = ["Feature", "Devices", "Missing", "What the cells say"];
+    found.push(section("Missing values", small(heads, data.gaps.map(cells), { words: [3] }), note(
+      "What is done about them says missing_values in the recipe, and the device does the same to a new sample; it never "
+      + "calls one normal that lacks a value, though the accuracies here judge it by its score.")));
   }
   return found;
 }
@@ -145,8 +211,13 @@ function start() {
   mount("fleet", section(many ? "The fleet" : "The device", fleetTable()));
   mount("more", learning(), others());
   mount("manifest", facts(data.manifest));
-  document.querySelectorAll("button[data-device]").forEach((button) => button.addEventListener("click", () => show(button.dataset.device)));
-  addEventListener("beforeprint", () => document.querySelectorAll("details.finding").forEach((each) => { each.open = true; }));
+  for (const button of document.querySelectorAll("button[data-device]")) {
+    button.addEventListener("click", () => show(button.dataset.device));
+  }
+  // On paper nobody can open anything.
+  addEventListener("beforeprint", () => {
+    for (const each of document.querySelectorAll("details.finding")) each.open = true;
+  });
   startDialog();
 }
 start();

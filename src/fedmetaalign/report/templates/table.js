@@ -6,7 +6,8 @@ function sortable({ caption, columns, rows, noun = "device", mark = () => null }
   let order = null, down = false, shown = rows, from = 0, size = PAGE;
   const status = h("p", { role: "status", class: "note" });
   const body = h("tbody");
-  const heads = columns.map((column, i) => h("th", { scope: "col", class: column.class, title: column.help, "aria-sort": "none" },
+  const heads = columns.map((column, i) => h("th", { scope: "col", class: column.class, title: column.help,
+    "aria-sort": "none" },
     h("button", { type: "button", click: () => sort(i) }, column.title)));
   const foot = columns.some((column) => known(column.foot)) && h("tfoot", {}, h("tr", {}, columns.map((column, i) => i
     ? h("td", { class: column.class }, known(column.foot) ? column.foot : "")
@@ -29,8 +30,7 @@ function sortable({ caption, columns, rows, noun = "device", mark = () => null }
   }
   function sorted() {
     if (order === null) return shown;
-    const value = columns[order].value, names = new Intl.Collator("en", { numeric: true });
-    const compare = (a, b) => typeof a === "string" ? names.compare(a, b) : a - b;
+    const value = columns[order].value, compare = (a, b) => typeof a === "string" ? byName(a, b) : a - b;
     // What has no value stands last, whichever way it is sorted.
     const [has, lacks] = [shown.filter((row) => known(value(row))), shown.filter((row) => !known(value(row)))];
     return [...has.sort((a, b) => (down ? -1 : 1) * compare(value(a), value(b))), ...lacks];
@@ -41,8 +41,10 @@ function sortable({ caption, columns, rows, noun = "device", mark = () => null }
     body.replaceChildren(...some.map((row) => h("tr", { class: mark(row) }, columns.map((column, i) => i
       ? h("td", { class: column.class }, column.cell(row))
       : h("th", { scope: "row", class: "name" }, column.cell(row))))));
-    const which = all.length === rows.length ? plural(rows.length, noun) : `${whole(all.length)} of ${plural(rows.length, noun)}`;
-    status.textContent = some.length < all.length ? `${which}; ${whole(from + 1)} to ${whole(from + some.length)} are shown` : which;
+    const which = all.length === rows.length ? plural(rows.length, noun)
+      : `${whole(all.length)} of ${plural(rows.length, noun)}`;
+    status.textContent = some.length < all.length
+      ? `${which}; ${whole(from + 1)} to ${whole(from + some.length)} are shown` : which;
     pager.hidden = some.length === all.length;
     back.disabled = from === 0;
     next.disabled = from + size >= all.length;
@@ -53,4 +55,12 @@ function sortable({ caption, columns, rows, noun = "device", mark = () => null }
   size = rows.length <= 2 * PAGE ? 2 * PAGE : PAGE;
   draw();
   return { node, filter: (keep) => { shown = rows.filter(keep); from = 0; draw(); } };
+}
+
+// The form above a table: a field to find rows by their name, which calls `keep`, and what else one may choose by.
+function finding(keep, ...more) {
+  const field = h("input", { type: "search", id: "search", autocomplete: "off", input: keep });
+  const form = h("form", { class: "filter", role: "search", submit: (event) => event.preventDefault() },
+    h("span", {}, h("label", { for: "search" }, "Find"), field), more);
+  return { form, field, fits: (name) => name.toLowerCase().includes(field.value.trim().toLowerCase()) };
 }
