@@ -148,7 +148,14 @@ def test_a_recipe_with_every_kind_of_source_survives_being_dumped(written):
 
 def test_a_dump_holds_every_key_that_has_a_value():
     dumped = tomllib.loads(dump(parse(SIMULATED, "here")))
-    assert dumped["serial"] == {"rounds": 10, "epochs": 1, "tours": 1, "decay": "none", "shift": 0}
+    assert dumped["serial"] == {
+        "rounds": 10,
+        "epochs": 1,
+        "tours": 1,
+        "decay": "none",
+        "shift": 0,
+        "parallel_tours": 1,
+    }
     assert dumped["compare"] == {
         "methods": [
             *("majority", "one_rule", "forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled"),
