@@ -175,7 +175,8 @@ def windows_of(recipe: Recipe, front: Sequence[str]) -> Windows:
             ),
         }
     )
-    wide = recipe.model.model_copy(update={"inputs": 1 << 20})
+    dense = {"kind": "mlp", "channels": None, "convolutions": (), "inputs": 1 << 20}
+    wide = recipe.model.model_copy(update=dense)
     tables = raw_tables(recipe.model_copy(update={"fleet": changed, "model": wide}))
     rows = [split(each, recipe.splits, recipe.seed) for each in tables]
     classes = tuple(sorted({c for each in tables for c in each.classes}))

@@ -148,7 +148,14 @@ def test_a_recipe_with_every_kind_of_source_survives_being_dumped(written):
 
 def test_a_dump_holds_every_key_that_has_a_value():
     dumped = tomllib.loads(dump(parse(SIMULATED, "here")))
-    assert dumped["serial"] == {"rounds": 10, "epochs": 1, "tours": 1, "decay": "none"}
+    assert dumped["serial"] == {
+        "rounds": 10,
+        "epochs": 1,
+        "tours": 1,
+        "decay": "none",
+        "shift": 0,
+        "parallel_tours": 1,
+    }
     assert dumped["compare"] == {
         "methods": [
             *("majority", "one_rule", "forest_alone", "forest_pooled", "boosting_alone", "boosting_pooled"),
@@ -157,11 +164,12 @@ def test_a_dump_holds_every_key_that_has_a_value():
         "learning_rates": [1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
         "tune_seeds": 3,
         "rank": "accuracy",
+        "hostile": 0.2,
         "deployed": False,
         "variants": {},
     }
     assert dumped["fleet"]["unseen"] == {"count": 0, "samples": 30}
-    assert set(dumped["parallel"]) == set(Parallel.model_fields)
+    assert set(dumped["parallel"]) == set(Parallel.model_fields) - {"asynchronous"}
     assert set(dumped) == set(Recipe.model_fields)
 
 

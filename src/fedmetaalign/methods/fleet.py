@@ -48,6 +48,7 @@ from fedmetaalign.phases.folds import folds, taken
 from fedmetaalign.phases.parallel import broadcast
 from fedmetaalign.phases.serial import Tour, cut, decayed, go, mean, moved
 from fedmetaalign.phases.server import Final, Round, Server, State
+from fedmetaalign.phases.shifting import shifted
 from fedmetaalign.phases.taught import scores_of, taught
 from fedmetaalign.randomness import generator
 from fedmetaalign.recipe import Recipe
@@ -263,7 +264,10 @@ def hop(client: Client, request: Visit) -> Local:
     now = np.isin(np.arange(len(samples)), drawn[: request.most or len(samples)])
 
     def trained(weights: np.ndarray, rows: np.ndarray, *address: str | int) -> Trained:
-        own = taken(samples, rows & now)
+        own, settings = taken(samples, rows & now), client.recipe.serial
+        if settings.shift:
+            drawn = generator(client.recipe.seed, "shift", request.number, *address, client.name)
+            own = shifted(own, settings.shift, client.recipe.model.channels or 1, drawn)
         begin = kinds.moved(weights, held)
         trained = train(client, begin, own, "fleet", request.number, *address, learning_rate=rate)
         return trained._replace(weights=kinds.moved(trained.weights, -held))

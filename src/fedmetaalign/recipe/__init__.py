@@ -112,6 +112,11 @@ class Recipe(Section):
                 'fleet.missing = "regression" makes up for features that a device lacks, and with'
                 ' model.kind = "cnn" every device has them all: drop it'
             )
+        if self.serial.shift and (self.model.kind, self.method) != ("cnn", "fleet"):
+            raise ValueError(
+                f"serial.shift = {self.serial.shift} moves windows in time, which only the method fleet does,"
+                ' for model.kind = "cnn": set both, or drop it'
+            )
         if self.serial.rounds and not self.splits.serial:
             raise ValueError(
                 f"serial.rounds = {self.serial.rounds} needs samples, and splits.serial is 0: give it a share,"

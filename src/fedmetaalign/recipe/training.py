@@ -37,6 +37,9 @@ class Serial(Section):
     """Into how many tours that go on side by side a pass is cut; 1 is the paper, see `phases.serial`."""
     decay: Literal["none", "cosine"] = "none"
     """Of the learning rate, over all tours."""
+    shift: Whole = 0
+    """Steps by which a convolutional network's windows are moved in time, at most, whenever a tour of the
+    method `fleet` trains on them: at random, and what falls off at one end comes in at the other."""
 
 
 RULES = (
