@@ -6,7 +6,7 @@ from fake_engine import FakeEngine, server_of
 
 from fedmetaalign.errors import RecipeError
 from fedmetaalign.federation.records import RoundError
-from fedmetaalign.phases.serial import cut, serial_round
+from fedmetaalign.phases.serial import cut, parallel_tours, serial_round
 from fedmetaalign.phases.server import State
 from fedmetaalign.recipe import Serial
 
@@ -145,3 +145,8 @@ def test_as_many_tours_as_devices_is_a_mean_of_all_and_more_are_refused():
 def test_fewer_devices_than_tours_may_answer_a_cohort():
     assert cut(["a", "b"], Serial(parallel_tours=6)) == [["a"], ["b"]]
     assert cut([], Serial(parallel_tours=6)) == [[]]
+
+
+@pytest.mark.parametrize(("devices", "tours"), [(1, 1), (19, 1), (20, 2), (100, 10), (1000, 100)])
+def test_auto_gives_a_tour_ten_devices(devices, tours):
+    assert parallel_tours(Serial(parallel_tours="auto"), devices) == tours

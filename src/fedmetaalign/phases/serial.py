@@ -28,7 +28,7 @@ Move = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Carried = TypeVar("Carried")
 
 DEVICES_A_TOUR = 10
-"""What `parallel_tours = "auto"` gives a tour, at least; docs/results.md has what was measured."""
+"""What `parallel_tours = "auto"` gives a tour, at least; docs/benchmarks.md has what was measured."""
 
 
 @dataclass
