@@ -23,15 +23,18 @@ pytestmark = pytest.mark.usefixtures("no_report", "few_trees")
 
 
 def recipe(method):
-    """Three devices, of which two take part in a round: one has to remember across one that it sat out."""
+    """Four devices, of which three take part in a round: one has to remember across one that it sat out."""
     return recipes.parse(
         {
             "method": method,
-            "fleet": {"simulator": "milling", "count": 3, "samples": 60},
+            "fleet": {"simulator": "milling", "count": 4, "samples": 60},
             "model": {"hidden": [4]},
             "optimizer": {"learning_rate": 1e-2},
             "foundation": {"simulator": "milling", "count": 1, "samples": 60, "epochs": 1},
-            "serial": {"rounds": 1, "parallel_tours": 2},  # of two devices, and of one
+            "serial": {
+                "rounds": 1,
+                "parallel_tours": 2,
+            },  # of two devices each; in a round of CyclicFL two and one
             "parallel": {"rounds": 3, "cohort": 0.7},
             "personalize": {"epochs": 1},
             "evaluation": {"alone": False},

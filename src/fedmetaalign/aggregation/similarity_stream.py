@@ -101,7 +101,8 @@ def of_any_size(settings: Settings, values: int = VALUES) -> Aggregator[_Seen]:
                 settings.criteria,
             )
         total = sum(seen.weights)
-        step = seen.step / total if total else seen.plain / seen.count
+        alone = seen.count == 1  # is followed to the bit
+        step = seen.step / total if total and not alone else seen.plain / seen.count
         return Aggregate(np.asarray(step), normalized(np.array(seen.weights)), np.array(seen.alignment))
 
     return Aggregator(init, add, finish, again)
