@@ -78,6 +78,7 @@ class Machine:
         left: the commands that were left running, and not killed.
         revoked: devices, whose process fails.
         spared: beginnings of `NOT_RUN` that were met.
+        shown: what the page last said that the commands print.
     """
 
     folder: Path
@@ -86,6 +87,7 @@ class Machine:
     left: list[Left] = field(default_factory=list)
     revoked: set[str] = field(default_factory=set)
     spared: set[str] = field(default_factory=set)
+    shown: str = ""
     end: float = field(default_factory=lambda: time.monotonic() + LIMIT)
 
     def perform(self, block: Block) -> None:
@@ -102,8 +104,10 @@ class Machine:
             case "python":
                 (self.folder / "block.py").write_text(block.text, encoding="utf-8")
                 self.command("python block.py", False)
-            case "text" | "ini":
-                pass  # looked at by other tests, or at the end
+            case "text":  # looked at at the end, too
+                self.shown = self.shown if block.words else self.placed(block.text)
+            case "ini":
+                pass  # looked at by other tests
             case _:
                 pytest.fail(f"nobody runs a block of {block.language}")
 
@@ -113,6 +117,7 @@ class Machine:
         for command in block.told("after"):
             self.until_done(self.named(command), f"{command} has ended")
         for command in block.told("kill"):
+            self.until(self.has_shown, f"'{self.shown}' is printed")
             [running] = [left for left in self.named(command) if left.process.poll() is None]
             running.process.kill()
             running.process.wait()
@@ -168,6 +173,10 @@ class Machine:
 
     def until_done(self, left: list[Left], what: str) -> None:
         self.until(lambda: all(each.process.poll() == 0 for each in left), what)
+
+    def has_shown(self) -> bool:
+        printed = self.printed()
+        return all(line in printed for line in self.shown.splitlines())
 
     def printed(self) -> str:
         return (self.folder / "printed").read_text(errors="replace")
