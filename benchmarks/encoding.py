@@ -19,6 +19,7 @@ from fedmetaalign.run import run
 from fedmetaalign.tinyml import bundle, compiled, golden
 from fedmetaalign.tinyml.elf import sizes
 from fedmetaalign.tinyml.emulator import Emulator
+from fedmetaalign.tinyml.firmware_folder import unpack
 from fedmetaalign.tinyml.toolchain import CORES, Core
 
 DEVICE = "feeder-00"
@@ -44,10 +45,12 @@ def measured(encoding: str, folder: Path) -> dict[str, Any]:
     home = folder / encoding / "devices" / DEVICE
     found = bundle.read(home)
     raw = golden.read(home / "golden.csv", found.preparation, found.labels).raw[:ROWS].astype(np.float32)
+    firmware = folder / encoding / "firmware"
+    unpack(home, firmware)
     return {
         "encoding": encoding,
         "knots": [len(curve.knots) for curve in found.preparation.curves],
-        **{name: cost(home / bundle.FIRMWARE, raw, CORES[name]) for name in NAMES},
+        **{name: cost(firmware, raw, CORES[name]) for name in NAMES},
     }
 
 

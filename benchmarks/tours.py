@@ -5,8 +5,8 @@
     python benchmarks/tours.py --devices 10 100 --markdown docs/benchmarks.md    # rewrite the table there
 
 Six feeders to four milling machines, simulated, with the recipe `mixed`, but ten rounds in phase 2. A fleet of
-machines takes as long as its hops one after another. What a run has given is kept in build/tours, with the seconds
-that phase 1 took here, and used again.
+machines takes as long as its hops one after another. What a run has given is kept in build/tours, with the
+seconds that phase 1 took here, and used again.
 """
 
 import argparse

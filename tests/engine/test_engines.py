@@ -5,8 +5,8 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
+from over_flower import nodes_of
 from small_run import RUN
-from test_server_app import nodes_of
 from toy_fleet import called
 
 from fedmetaalign.engine.device_runner import DeviceRunner, Outputs, learner_of

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_server_app import nodes_of, quick_polls, settings  # noqa: F401 - a fixture of the tests over Flower
+from over_flower import nodes_of
+from test_server_app import quick_polls, settings  # noqa: F401 - a fixture of the tests over Flower
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower.client_app import app as client_app

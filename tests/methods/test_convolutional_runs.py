@@ -1,29 +1,16 @@
 """A run with a convolutional network: resumed, and over Flower, it ends in the same bytes."""
 
-from functools import partial
-
 import numpy as np
 import pytest
+from over_flower import over_flower
 from recordings import folder
-from test_server_app import nodes_of
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.flower.client_app import app as client_app
-from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.run import run
 from fedmetaalign.run_folder import RunFolder
-from fedmetaalign.serving import server_app
 from fedmetaalign.tinyml.bundle import read
 
 pytestmark = pytest.mark.usefixtures("no_report")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Asks devices that take milliseconds as often as they deserve."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server_app, "FlowerEngine", partial(server_app.FlowerEngine, poll_interval=0.005))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +66,7 @@ def test_it_resumes_to_the_same_bytes(undisturbed, deterministic, tmp_path, monk
 
 def test_over_flower_it_gives_the_same_bytes(undisturbed, deterministic, tmp_path):
     given, expected, results = undisturbed
-    (tmp_path / "recipe.toml").write_text(recipes.dump(given), encoding="utf-8")
-    out = tmp_path / "flower"
-    settings = server_app.Settings(recipe=str(tmp_path / "recipe.toml"), out=str(out), devices=3, patience=1.0)
-    with InProcessGrid(client_app, nodes_of(given, tmp_path)) as grid:
-        server_app.serve(grid, settings)
+    over_flower(given, tmp_path, out := tmp_path / "flower", patience=1.0)
     here, there = deterministic(expected), deterministic(out)
     for name in ("recipe.toml", "checkpoint.safetensors", "results.json", "rounds.jsonl"):
         assert there.get(name) == here.get(name), name

@@ -4,14 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from over_flower import over_flower
 from safetensors.numpy import load_file
-from test_server_app import nodes_of
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.flower.client_app import app as client_app
-from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.run import run
-from fedmetaalign.serving.server_app import Settings, serve
 
 MEANS = {"ok": (0, 0), "hot": (4, 0), "worn": (0, 4), "loose": (-4, 0), "wet": (0, -4)}
 HAVE = {"fan-1": ("ok", "hot", "worn"), "fan-2": ("ok", "loose", "wet"), "fan-3": tuple(MEANS)}
@@ -52,9 +49,7 @@ def recipe(tmp_path):
 @pytest.mark.usefixtures("no_report", "few_trees")
 def test_who_never_met_a_kind_tells_it_all_the_same_and_over_flower_with_the_same_bits(recipe, tmp_path):
     run(recipe, tmp_path / "local")
-    (tmp_path / "recipe.toml").write_text(recipes.dump(recipe), encoding="utf-8")
-    with InProcessGrid(client_app, nodes_of(recipe, tmp_path / "nodes")) as grid:
-        serve(grid, Settings(recipe=str(tmp_path / "recipe.toml"), out=str(tmp_path / "flower"), devices=3))
+    over_flower(recipe, tmp_path / "nodes", tmp_path / "flower")
     for name in ("checkpoint.safetensors", "results.json", "rounds.jsonl"):
         assert (tmp_path / "flower" / name).read_bytes() == (tmp_path / "local" / name).read_bytes(), name
     kept = load_file(tmp_path / "local/checkpoint.safetensors")

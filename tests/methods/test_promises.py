@@ -1,20 +1,16 @@
 """Method x promise: each that can be deployed resumes anywhere, is the same over Flower, ends in bundles."""
 
-from functools import partial
 from itertools import count
 
 import numpy as np
 import pytest
-from test_server_app import nodes_of
+from over_flower import over_flower
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.fleet.build import build
-from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.methods import find, names
 from fedmetaalign.run import run
 from fedmetaalign.run_folder import RunFolder
-from fedmetaalign.serving import server_app
 from fedmetaalign.tinyml.bundle import read
 
 DEPLOYABLE = [name for name in names() if not find(name).no_bundle]
@@ -46,9 +42,8 @@ def recipe(method):
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    """Asks devices that take milliseconds as often as they deserve; no test need survive a power cut."""
+    """Waits for no disk: no test need survive a power cut."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server_app, "FlowerEngine", partial(server_app.FlowerEngine, poll_interval=0.005))
         patch.setattr("os.fsync", lambda file: None)
         yield
 
@@ -114,11 +109,7 @@ def test_it_resumes_from_every_checkpoint_to_the_same_bytes(
 def test_over_flower_it_gives_the_same_bytes(method, undisturbed, deterministic, tmp_path):
     expected, results = undisturbed(method)
     given = recipe(method)
-    (tmp_path / "recipe.toml").write_text(recipes.dump(given), encoding="utf-8")
-    out = tmp_path / "flower"
-    settings = server_app.Settings(recipe=str(tmp_path / "recipe.toml"), out=str(out), devices=3, patience=1.0)
-    with InProcessGrid(client_app, nodes_of(given, tmp_path)) as grid:
-        server_app.serve(grid, settings)
+    over_flower(given, tmp_path, out := tmp_path / "flower", patience=1.0)
     here, there = deterministic(expected), deterministic(out)
     for name in ("recipe.toml", "checkpoint.safetensors", "results.json", "rounds.jsonl"):
         assert there.get(name) == here.get(name), name

@@ -5,19 +5,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from over_flower import over_flower
 from safetensors.numpy import load_file
-from test_server_app import nodes_of
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.aggregation.groups import groups
 from fedmetaalign.engine.device_runner import learner_of
-from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.fleet.placement import relatives
-from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.methods.fleet import METHOD, START, joined
 from fedmetaalign.phases.server import Final, Server, State, dealt
 from fedmetaalign.run import run
-from fedmetaalign.serving.server_app import Settings, serve
 
 COLUMNS = {
     "fan-1": ("vib", "temp"),
@@ -56,9 +53,7 @@ def recipe(request, tmp_path):
 @pytest.mark.usefixtures("no_report")
 def test_fans_and_pumps_are_apart_in_this_process_and_over_flower(recipe, tmp_path):
     run(recipe, tmp_path / "local")
-    (tmp_path / "recipe.toml").write_text(recipes.dump(recipe), encoding="utf-8")
-    with InProcessGrid(client_app, nodes_of(recipe, tmp_path / "nodes")) as grid:
-        serve(grid, Settings(recipe=str(tmp_path / "recipe.toml"), out=str(tmp_path / "flower"), devices=4))
+    over_flower(recipe, tmp_path / "nodes", tmp_path / "flower")
     told = json.loads((tmp_path / "flower/fleet.json").read_text())["correlations"]
     assert [name for name, _ in told[0]] == [
         "flow",

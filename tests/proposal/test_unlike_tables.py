@@ -9,6 +9,7 @@ import pytest
 
 from fedmetaalign.proposal.propose import propose
 from fedmetaalign.proposal.reading import read, tables_in
+from fedmetaalign.proposal.summary import summary
 from fedmetaalign.proposal.text import recipe_text
 from fedmetaalign.proposal.trial import Trial, runnable, tried
 
@@ -366,6 +367,23 @@ def test_numbered_sensors_are_no_points_of_a_signal(tmp_path, random):
     choice = proposed(tmp_path)
     assert choice.window is None and len(choice.features) == 40
     assert [*choice.counts.items()] == [("no fault", int((y == 1).sum())), ("fault", int((y == -1).sum()))]
+
+
+def test_kinds_are_told_in_their_natural_order_and_samples_without_what_is_said_of_rows(tmp_path, random):
+    rows, kinds = 60_000, [0, 1, 2, 10, 11]
+    recording = np.repeat(np.arange(20), rows // 20)
+    state = np.array(kinds)[recording % 5]
+    x = np.cumsum(random.normal(size=rows)) + random.normal(size=rows).round(1) * (1 + state)
+    pl.DataFrame({"recording": recording, "accel_g": x.round(0), "state": state}).write_parquet(
+        tmp_path / "rig.parquet"
+    )
+    families, _ = read([tmp_path / "rig.parquet"])
+    proposal = propose(families, "rig")
+    (choice,) = proposal.choices
+    assert [*choice.counts] == ["0", "1", "2", "10", "11"]
+    assert choice.window is not None and choice.window.length
+    assert "order" in {finding.code for finding in choice.audit.findings}
+    assert "in order of their label" not in "\n".join(summary(proposal))
 
 
 def test_links_folders_and_units_in_cells_are_told_and_left_out(tmp_path, random):

@@ -7,20 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from over_flower import over_flower
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.cli.progress import print_results
 from fedmetaalign.comparison.run_cell import run_cell, start
-from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators import find
-from fedmetaalign.fleet.sources import raw_tables
-from fedmetaalign.fleet.table_file import save_table
-from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.run import run
-from fedmetaalign.serving.server_app import Settings, serve
 from fedmetaalign.tinyml import bundle
 
 SMALL = """
@@ -126,15 +122,7 @@ def test_a_comparison_does_not_judge_by_it(worn):
 
 
 def test_over_flower_it_is_the_same_to_the_last_bit(worn, tmp_path):
-    recipe, nodes = recipes.load(str(worn.folder / "recipe.toml")), {}
-    for table in raw_tables(recipe):
-        path = tmp_path / table.name / "table.safetensors"
-        save_table(table, path)
-        state = str(tmp_path / table.name / "state")
-        nodes[table.name] = {"name": table.name, "table": str(path), "state": state}
-    (tmp_path / "recipe.toml").write_text(recipes.dump(recipe), encoding="utf-8")
-    with InProcessGrid(client_app, nodes) as grid:
-        serve(grid, Settings(recipe=str(tmp_path / "recipe.toml"), out=str(tmp_path / "run"), devices=4))
+    over_flower(recipes.load(str(worn.folder / "recipe.toml")), tmp_path, tmp_path / "run")
     for file in ("results.json", "rounds.jsonl"):
         assert (tmp_path / "run" / file).read_bytes() == (worn.folder / "run" / file).read_bytes()
 

@@ -8,23 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from over_flower import over_flower
 from pages import details_of, row_of
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.cli.progress import print_results
 from fedmetaalign.comparison.run_cell import run_cell, start
-from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.errors import DataError
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.local_device import hello
 from fedmetaalign.fleet.schema import Table
 from fedmetaalign.fleet.simulators import find
 from fedmetaalign.fleet.sources import raw_tables
-from fedmetaalign.fleet.table_file import save_table
-from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.recipe import Recipe
 from fedmetaalign.run import Watcher, run
-from fedmetaalign.serving.server_app import Settings, serve
 from fedmetaalign.tinyml import bundle
 
 SMALL = """
@@ -188,16 +185,7 @@ def test_the_user_is_told(mixed, capsys):
 
 
 def test_over_flower_it_is_the_same_to_the_last_bit(mixed, tmp_path):
-    nodes = {}
-    for table in raw_tables(mixed.recipe):
-        path = tmp_path / table.name / "table.safetensors"
-        save_table(table, path)
-        state = str(tmp_path / table.name / "state")
-        nodes[table.name] = {"name": table.name, "table": str(path), "state": state}
-    asked = tmp_path / "recipe.toml"
-    asked.write_text(recipes.dump(mixed.recipe), encoding="utf-8")
-    with InProcessGrid(client_app, nodes) as grid:
-        serve(grid, Settings(recipe=str(asked), out=str(tmp_path / "run"), devices=6))
+    over_flower(mixed.recipe, tmp_path, tmp_path / "run")
     for file in ("results.json", "rounds.jsonl"):
         assert (tmp_path / "run" / file).read_bytes() == (mixed.folder / "run" / file).read_bytes()
     notices = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))["notices"]

@@ -8,19 +8,15 @@ import tracemalloc
 import numpy as np
 import polars as pl
 import pytest
+from over_flower import over_flower
 from recordings import folder, machine
 
 from fedmetaalign import recipe as recipes
-from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.fleet.build import build
-from fedmetaalign.fleet.sources import raw_tables
-from fedmetaalign.fleet.table_file import save_table
 from fedmetaalign.fleet.windows.applied import Applied
-from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.join import join
 from fedmetaalign.model.missing import Missing
 from fedmetaalign.run import run
-from fedmetaalign.serving.server_app import Settings, serve
 from fedmetaalign.signals import Signal
 from fedmetaalign.tinyml import bundle
 
@@ -194,14 +190,5 @@ def test_a_machine_that_comes_later_gets_a_bundle(hum, tmp_path, labelled):
 
 
 def test_over_flower_it_is_the_same_to_the_last_bit(hum, tmp_path):
-    recipe = recipes.load(str(hum / "recipe.toml"))
-    nodes = {}
-    for table in raw_tables(recipe):
-        path = tmp_path / table.name / "table.safetensors"
-        save_table(table, path)
-        nodes[table.name] = {"name": table.name, "table": str(path), "state": str(tmp_path / table.name)}
-    asked = tmp_path / "recipe.toml"
-    asked.write_text(recipes.dump(recipe), encoding="utf-8")
-    with InProcessGrid(client_app, nodes) as grid:
-        serve(grid, Settings(recipe=str(asked), out=str(tmp_path / "run"), devices=3))
+    over_flower(recipes.load(str(hum / "recipe.toml")), tmp_path, tmp_path / "run")
     assert (tmp_path / "run" / "results.json").read_bytes() == (hum / "run" / "results.json").read_bytes()

@@ -6,23 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from over_flower import over_flower
 from pages import data_of, details_of
 from typer.testing import CliRunner
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.cli import app
-from fedmetaalign.engine.flower.client_app import app as client_app
 from fedmetaalign.fleet.build import build
 from fedmetaalign.fleet.simulators import find
-from fedmetaalign.fleet.sources import raw_tables
-from fedmetaalign.fleet.table_file import save_table
-from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.join import join
 from fedmetaalign.report.drift import drifted
 from fedmetaalign.report.findings import findings
 from fedmetaalign.report.reading import read_run
 from fedmetaalign.run import run
-from fedmetaalign.serving.server_app import Settings, serve
 from fedmetaalign.tinyml import bundle
 from fedmetaalign.tinyml.firmware_folder import texts
 
@@ -147,14 +143,5 @@ def test_a_device_that_joins_is_tested_on_its_later_part(timed, tmp_path):
 
 
 def test_over_flower_it_is_the_same_to_the_last_bit(timed, tmp_path):
-    recipe = recipes.load(str(timed / "recipe.toml"))
-    nodes = {}
-    for table in raw_tables(recipe):
-        path = tmp_path / table.name / "table.safetensors"
-        save_table(table, path)
-        nodes[table.name] = {"name": table.name, "table": str(path), "state": str(tmp_path / table.name)}
-    asked = tmp_path / "recipe.toml"
-    asked.write_text(recipes.dump(recipe), encoding="utf-8")
-    with InProcessGrid(client_app, nodes) as grid:
-        serve(grid, Settings(recipe=str(asked), out=str(tmp_path / "run"), devices=4))
+    over_flower(recipes.load(str(timed / "recipe.toml")), tmp_path, tmp_path / "run")
     assert (tmp_path / "run" / "results.json").read_bytes() == (timed / "run" / "results.json").read_bytes()

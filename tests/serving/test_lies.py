@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from over_flower import nodes_of
 from safetensors.numpy import load_file
-from test_server_app import nodes_of, quick_polls, settings  # noqa: F401 - a fixture of all tests here
+from test_server_app import quick_polls, settings  # noqa: F401 - a fixture of all tests here
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.device_runner import DeviceRunner, learner_of

@@ -32,7 +32,7 @@ def test_a_fleet_too_large_for_one_machine_is_refused_before_anything_is_started
     recipe = recipes.parse(
         RECIPE | {"fleet": {"simulator": "feeder", "count": loopback.MOST + 1, "samples": 100}}, "here"
     )
-    with pytest.raises(RunError, match=r"has 65 devices, and each would take 420 MB: use --engine local"):
+    with pytest.raises(RunError, match=r"has 65 devices, and each would take 340 MB: use --engine local"):
         loopback.run_on_loopback(recipe, here / "run", resume=False)
     assert list(here.iterdir()) == []
 

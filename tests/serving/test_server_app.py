@@ -5,11 +5,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from over_flower import nodes_of
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.flower.client_app import app as client_app
-from fedmetaalign.fleet.sources import raw_tables
-from fedmetaalign.fleet.table_file import save_table
 from fedmetaalign.integrations.flower_grid import InProcessGrid
 from fedmetaalign.run import run
 from fedmetaalign.serving import server_app
@@ -41,20 +40,6 @@ def quick_polls():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server_app, "FlowerEngine", partial(server_app.FlowerEngine, poll_interval=0.01))
         yield
-
-
-def nodes_of(recipe, folder):
-    """The configuration of each device's node; its table is a file of its own."""
-    nodes = {}
-    for table in raw_tables(recipe):
-        path = folder / table.name / "table.safetensors"
-        save_table(table, path)
-        nodes[table.name] = {
-            "name": table.name,
-            "table": str(path),
-            "state": str(folder / table.name / "state"),
-        }
-    return nodes
 
 
 def settings(recipe_file, out, **more):

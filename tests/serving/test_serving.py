@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
-from test_server_app import nodes_of, quick_polls, settings  # noqa: F401 - a fixture of all tests here
+from over_flower import nodes_of
+from test_server_app import quick_polls, settings  # noqa: F401 - a fixture of all tests here
 from toy_fleet import ToyGrid
 
 from fedmetaalign import recipe as recipes

@@ -49,19 +49,21 @@ class LocalEngine:
 
     def exchange(self, names: Sequence[str], request: Request[Reply], patience: float = 0.0) -> Replies[Reply]:
         """Asks the named devices; here everybody answers, so that nobody has to be waited for."""
-        return self.exchange_each(dict.fromkeys(names, request), patience)
+        spool = None
+        if isinstance(request, Train) and len(names) * request.weights.nbytes > MOST:
+            spool = Spool(len(request.weights))
+        return self._answered(dict.fromkeys(names, request), spool)
 
     def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:
         """Asks the first of them: what the others are at work on is done when it is their turn."""
-        return self.exchange_each({name: requests[name] for name in [*requests][:count]})
+        return self._answered({name: requests[name] for name in [*requests][:count]})
 
     def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
         """Asks each device something of its own, as many at once as there are cores."""
+        return self._answered(requests)
+
+    def _answered(self, requests: Mapping[str, Request[Reply]], spool: Spool | None = None) -> Replies[Reply]:
         asked = [self._runners[name] for name in requests]
-        first = next(iter(requests.values()), None)
-        spool = None
-        if isinstance(first, Train) and len(requests) * first.weights.nbytes > MOST:
-            spool = Spool(len(first.weights))
 
         def answer(runner: DeviceRunner) -> Reply:
             reply = runner.answer(requests[runner.device.name])

@@ -87,6 +87,7 @@ class Pace:
     def _wake(self) -> None:
         assert self._answerer is not None  # noqa: S101 - Flower starts it first
         if self._answerer.poll() is not None:
+            self._answerer.stdin.close()  # type: ignore[union-attr]
             self.start(["", *self._command[3:]])
         with suppress(BrokenPipeError):
             os.write(self._answerer.stdin.fileno(), b"\n")  # type: ignore[union-attr]

@@ -47,7 +47,7 @@ def split_of(
             " neighbours of what it trained on"
         )
         return Split("blocks", why, block=_block(features, kinds, devices))
-    return Split("rows", "no row tells its neighbour's label")
+    return Split("rows", "a row tells next to nothing of the label of its neighbour")
 
 
 def _runs(kinds: np.ndarray, devices: np.ndarray) -> tuple[int, float, float]:

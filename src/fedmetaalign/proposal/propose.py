@@ -15,6 +15,7 @@ from fedmetaalign.fleet.files import Raw
 from fedmetaalign.fleet.labels.classes import Value
 from fedmetaalign.fleet.labels.guess import Guess, guess, labelled_rows
 from fedmetaalign.fleet.tables import safe_name
+from fedmetaalign.fleet.windows.wide import natural
 from fedmetaalign.proposal.conversions import turned
 from fedmetaalign.proposal.features import numbers_of, roles_of, sift
 from fedmetaalign.proposal.notes import notes_of
@@ -196,7 +197,7 @@ def _classes(label: Guess, kinds: np.ndarray, step: int) -> tuple[bool, Mapping[
     by_name = dict(zip(map(str, names), map(int, step * counts), strict=True))
     several = len(label.columns) > 1 or len(label.faults) > 1
     if several:
-        by_name = {name: by_name[name] for name in sorted(by_name, key=lambda name: name not in label.normal)}
+        by_name = {n: by_name[n] for n in sorted(by_name, key=lambda n: (n not in label.normal, natural(n)))}
     else:
         by_name = {{"0": "no fault", "1": "fault"}[name]: count for name, count in by_name.items()}
     return several and min(by_name.values()) >= _KIND_ROWS, by_name

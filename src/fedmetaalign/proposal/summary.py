@@ -1,13 +1,14 @@
 """A proposal as the lines that a terminal shows, and as plain values for programs."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from fedmetaalign.fleet.audit.table import sentences
+from fedmetaalign.fleet.audit.table import Audit, sentences
 from fedmetaalign.proposal.proposal import Choice, Proposal
 
 _MOST = 12  # names that a line lists
+_OF_ROWS = ("duplicates", "order", "drift", "sorted")
 
 
 def summary(proposal: Proposal) -> list[str]:
@@ -15,7 +16,7 @@ def summary(proposal: Proposal) -> list[str]:
     lines: list[str] = []
     for choice in proposal.choices:
         lines += [*_choice(choice), "", "Audit of all rows together:"]
-        lines += [f"  {sentence}" for sentence in sentences(choice.audit)]
+        lines += [f"  {sentence}" for sentence in sentences(_told(choice))]
         lines += [note for text in choice.notes for note in ("", text)]
     if proposal.left:
         lines += ["", "Tables that are left out:", *(f"  {sentence}" for sentence in proposal.left)]
@@ -49,6 +50,14 @@ def to_dict(proposal: Proposal) -> dict[str, Any]:
     }
 
 
+def _told(choice: Choice) -> Audit:
+    """The audit, of samples of a signal without what it says of neighbouring rows: all of these are alike."""
+    if choice.window is None or choice.window.length is None:
+        return choice.audit
+    kept = (finding for finding in choice.audit.findings if finding.code not in _OF_ROWS)
+    return replace(choice.audit, findings=tuple(kept))
+
+
 def _choice(choice: Choice) -> Iterator[str]:
     tables = sum(len(part.paths) for part in choice.parts)
     devices = f"{tables} tables, a device each" if tables > 1 else str(choice.parts[0].paths[0])
@@ -59,6 +68,8 @@ def _choice(choice: Choice) -> Iterator[str]:
     yield f"  label     {', '.join(choice.label.columns)}: {_listed(counts)}"
     if choice.label.faults:
         yield f"  no fault  {_listed(choice.label.normal)}"
+    elif len(choice.label.columns) > 1 and choice.kinds:
+        yield f"  no fault  {'0' * len(choice.label.columns)}; each other combination is a kind of fault"
     units = {name: unit for name, unit in choice.units.items() if not name.endswith((f"[{unit}]", f"({unit})"))}
     names = (f"{name} [{units[name]}]" if name in units else name for name in choice.features)
     yield f"  features  {_listed(names)}"

@@ -27,7 +27,7 @@ from fedmetaalign.system.locking import Lock
 from fedmetaalign.system.writing import replace
 
 MOST = 64
-"""Devices, each of which takes two processes and 420 MB."""
+"""Devices, each of which takes three processes and 340 MB."""
 
 WAIT = 900.0
 """Seconds to wait for all devices. None can be away: without one, the numbers are not those of a local run."""
@@ -59,7 +59,7 @@ def run_on_loopback(recipe: Recipe, out: Path, resume: bool) -> None:
     tables = {table.name: table for table in raw_tables(recipe) if table.name not in unusable}
     if len(tables) > MOST:
         raise RunError(
-            f"The recipe has {len(tables)} devices, and each would take 420 MB: use --engine local, which gives"
+            f"The recipe has {len(tables)} devices, and each would take 340 MB: use --engine local, which gives"
             " the same numbers."
         )
     if not resume:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 from flwr.app import ConfigRecord, Message
+from over_flower import nodes_of
 from small_run import RUN
-from test_server_app import nodes_of
 
 from fedmetaalign import recipe as recipes
 from fedmetaalign.engine.device_runner import learner_of

@@ -90,6 +90,7 @@ class FlowerEngine:
 
     def exchange_each(self, requests: Mapping[str, Request[Reply]], patience: float = 0.0) -> Replies[Reply]:
         """Asks each device something of its own, as `exchange` does."""
+        self._at_work = {}  # nobody wants that any more
         return self._collect(requests, len(requests), patience)
 
     def first(self, requests: Mapping[str, Request[Reply]], count: int) -> Replies[Reply]:

@@ -2,7 +2,7 @@
 
 Python that is started anew spends two to three seconds of a core on imports before it looks at its message, and
 one more on what JAX compiles. This process imports, and forks another that answers one message after the other.
-Should that die, or another app be asked for, the next message gets a new fork. Nothing is computed here that
+Should that die, or another run begin, the next message gets a new fork. Nothing is computed here that
 would start threads of JAX or Polars, which do not outlive a fork.
 
 A line on standard input says that there is a message. It ends when that does, and the fork with its pipe.
@@ -50,14 +50,14 @@ App = Callable[[Message, Context], Message]
 
 
 class Answerer:
-    """A fork that answers messages for one app, for as long as this process lives.
+    """A fork that answers the messages of one run, for as long as this process lives.
 
     Attributes:
-        app: the hash of what it runs.
+        run: Flower's id of it. The next one begins with none of what this one has left in memory.
     """
 
-    def __init__(self, address: str, app: str) -> None:
-        self.app = app
+    def __init__(self, address: str, run: int) -> None:
+        self.run = run
         tokens, self._tokens = os.pipe()
         self._process = os.fork()
         if self._process == 0:
@@ -101,11 +101,11 @@ def main() -> None:
             found = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
         except httpx.HTTPError:  # the SuperNode is busy, or ends: then standard input does, too
             continue
-        if answerer and (answerer.ended or (found.token and found.task.fab_hash != answerer.app)):
+        if answerer and (answerer.ended or (found.token and found.task.run_id != answerer.run)):
             answerer.close()
             answerer = None
         if found.token:
-            answerer = answerer or Answerer(address, found.task.fab_hash)
+            answerer = answerer or Answerer(address, found.task.run_id)
             answerer.answer(found.token)
 
 

@@ -18,6 +18,7 @@ instantaneous readings at one measuring point. None of its values is used.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -94,10 +95,12 @@ class Phasors:
     voltage: np.ndarray
 
 
+@lru_cache(maxsize=8)  # a feeder's events all have the same two
 def phase_matrix(positive: complex, zero: complex) -> np.ndarray:
     """Returns the (3, 3) phase impedance matrix of a transposed element with these sequence impedances."""
     own, mutual = (zero + 2 * positive) / 3, (zero - positive) / 3
     matrix: np.ndarray = np.full((3, 3), mutual) + (own - mutual) * np.eye(3)
+    matrix.setflags(write=False)
     return matrix
 
 
