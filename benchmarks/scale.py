@@ -90,7 +90,10 @@ def table(rows: list[dict[str, float]]) -> str:
     """Returns the table, with the slopes of the last two rows below it."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
     for row in rows:
-        numbers = (f"{value:,.0f}" if value >= 100 else f"{value:.1f}" for value in row.values())
+        numbers = (
+            f"{value:,.0f}" if value >= 100 or name == "devices" else f"{value:.1f}"
+            for name, value in row.items()
+        )
         lines.append(f"| {' | '.join(numbers)} |")
     if len(rows) > 1:
         one, two = rows[-2:]

@@ -106,7 +106,7 @@ def test_side_by_side_each_tour_hands_on_its_own_weights_and_the_pass_ends_with_
     engine, weights, records = on_tour(at_once=2)
     order = [name for name, _, _ in on_tour()[0].visits]
     three, two = order[:3], order[3:]
-    assert engine.at_once == [(three[0], two[0]), (three[1], two[1])]
+    assert engine.at_once == [(three[0], two[0]), (three[1], two[1]), (three[2],)]
     handed = {name: weights[0] for name, _, weights in engine.visits}
     for tour in (three, two):
         carried = 0.0

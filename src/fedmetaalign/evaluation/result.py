@@ -50,10 +50,7 @@ class Metrics(Reported):
     @property
     def averaged(self) -> list[str]:
         """The names of those that are there and whose mean over devices says something."""
-        others = ("threshold", "recall_by_class", "confusion")
-        return [
-            name for name in type(self).model_fields if name in self.model_fields_set and name not in others
-        ]
+        return [name for name in AVERAGED if name in self.model_fields_set]
 
     def fits(self, classes: int, samples: int | None) -> bool:
         """Tells whether it is of so many classes and samples; 0 for two, of which nothing is reported."""
@@ -69,6 +66,11 @@ class Metrics(Reported):
 
 CLASSES_ONLY = tuple(name for name, field in Metrics.model_fields.items() if not field.is_required())
 """The metrics of more than two classes."""
+
+AVERAGED = tuple(
+    name for name in Metrics.model_fields if name not in ("threshold", "recall_by_class", "confusion")
+)
+"""The metrics whose mean over devices says something."""
 
 
 class OneRule(Reported):

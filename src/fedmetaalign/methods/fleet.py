@@ -266,11 +266,11 @@ def hop(client: Client, request: Visit) -> Local:
     def trained(weights: np.ndarray, rows: np.ndarray, *address: str | int) -> Trained:
         own, settings = taken(samples, rows & now), client.recipe.serial
         if settings.shift:
-            drawn = generator(client.recipe.seed, "shift", request.number, *address, client.name)
-            own = shifted(own, settings.shift, client.recipe.model.channels or 1, drawn)
+            random = generator(client.recipe.seed, "shift", request.number, *address, client.name)
+            own = shifted(own, settings.shift, client.recipe.model.channels or 1, random)
         begin = kinds.moved(weights, held)
-        trained = train(client, begin, own, "fleet", request.number, *address, learning_rate=rate)
-        return trained._replace(weights=kinds.moved(trained.weights, -held))
+        found = train(client, begin, own, "fleet", request.number, *address, learning_rate=rate)
+        return found._replace(weights=kinds.moved(found.weights, -held))
 
     whole = trained(client.folded(request.weights), now)
     found, losses, right = {}, [], []

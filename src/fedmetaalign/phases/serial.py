@@ -166,11 +166,7 @@ def go(
     for step in zip_longest(*(tour.names for tour in tours)):
         at = {name: tour for name, tour in zip(step, tours, strict=True) if name is not None}
         requests = {name: request(tour.carried) for name, tour in at.items()}
-        if len(requests) == 1:
-            [(name, alone)] = requests.items()
-            replies = engine.exchange([name], alone)
-        else:
-            replies = engine.exchange_each(requests)
+        replies = engine.exchange_each(requests)
         for failed in replies.failed_records(1, number):
             at.get(str(failed["device"]), tours[0]).records.append(failed)
         for name, tour in at.items():

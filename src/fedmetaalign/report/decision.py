@@ -28,6 +28,9 @@ from fedmetaalign.report.numbers import (
 )
 from fedmetaalign.report.sharing import received
 
+AGAINST = "Do not deploy"
+"""What a headline begins with that is against all models."""
+
 _FEW = 5
 """Devices that a headline names."""
 
@@ -92,7 +95,7 @@ def _of_one(run: Run, device: DeviceReport) -> str:
     what = "this model of one device's samples"
     start = f"Deploy {what}"
     if useless or _loses(device):
-        start = f"Do not deploy {what}"
+        start = f"{AGAINST} {what}"
     elif simple is not None and device.accuracy is not None and device.accuracy <= simple + ROUNDING:
         start = f"T{what[1:]} may be deployed, but nothing shows that it takes a network"
     elif simple is None and run.gain is None:
@@ -111,7 +114,7 @@ def _of_compared(run: Run, compared: list[DeviceReport]) -> str:
     kept = [device for device in compared if device.name not in out]
     pays = _gains(kept)
     if not kept or pays is False or (_gains(compared) is False and not pays):
-        return f"Do not deploy these models: {'; '.join([_evidence(run, compared), *useless])}"
+        return f"{AGAINST} these models: {'; '.join([_evidence(run, compared), *useless])}"
     evidence = [_evidence(run, kept, "" if len(kept) == len(compared) else "there, "), *useless]
     if worse:
         does, model = ("does", "it trains") if len(worse) == 1 else ("do", "they train")
@@ -126,7 +129,7 @@ def _of_others(run: Run, judged: list[DeviceReport]) -> str:
     """The sentence on a fleet whose devices did not train alone."""
     evidence = "; ".join([_right(run, judged), _baselines(run), *_useless(judged)])
     if len([*_constant(judged), *_beaten(judged)]) == len(judged):
-        return f"Do not deploy these models: {evidence}"
+        return f"{AGAINST} these models: {evidence}"
     start = "Nothing says whether it pays to deploy these models, since this run trained no device alone"
     return f"{start}: {evidence}"
 

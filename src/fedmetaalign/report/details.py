@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fedmetaalign.evaluation.result import AVERAGED, CLASSES_ONLY
 from fedmetaalign.report.candidates import titled
 from fedmetaalign.report.finished import DeviceReport, Run, mapping
 from fedmetaalign.report.kinds import confusion
@@ -12,8 +13,9 @@ from fedmetaalign.report.rounds import Missed, Series, rounded
 _MOST_INPUTS = 20
 """Inputs whose drift is told, the farthest first."""
 
-_METRICS = ("accuracy", "f1", "precision", "recall", "balanced_accuracy", "mcc", "pr_auc", "brier")
-_KINDS = ("class_accuracy", "macro_f1")
+
+def _metrics(device: DeviceReport) -> list[str]:
+    return [name for name in AVERAGED if device.classes or name not in CLASSES_ONLY]
 
 
 def details(
@@ -38,7 +40,7 @@ def details(
     kinds = confusion(device)
     everything = {
         "findings": told,
-        "metrics": [*_METRICS, *(_KINDS if device.classes else ())],
+        "metrics": _metrics(device),
         "stages": {stage: _values(device, metrics) for stage, metrics in device.stages.items()},
         "alone": _values(device, device.alone) if device.alone else None,
         "bounds": bounds and [rounded(bound) for bound in bounds],
@@ -95,5 +97,4 @@ def told_of(bundle: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _values(device: DeviceReport, metrics: Mapping[str, Any]) -> list[float | None]:
-    names = (*_METRICS, *(_KINDS if device.classes else ()))
-    return [rounded(metrics.get(name)) for name in names]
+    return [rounded(metrics.get(name)) for name in _metrics(device)]

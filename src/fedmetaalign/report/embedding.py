@@ -6,7 +6,7 @@ from typing import Any
 
 from fedmetaalign.report import fleet_table, rounds
 from fedmetaalign.report.candidates import kinds
-from fedmetaalign.report.decision import headline
+from fedmetaalign.report.decision import AGAINST, headline
 from fedmetaalign.report.details import details
 from fedmetaalign.report.findings import Finding
 from fedmetaalign.report.finished import STAGES, Run, mapping
@@ -43,7 +43,7 @@ def embedded(run: Run, found: Sequence[Finding], first: Iterable[str] = ()) -> s
         "run": run.folder.name,
         "devices": len(run.devices),
         "lone": run.lone,
-        "against": headline(run).startswith("Do not deploy"),
+        "against": headline(run).startswith(AGAINST),
         "stages": [[stage, STAGES[stage]] for stage in run.stages],
         "columns": columns,
         "means": fleet_table.means(run),

@@ -6,6 +6,7 @@ Shares, scores and thresholds are in thousandths: 0.8938 is 894, which the page 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from fedmetaalign.evaluation.result import AVERAGED
 from fedmetaalign.report.decision import unfit
 from fedmetaalign.report.findings import ROUNDING, Finding, beyond_chance
 from fedmetaalign.report.finished import STAGES, DeviceReport, Run
@@ -18,18 +19,8 @@ LEARNT = (SHARED, GROUP, OWN)
 DIGEST = 12
 """Hexadecimal digits of a bundle's digest in the table; all stand in the details of a device."""
 
-METRICS = (
-    "f1",
-    "precision",
-    "recall",
-    "balanced_accuracy",
-    "mcc",
-    "pr_auc",
-    "brier",
-    "class_accuracy",
-    "macro_f1",
-)
-"""Of the last stage."""
+METRICS = tuple(name for name in AVERAGED if name != "accuracy")
+"""Of the last stage, beside the accuracy of every stage."""
 
 
 def in_order_of_need(run: Run, found: Sequence[Finding], first: Iterable[str] = ()) -> list[DeviceReport]:
